@@ -1,0 +1,26 @@
+//! vault-backup: backs up HashiCorp Vault and OpenBao on Raft storage.
+//!
+//! Each run is one pipeline that ends; its exit code tells the truth. The flow of
+//! a backup:
+//!
+//! ```text
+//! login ─ leader ─► GET snapshot ─┬─► archive check ───────────────┐ complete only if
+//!                                 └─► seal ─► SHA-256 ─► upload ───┤ both passed
+//!     read back ◄─ complete ◄──────────────────────────────────────┘
+//!     open every segment ─► manifest ─► monthly copy ─► audit, notify
+//! ```
+//!
+//! Who may use whom, checked by a test: `commands` use `pipeline`, the leaves and
+//! the base; `pipeline` uses leaves and base; a leaf uses only the base. `archive`,
+//! `envelope`, `barrier`, `manifest`, `naming` and `retention` are pure: no I/O of
+//! their own, no clock, no environment.
+
+// The base.
+pub mod error;
+pub mod manifest;
+pub mod naming;
+pub mod secret;
+pub mod stop;
+
+// The leaves.
+pub mod store;

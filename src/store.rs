@@ -1,0 +1,173 @@
+//! The object store: one contract, kept by `s3` and `local`.
+//!
+//! Here: the contract and its types, and [`open`], which picks an implementation
+//! by the URL. Not here: which objects are backups (`naming`), or in what order
+//! they are written (`pipeline`). Names are relative to the store's URL, with `/`
+//! between their parts.
+
+use crate::error::Result;
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures_util::stream::BoxStream;
+use std::collections::BTreeMap;
+
+/// User metadata of an object. Stores without metadata (`file://`) drop it.
+pub type Metadata = BTreeMap<String, String>;
+
+/// The metadata key that holds the hex SHA-256 of the whole object.
+pub const CHECKSUM: &str = "checksum";
+
+/// An object as a listing shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name, relative to the store's URL.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When it was last written, as the store says.
+    pub modified: Option<DateTime<Utc>>,
+}
+
+/// What the store says of one object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// Its size in bytes.
+    pub size: u64,
+    /// When it was last written, as the store says.
+    pub modified: Option<DateTime<Utc>>,
+    /// The entity tag, as sent; a condition for reads and copies.
+    pub etag: Option<String>,
+    /// The version, where the bucket has versions.
+    pub version: Option<String>,
+    /// User metadata, keys in lower case.
+    pub metadata: Metadata,
+    /// Until when Object Lock retention forbids deletion.
+    pub retain_until: Option<DateTime<Utc>>,
+    /// Whether a legal hold forbids deletion.
+    pub legal_hold: bool,
+}
+
+/// One stored version of an object, newest first in a list of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// The store's id of it.
+    pub id: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When it was written.
+    pub modified: Option<DateTime<Utc>>,
+    /// Whether it is what a read without a version gets.
+    pub latest: bool,
+}
+
+/// An object being read: what it is, and its bytes in order.
+pub struct Download {
+    /// What the store said when the read began.
+    pub head: Head,
+    /// The bytes. A connection that breaks is resumed where it broke, on the same
+    /// entity tag; the stream ends after exactly the asked-for bytes, or with an error.
+    pub body: BoxStream<'static, Result<Bytes>>,
+}
+
+/// Which part of which version of an object to read.
+#[derive(Clone, Debug, Default)]
+pub struct ReadAt {
+    /// A version's id; the latest if absent.
+    pub version: Option<String>,
+    /// How many bytes to read from the start; all if absent.
+    pub first: Option<u64>,
+}
+
+/// Whether a small object may replace one that exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// It must not exist: `Conflict` otherwise.
+    Create,
+    /// It may exist.
+    Replace,
+}
+
+/// The contract.
+///
+/// Every error names the object's full address, has kind `Store` unless said
+/// otherwise, and comes after the implementation's own retries. No method leaves
+/// anything half-done: an object is there whole, or not at all.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// The full address of `name`, for messages: `s3://bucket/prefix/name`.
+    fn locate(&self, name: &str) -> String;
+
+    /// The store's clock, to the second; `None` if it has none of its own.
+    async fn clock(&self) -> Result<Option<DateTime<Utc>>>;
+
+    /// Starts a streamed create of `name`, which must not exist.
+    ///
+    /// Nothing is visible before [`Upload::complete`]. `metadata` has a `run-id`:
+    /// by it a create whose answer was lost is told from another run's object.
+    async fn upload(&self, name: &str, metadata: Metadata) -> Result<Box<dyn Upload>>;
+
+    /// Writes a small object in one request, durably.
+    ///
+    /// Where a create's answer was lost and the retry finds the object there with
+    /// exactly these bytes, that is success.
+    async fn put(&self, name: &str, body: Bytes, put: Put) -> Result<()>;
+
+    /// What the store says of `name`; `None` if there is no such object.
+    async fn head(&self, name: &str) -> Result<Option<Head>>;
+
+    /// Reads `name`. A missing object is an error of kind `Store`.
+    async fn get(&self, name: &str, at: ReadAt) -> Result<Download>;
+
+    /// All objects whose name begins with `prefix`, in order of name. The listing
+    /// is complete or an error; an empty one is not an error.
+    async fn list(&self, prefix: &str) -> Result<Vec<Listed>>;
+
+    /// Deletes `names`, in as few requests as there can be; one result for each,
+    /// in the same order. Deleting what is not there is success.
+    async fn delete(&self, names: &[String]) -> Vec<Result<()>>;
+
+    /// Copies `from`, if its entity tag is still `head`'s, to `to`, which must not
+    /// exist, inside the store; metadata is copied. Where the answer was lost, an
+    /// object of the same run and size at `to` is success; another is `Conflict`.
+    async fn copy(&self, from: &str, head: &Head, to: &str) -> Result<Head>;
+
+    /// Shows that objects below `prefix` could be written, without ever making one.
+    async fn probe_write(&self, prefix: &str) -> Result<()>;
+
+    /// Aborts uploads that were begun under names for which `ours` holds, before
+    /// `older_than`, and never ended. Returns their names.
+    async fn abort_abandoned(
+        &self,
+        older_than: DateTime<Utc>,
+        ours: &(dyn Fn(&str) -> bool + Sync),
+    ) -> Result<Vec<String>>;
+
+    /// The stored versions of `name`, newest first; empty where the store keeps none.
+    async fn versions(&self, name: &str) -> Result<Vec<Version>>;
+
+    /// Whether objects are kept under Object Lock (then deletion candidates are
+    /// HEADed first).
+    async fn object_lock(&self) -> Result<bool>;
+}
+
+/// A streamed create. Only [`Upload::complete`] makes the object; dropping the
+/// upload, or [`Upload::abort`], leaves nothing.
+#[async_trait]
+pub trait Upload: Send {
+    /// Takes the next bytes, any number of them. Waits while earlier ones are
+    /// still on their way (bounded memory).
+    async fn write(&mut self, chunk: Bytes) -> Result<()>;
+
+    /// Makes the object exist, durably, and returns what the store says of it.
+    /// `sha256` is the hash of everything written, `size` its number of bytes; the
+    /// implementation refuses (kind `Integrity`) if it did not take as many.
+    ///
+    /// # Errors
+    /// `Conflict` where the name has been taken by another run. The upload is
+    /// aborted on any error.
+    async fn complete(self: Box<Self>, sha256: [u8; 32], size: u64) -> Result<Head>;
+
+    /// Gives up: nothing of it remains.
+    async fn abort(self: Box<Self>) -> Result<()>;
+}

@@ -52,6 +52,14 @@ impl Stop {
         });
     }
 
+    /// For stages that poll.
+    ///
+    /// # Errors
+    /// The stop's reason, once the flag is raised.
+    pub fn check(&self) -> Result<()> {
+        self.flag.borrow().map_or(Ok(()), |reason| Err(reason.error()))
+    }
+
     /// Runs `work` until it is done or the flag is raised; then `work` is
     /// dropped and the reason returned as an error. The caller cleans up.
     ///

@@ -1,0 +1,373 @@
+//! The command line: flags, environment variables and help, by clap's derive.
+//!
+//! Here: what can be typed and what `--help` says. Not here: what it means
+//! together with the configuration file (`config`), nor what it does (`commands`).
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The exit codes, as shown at the end of every `--help`.
+pub const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    unexpected error; the clock is wrong
+  2    usage, configuration or key file; a guard refused
+  3    Vault: unreachable, sealed, no leader, denied
+  4    store: unreachable, denied, full, object not found
+  5    integrity: incomplete, damaged or edited data, or no key for it
+  6    drill failed after the restore was accepted; secret missing
+  7    another run holds the lock, or made this object
+  8    done, but in part: a deletion, the monthly copy, an audit line or a notification failed
+  9    status: the newest good backup, or drill, is too old
+  124  deadline passed
+  130, 143  ended by SIGINT, SIGTERM, after cleaning up";
+
+/// Back up HashiCorp Vault and OpenBao on Raft storage: encrypted, verified, pruned, and proven by restoring.
+///
+/// Each run does one thing and ends; cron is the scheduler, the object store is the only state.
+#[derive(Debug, Parser)]
+#[command(name = "vault-backup", version, max_term_width = 100, after_long_help = EXIT_CODES, after_help = "See 'vault-backup help COMMAND', and --help for the exit codes.")]
+pub struct Cli {
+    /// Options that every command takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options that every command takes, before or after its name.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Configuration file [default: /etc/vault-backup/config.toml, if it is there]
+    #[arg(long, global = true, value_name = "FILE", env = "VAULT_BACKUP_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Where the backups are: s3://BUCKET/PREFIX or file:///DIR
+    #[arg(long, global = true, value_name = "URL", env = "VAULT_BACKUP_STORE")]
+    pub store: Option<String>,
+    /// Say more on stderr: -v what is done, -vv details
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Say nothing but errors, and show no progress
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// How messages on stderr are written
+    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormat,
+    /// End the run after this long, cleaning up: 90s, 10m, 2h
+    #[arg(long, global = true, value_name = "DURATION", value_parser = duration)]
+    pub deadline: Option<Duration>,
+}
+
+/// How messages on stderr are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One line of text a message.
+    #[default]
+    Text,
+    /// One JSON object a message.
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Take one backup, encrypt, upload and verify it
+    #[command(after_long_help = examples("\
+  vault-backup backup --prune            the daily crontab line
+  vault-backup backup --kind monthly     an extra one that is kept for months
+  vault-backup backup --json | jq .object"))]
+    Backup(BackupArgs),
+    /// Delete backups that are past their retention, and only those
+    #[command(after_long_help = examples("\
+  vault-backup prune --dry-run           what would go and what stays, each with its reason"))]
+    Prune(PruneArgs),
+    /// Restore the newest backup into a staging Vault and read a known secret from it
+    #[command(after_long_help = examples("\
+  vault-backup verify-restore                    into the configured staging server
+  vault-backup verify-restore --ephemeral        into a Vault of its own, thrown away afterwards
+  vault-backup verify-restore --offline          in memory, without any Vault"))]
+    VerifyRestore(VerifyRestoreArgs),
+    /// Decrypt a backup into a snapshot that Vault itself can restore
+    #[command(after_long_help = examples("\
+  vault-backup decrypt vault-snapshot-20251126-020000.enc --key /root/backup.key
+  vault-backup decrypt daily/2025-11-26/vault-snapshot-20251126-020000.enc -o vault.snap
+  vault operator raft snapshot restore -force vault.snap"))]
+    Decrypt(DecryptArgs),
+    /// Restore a backup into a real cluster, with every guard
+    #[command(after_long_help = examples("\
+  vault-backup restore daily/2025-11-26/vault-snapshot-20251126-020000.enc \\
+      --address https://vault-1.example.com:8200 --confirm vault-cluster-1a2b3c4d --dry-run"))]
+    Restore(RestoreArgs),
+    /// List the backups
+    List(JsonArgs),
+    /// Tell whether the newest backup and drill are fresh enough
+    #[command(after_long_help = examples("\
+  vault-backup status --max-age 26h --max-drill-age 8d
+  vault-backup status --nagios"))]
+    Status(StatusArgs),
+    /// Show what a backup says of itself; with a key, check all of it
+    Inspect(InspectArgs),
+    /// Read one secret out of a backup, without any Vault
+    #[command(after_long_help = examples("\
+  vault-backup recover secret/app/db --from daily/2025-11-26/vault-snapshot-20251126-020000.enc -o db.json
+  vault-backup recover --list secret/ --from vault.snap --share env:SHARE1 --share env:SHARE2"))]
+    Recover(RecoverArgs),
+    /// Make a new encryption key
+    #[command(after_long_help = examples("\
+  vault-backup keygen -o /etc/vault-backup/key   then keep a copy where the backups are not"))]
+    Keygen(KeygenArgs),
+    /// Try every permission and path that the configuration needs, changing nothing
+    Doctor(DoctorArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, of one command if named
+    Man {
+        /// A command's name.
+        command: Option<String>,
+    },
+}
+
+fn examples(lines: &str) -> String {
+    format!("Examples:\n{lines}\n\n{EXIT_CODES}")
+}
+
+/// `backup`
+#[derive(Debug, Args)]
+pub struct BackupArgs {
+    /// Which backup to make
+    #[arg(long, value_enum, default_value_t)]
+    pub kind: BackupKind,
+    /// How to verify it after the upload
+    #[arg(long, value_enum, default_value_t)]
+    pub verify: VerifyMode,
+    /// Prune afterwards, if and only if the backup was verified
+    #[arg(long)]
+    pub prune: bool,
+    /// Print one JSON document on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which backup to make.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum BackupKind {
+    /// Daily; copied to monthly/ if this month has no good one yet
+    #[default]
+    Scheduled,
+    /// Daily only
+    Daily,
+    /// Monthly only
+    Monthly,
+}
+
+/// How to verify a backup after its upload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum VerifyMode {
+    /// Read it back, compare size and SHA-256, open every segment with the key
+    #[default]
+    Full,
+    /// Compare size and the store's checksum
+    Head,
+}
+
+/// `prune`
+#[derive(Debug, Args)]
+pub struct PruneArgs {
+    /// Print the plan and delete nothing
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+    /// Print one JSON document on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `verify-restore`
+#[derive(Debug, Args)]
+pub struct VerifyRestoreArgs {
+    /// The backup to restore [default: the newest good one]
+    pub object: Option<String>,
+    /// Restore into a Vault started for this drill and thrown away
+    #[arg(long, conflicts_with = "offline")]
+    pub ephemeral: bool,
+    /// Open the backup in memory with the unseal shares, without a Vault
+    #[arg(long)]
+    pub offline: bool,
+    /// Print one JSON document on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `decrypt`
+#[derive(Debug, Args)]
+pub struct DecryptArgs {
+    /// A file; - for stdin; else the name of an object in the store
+    pub input: String,
+    /// Where to write [default: the name with .snap, in this folder]; - for stdout
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// The key: a file, env:NAME or credential:NAME [default: the configured keys]
+    #[arg(long, value_name = "REF")]
+    pub key: Option<String>,
+    /// Replace an existing file
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `restore`
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// A file, or the name of an object in the store
+    pub input: String,
+    /// The Vault server to restore into
+    #[arg(long, value_name = "URL")]
+    pub address: String,
+    /// The target cluster's name, as a confirmation
+    #[arg(long, value_name = "CLUSTER_NAME")]
+    pub confirm: Option<String>,
+    /// Restore also into a cluster with other keys (snapshot-force)
+    #[arg(long)]
+    pub force: bool,
+    /// Check everything, send nothing
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+    /// Print one JSON document on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A command that takes nothing but `--json`.
+#[derive(Debug, Args)]
+pub struct JsonArgs {
+    /// Print one JSON document on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `status`
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// The newest good backup must not be older
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "26h")]
+    pub max_age: Duration,
+    /// The newest passed drill must not be older [default: 8d where staging is configured]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub max_drill_age: Option<Duration>,
+    /// One line and exit codes 0-3, as Nagios reads them
+    #[arg(long, conflicts_with = "json")]
+    pub nagios: bool,
+    /// Print one JSON document on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `inspect`
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// A file; - for stdin; else the name of an object in the store
+    pub input: String,
+    /// The key: a file, env:NAME or credential:NAME [default: the configured keys]
+    #[arg(long, value_name = "REF")]
+    pub key: Option<String>,
+    /// An unseal share, to name the mounts: env:NAME or file:PATH; repeat for each
+    #[arg(long = "share", value_name = "REF")]
+    pub shares: Vec<String>,
+    /// Print one JSON document on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `recover`
+#[derive(Debug, Args)]
+pub struct RecoverArgs {
+    /// The secret's path, with its mount: secret/app/db
+    #[arg(required_unless_present = "list", conflicts_with = "list")]
+    pub path: Option<String>,
+    /// Name all secrets below PREFIX, without their values
+    #[arg(long, value_name = "PREFIX")]
+    pub list: Option<String>,
+    /// The backup: a file (encrypted or a plain snapshot), or an object's name
+    #[arg(long, value_name = "OBJECT|FILE")]
+    pub from: String,
+    /// This version [default: the current one]
+    #[arg(long, value_name = "N", conflicts_with = "list")]
+    pub version: Option<u64>,
+    /// Write to a new file (0600) instead of stdout
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Allow the secret to be shown on a terminal
+    #[arg(long)]
+    pub show: bool,
+    /// The key: a file, env:NAME or credential:NAME [default: the configured keys]
+    #[arg(long, value_name = "REF")]
+    pub key: Option<String>,
+    /// An unseal share: env:NAME or file:PATH; repeat for each [default: staging.unseal_keys]
+    #[arg(long = "share", value_name = "REF")]
+    pub shares: Vec<String>,
+}
+
+/// `keygen`
+#[derive(Debug, Args)]
+pub struct KeygenArgs {
+    /// Write the key to a new file (0600) instead of stdout
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// `doctor`
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Also send a test notification to every target
+    #[arg(long)]
+    pub notify_test: bool,
+    /// Print one JSON document on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Reads `90s`, `10m`, `26h` or `8d`.
+///
+/// # Errors
+/// What is allowed.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("'{text}' is not a duration; write a number and s, m, h or d, as in 90s, 10m, 26h, 8d");
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let factor = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return Err(wrong()),
+    };
+    let digits = &text[..text.len() - 1];
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    number.checked_mul(factor).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn clap_accepts_the_definition() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(duration("26h"), Ok(Duration::from_secs(26 * 3600)));
+        for bad in ["", "h", "10", "-1s", "1.5h", "1h30m", "99999999999999999999s", "99999999999999999d", "5µ"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+}

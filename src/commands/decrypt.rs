@@ -1,0 +1,104 @@
+//! `decrypt`: a backup becomes a snapshot that Vault itself can restore.
+
+use crate::atomic_file::AtomicFile;
+use crate::cli::DecryptArgs;
+use crate::commands::Done;
+use crate::context::Context;
+use crate::envelope::{self, Keyring, Layouts};
+use crate::error::{Error, Kind, Result};
+use crate::output;
+use crate::pipeline::inbound;
+use crate::pipeline::input::{Input, Opened};
+use std::io::{IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+
+
+/// Decrypts to a file that appears only whole and checked, or to stdout, where
+/// each segment is authenticated before it is released.
+///
+/// # Errors
+/// `Usage` before anything is read if the output is not to be written; else what
+/// the input turns out to be.
+pub async fn run(context: &Context, args: &DecryptArgs) -> Result<Done> {
+    let input = Input::of(&args.input);
+    let target = Target::of(args.output.as_deref(), &input, args.force)?;
+    let keyring = context.keyring_or(args.key.as_deref())?;
+    let Opened { source, size, layouts, label } = input.open(context, &keyring).await?;
+
+    context.progress.stage("decrypting", size);
+    let shown = target.to_string();
+    let written = inbound::read(source, &context.stop, &context.progress, move |reader| match target {
+        Target::Stdout => copy(reader, &keyring, layouts, &mut std::io::stdout().lock()),
+        Target::Special(path) => {
+            let mut file = std::fs::OpenOptions::new().write(true).open(&path).map_err(|e| unwritable(&path, e))?;
+            copy(reader, &keyring, layouts, &mut file)
+        }
+        Target::File { path, replace } => {
+            let mut file = AtomicFile::create(&path, 0o600).map_err(|e| unwritable(&path, e))?;
+            let written = copy(reader, &keyring, layouts, &mut file)?;
+            let committed = if replace { file.commit_replacing() } else { file.commit_new() };
+            committed.map_err(|e| unwritable(&path, e))?;
+            Ok(written)
+        }
+    })
+    .await
+    .map_err(|e| if e.kind().is_stop() { e } else { e.context(&label) })?;
+
+    Ok(Done::default().closing(format!("{label} -> {shown}: {}, every segment authenticated", output::bytes(written))))
+}
+
+fn copy(reader: Box<dyn Read + Send>, keyring: &Keyring, layouts: Layouts, writer: &mut dyn Write) -> Result<u64> {
+    let mut opened = envelope::open(reader, keyring, layouts)?;
+    let mut written = 0;
+    while let Some(segment) = opened.next_segment()? {
+        writer.write_all(segment).map_err(|e| Error::unexpected("the output could not be written").because(e))?;
+        written += segment.len() as u64;
+    }
+    writer.flush().map_err(|e| Error::unexpected("the output could not be written").because(e))?;
+    Ok(written)
+}
+
+fn unwritable(path: &Path, error: std::io::Error) -> Error {
+    Error::usage(format!("{}: cannot be written", path.display())).because(error)
+}
+
+/// Where the plaintext goes.
+enum Target {
+    Stdout,
+    File { path: PathBuf, replace: bool },
+    /// A device or pipe, which cannot be renamed over.
+    Special(PathBuf),
+}
+
+impl Target {
+    fn of(output: Option<&Path>, input: &Input, force: bool) -> Result<Self> {
+        if output == Some(Path::new("-")) {
+            if std::io::stdout().is_terminal() {
+                return Err(Error::usage("a snapshot is not for a terminal").hint("give -o FILE, or a pipe"));
+            }
+            return Ok(Target::Stdout);
+        }
+        let path = match output {
+            Some(path) => path.to_owned(),
+            None => PathBuf::from(
+                input.plain_name().ok_or_else(|| Error::usage("stdin has no name to derive the output's from").hint("give -o FILE or -o -"))?,
+            ),
+        };
+        match std::fs::metadata(&path) {
+            Ok(meta) if meta.is_dir() => Err(Error::usage(format!("{} is a folder", path.display())).hint("give -o FILE")),
+            Ok(meta) if !meta.is_file() => Ok(Target::Special(path)),
+            Ok(_) if !force => Err(Error::new(Kind::Usage, format!("{} exists", path.display()))
+                .hint("--force replaces it, once the backup has been decrypted whole")),
+            _ => Ok(Target::File { path, replace: force }),
+        }
+    }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Target::Stdout => f.write_str("stdout"),
+            Target::File { path, .. } | Target::Special(path) => write!(f, "{}", path.display()),
+        }
+    }
+}

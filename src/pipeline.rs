@@ -1,0 +1,16 @@
+//! What several commands share: the two streams between Vault and the store, with
+//! their commit points, and the work over the store's listing.
+//!
+//! Not here: settings (`config`), printing (`output`), and the order of the steps,
+//! which each command's own file shows.
+
+pub mod bridge;
+pub mod catalog;
+pub mod hashing;
+pub mod inbound;
+pub mod input;
+pub mod monthly;
+pub mod object;
+pub mod outbound;
+pub mod prune;
+pub mod source;

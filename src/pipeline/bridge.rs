@@ -1,0 +1,145 @@
+//! The bridge from an asynchronous stream of bytes to a thread that reads.
+//!
+//! Here: a bounded channel whose reading end is `BufRead`, and which knows a
+//! stream that ended from one that was given up. Not here: what is read.
+
+use crate::error::{Error, Result};
+use bytes::{Buf, Bytes};
+use futures_util::{Stream, StreamExt};
+use std::io::{self, BufRead, Read};
+use tokio::sync::mpsc;
+
+/// How many chunks wait between the two ends; a network's chunk is some 10 to
+/// 500 KB, so this bounds memory and still evens out short stalls.
+const CAPACITY: usize = 8;
+
+/// The end that is written to. Dropping it without [`Writer::finish`] gives the
+/// stream up: the reader gets an error, never an early end.
+pub struct Writer(mpsc::Sender<Option<Bytes>>);
+
+/// The end that is read, on a thread of its own.
+pub struct Reader {
+    chunks: mpsc::Receiver<Option<Bytes>>,
+    current: Bytes,
+    ended: bool,
+    given_up: bool,
+}
+
+/// Makes a bridge.
+pub fn bridge() -> (Writer, Reader) {
+    let (sender, chunks) = mpsc::channel(CAPACITY);
+    (Writer(sender), Reader { chunks, current: Bytes::new(), ended: false, given_up: false })
+}
+
+impl Writer {
+    /// Hands a chunk over; false if the reader has gone (it has its own error).
+    pub async fn write(&self, chunk: Bytes) -> bool {
+        chunk.is_empty() || self.0.send(Some(chunk)).await.is_ok()
+    }
+
+    /// The stream is complete.
+    pub async fn finish(self) {
+        // A reader that has gone has its own error.
+        let _ = self.0.send(None).await;
+    }
+
+    /// Hands over all of `stream`, until it ends or the reader has gone.
+    ///
+    /// # Errors
+    /// The stream's own error; the reader then sees the stream as given up.
+    pub async fn pump(self, mut stream: impl Stream<Item = Result<Bytes>> + Unpin) -> Result<()> {
+        while let Some(chunk) = stream.next().await {
+            if !self.write(chunk?).await {
+                return Ok(());
+            }
+        }
+        self.finish().await;
+        Ok(())
+    }
+}
+
+/// What a reader of a stream that was given up sees. Whoever gave it up has the
+/// reason, and reports that one instead.
+fn given_up() -> io::Error {
+    Error::unexpected("the stream was given up").into_io()
+}
+
+impl Reader {
+    /// Whether the other end gave the stream up, and so has the reason.
+    pub fn given_up(&self) -> bool {
+        self.given_up
+    }
+}
+
+impl BufRead for Reader {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        while self.current.is_empty() && !self.ended {
+            match self.chunks.blocking_recv() {
+                Some(Some(chunk)) => self.current = chunk,
+                Some(None) => self.ended = true,
+                None => {
+                    self.given_up = true;
+                    return Err(given_up());
+                }
+            }
+        }
+        Ok(&self.current)
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.current.advance(amount);
+    }
+}
+
+impl Read for Reader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let chunk = self.fill_buf()?;
+        let n = chunk.len().min(buf.len());
+        buf[..n].copy_from_slice(&chunk[..n]);
+        self.consume(n);
+        Ok(n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::stream;
+
+    async fn read_all(mut reader: Reader) -> io::Result<Vec<u8>> {
+        tokio::task::spawn_blocking(move || {
+            let mut all = Vec::new();
+            reader.read_to_end(&mut all).map(|_| all)
+        })
+        .await
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn all_of_it_in_order() {
+        let (writer, reader) = bridge();
+        let chunks = (0..100u8).map(|i| Ok(Bytes::from(vec![i; usize::from(i)])));
+        let reading = tokio::spawn(read_all(reader));
+        writer.pump(stream::iter(chunks)).await.unwrap();
+        let all = reading.await.unwrap().unwrap();
+        assert_eq!(all.len(), 4950);
+        assert!(all.is_sorted());
+    }
+
+    #[tokio::test]
+    async fn a_broken_stream_never_looks_complete() {
+        let (writer, reader) = bridge();
+        let chunks = [Ok(Bytes::from_static(b"half")), Err(Error::vault("connection lost"))];
+        let reading = tokio::spawn(read_all(reader));
+        assert_eq!(writer.pump(stream::iter(chunks)).await.unwrap_err().to_string(), "connection lost");
+        assert_eq!(reading.await.unwrap().unwrap_err().to_string(), "the stream was given up");
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_left_ends_the_pump() {
+        let (writer, reader) = bridge();
+        drop(reader);
+        let endless = stream::repeat_with(|| Ok(Bytes::from_static(b"x")));
+        writer.pump(endless).await.unwrap();
+    }
+}

@@ -1,0 +1,262 @@
+//! What is in the store: the backups, and which of them are good.
+//!
+//! Here: the listing by name, and the check of manifests and drill records
+//! against it. Not here: what follows from it (`retention`, `commands`).
+
+use crate::error::{Error, Result};
+use crate::manifest::{DrillRecord, MAX_DOCUMENT, MacKey, Manifest, Refused};
+use crate::naming::{BackupName, BackupType, Role};
+use crate::retention;
+use crate::store::{Listed, ReadAt, Store};
+use chrono::{DateTime, Utc};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use std::collections::BTreeMap;
+
+/// How many small documents are fetched at a time.
+const CONCURRENCY: usize = 16;
+
+/// A backup as the listing shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backup {
+    /// Its name.
+    pub name: BackupName,
+    /// Its size in bytes.
+    pub size: u64,
+    /// A manifest lies beside it. It says nothing before it was checked.
+    pub has_manifest: bool,
+    /// A drill record lies beside it. It says nothing before it was checked.
+    pub has_drill_record: bool,
+}
+
+impl Backup {
+    /// Whether the name's time is too far ahead of `now` to be believed.
+    pub fn is_future(&self, now: DateTime<Utc>) -> bool {
+        retention::is_ahead(now, &self.name)
+    }
+}
+
+/// The store's listing, sorted out by name.
+#[derive(Clone, Debug, Default)]
+pub struct Catalog {
+    /// The backups, newest first.
+    pub backups: Vec<Backup>,
+    /// Manifests and drill records without their object.
+    pub orphans: Vec<Listed>,
+    /// How many other objects lie in the two folders.
+    pub foreign: usize,
+}
+
+/// Whether a backup is to be counted on.
+#[derive(Debug)]
+pub enum Standing {
+    /// Its manifest is there, authentic, its own, and names the listed size.
+    Good(Box<Manifest>),
+    /// It has no manifest: it was not verified, or is of the older service.
+    Unverified,
+    /// It has a manifest that fails, and why.
+    Refused(String),
+    /// It has a manifest that no key at hand can check.
+    Unproven,
+}
+
+impl Standing {
+    /// The manifest of a good backup.
+    pub fn manifest(&self) -> Option<&Manifest> {
+        match self {
+            Standing::Good(manifest) => Some(manifest),
+            _ => None,
+        }
+    }
+
+    /// Whether it is good.
+    pub fn is_good(&self) -> bool {
+        matches!(self, Standing::Good(_))
+    }
+
+    /// The word that `list` and JSON use.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Standing::Good(_) => "good",
+            Standing::Unverified => "unverified",
+            Standing::Refused(_) => "refused",
+            Standing::Unproven => "unproven",
+        }
+    }
+}
+
+impl Catalog {
+    /// Lists both folders to their ends.
+    ///
+    /// # Errors
+    /// The store's; an incomplete listing is never returned.
+    pub async fn read(store: &dyn Store) -> Result<Self> {
+        let mut listed = Vec::new();
+        for backup_type in BackupType::ALL {
+            listed.extend(store.list(&format!("{backup_type}/")).await?);
+        }
+        Ok(Self::of(listed))
+    }
+
+    /// Sorts a listing out.
+    pub fn of(listed: Vec<Listed>) -> Self {
+        let mut catalog = Self::default();
+        let mut backups = BTreeMap::new();
+        let mut documents = Vec::new();
+        for object in listed {
+            match Role::of(&object.name) {
+                Role::Backup(name) => {
+                    let size = object.size;
+                    let backup = Backup { name: name.clone(), size, has_manifest: false, has_drill_record: false };
+                    backups.insert(name, backup);
+                }
+                Role::Manifest(name) => documents.push((name, true, object)),
+                Role::DrillRecord(name) => documents.push((name, false, object)),
+                Role::Foreign => catalog.foreign += 1,
+            }
+        }
+        for (name, is_manifest, object) in documents {
+            match backups.get_mut(&name) {
+                Some(backup) if is_manifest => backup.has_manifest = true,
+                Some(backup) => backup.has_drill_record = true,
+                None => catalog.orphans.push(object),
+            }
+        }
+        catalog.backups = backups.into_values().rev().collect();
+        catalog
+    }
+
+    /// The backup of that name.
+    pub fn find(&self, name: &BackupName) -> Option<&Backup> {
+        self.backups.iter().find(|backup| &backup.name == name)
+    }
+
+    /// The newest good backup whose time is believable, with its manifest.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn newest_good(
+        &self,
+        store: &dyn Store,
+        keys: &[MacKey],
+        now: DateTime<Utc>,
+        of: Option<BackupType>,
+    ) -> Result<Option<(Backup, Manifest)>> {
+        let of_type = |b: &&Backup| of.is_none_or(|t| t == b.name.backup_type());
+        for backup in self.backups.iter().filter(of_type).filter(|b| !b.is_future(now)) {
+            if let Standing::Good(manifest) = standing(store, backup, keys).await? {
+                return Ok(Some((backup.clone(), *manifest)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Fetches and checks the manifest of `backup`.
+///
+/// # Errors
+/// The store's; a manifest that fails is an answer, not an error.
+pub async fn standing(store: &dyn Store, backup: &Backup, keys: &[MacKey]) -> Result<Standing> {
+    if !backup.has_manifest {
+        return Ok(Standing::Unverified);
+    }
+    let Some(bytes) = document(store, &backup.name.manifest()).await? else { return Ok(Standing::Unverified) };
+    Ok(match Manifest::from_bytes(&bytes, &backup.name, keys) {
+        Ok(m) if m.size_bytes != backup.size => {
+            Standing::Refused(format!("it names {} bytes, the object has {}", m.size_bytes, backup.size))
+        }
+        Ok(manifest) => Standing::Good(Box::new(manifest)),
+        Err(Refused::UnknownKey) => Standing::Unproven,
+        Err(refused) => Standing::Refused(refused.to_string()),
+    })
+}
+
+/// The standings of `backups`, in the same order, fetched side by side.
+///
+/// # Errors
+/// The store's.
+pub async fn standings(store: &dyn Store, backups: &[Backup], keys: &[MacKey]) -> Result<Vec<Standing>> {
+    stream::iter(backups).map(|b| standing(store, b, keys)).buffered(CONCURRENCY).try_collect().await
+}
+
+/// What a drill record says of a backup.
+#[derive(Debug)]
+pub enum Drilled {
+    /// There is none.
+    Never,
+    /// It passed a drill; the record is authentic.
+    Passed(Box<DrillRecord>),
+    /// There is a record that does not count, and why.
+    Refused(Refused),
+}
+
+impl Drilled {
+    /// When it passed.
+    pub fn at(&self) -> Option<DateTime<Utc>> {
+        let Drilled::Passed(record) = self else { return None };
+        DateTime::parse_from_rfc3339(&record.drilled_at).ok().map(|t| t.to_utc())
+    }
+}
+
+/// Fetches and checks the drill record of `backup`.
+///
+/// # Errors
+/// The store's; a record that fails is an answer, not an error.
+pub async fn drilled(store: &dyn Store, backup: &Backup, keys: &[MacKey]) -> Result<Drilled> {
+    if !backup.has_drill_record {
+        return Ok(Drilled::Never);
+    }
+    let Some(bytes) = document(store, &backup.name.drill_record()).await? else { return Ok(Drilled::Never) };
+    Ok(match DrillRecord::from_bytes(&bytes, &backup.name, keys) {
+        Ok(record) => Drilled::Passed(Box::new(record)),
+        Err(refused) => Drilled::Refused(refused),
+    })
+}
+
+/// The drill records of `backups`, in the same order, fetched side by side.
+///
+/// # Errors
+/// The store's.
+pub async fn drills(store: &dyn Store, backups: &[Backup], keys: &[MacKey]) -> Result<Vec<Drilled>> {
+    stream::iter(backups).map(|b| drilled(store, b, keys)).buffered(CONCURRENCY).try_collect().await
+}
+
+/// Reads a small document whole; `None` if it has gone since it was listed. One
+/// that is too large is read cut, and so fails its check.
+async fn document(store: &dyn Store, name: &str) -> Result<Option<Vec<u8>>> {
+    let at = ReadAt { version: None, first: Some(MAX_DOCUMENT) };
+    let download = match store.get(name, at).await {
+        Ok(download) => download,
+        Err(error) => {
+            return if store.head(name).await?.is_none() { Ok(None) } else { Err(error) };
+        }
+    };
+    let chunks: Vec<_> = download.body.try_collect().await?;
+    Ok(Some(chunks.concat()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sorts_a_listing_out() {
+        let day = |d: u32| format!("daily/2025-11-{d:02}/vault-snapshot-202511{d:02}-020000.enc");
+        let names = [
+            day(1),
+            day(3),
+            day(2),
+            format!("{}.manifest.json", day(3)),
+            format!("{}.drill.json", day(2)),
+            format!("{}.manifest.json", day(4)),
+            "daily/README".into(),
+            format!("{}.manifest.json.bak", day(3)),
+        ];
+        let listed = names.map(|name| Listed { name, size: 7, modified: None });
+        let catalog = Catalog::of(listed.to_vec());
+        let seen: Vec<_> = catalog.backups.iter().map(|b| (b.name.object(), b.has_manifest, b.has_drill_record)).collect();
+        let (one, two, three) = (day(1), day(2), day(3));
+        assert_eq!(seen, [(&three[..], true, false), (&two[..], false, true), (&one[..], false, false)]);
+        assert_eq!(catalog.orphans.len(), 1);
+        assert_eq!(catalog.foreign, 2);
+    }
+}

@@ -1,0 +1,90 @@
+//! A reader that hashes what passes through it.
+//!
+//! Here: SHA-256 and a count over a `BufRead`, without a copy. Not here: what the
+//! hash is compared with.
+
+use ring::digest;
+use std::io::{self, BufRead, Read};
+
+/// `R`, hashed as it is read.
+pub struct Hashing<R> {
+    inner: R,
+    sha256: digest::Context,
+    size: u64,
+}
+
+/// Size and SHA-256 of everything that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256.
+    pub sha256: [u8; 32],
+}
+
+impl<R> Hashing<R> {
+    /// Hashes what will be read from `inner`.
+    pub fn new(inner: R) -> Self {
+        Self { inner, sha256: digest::Context::new(&digest::SHA256), size: 0 }
+    }
+
+    /// The reader below.
+    pub fn get_ref(&self) -> &R {
+        &self.inner
+    }
+
+    /// Of everything read so far.
+    pub fn finish(self) -> Fingerprint {
+        let mut sha256 = [0; 32];
+        sha256.copy_from_slice(self.sha256.finish().as_ref());
+        Fingerprint { size: self.size, sha256 }
+    }
+}
+
+impl<R: BufRead> BufRead for Hashing<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.inner.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        // The buffer is still there until `consume`: this reads nothing.
+        if amount > 0
+            && let Ok(buffer) = self.inner.fill_buf()
+        {
+            self.sha256.update(&buffer[..amount]);
+        }
+        self.size += amount as u64;
+        self.inner.consume(amount);
+    }
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buf)?;
+        self.sha256.update(&buf[..n]);
+        self.size += n as u64;
+        Ok(n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_by_either_way_of_reading() {
+        let data: Vec<u8> = (0..100_000u32).map(|i| (i % 251) as u8).collect();
+        let mut whole = Hashing::new(&data[..]);
+        io::copy(&mut whole, &mut io::sink()).unwrap();
+        let mut pieces = Hashing::new(io::BufReader::with_capacity(1000, &data[..]));
+        let mut first = [0; 1500];
+        pieces.read_exact(&mut first).unwrap();
+        while let n @ 1.. = pieces.fill_buf().unwrap().len() {
+            pieces.consume(n.min(7));
+        }
+        let print = whole.finish();
+        assert_eq!(print, pieces.finish());
+        assert_eq!(print.size, 100_000);
+        assert_eq!(&print.sha256[..], digest::digest(&digest::SHA256, &data).as_ref());
+    }
+}

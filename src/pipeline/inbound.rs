@@ -1,0 +1,118 @@
+//! The stream in: an object from the store, a file or stdin, read by a thread.
+//!
+//! Here: running a reading stage over such a source, and the read-back that
+//! verifies a backup after its upload. Not here: what `decrypt`, `inspect` and
+//! the drills do with the bytes.
+
+use super::bridge::bridge;
+use super::hashing::Hashing;
+use super::outbound::Sent;
+use crate::envelope::{Keyring, Opener};
+use crate::error::{Error, Result};
+use crate::naming::BackupName;
+use crate::report::Progress;
+use crate::stop::Stop;
+use crate::store::{Download, ReadAt, Store};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use std::fs::File;
+use std::io::{self, Read};
+
+/// Bytes to be read.
+pub enum Source {
+    /// A download.
+    Stream(BoxStream<'static, Result<Bytes>>),
+    /// A local file.
+    File(File),
+    /// Standard input.
+    Stdin,
+}
+
+/// Runs `read` on a thread over the bytes of `source`. It has always ended, and
+/// cleaned up after itself, when this returns.
+///
+/// # Errors
+/// The source's error before the reader's: a broken download is not a damaged
+/// backup. When `stop` is raised, its reason.
+pub async fn read<T: Send + 'static>(
+    source: Source,
+    stop: &Stop,
+    progress: &Progress,
+    read: impl FnOnce(Box<dyn Read + Send>) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let watched = |reader: Box<dyn Read + Send>| Watched { reader, stop: stop.clone(), progress: progress.clone() };
+    let (reader, pumping) = match source {
+        Source::Stream(stream) => {
+            let (writer, reader) = bridge();
+            (watched(Box::new(reader)), Some(writer.pump(stream)))
+        }
+        Source::File(file) => (watched(Box::new(file)), None),
+        Source::Stdin => (watched(Box::new(io::stdin())), None),
+    };
+    let reading = tokio::task::spawn_blocking(move || read(Box::new(reader)));
+    let pumped = match pumping {
+        Some(pumping) => stop.guard(pumping).await,
+        None => Ok(()),
+    };
+    let result = reading.await.map_err(|e| Error::unexpected("a stage of the pipeline broke down").because(e))?;
+    pumped.and(result)
+}
+
+/// Counts what is read, and ends the reading when the run is to end.
+struct Watched {
+    reader: Box<dyn Read + Send>,
+    stop: Stop,
+    progress: Progress,
+}
+
+impl Read for Watched {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.stop.check().map_err(Error::into_io)?;
+        let n = self.reader.read(buf)?;
+        self.progress.advance(n);
+        Ok(n)
+    }
+}
+
+/// Reads the object back and compares everything: size, SHA-256, header, every
+/// segment's tag under a key that was read anew.
+///
+/// # Errors
+/// `Integrity` if the store holds anything else than what was sent; then the
+/// object stays, unverified.
+pub async fn read_back(
+    store: &dyn Store,
+    name: &BackupName,
+    sent: &Sent,
+    keyring: Keyring,
+    stop: &Stop,
+    progress: &Progress,
+) -> Result<()> {
+    let address = store.locate(name.object());
+    let differs = |what: &str| Error::integrity(format!("{address}: {what}"));
+    let at = ReadAt { version: sent.head.version.clone(), first: None };
+    let Download { head, body } = store.get(name.object(), at).await?;
+    if head.size != sent.sealed.size {
+        return Err(differs(&format!("it has {} bytes instead of {}", head.size, sent.sealed.size)));
+    }
+    progress.stage("verifying", Some(head.size));
+    let (created_at, object, plaintext_size) = read(Source::Stream(body.boxed()), stop, progress, move |reader| {
+        let mut opener = Opener::new(Hashing::new(reader), &keyring)?;
+        let mut plaintext_size = 0;
+        while let Some(segment) = opener.next_segment()? {
+            plaintext_size += segment.len() as u64;
+        }
+        let created_at = opener.header().created_at.clone();
+        Ok((created_at, opener.into_inner().finish(), plaintext_size))
+    })
+    .await
+    .map_err(|e| e.context(&address))?;
+    if object.sha256 != sent.sealed.sha256 {
+        return Err(differs("its SHA-256 is not that of what was sent"));
+    }
+    if plaintext_size != sent.plaintext.size || created_at != crate::manifest::rfc3339(name.created_at()) {
+        return Err(differs("it opens to something else than what was sent"));
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! What a person names as INPUT: a file, stdin, or a backup in the store.
+//!
+//! Here: telling them apart and opening them. Not here: reading (`inbound`).
+
+use super::inbound::Source;
+use super::object::{self, Chosen};
+use crate::envelope::Layouts;
+use crate::error::{Error, Result};
+use crate::manifest::MacKey;
+use crate::store::Store;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// An INPUT argument.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// `-`
+    Stdin,
+    /// A file of that name exists.
+    File(PathBuf),
+    /// Anything else: the name of an object in the store.
+    Object(String),
+}
+
+/// An input that is open.
+pub struct Opened {
+    /// Its bytes.
+    pub source: Source,
+    /// How many, if known.
+    pub size: Option<u64>,
+    /// Which layouts are to be read.
+    pub layouts: Layouts,
+    /// What to call it in messages.
+    pub label: String,
+    /// The choice that was made in the store.
+    pub chosen: Option<Chosen>,
+}
+
+impl Input {
+    /// Tells what `text` names.
+    pub fn of(text: &str) -> Self {
+        match text {
+            "-" => Input::Stdin,
+            _ if Path::new(text).exists() => Input::File(text.into()),
+            _ => Input::Object(text.to_owned()),
+        }
+    }
+
+    /// The name of the decrypted snapshot, for the current folder.
+    pub fn plain_name(&self) -> Option<String> {
+        let text = match self {
+            Input::Stdin => return None,
+            Input::File(path) => path.file_name()?.to_str()?,
+            Input::Object(name) => name.rsplit('/').next()?,
+        };
+        Some(format!("{}.snap", text.strip_suffix(".enc").unwrap_or(text)))
+    }
+
+    /// Opens a file or stdin.
+    ///
+    /// # Errors
+    /// `Usage` if the file cannot be opened; never called for an object.
+    pub fn open_local(&self) -> Result<Opened> {
+        let opened = |source, size, label| Opened { source, size, layouts: Layouts::Any, label, chosen: None };
+        match self {
+            Input::Stdin => Ok(opened(Source::Stdin, None, "stdin".to_owned())),
+            Input::File(path) => {
+                let fail = |e: std::io::Error| Error::usage(format!("{}: cannot be read", path.display())).because(e);
+                let file = File::open(path).map_err(fail)?;
+                let meta = file.metadata().map_err(fail)?;
+                if meta.is_dir() {
+                    return Err(Error::usage(format!("{} is a folder", path.display())));
+                }
+                let size = meta.is_file().then_some(meta.len());
+                Ok(opened(Source::File(file), size, path.display().to_string()))
+            }
+            Input::Object(name) => Err(Error::store(format!("{name}: no such file, and no store was asked"))),
+        }
+    }
+}
+
+/// Opens a backup in the store; what is doubtful about its manifest is said.
+///
+/// # Errors
+/// `Store` if it is not there; `Integrity` as [`Chosen::insist`] if `strict`.
+pub async fn open_object(store: &dyn Store, object: &str, keys: &[MacKey], strict: bool) -> Result<Opened> {
+    let chosen = object::choose(store, object, keys).await?;
+    if strict {
+        chosen.insist()?;
+    } else {
+        chosen.warn();
+    }
+    let download = chosen.download(store).await?;
+    Ok(Opened {
+        source: Source::Stream(download.body),
+        size: Some(download.head.size),
+        layouts: chosen.layouts(),
+        label: chosen.address.clone(),
+        chosen: Some(chosen),
+    })
+}

@@ -1,0 +1,94 @@
+//! One backup to be read: which version of which object, and what its manifest
+//! says of it.
+//!
+//! Here: the choice, before a byte is read. Not here: reading it (`inbound`).
+
+use super::catalog::{Backup, Standing, standing};
+use crate::envelope::Layouts;
+use crate::error::{Error, Result};
+use crate::manifest::{MacKey, Manifest};
+use crate::naming::BackupName;
+use crate::store::{Download, Head, ReadAt, Store};
+
+/// A backup in the store that is about to be read.
+#[derive(Debug)]
+pub struct Chosen {
+    /// Its name.
+    pub name: BackupName,
+    /// The version that will be read.
+    pub head: Head,
+    /// What its manifest says, held against that version.
+    pub standing: Standing,
+    /// Its full address, for messages.
+    pub address: String,
+}
+
+/// Finds `object`, with its manifest. Where the current version is not what the
+/// manifest names, an older version that is gets chosen, with a warning.
+///
+/// # Errors
+/// `Store` if there is no such backup.
+pub async fn choose(store: &dyn Store, object: &str, keys: &[MacKey]) -> Result<Chosen> {
+    let address = store.locate(object);
+    let missing = || Error::store(format!("{address}: no such backup")).hint("see: vault-backup list");
+    let name = BackupName::parse(object).ok_or_else(missing)?;
+    let head = store.head(object).await?.ok_or_else(missing)?;
+    let has_manifest = store.head(&name.manifest()).await?.is_some();
+    let mut backup = Backup { name, size: head.size, has_manifest, has_drill_record: false };
+    let current = standing(store, &backup, keys).await?;
+    if matches!(&current, Standing::Refused(_)) {
+        for version in store.versions(object).await? {
+            backup.size = version.size;
+            let older = standing(store, &backup, keys).await?;
+            if !version.latest && older.is_good() {
+                tracing::warn!("{address}: the current version is not what its manifest names; reading version {} instead", version.id);
+                let head = Head { size: version.size, modified: version.modified, version: Some(version.id), ..Head::default() };
+                return Ok(Chosen { name: backup.name, head, standing: older, address });
+            }
+        }
+    }
+    Ok(Chosen { name: backup.name, head, standing: current, address })
+}
+
+impl Chosen {
+    /// Starts the download of exactly the chosen version.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn download(&self, store: &dyn Store) -> Result<Download> {
+        store.get(self.name.object(), ReadAt { version: self.head.version.clone(), first: None }).await
+    }
+
+    /// Which layouts it may be read as: never the older one where a manifest of
+    /// format 1 speaks of it.
+    pub fn layouts(&self) -> Layouts {
+        if self.standing.is_good() { Layouts::Format1 } else { Layouts::Any }
+    }
+
+    /// For `verify-restore` and `restore`: a manifest that is there must not fail.
+    ///
+    /// # Errors
+    /// `Integrity` with the reason.
+    pub fn insist(&self) -> Result<Option<&Manifest>> {
+        match &self.standing {
+            Standing::Good(manifest) => Ok(Some(manifest)),
+            Standing::Unverified => Ok(None),
+            Standing::Unproven => {
+                Err(Error::integrity(format!("{}: no key at hand can check its manifest", self.address))
+                    .hint("add the key that made it to encryption.old_keys"))
+            }
+            Standing::Refused(why) => Err(Error::integrity(format!("{}: its manifest fails: {why}", self.address))
+                .hint("choose another backup; somebody or something changed this one")),
+        }
+    }
+
+    /// For `decrypt` and `inspect`: says what is doubtful, and goes on.
+    pub fn warn(&self) {
+        match &self.standing {
+            Standing::Good(_) => {}
+            Standing::Unverified => tracing::info!("{}: it has no manifest: it was never verified", self.address),
+            Standing::Unproven => tracing::warn!("{}: no key at hand can check its manifest", self.address),
+            Standing::Refused(why) => tracing::warn!("{}: its manifest fails: {why}", self.address),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The stream out: Vault's snapshot → archive check and seal → upload.
+//!
+//! Here: the stages, side by side with bounded memory between them, and their
+//! commit point. Not here: what precedes and follows it (`commands::backup`).
+//!
+//! ```text
+//! source ─┬─► bridge ─► check (thread) ────────────────► Snapshot ─┐
+//!         └─► bridge ─► seal (thread) ─► segments ─► upload.write ─┴─► complete
+//! ```
+
+use super::bridge::{Reader, bridge};
+use super::hashing::{Fingerprint, Hashing};
+use crate::archive::{self, Snapshot};
+use crate::envelope::{Sealed, Sealer};
+use crate::error::{Error, Result};
+use crate::report::Progress;
+use crate::stop::Stop;
+use crate::store::{Head, Upload};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use std::io::BufRead;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// A snapshot that passed every check and is an object in the store.
+#[derive(Debug)]
+pub struct Sent {
+    /// What the archive check found.
+    pub snapshot: Snapshot,
+    /// Size and hash of the snapshot.
+    pub plaintext: Fingerprint,
+    /// Size and hash of the object.
+    pub sealed: Sealed,
+    /// What the store says of the object.
+    pub head: Head,
+}
+
+/// Sends a snapshot to the store. The object comes to exist only after the
+/// archive check and the last segment; on any error, and when `stop` is raised,
+/// the upload is aborted and nothing is left.
+///
+/// # Errors
+/// The source's error before the check's, the check's before the upload's: the
+/// first cause along the stream.
+pub async fn send(
+    source: impl Stream<Item = Result<Bytes>> + Send + Unpin,
+    sealer: Sealer,
+    mut upload: Box<dyn Upload>,
+    stop: &Stop,
+    progress: &Progress,
+) -> Result<Sent> {
+    match stop.guard(transfer(source, sealer, upload.as_mut(), progress)).await {
+        Ok((snapshot, plaintext, sealed)) => {
+            let head = upload.complete(sealed.sha256, sealed.size).await?;
+            Ok(Sent { snapshot, plaintext, sealed, head })
+        }
+        Err(error) => {
+            if let Err(left) = upload.abort().await {
+                tracing::warn!("{left}");
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn transfer(
+    mut source: impl Stream<Item = Result<Bytes>> + Send + Unpin,
+    sealer: Sealer,
+    upload: &mut dyn Upload,
+    progress: &Progress,
+) -> Result<(Snapshot, Fingerprint, Sealed)> {
+    let (to_check, from_source) = bridge();
+    let checking = tokio::task::spawn_blocking(move || check(from_source));
+    let (to_seal, from_source) = bridge();
+    let (to_upload, mut segments) = mpsc::channel(1);
+    let sealing = tokio::task::spawn_blocking(move || seal(from_source, sealer, &to_upload));
+
+    let feeding = async move {
+        while let Some(chunk) = source.next().await {
+            let chunk = chunk?;
+            progress.advance(chunk.len());
+            if !(to_check.write(chunk.clone()).await && to_seal.write(chunk).await) {
+                return Ok(()); // a later stage failed and says why
+            }
+        }
+        to_check.finish().await;
+        to_seal.finish().await;
+        Ok(())
+    };
+    let uploading = async move {
+        while let Some(segment) = segments.recv().await {
+            upload.write(segment).await?;
+        }
+        Ok(())
+    };
+    let (fed, uploaded): (Result<()>, Result<()>) = tokio::join!(feeding, uploading);
+
+    fed?;
+    let checked = joined(checking).await?;
+    uploaded?;
+    match (checked, joined(sealing).await?) {
+        (Some((snapshot, plaintext)), Some(sealed)) => Ok((snapshot, plaintext, sealed)),
+        _ => Err(Error::unexpected("the pipeline stopped without a reason")),
+    }
+}
+
+/// `None` if the stream was given up: another stage has the reason.
+fn check(reader: Reader) -> Result<Option<(Snapshot, Fingerprint)>> {
+    let mut reader = Hashing::new(reader);
+    match archive::check(&mut reader) {
+        Ok(snapshot) => Ok(Some((snapshot, reader.finish()))),
+        Err(_) if reader.get_ref().given_up() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// `None` if the stream was given up at either end.
+fn seal(mut reader: Reader, mut sealer: Sealer, to_upload: &mpsc::Sender<Bytes>) -> Result<Option<Sealed>> {
+    let mut sink = |segment| {
+        to_upload.blocking_send(segment).map_err(|_| Error::unexpected("the upload ended before its data"))
+    };
+    loop {
+        let Ok(chunk) = reader.fill_buf() else { return Ok(None) };
+        if chunk.is_empty() {
+            let sealed = sealer.finish(&mut sink);
+            return if to_upload.is_closed() { Ok(None) } else { sealed.map(Some) };
+        }
+        let n = chunk.len();
+        let written = sealer.write(chunk, &mut sink);
+        if to_upload.is_closed() {
+            return Ok(None);
+        }
+        written?;
+        reader.consume(n);
+    }
+}
+
+async fn joined<T>(task: JoinHandle<Result<T>>) -> Result<T> {
+    task.await.map_err(|e| Error::unexpected("a stage of the pipeline broke down").because(e))?
+}

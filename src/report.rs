@@ -1,0 +1,3 @@
+//! Telling people.
+pub mod progress;
+pub use progress::Progress;

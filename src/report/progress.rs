@@ -1,0 +1,74 @@
+//! Progress on a terminal: the stage, bytes, rate and time.
+//!
+//! Here: one indicatif line that is replaced from stage to stage and wiped at the
+//! end. Not here: whether anybody is watching (`output`), and the closing line.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::time::Duration;
+
+/// The progress line of a run; clones share it.
+#[derive(Clone, Debug)]
+pub struct Progress(ProgressBar);
+
+/// Where the size is known: at most 80 columns wide.
+const KNOWN: &str = "{msg:<12} [{bar:22}] {percent:>3}% {bytes:>10} {binary_bytes_per_sec:>12} {elapsed:>4}";
+/// While Vault streams, nobody knows how much will come.
+const UNKNOWN: &str = "{msg:<12} {spinner} {bytes:>10} {binary_bytes_per_sec:>12} {elapsed:>4}";
+
+/// How often the line is drawn anew while nothing arrives.
+const TICK: Duration = Duration::from_millis(200);
+
+impl Progress {
+    /// Draws on stderr if `watched`, else nothing.
+    pub fn new(watched: bool) -> Self {
+        let target = if watched { ProgressDrawTarget::stderr_with_hz(8) } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(None, target);
+        if watched {
+            bar.enable_steady_tick(TICK);
+        }
+        Self(bar)
+    }
+
+    /// Begins a stage: a word or two, and how many bytes it has, if known.
+    pub fn stage(&self, name: &'static str, bytes: Option<u64>) {
+        let template = if bytes.is_some() { KNOWN } else { UNKNOWN };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            self.0.set_style(style.progress_chars("=> "));
+        }
+        match bytes {
+            Some(n) => self.0.set_length(n),
+            None => self.0.unset_length(),
+        }
+        self.0.set_message(name);
+        self.0.reset();
+        tracing::debug!("{name}");
+    }
+
+    /// Counts bytes of the stage.
+    pub fn advance(&self, bytes: usize) {
+        self.0.inc(bytes as u64);
+    }
+
+    /// Wipes the line.
+    pub fn clear(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_templates_are_valid_and_narrow() {
+        for template in [KNOWN, UNKNOWN] {
+            assert!(ProgressStyle::with_template(template).is_ok());
+        }
+        let progress = Progress::new(false);
+        progress.stage("verifying", Some(10));
+        progress.advance(4);
+        assert_eq!((progress.0.position(), progress.0.length()), (4, Some(10)));
+        progress.stage("snapshot", None);
+        assert_eq!((progress.0.position(), progress.0.length()), (0, None));
+    }
+}

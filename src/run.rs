@@ -1,0 +1,139 @@
+//! One run of the tool, from the command line to the exit code.
+//!
+//! Here: what is the same for every command: process hygiene, signals, the
+//! deadline, dispatch, printing the end. Not here: what the commands do.
+
+use crate::cli::{Cli, Command, Global};
+use crate::commands::{self, Done};
+use crate::context::Context;
+use crate::error::{Error, Kind, Result};
+use crate::output::Output;
+use crate::stop::{Reason, Stop};
+use clap::Parser;
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Runs the tool with the process's arguments.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors; a reader that left is none either.
+            let _ = error.print();
+            return if error.use_stderr() { Kind::Usage.code().into() } else { ExitCode::SUCCESS };
+        }
+    };
+    guard_secrets();
+    let output = Output::start(&cli.global, wants_json(&cli.command));
+    let code = match runtime() {
+        Ok(runtime) => {
+            let code = runtime.block_on(ended_by_second_signal(cli, output));
+            // A thread may still wait for stdin or a dead server: it must not hold up the end.
+            runtime.shutdown_background();
+            code
+        }
+        Err(error) => {
+            output.failure(&error);
+            error.kind().code()
+        }
+    };
+    ExitCode::from(code)
+}
+
+/// Keeps key material out of core dumps and out of other users' files.
+fn guard_secrets() {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior, umask};
+    // Refused only where the kernel lacks it; there is nothing to do instead.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    umask(rustix::fs::Mode::from_raw_mode(0o077));
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| Error::unexpected("the asynchronous runtime could not be started").because(e))
+}
+
+/// The first signal asks the run to end and clean up; the second ends it at once.
+async fn ended_by_second_signal(cli: Cli, output: Output) -> u8 {
+    let stop = Stop::default();
+    let (mut interrupt, mut terminate) = match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
+        (Err(e), _) | (_, Err(e)) => {
+            let error = Error::unexpected("signals cannot be handled").because(e);
+            output.failure(&error);
+            return error.kind().code();
+        }
+    };
+    let signals = async {
+        for last in [false, true] {
+            let (reason, kind) = tokio::select! {
+                _ = interrupt.recv() => (Reason::Interrupted, Kind::Interrupted),
+                _ = terminate.recv() => (Reason::Terminated, Kind::Terminated),
+            };
+            if last {
+                return kind.code();
+            }
+            stop.raise(reason);
+        }
+        Kind::Terminated.code()
+    };
+    tokio::select! {
+        code = finish(cli, output, stop.clone()) => code,
+        code = signals => code,
+    }
+}
+
+/// Runs the command and prints how it ended.
+async fn finish(cli: Cli, output: Output, stop: Stop) -> u8 {
+    let context = Context::new(cli.global, output, stop);
+    let result = match context.deadline() {
+        Ok(deadline) => {
+            let watch = tokio::spawn(raise_after(deadline, context.stop.clone()));
+            let result = Box::pin(dispatch(&context, cli.command)).await;
+            watch.abort();
+            result
+        }
+        Err(error) => Err(error),
+    };
+    context.progress.clear();
+    match result {
+        Ok(done) => done.print(output),
+        Err(error) => {
+            output.failure(&error);
+            error.kind().code()
+        }
+    }
+}
+
+async fn raise_after(deadline: Option<Duration>, stop: Stop) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep(deadline).await,
+        None => std::future::pending().await,
+    }
+    stop.raise(Reason::Deadline);
+}
+
+async fn dispatch(context: &Context, command: Command) -> Result<Done> {
+    match command {
+        Command::Backup(args) => commands::backup::run(context, &args).await,
+        Command::Decrypt(args) => commands::decrypt::run(context, &args).await,
+        Command::List(_) => commands::list::run(context).await,
+        Command::Inspect(args) => commands::inspect::run(context, &args).await,
+        Command::Keygen(args) => commands::keygen::run(&args),
+        Command::Completions { shell } => Ok(commands::completions::run(shell)),
+        Command::Man { command } => commands::man::run(command.as_deref()),
+    }
+}
+
+fn wants_json(command: &Command) -> bool {
+    match command {
+        Command::Backup(args) => args.json,
+        Command::List(args) => args.json,
+        Command::Inspect(args) => args.json,
+        _ => false,
+    }
+}

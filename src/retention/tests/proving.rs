@@ -1,0 +1,127 @@
+//! What is asked for before a plan, against buckets where anything may be false.
+
+use super::*;
+
+/// What checking would find.
+#[derive(Clone, Debug)]
+struct Truth {
+    candidate: Candidate,
+    good: bool,
+    passed: bool,
+}
+
+impl Truth {
+    /// The candidate as the listing shows it: what is there may be false.
+    fn listed(&self, drill_key: bool) -> Candidate {
+        let Candidate { standing, drill, .. } = self.candidate;
+        let drill = match drill {
+            Drill::None => Drill::None,
+            _ if drill_key => Drill::Claimed,
+            _ => Drill::Unprovable,
+        };
+        let standing = standing.min(Standing::Claimed);
+        Candidate { standing, drill, ..self.candidate.clone() }
+    }
+
+    fn check_manifest(&self, listed: &mut Candidate) {
+        listed.standing = if self.good { Standing::Good } else { Standing::Unverified };
+    }
+
+    fn check_drill(&self, listed: &mut Candidate) {
+        listed.drill = if self.passed { Drill::Passed } else { Drill::None };
+    }
+}
+
+/// Does what `pipeline` does: settles what is asked for until nothing is. Returns
+/// the candidates then, and how many manifests and drill records were fetched.
+fn prove(now: DateTime<Utc>, truth: &[Truth], drill_key: bool, policy: &Policy) -> (Vec<Candidate>, usize, usize) {
+    let mut listed: Vec<_> = truth.iter().map(|t| t.listed(drill_key)).collect();
+    let (mut manifests, mut drills) = (0, 0);
+    loop {
+        let ask = to_prove(now, &listed, policy);
+        if ask.is_empty() {
+            return (listed, manifests, drills);
+        }
+        for (truth, candidate) in truth.iter().zip(&mut listed) {
+            if ask.manifests.contains(&candidate.name) {
+                assert_eq!(candidate.standing, Standing::Claimed, "asked for what is settled");
+                truth.check_manifest(candidate);
+                manifests += 1;
+            }
+            if ask.drills.contains(&candidate.name) {
+                assert_eq!(candidate.drill, Drill::Claimed, "asked for what is settled");
+                truth.check_drill(candidate);
+                drills += 1;
+            }
+        }
+    }
+}
+
+fn truths(honest: bool) -> impl Strategy<Value = Vec<Truth>> {
+    (candidates(), vec((any::<bool>(), any::<bool>()), 60)).prop_map(move |(all, flags)| {
+        let truth = |(candidate, (good, passed)): (Candidate, (bool, bool))| {
+            let good = candidate.standing != Standing::Unverified && (honest || good);
+            let passed = candidate.drill != Drill::None && (honest || passed);
+            Truth { candidate, good, passed }
+        };
+        all.into_iter().zip(flags).map(truth).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn proving_in_part_decides_as_proving_all(
+        truth in truths(false),
+        policy in policy(),
+        drill_key: bool,
+    ) {
+        let (proven, ..) = prove(time(0), &truth, drill_key, &policy);
+        let all: Vec<_> = truth
+            .iter()
+            .map(|t| {
+                let mut candidate = t.listed(drill_key);
+                if candidate.standing == Standing::Claimed {
+                    t.check_manifest(&mut candidate);
+                }
+                if candidate.drill == Drill::Claimed {
+                    t.check_drill(&mut candidate);
+                }
+                candidate
+            })
+            .collect();
+        prop_assert_eq!(deleted(time(0), &proven, &policy), deleted(time(0), &all, &policy));
+    }
+
+    #[test]
+    fn false_claims_delete_nothing(truth in truths(false), policy in policy()) {
+        let now = time(0);
+        let (proven, ..) = prove(now, &truth, true, &policy);
+        let honest: Vec<_> = truth
+            .iter()
+            .map(|t| {
+                let mut candidate = t.candidate.clone();
+                t.check_manifest(&mut candidate);
+                t.check_drill(&mut candidate);
+                candidate
+            })
+            .collect();
+        prop_assert_eq!(deleted(now, &proven, &policy), deleted(now, &honest, &policy));
+    }
+
+    #[test]
+    fn few_requests_where_claims_are_true(truth in truths(true), policy in policy()) {
+        let (_, manifests, drills) = prove(time(0), &truth, true, &policy);
+        let keep: usize = BackupType::ALL.into_iter().map(|kind| policy.keep(kind)).sum();
+        // Drills of backups without a manifest are looked through on the way.
+        let loose = truth.iter().filter(|t| !t.good && t.passed).count();
+        prop_assert!(manifests <= keep + 1 && drills <= 1 + loose);
+    }
+
+    #[test]
+    fn nothing_old_needs_no_proof(truth in truths(false)) {
+        let forever = Policy { daily_days: 4_000, monthly_months: 200, keep_daily: 1, keep_monthly: 1 };
+        prop_assert_eq!(prove(time(0), &truth, true, &forever).1, 0);
+    }
+}

@@ -14,3 +14,4 @@ pub mod object;
 pub mod outbound;
 pub mod prune;
 pub mod source;
+pub mod survey;

@@ -41,7 +41,7 @@ async fn pipeline(context: &Context, args: &BackupArgs) -> Result<Outcome> {
     let client = context.vault()?;
     let auth = context.vault_auth()?;
     let (sent, facts) = source::with_session(&client, &auth, &context.stop, async |node, session| {
-        let facts = source::facts(&client, node).await?;
+        let facts = source::facts(node);
         let header = header(&facts, &keyring, context);
         let sealer = Sealer::new(keyring.primary(), &header)?;
         let upload = store.upload(name.object(), metadata(&facts, &header, context)).await?;

@@ -185,8 +185,10 @@ pub enum Drilled {
     Never,
     /// It passed a drill; the record is authentic.
     Passed(Box<DrillRecord>),
+    /// There is a record that no key at hand can check.
+    Unprovable,
     /// There is a record that does not count, and why.
-    Refused(Refused),
+    Refused(String),
 }
 
 impl Drilled {
@@ -194,6 +196,15 @@ impl Drilled {
     pub fn at(&self) -> Option<DateTime<Utc>> {
         let Drilled::Passed(record) = self else { return None };
         DateTime::parse_from_rfc3339(&record.drilled_at).ok().map(|t| t.to_utc())
+    }
+
+    /// A record speaks of the object that was drilled, not of one put in its place.
+    pub fn hold_against(&mut self, manifest: Option<&Manifest>) {
+        if let (Drilled::Passed(record), Some(manifest)) = (&*self, manifest)
+            && record.sha256 != manifest.sha256
+        {
+            *self = Drilled::Refused("it is of another object under this name".to_owned());
+        }
     }
 }
 
@@ -208,7 +219,8 @@ pub async fn drilled(store: &dyn Store, backup: &Backup, keys: &[MacKey]) -> Res
     let Some(bytes) = document(store, &backup.name.drill_record()).await? else { return Ok(Drilled::Never) };
     Ok(match DrillRecord::from_bytes(&bytes, &backup.name, keys) {
         Ok(record) => Drilled::Passed(Box::new(record)),
-        Err(refused) => Drilled::Refused(refused),
+        Err(Refused::UnknownKey) => Drilled::Unprovable,
+        Err(refused) => Drilled::Refused(refused.to_string()),
     })
 }
 

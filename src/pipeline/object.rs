@@ -62,7 +62,7 @@ impl Chosen {
     /// Which layouts it may be read as: never the older one where a manifest of
     /// format 1 speaks of it.
     pub fn layouts(&self) -> Layouts {
-        if self.standing.is_good() { Layouts::Format1 } else { Layouts::Any }
+        if matches!(self.standing, Standing::Unverified) { Layouts::Any } else { Layouts::Format1 }
     }
 
     /// For `verify-restore` and `restore`: a manifest that is there must not fail.

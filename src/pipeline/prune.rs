@@ -89,13 +89,10 @@ async fn prove(
     }
     let drilled = of(&ask.drills);
     let standings = catalog::standings(store, &drilled, keys).await?;
-    for ((backup, drill), standing) in drilled.iter().zip(catalog::drills(store, &drilled, keys).await?).zip(standings) {
-        let settled = match (&drill, standing.manifest()) {
-            // A record speaks of the object that was drilled, not of one put in its place.
-            (Drilled::Passed(record), Some(manifest)) if record.sha256 != manifest.sha256 => Drill::None,
-            (Drilled::Passed(_), _) => Drill::Passed,
-            _ => Drill::None,
-        };
+    let records = catalog::drills(store, &drilled, keys).await?;
+    for ((backup, mut record), standing) in drilled.iter().zip(records).zip(standings) {
+        record.hold_against(standing.manifest());
+        let settled = if matches!(record, Drilled::Passed(_)) { Drill::Passed } else { Drill::None };
         facts.entry(backup.name.clone()).and_modify(|c| c.drill = settled);
     }
     Ok(())

@@ -1,0 +1,157 @@
+//! `inspect`: what a backup says of itself; with a key, whether all of it is true.
+
+use crate::archive::{self, Snapshot};
+use crate::cli::InspectArgs;
+use crate::commands::Done;
+use crate::context::Context;
+use crate::envelope::{self, Header, Keyring};
+use crate::error::{Error, Result};
+use crate::manifest::{Manifest, rfc3339};
+use crate::output;
+use crate::pipeline::catalog::Standing;
+use crate::pipeline::hashing::{Fingerprint, Hashing};
+use crate::pipeline::inbound;
+use crate::pipeline::input::{Input, Opened};
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::io::Read;
+
+/// What was found.
+struct Found {
+    header: Option<Header>,
+    /// The full check; absent without a key.
+    checked: Option<Checked>,
+}
+
+struct Checked {
+    snapshot: Snapshot,
+    object: Fingerprint,
+}
+
+/// Shows header, manifest and meta.json. With a key every segment is opened and
+/// the archive checked; without one only what can be read in clear is shown.
+///
+/// # Errors
+/// `Integrity` for whatever is wrong with the backup.
+pub async fn run(context: &Context, args: &InspectArgs) -> Result<Done> {
+    let keyring = match &args.key {
+        None if !context.has_key() => None,
+        key => Some(context.keyring_or(key.as_deref())?),
+    };
+    let input = Input::of(&args.input);
+    let Opened { source, size, layouts, label, chosen } = input.open(context, keyring.as_ref()).await?;
+    context.progress.stage("inspecting", size);
+    let name = chosen.as_ref().map(|c| c.name.clone());
+    let found = inbound::read(source, &context.stop, &context.progress, move |reader| match keyring {
+        Some(keyring) => check(reader, &keyring, layouts, name.as_ref()),
+        None => Ok(Found { header: Header::peek(reader)?, checked: None }),
+    })
+    .await
+    .map_err(|e| if e.kind().is_stop() { e } else { e.context(&label) })?;
+    let standing = chosen.map(|c| c.standing);
+    hold_against(&label, &found, standing.as_ref())?;
+    Ok(Done::document(document(&label, &found, standing.as_ref())).with_text(text(&label, &found, standing.as_ref())))
+}
+
+fn check(
+    reader: Box<dyn Read + Send>,
+    keyring: &Keyring,
+    layouts: envelope::Layouts,
+    name: Option<&crate::naming::BackupName>,
+) -> Result<Found> {
+    let mut hashing = Hashing::new(reader);
+    let (header, snapshot) = {
+        let mut opened = envelope::open(&mut hashing, keyring, layouts)?;
+        let header = opened.header().cloned();
+        if let (Some(header), Some(name)) = (&header, name) {
+            header.check_name(name)?;
+        }
+        (header, archive::check(&mut opened)?)
+    };
+    Ok(Found { header, checked: Some(Checked { snapshot, object: hashing.finish() }) })
+}
+
+/// A manifest that is authentic must name what was read.
+fn hold_against(label: &str, found: &Found, standing: Option<&Standing>) -> Result<()> {
+    let (Some(checked), Some(manifest)) = (&found.checked, standing.and_then(Standing::manifest)) else { return Ok(()) };
+    if hex::encode(checked.object.sha256) == manifest.sha256 {
+        return Ok(());
+    }
+    Err(Error::integrity(format!("{label}: its SHA-256 is not the one in its manifest"))
+        .hint("the object was replaced; it is not the backup that was verified"))
+}
+
+fn document(label: &str, found: &Found, standing: Option<&Standing>) -> Value {
+    let header = found.header.as_ref();
+    let checked = found.checked.as_ref().map(|c| {
+        let meta = &c.snapshot.meta;
+        json!({
+            "size_bytes": c.object.size,
+            "sha256": hex::encode(c.object.sha256),
+            "plaintext_size_bytes": c.snapshot.plaintext_size,
+            "state_size_bytes": c.snapshot.state_size,
+            "raft_index": meta.index,
+            "raft_term": meta.term,
+            "snapshot_id": meta.id,
+            "raft_peers": meta.peers.iter().map(|p| json!({ "id": p.id, "address": p.address })).collect::<Vec<_>>(),
+        })
+    });
+    json!({
+        "input": label,
+        "layout": if header.is_some() { "format-1" } else { "older" },
+        "header": header,
+        "standing": standing.map(Standing::word),
+        "manifest": standing.and_then(Standing::manifest),
+        "checked": checked,
+    })
+}
+
+fn text(label: &str, found: &Found, standing: Option<&Standing>) -> String {
+    let mut text = format!("{label}\n");
+    let mut row = |name: &str, value: String| {
+        let _ = writeln!(text, "  {name:<16}{value}");
+    };
+    match &found.header {
+        Some(header) => {
+            row("layout", "format 1".into());
+            row("created at", rfc3339(header.created_at));
+            row("key id", header.key_id.clone());
+            row("made by", header.tool.clone());
+            let vault = &header.vault;
+            let parts = [&vault.version, &vault.cluster_name, &vault.cluster_id].map(|v| v.clone().unwrap_or("?".into()));
+            row("vault", format!("{}, cluster {} ({})", parts[0], parts[1], parts[2]));
+        }
+        None => row("layout", "older service's, or not a backup: only a key can tell".into()),
+    }
+    if let Some(standing) = standing {
+        row("manifest", standing.word().into());
+        if let Some(manifest) = standing.manifest() {
+            manifest_rows(manifest, &mut row);
+        }
+    }
+    match &found.checked {
+        Some(checked) => checked_rows(checked, &mut row),
+        None => row("checked", "no: give --key to check every byte".into()),
+    }
+    text
+}
+
+fn manifest_rows(manifest: &Manifest, row: &mut impl FnMut(&str, String)) {
+    let vault = &manifest.vault;
+    if let (Some(seal), Some(t), Some(n)) = (&vault.seal_type, vault.seal_threshold, vault.seal_shares) {
+        row("seal", format!("{seal}, {t} of {n} shares"));
+    }
+    row("run id", manifest.run_id.clone().unwrap_or_default());
+}
+
+fn checked_rows(checked: &Checked, row: &mut impl FnMut(&str, String)) {
+    let Checked { snapshot, object } = checked;
+    let meta = &snapshot.meta;
+    row("size", format!("{} ({} bytes)", output::bytes(object.size), object.size));
+    row("sha256", hex::encode(object.sha256));
+    row("raft", format!("index {}, term {}, state {}", meta.index, meta.term, output::bytes(snapshot.state_size)));
+    for peer in &meta.peers {
+        row("raft peer", format!("{} at {}", peer.id, peer.address));
+    }
+    row("checked", "every segment, every hash: this is a whole snapshot".into());
+}

@@ -1,0 +1,94 @@
+//! `list`: the backups, one a line.
+
+use crate::commands::Done;
+use crate::context::Context;
+use crate::error::Result;
+use crate::manifest::rfc3339;
+use crate::output;
+use crate::pipeline::catalog::Standing;
+use crate::pipeline::object;
+use crate::pipeline::survey::{Survey, Surveyed, survey};
+use crate::store::Store;
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+/// Lists every backup with what is known of it, newest first.
+///
+/// # Errors
+/// The store's.
+pub async fn run(context: &Context) -> Result<Done> {
+    let store = context.store().await?;
+    let keys = context.mac_keys()?;
+    let listing = context.stop.guard(survey(store.as_ref(), &keys, &context.policy()?, context.started)).await?;
+    for refused in listing.backups.iter().filter(|s| matches!(s.standing, Standing::Refused(_))) {
+        // Says so where an older version is the one that the manifest names.
+        object::choose(store.as_ref(), refused.backup.name.object(), &keys).await?;
+    }
+    Ok(Done::document(document(&listing, store.as_ref())).with_text(table(&listing)))
+}
+
+fn table(listing: &Survey) -> String {
+    let mut text = String::new();
+    if listing.backups.is_empty() {
+        return "no backups\n".into();
+    }
+    let width = listing.backups.iter().map(|s| s.backup.name.object().len()).max().unwrap_or(0);
+    let _ = writeln!(text, "{:<width$}  {:>8}  {:>10}  {:<10}  {:<10}  RETENTION", "NAME", "AGE", "SIZE", "VERIFIED", "DRILLED");
+    for s in &listing.backups {
+        let drilled = s.drilled.at().map_or("-".to_owned(), |at| at.format("%Y-%m-%d").to_string());
+        let _ = writeln!(
+            text,
+            "{:<width$}  {:>8}  {:>10}  {:<10}  {drilled:<10}  {}",
+            s.backup.name,
+            age(listing.now - s.backup.name.created_at()),
+            output::bytes(s.backup.size),
+            s.standing.word(),
+            s.verdict,
+        );
+    }
+    text
+}
+
+/// An age in its largest unit.
+fn age(age: TimeDelta) -> String {
+    match age.to_std() {
+        Err(_) => "future".to_owned(),
+        Ok(age) => match age.as_secs() {
+            s @ 0..=119 => format!("{s} s"),
+            s @ 120..=7_199 => format!("{} min", s / 60),
+            s @ 7_200..=172_799 => format!("{} h", s / 3_600),
+            s => format!("{} d", s / 86_400),
+        },
+    }
+}
+
+fn document(listing: &Survey, store: &dyn Store) -> Value {
+    let backups: Vec<_> = listing.backups.iter().map(|s| entry(listing, s, store)).collect();
+    json!({ "backups": backups, "orphans": listing.orphans, "foreign_objects": listing.foreign })
+}
+
+fn entry(listing: &Survey, s: &Surveyed, store: &dyn Store) -> Value {
+    let name = &s.backup.name;
+    let mut entry = json!({
+        "object": name.object(),
+        "url": store.locate(name.object()),
+        "backup_type": name.backup_type(),
+        "created_at": rfc3339(name.created_at()),
+        "age_seconds": (listing.now - name.created_at()).num_seconds(),
+        "size_bytes": s.backup.size,
+        "standing": s.standing.word(),
+        "drilled_at": s.drilled.at().map(rfc3339),
+        "delete": s.verdict.is_delete(),
+        "retention": s.verdict.to_string(),
+    });
+    if let Some(manifest) = s.standing.manifest() {
+        entry["sha256"] = manifest.sha256.clone().into();
+        entry["key_id"] = manifest.key_id.clone().into();
+        entry["vault"] = json!(manifest.vault);
+    }
+    if let Standing::Refused(why) = &s.standing {
+        entry["reason"] = why.clone().into();
+    }
+    entry
+}

@@ -1,0 +1,212 @@
+//! What a command works with: the configuration, read when it is first needed,
+//! and the leaves made from it.
+//!
+//! Here: the one place where sections of the configuration become the leaves' own
+//! settings. Not here: what the sections mean (`config`).
+
+use crate::cli::Global;
+use crate::config::{self, Config, Overrides, TextOrReference};
+use crate::envelope::{self, Key, Keyring};
+use crate::error::{Error, Result};
+use crate::http::TlsSettings;
+use crate::manifest::MacKey;
+use crate::output::Output;
+use crate::report::Progress;
+use crate::retention::Policy;
+use crate::secret::{Reference, Secret};
+use crate::stop::Stop;
+use crate::store::{self, Store};
+use crate::vault;
+use chrono::{DateTime, SubsecRound, Utc};
+use std::cell::OnceCell;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// One run's surroundings.
+pub struct Context {
+    /// Raised when the run must end early.
+    pub stop: Stop,
+    /// How it prints.
+    pub output: Output,
+    /// The progress line.
+    pub progress: Progress,
+    /// The start of the run, UTC, whole seconds: the time in names and documents.
+    pub started: DateTime<Utc>,
+    /// Random; tells this run's object from another's.
+    pub run_id: String,
+    clock: Instant,
+    global: Global,
+    config: OnceCell<Config>,
+}
+
+impl Context {
+    /// Sets out; reads nothing yet.
+    pub fn new(global: Global, output: Output, stop: Stop) -> Self {
+        Self {
+            stop,
+            progress: Progress::new(output.is_watched()),
+            output,
+            started: Utc::now().trunc_subsecs(0),
+            run_id: run_id(),
+            clock: Instant::now(),
+            global,
+            config: OnceCell::new(),
+        }
+    }
+
+    /// How long the run has taken so far.
+    pub fn elapsed(&self) -> Duration {
+        self.clock.elapsed()
+    }
+
+    /// The configuration.
+    ///
+    /// # Errors
+    /// `Usage` saying what is wrong with it and where.
+    pub fn config(&self) -> Result<&Config> {
+        if let Some(config) = self.config.get() {
+            return Ok(config);
+        }
+        let overrides = Overrides {
+            config: self.global.config.clone(),
+            store: self.global.store.clone(),
+            deadline: self.global.deadline,
+            key: None,
+        };
+        let config = Config::load(&overrides, &|name| std::env::var(name).ok())?;
+        Ok(self.config.get_or_init(|| config))
+    }
+
+    /// `--deadline`; `run.deadline` counts once a command has read the configuration.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.global.deadline
+    }
+
+    /// The keys of `[encryption]`, read now.
+    ///
+    /// # Errors
+    /// `Usage` naming the reference that cannot be used.
+    pub fn keyring(&self) -> Result<Keyring> {
+        let mut keys = self.config()?.encryption.keys()?.into_iter().map(|(from, hex)| key(&from, &hex));
+        let primary = keys.next().unwrap_or_else(|| Err(Error::usage("no backup key configured")))?;
+        Ok(Keyring::new(primary, keys.collect::<Result<_>>()?))
+    }
+
+    /// The key of `--key` alone, else [`Context::keyring`].
+    ///
+    /// # Errors
+    /// `Usage` naming the reference that cannot be used.
+    pub fn keyring_or(&self, flag: Option<&str>) -> Result<Keyring> {
+        let Some(text) = flag else { return self.keyring() };
+        let from = config::key_reference(text).map_err(|allowed| Error::usage(format!("--key: {allowed}")))?;
+        Ok(Keyring::new(key(&from, &from.read_key()?)?, Vec::new()))
+    }
+
+    /// What manifests can be checked with: the keys, the manifest key, or nothing.
+    ///
+    /// # Errors
+    /// `Usage` naming the reference that cannot be used.
+    pub fn mac_keys(&self) -> Result<Vec<MacKey>> {
+        let section = &self.config()?.encryption;
+        let mut keys = if section.key.is_some() { self.keyring()?.mac_keys() } else { Vec::new() };
+        if let Some((from, hex)) = section.read_manifest_key()? {
+            keys.push(envelope::manifest_key_from_hex(&hex).map_err(|e| e.context(from))?);
+        }
+        Ok(keys)
+    }
+
+    /// The store.
+    ///
+    /// # Errors
+    /// `Usage` if none is configured.
+    pub async fn store(&self) -> Result<Arc<dyn Store>> {
+        let (section, run) = (self.config()?.store()?, &self.config()?.run);
+        store::open(&section.url, store_settings(section, run)).await
+    }
+
+    /// A client of the source Vault.
+    ///
+    /// # Errors
+    /// `Usage` if none is configured, or its TLS files cannot be used.
+    pub fn vault(&self) -> Result<vault::Client> {
+        let (section, run) = (self.config()?.vault()?, &self.config()?.run);
+        let (client_cert, client_key) = section.client_cert.clone().unzip();
+        vault::Client::new(vault::Settings {
+            addresses: section.addresses.clone(),
+            namespace: section.namespace.clone(),
+            tls: TlsSettings {
+                ca_cert: section.ca_cert.clone(),
+                client_cert,
+                client_key,
+                server_name: section.tls_server_name.clone(),
+                skip_verify: section.tls_skip_verify,
+            },
+            connect_timeout: run.connect_timeout,
+            idle_timeout: run.idle_timeout,
+            unix_socket: None,
+        })
+    }
+
+    /// How to log in to the source Vault; its secrets are read now.
+    ///
+    /// # Errors
+    /// `Usage` naming the reference that cannot be used.
+    pub fn vault_auth(&self) -> Result<vault::Auth> {
+        login(&self.config()?.vault()?.auth)
+    }
+
+    /// `[retention]`
+    ///
+    /// # Errors
+    /// `Usage` as [`Context::config`].
+    pub fn policy(&self) -> Result<Policy> {
+        let section = &self.config()?.retention;
+        Ok(Policy {
+            daily_days: section.daily_days,
+            monthly_months: section.monthly_months,
+            keep_daily: section.keep_daily,
+            keep_monthly: section.keep_monthly,
+        })
+    }
+}
+
+fn key(from: &Reference, hex: &Secret) -> Result<Key> {
+    Key::from_hex(hex).map_err(|e| e.context(from))
+}
+
+fn run_id() -> String {
+    let mut bytes = [0; 16];
+    match ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes) {
+        Ok(()) => hex::encode(bytes),
+        // Without randomness no key or salt can be made either; the run fails there.
+        Err(_) => String::new(),
+    }
+}
+
+fn literal(value: &TextOrReference) -> Result<String> {
+    value.read().map(|secret| secret.expose().to_owned())
+}
+
+/// Reads what a login method needs.
+///
+/// # Errors
+/// `Usage` naming the reference that cannot be used.
+pub fn login(auth: &config::Auth) -> Result<vault::Auth> {
+    Ok(match auth.clone() {
+        config::Auth::Token { token } => {
+            let token = token.ok_or_else(|| Error::usage("no Vault token"))?.read()?;
+            vault::Auth::Token { token }
+        }
+        config::Auth::AppRole { mount, role_id, secret_id } => vault::Auth::AppRole {
+            mount,
+            role_id: literal(&role_id)?,
+            secret_id: secret_id.map(|from| from.read()).transpose()?,
+        },
+        config::Auth::Kubernetes { mount, role, jwt } => vault::Auth::Kubernetes { mount, role, jwt: jwt.read()? },
+        config::Auth::Aws { mount, role } => vault::Auth::AwsIam { mount, role },
+        config::Auth::Cert { mount, role } => vault::Auth::Cert { mount, role },
+        config::Auth::Userpass { mount, username, password } => {
+            vault::Auth::Userpass { mount, username, password: password.read()? }
+        }
+    })
+}

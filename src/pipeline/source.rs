@@ -1,0 +1,54 @@
+//! The Vault that is backed up: one login a run, and what is recorded of it.
+//!
+//! Here: the session around a piece of work, and the facts for header and
+//! manifest. Not here: the requests themselves (`vault`).
+
+use crate::error::Result;
+use crate::manifest::VaultFacts;
+use crate::stop::Stop;
+use crate::vault::{Auth, Client, Node, Session};
+use std::time::Duration;
+
+/// How long the revocation at the end may take: the token dies by itself later.
+const REVOKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Finds the leader, logs in, does `work`, and revokes the token if this run
+/// obtained it, however the work ended.
+///
+/// # Errors
+/// The login's, or the work's. A revocation that fails is only warned of.
+pub async fn with_session<T>(
+    client: &Client,
+    auth: &Auth,
+    stop: &Stop,
+    work: impl AsyncFnOnce(&Node, &Session) -> Result<T>,
+) -> Result<T> {
+    let login = async {
+        let node = client.leader().await?;
+        let session = client.login(&node, auth).await?;
+        Ok((node, session))
+    };
+    let (node, session) = stop.guard(login).await?;
+    let result = work(&node, &session).await;
+    match tokio::time::timeout(REVOKE_TIMEOUT, client.revoke(&node, session)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!("the token of this run was not revoked: {error}"),
+        Err(_) => tracing::warn!("the token of this run was not revoked: {} did not answer", node.address),
+    }
+    result
+}
+
+/// What a manifest records of the cluster behind `node`.
+pub fn facts(node: &Node) -> VaultFacts {
+    let (health, seal) = (&node.health, &node.seal);
+    VaultFacts {
+        version: health.version.clone(),
+        cluster_id: health.cluster_id.clone(),
+        cluster_name: health.cluster_name.clone(),
+        seal_type: Some(seal.seal_type.clone()),
+        seal_threshold: Some(seal.threshold),
+        seal_shares: Some(seal.shares),
+        raft_index: None,
+        raft_term: None,
+    }
+}

@@ -1,0 +1,105 @@
+//! Every backup with everything that is known of it: what `list` and `status` show.
+//!
+//! Here: all manifests and drill records, checked, with retention's verdict. Not
+//! here: the cheaper look that `prune` takes before it deletes (`prune`).
+
+use super::catalog::{self, Backup, Catalog, Drilled, Standing};
+use crate::error::Result;
+use crate::manifest::{MacKey, Manifest};
+use crate::naming::BackupType;
+use crate::retention::anomaly::{self, Anomaly, Fact};
+use crate::retention::{self, Candidate, Drill, Policy, Verdict};
+use crate::store::Store;
+use chrono::{DateTime, Utc};
+
+/// One backup.
+#[derive(Debug)]
+pub struct Surveyed {
+    /// What the listing shows.
+    pub backup: Backup,
+    /// What its manifest is worth.
+    pub standing: Standing,
+    /// What its drill record is worth.
+    pub drilled: Drilled,
+    /// What a prune now would do with it.
+    pub verdict: Verdict,
+}
+
+/// All backups.
+#[derive(Debug)]
+pub struct Survey {
+    /// When it was made.
+    pub now: DateTime<Utc>,
+    /// Newest first.
+    pub backups: Vec<Surveyed>,
+    /// What looks odd.
+    pub anomalies: Vec<Anomaly>,
+    /// Manifests and drill records without their object.
+    pub orphans: usize,
+    /// Objects in the two folders that are not ours.
+    pub foreign: usize,
+}
+
+/// Lists the store and checks every manifest and drill record.
+///
+/// # Errors
+/// The store's.
+pub async fn survey(store: &dyn Store, keys: &[MacKey], policy: &Policy, now: DateTime<Utc>) -> Result<Survey> {
+    let catalog = Catalog::read(store).await?;
+    let standings = catalog::standings(store, &catalog.backups, keys).await?;
+    let mut drills = catalog::drills(store, &catalog.backups, keys).await?;
+    for (drilled, standing) in drills.iter_mut().zip(&standings) {
+        drilled.hold_against(standing.manifest());
+    }
+    let facts: Vec<_> = catalog.backups.iter().zip(&standings).map(|(b, s)| fact(b, s)).collect();
+    let candidates = facts.iter().zip(&drills).map(|(fact, drilled)| candidate(fact, drilled)).collect();
+    let verdicts = retention::plan(now, candidates, policy).decisions.into_iter().map(|d| d.verdict);
+    let anomalies = anomaly::anomalies(now, &facts, policy);
+    let known = catalog.backups.into_iter().zip(standings).zip(drills).zip(verdicts);
+    let backups = known
+        .map(|(((backup, standing), drilled), verdict)| Surveyed { backup, standing, drilled, verdict })
+        .collect();
+    Ok(Survey { now, backups, anomalies, orphans: catalog.orphans.len(), foreign: catalog.foreign })
+}
+
+/// What `retention` takes of a backup and its checked manifest.
+pub fn fact(backup: &Backup, standing: &Standing) -> Fact {
+    let vault = standing.manifest().map(|m| &m.vault);
+    let worth = match standing {
+        Standing::Good(_) => retention::Standing::Good,
+        Standing::Unproven => retention::Standing::Claimed,
+        Standing::Unverified | Standing::Refused(_) => retention::Standing::Unverified,
+    };
+    Fact {
+        name: backup.name.clone(),
+        size: backup.size,
+        standing: worth,
+        raft_index: vault.and_then(|v| v.raft_index),
+        cluster_id: vault.and_then(|v| v.cluster_id.clone()),
+    }
+}
+
+fn candidate(fact: &Fact, drilled: &Drilled) -> Candidate {
+    let drill = match drilled {
+        Drilled::Passed(_) => Drill::Passed,
+        Drilled::Unprovable => Drill::Unprovable,
+        Drilled::Never | Drilled::Refused(_) => Drill::None,
+    };
+    Candidate { name: fact.name.clone(), size: fact.size, standing: fact.standing, drill }
+}
+
+impl Survey {
+    /// The backups that are good and whose time is believable, newest first.
+    pub fn good(&self, of: BackupType) -> impl Iterator<Item = (&Surveyed, &Manifest)> {
+        self.backups
+            .iter()
+            .filter(move |s| s.backup.name.backup_type() == of && !s.backup.is_future(self.now))
+            .filter_map(|s| s.standing.manifest().map(|m| (s, m)))
+    }
+
+    /// The newest passed drill: when, and of which backup.
+    pub fn newest_drill(&self) -> Option<(DateTime<Utc>, &Surveyed)> {
+        let drills = self.backups.iter().filter_map(|s| s.drilled.at().map(|at| (at, s)));
+        drills.filter(|(at, _)| *at <= self.now + retention::CLOCK_TOLERANCE).max_by_key(|(at, _)| *at)
+    }
+}

@@ -191,6 +191,7 @@ fn the_weaker_of_two_counts() {
     let doubtful = Candidate { standing: Standing::Unverified, ..good.clone() };
     for both in [vec![good.clone(), doubtful.clone()], vec![doubtful.clone(), good]] {
         let plan = plan(time(0), both, &Policy::default());
-        assert_eq!(plan.decisions.into_iter().map(|d| d.candidate).collect::<Vec<_>>(), [doubtful.clone()]);
+        let decided: Vec<_> = plan.decisions.iter().map(|d| &d.candidate).collect();
+        assert_eq!(decided, [&doubtful]);
     }
 }

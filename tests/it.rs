@@ -1,0 +1,14 @@
+//! Every integration test, in one crate: one link step, one harness.
+//!
+//! `support` starts and stops what the tests run against; each other module
+//! tests one thing against it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    unreachable_pub,
+    reason = "helpers of tests fail by panicking and report on stderr, and nothing is exported"
+)]
+
+mod harness;
+mod support;

@@ -5,11 +5,14 @@
 //! that was started is gone when its value is dropped, also while panicking.
 //! Nothing here is skipped: a server that is not there fails the test.
 
+pub mod cluster;
+pub mod http;
 pub mod process;
+pub mod tls;
+pub mod vault;
 
 use std::path::PathBuf;
 
-#[allow(dead_code, reason = "used once the servers' modules are here")]
 /// The binary `name` that `tests/servers/install.sh` puts into `target/servers`.
 ///
 /// # Panics

@@ -109,7 +109,7 @@ fn a_cluster_survives_its_leader() {
     assert_ne!(new.node_id(), old.node_id());
     assert_eq!(new.get_secret("secret", "a"), Some(json!({"k": 1})));
     old.restart();
-    old.unseal(old.enough_shares());
+    old.send_shares(old.enough_shares());
     old.wait_for_health(&[STANDBY]);
     assert_eq!(cluster.addresses().len(), cluster.nodes().len());
 }

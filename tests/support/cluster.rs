@@ -39,7 +39,8 @@ impl Cluster {
             node.wait_for("joining", |node| {
                 (node.ok("GET", "sys/seal-status", None)["initialized"] == true).then_some(())
             });
-            node.unseal(nodes[0].enough_shares());
+            node.send_shares(nodes[0].enough_shares());
+            node.wait_for_health(&[STANDBY]);
             nodes.push(node);
         }
         let cluster = Self { nodes };

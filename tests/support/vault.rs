@@ -195,20 +195,11 @@ impl Vault {
         self.root_token.clone_from(&other.root_token);
     }
 
-    /// Unseals it with `shares` (base64 or hex) and waits until it leads or follows.
+    /// Unseals it with `shares` (base64 or hex) and waits until it leads. For a
+    /// node that will follow another: [`Vault::send_shares`].
     pub fn unseal(&self, shares: &[String]) {
         self.send_shares(shares);
-        self.wait_for("a leader", |node| match node.health() {
-            Some(ACTIVE) => Some(()),
-            // A node on its own is a standby, too, until it has elected itself.
-            Some(STANDBY) => node.follows().then_some(()),
-            _ => None,
-        });
-    }
-
-    fn follows(&self) -> bool {
-        let (_, leader) = self.api("GET", "sys/leader", None);
-        leader["is_self"] == false && leader["leader_address"].as_str().is_some_and(|address| !address.is_empty())
+        self.wait_for_health(&[ACTIVE]);
     }
 
     /// Hands in `shares` until no more are wanted. It may still be sealed then.

@@ -11,3 +11,5 @@
 )]
 
 mod retention;
+mod harness;
+mod support;

@@ -1,0 +1,24 @@
+//! What the integration tests stand on: real servers as child processes, the
+//! built binary as a user runs it.
+//!
+//! Everything here panics on failure, with the server's log, and everything
+//! that was started is gone when its value is dropped, also while panicking.
+//! Nothing here is skipped: a server that is not there fails the test.
+
+pub mod cluster;
+pub mod http;
+pub mod process;
+pub mod tls;
+pub mod vault;
+
+use std::path::PathBuf;
+
+/// The binary `name` that `tests/servers/install.sh` puts into `target/servers`.
+///
+/// # Panics
+/// If it isn't there: a test that needs it must not pass without it.
+pub fn server_binary(name: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/servers").join(name);
+    assert!(path.is_file(), "no {}: run tests/servers/install.sh, which builds the test servers", path.display());
+    path
+}

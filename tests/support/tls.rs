@@ -1,0 +1,74 @@
+//! A private certificate authority for one test.
+
+use crate::support::process::temp_dir;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+/// A certificate authority whose files live as long as it does.
+pub struct Ca {
+    dir: TempDir,
+    pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// A certificate and its key, PEM files of its [`Ca`].
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The certificate's path.
+    pub cert: PathBuf,
+    /// The private key's path.
+    pub key: PathBuf,
+}
+
+impl Ca {
+    /// Makes a new one, which nobody else trusts.
+    pub fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "vault-backup test CA");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        let dir = temp_dir();
+        std::fs::write(dir.path().join("ca.pem"), &pem).unwrap();
+        Self { dir, pem, issuer: Issuer::new(params, key) }
+    }
+
+    /// The CA certificate, PEM.
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// The path of the CA certificate.
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().join("ca.pem")
+    }
+
+    /// A server certificate for 127.0.0.1 and localhost.
+    pub fn server(&self) -> Identity {
+        self.issue("server", &["127.0.0.1", "localhost"], ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
+    /// A client certificate whose common name is `name`.
+    pub fn client(&self, name: &str) -> Identity {
+        self.issue(name, &[], ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    fn issue(&self, name: &str, alt_names: &[&str], usage: ExtendedKeyUsagePurpose) -> Identity {
+        let alt_names: Vec<String> = alt_names.iter().map(ToString::to_string).collect();
+        let mut params = CertificateParams::new(alt_names).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![usage];
+        let key = KeyPair::generate().unwrap();
+        let cert = params.signed_by(&key, &self.issuer).unwrap();
+        let file = |suffix: &str| self.dir.path().join(format!("{name}{suffix}"));
+        let identity = Identity { cert: file(".pem"), key: file(".key.pem") };
+        std::fs::write(&identity.cert, cert.pem()).unwrap();
+        std::fs::write(&identity.key, key.serialize_pem()).unwrap();
+        identity
+    }
+}

@@ -23,4 +23,6 @@ pub mod secret;
 pub mod stop;
 
 // The leaves.
+pub mod archive;
+pub mod envelope;
 pub mod store;

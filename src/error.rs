@@ -111,7 +111,7 @@ impl Error {
     pub fn from_io(error: std::io::Error, kind: Kind, what: impl Into<String>) -> Self {
         match find(&error) {
             // Inside other layers it can only be borrowed: it is said again.
-            Some(ours) => ours.restated(),
+            Some(ours) => ours.again(),
             None => Error::new(kind, what).because(error),
         }
     }
@@ -130,7 +130,9 @@ fn find<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Error> {
 }
 
 impl Error {
-    fn restated(&self) -> Error {
+    /// The same failure once more: for what fails again whenever it is asked again.
+    #[must_use]
+    pub fn again(&self) -> Error {
         Error {
             kind: self.kind,
             what: self.what.clone(),

@@ -24,4 +24,6 @@ pub mod stop;
 
 // The leaves.
 pub mod retention;
+pub mod archive;
+pub mod envelope;
 pub mod store;

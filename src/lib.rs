@@ -24,3 +24,6 @@ pub mod stop;
 
 // The leaves.
 pub mod store;
+
+// What a run is told.
+pub mod config;

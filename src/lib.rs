@@ -27,3 +27,6 @@ pub mod retention;
 pub mod archive;
 pub mod envelope;
 pub mod store;
+
+// What a run is told.
+pub mod config;

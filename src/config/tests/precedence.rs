@@ -1,0 +1,203 @@
+//! Flag > environment > file > default, and what is demanded only when it is asked for.
+
+use super::*;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+
+const FILE: &str = "
+    [vault]
+    addresses = ['https://file:8200']
+    namespace = 'file'
+    ca_cert = '/file'
+    [vault.auth]
+    token = 'file:/token'
+    [store]
+    url = 's3://file'
+    [encryption]
+    key = '/key'
+    old_keys = ['env:OLD']
+    [staging]
+    address = 'https://staging:8200'
+    [run]
+    deadline = '1h'
+";
+
+fn with(text: &str, overrides: &Overrides, variables: &[(&str, &str)]) -> Result<Config> {
+    let lookup = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
+    Config::resolve(explain::parse(Path::new("c.toml"), text)?, overrides, &lookup)
+}
+
+fn token(config: &Config) -> Option<Reference> {
+    match config.vault.auth.clone() {
+        Auth::Token { token } => token,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_file_alone() {
+    let config = resolve(FILE).unwrap();
+    assert_eq!(config.vault().unwrap().addresses[0].as_str(), "https://file:8200/");
+    assert_eq!(token(&config), Some(Reference::File("/token".into())));
+    assert_eq!(config.store().unwrap().url.as_str(), "s3://file");
+    assert_eq!(config.encryption.key, Some(Reference::File("/key".into())));
+    assert_eq!(config.run.deadline, Some(Duration::from_hours(1)));
+}
+
+#[test]
+fn the_environment_goes_before_the_file() {
+    let config = with(
+        FILE,
+        &Overrides::default(),
+        &[
+            ("VAULT_ADDR", "http://env:8200"),
+            ("VAULT_TOKEN", "planted"),
+            ("VAULT_NAMESPACE", "env"),
+            ("VAULT_CACERT", "/env"),
+            ("VAULT_CLIENT_CERT", "/cert"),
+            ("VAULT_CLIENT_KEY", "/client-key"),
+            ("VAULT_SKIP_VERIFY", "1"),
+            ("VAULT_TLS_SERVER_NAME", "name"),
+            ("VAULT_BACKUP_STORE", "file:///env"),
+            ("VAULT_BACKUP_KEY", "planted"),
+            ("XDG_RUNTIME_DIR", "/run/user/7"),
+        ],
+    )
+    .unwrap();
+    let vault = config.vault().unwrap();
+    assert_eq!(vault.addresses.iter().map(url::Url::as_str).collect::<Vec<_>>(), ["http://env:8200/"]);
+    assert_eq!(vault.namespace.as_deref(), Some("env"));
+    assert_eq!(vault.ca_cert.as_deref(), Some(Path::new("/env")));
+    assert_eq!(vault.client_cert, Some(("/cert".into(), "/client-key".into())));
+    assert!(vault.tls_skip_verify);
+    assert_eq!(vault.tls_server_name.as_deref(), Some("name"));
+    assert_eq!(token(&config), Some(Reference::Env("VAULT_TOKEN".into())));
+    assert_eq!(config.store().unwrap().url.as_str(), "file:///env");
+    assert_eq!(config.encryption.key, Some(Reference::Env("VAULT_BACKUP_KEY".into())));
+    assert_eq!(config.encryption.old_keys, [Reference::Env("OLD".into())]);
+    assert_eq!(config.run.lock_file, Path::new("/run/user/7/vault-backup.lock"));
+    assert_eq!(config.staging.address().unwrap().as_str(), "https://staging:8200/", "staging has no variables");
+    assert!(config.staging.login().is_err(), "nor a token from them");
+    assert!(!format!("{config:?}").contains("planted"), "secrets are not read");
+}
+
+#[test]
+fn flags_go_before_the_environment() {
+    let overrides = Overrides {
+        config: None,
+        store: Some("s3://flag/p".into()),
+        deadline: Some(Duration::from_secs(5)),
+        key: Some(Reference::File("/flag".into())),
+    };
+    let config =
+        with(FILE, &overrides, &[("VAULT_BACKUP_STORE", "file:///env"), ("VAULT_BACKUP_KEY", "planted")]).unwrap();
+    assert_eq!(config.store().unwrap().url.as_str(), "s3://flag/p");
+    assert_eq!(config.encryption.key, Some(Reference::File("/flag".into())));
+    assert_eq!(config.run.deadline, Some(Duration::from_secs(5)));
+}
+
+#[test]
+fn malformed_flags_and_variables_are_named() {
+    for (name, value, expected) in [
+        ("VAULT_ADDR", "planted:8200", "VAULT_ADDR: must be an address such as"),
+        ("VAULT_ADDR", "https://u:planted@v", "VAULT_ADDR: must be an address without user and password"),
+        ("VAULT_SKIP_VERIFY", "planted", "VAULT_SKIP_VERIFY: must be true or false"),
+        ("VAULT_BACKUP_STORE", "/planted", "VAULT_BACKUP_STORE: must be s3://BUCKET,"),
+        ("VAULT_CLIENT_CERT", "/cert", "vault.client_cert (VAULT_CLIENT_CERT) and vault.client_key (VAULT_CLIENT_KEY)"),
+    ] {
+        let e = with("", &Overrides::default(), &[(name, value)]).unwrap_err();
+        assert_eq!(e.kind(), Kind::Usage);
+        assert!(e.to_string().starts_with(expected) && !e.to_string().contains("planted"), "{e}");
+    }
+    let overrides = Overrides { store: Some("s3://u:planted@b".into()), ..Overrides::default() };
+    let e = with("", &overrides, &[]).unwrap_err().to_string();
+    assert!(e.starts_with("--store: must be a URL without user and password") && !e.contains("planted"), "{e}");
+}
+
+#[test]
+fn the_token_of_a_login_comes_last() {
+    let home = tempfile::tempdir().unwrap();
+    let variables = [("HOME", home.path().to_str().unwrap())];
+    assert_eq!(token(&with("", &Overrides::default(), &variables).unwrap()), None);
+    let path = home.path().join(".vault-token");
+    std::fs::write(&path, "planted").unwrap();
+    assert_eq!(token(&with("", &Overrides::default(), &variables).unwrap()), Some(Reference::File(path)));
+    assert_eq!(token(&with(FILE, &Overrides::default(), &variables).unwrap()), Some(Reference::File("/token".into())));
+    let text = "[vault.auth]\nmethod = 'approle'\nrole_id = 'r'\nsecret_id = 'env:S'";
+    let config = with(text, &Overrides::default(), &[("VAULT_TOKEN", "planted"), variables[0]]).unwrap();
+    assert!(matches!(config.vault.auth, Auth::AppRole { .. }), "other methods take no token from the environment");
+}
+
+#[test]
+fn nothing_is_demanded_before_it_is_used() {
+    let config = resolve("").unwrap();
+    let said = |e: Error| {
+        assert_eq!(e.kind(), Kind::Usage);
+        e.to_string()
+    };
+    assert_eq!(said(config.vault().unwrap_err()), "no Vault configured; set vault.addresses or VAULT_ADDR");
+    assert_eq!(said(config.store().unwrap_err()), "no store configured; set store.url, VAULT_BACKUP_STORE or --store");
+    assert!(said(config.encryption.keys().unwrap_err()).starts_with("no backup key configured; set encryption.key"));
+    assert!(config.encryption.read_manifest_key().unwrap().is_none());
+    assert!(said(config.staging.address().unwrap_err()).contains("--ephemeral"));
+    assert!(said(config.staging.login().unwrap_err()).contains("staging.auth.token"));
+    let config = resolve("[vault]\naddresses = ['https://v']").unwrap();
+    assert!(said(config.vault().unwrap_err()).starts_with("no Vault token; set VAULT_TOKEN"));
+    let config = resolve("[vault]\naddresses = ['https://v']\nauth.method = 'cert'").unwrap();
+    assert!(said(config.vault().unwrap_err()).contains("vault.client_cert"));
+}
+
+#[test]
+fn defaults_that_depend_on_other_keys() {
+    let retention = resolve("[retention]\ndaily_days = 7\nmonthly_months = 3").unwrap().retention;
+    assert_eq!((retention.keep_daily, retention.keep_monthly), (7, 3));
+    let store = |more: &str| resolve(&format!("[store]\nurl = 's3://b'\n{more}")).unwrap().store().unwrap().path_style;
+    assert!(!store("") && store("endpoint = 'http://[::1]:9000'"));
+    assert!(!store("endpoint = 'http://[::1]:9000'\npath_style = false"));
+    let config = resolve("[vault.auth]\nmethod = 'kubernetes'\nrole = 'r'\nmount = '/k8s/'").unwrap();
+    let Auth::Kubernetes { mount, jwt, .. } = config.vault.auth else { panic!() };
+    assert_eq!(mount, "k8s");
+    assert_eq!(jwt.to_string(), "file:/var/run/secrets/kubernetes.io/serviceaccount/token");
+}
+
+#[test]
+fn files() {
+    let dir = tempfile::tempdir().unwrap();
+    let load = |path: &Path| {
+        let overrides = Overrides { config: Some(path.to_owned()), ..Overrides::default() };
+        Config::load(&overrides, &|_| None)
+    };
+    let path = dir.path().join("c.toml");
+    let e = load(&path).unwrap_err();
+    assert_eq!(e.kind(), Kind::Usage);
+    assert!(e.to_string().ends_with("c.toml: there is no such file"), "{e}");
+    assert!(load(dir.path()).unwrap_err().to_string().contains("cannot be read: Is a directory"));
+    std::fs::write(&path, b"[vault]\n# \xff\n").unwrap();
+    assert!(load(&path).unwrap_err().to_string().ends_with("c.toml:2: not UTF-8"));
+    std::fs::write(&path, "[audit]\nfile = '/a'\n").unwrap();
+    let config = load(&path).unwrap();
+    assert_eq!((config.file.as_deref(), config.audit.file), (Some(path.as_path()), Some("/a".into())));
+
+    let variable = |name: &str| (name == "VAULT_BACKUP_CONFIG").then(|| path.to_str().unwrap().to_owned());
+    assert_eq!(Config::load(&Overrides::default(), &variable).unwrap().file.as_deref(), Some(path.as_path()));
+    let overrides = Overrides { config: Some(path.clone()), ..Overrides::default() };
+    let empty = Config::load(&overrides, &|name| (name == "VAULT_ADDR").then(String::new)).unwrap();
+    assert!(empty.vault.addresses.is_empty(), "an empty variable is not set");
+    std::fs::remove_file(&path).unwrap();
+    assert!(Config::load(&Overrides::default(), &variable).is_err());
+}
+
+#[test]
+fn keys_are_read_when_they_are_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("key");
+    let config = resolve(&format!("[encryption]\nkey = '{0}'\nold_keys = ['file:{0}']", path.display())).unwrap();
+    assert!(config.encryption.keys().unwrap_err().to_string().contains("cannot be read"));
+    std::fs::write(&path, "first\n").unwrap();
+    std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    let keys = config.encryption.keys().unwrap();
+    assert_eq!(keys.len(), 2);
+    assert_eq!(keys[0].1.expose(), "first");
+    std::fs::write(&path, "second\n").unwrap();
+    assert_eq!(config.encryption.keys().unwrap()[0].1.expose(), "second");
+}

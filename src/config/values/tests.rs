@@ -1,0 +1,69 @@
+use super::*;
+
+#[test]
+fn durations() {
+    for (text, seconds) in [("90s", 90), ("10m", 600), ("26h", 93_600), ("8d", 691_200), ("36500d", 3_153_600_000)] {
+        assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+    }
+    for bad in ["", "0s", "10", "m", "10M", "+1m", "-1m", "1.5h", "1h30m", "10 m", "36501d", "99999999999999999999d"] {
+        assert!(duration(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn part_sizes() {
+    assert_eq!(part_size("5MiB"), Ok(5 << 20));
+    assert_eq!(part_size("5GiB"), Ok(5 << 30));
+    for bad in ["4MiB", "6GiB", "8MB", "8", "8388608", "+8MiB", "MiB", "99999999999999GiB"] {
+        assert!(part_size(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn addresses_and_stores() {
+    for good in ["http://127.0.0.1:8200", "https://vault.example.com", "https://[::1]:8200/"] {
+        assert!(address(good).is_ok(), "{good}");
+    }
+    for bad in ["", "vault:8200", "unix:///run/v", "https://u:p@v", "https://v/?x", "https://v/#x", "https://"] {
+        assert!(address(bad).is_err(), "{bad}");
+    }
+    for good in ["s3://bucket", "s3://my-bucket.x/a/b", "file:///var/backups"] {
+        assert!(store_url(good).is_ok(), "{good}");
+    }
+    for bad in ["", "s3://", "s3:bucket", "s3://key:secret@b", "s3://b?x", "file://dir", "file:dir", "gs://b", "/d"] {
+        assert!(store_url(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn locks_and_classes() {
+    let lock = ObjectLock { mode: LockMode::Governance, period: Duration::from_secs(365 * 86_400) };
+    assert_eq!(object_lock("governance:365d"), Ok(lock));
+    for bad in ["compliance", "30d", "Compliance:30d", "compliance:30", "legal:30d"] {
+        assert!(object_lock(bad).is_err(), "{bad}");
+    }
+    assert!(storage_class("STANDARD_IA").is_ok() && storage_class("GLACIER_IR").is_ok());
+    assert!(storage_class("DEEP_ARCHIVE").is_err());
+}
+
+#[test]
+fn secrets_are_referred_to() {
+    assert_eq!(secret_ref("env:A"), Ok(Reference::Env("A".into())));
+    assert!(secret_ref("hvs.literal").is_err());
+    assert_eq!(key_reference("/etc/key"), Ok(Reference::File("/etc/key".into())));
+    assert_eq!(key_reference("credential:key"), Ok(Reference::Credential("key".into())));
+    for bad in ["", "env:", "credential:a/b", &"ab".repeat(32), &format!("{}\n", "AB".repeat(32))] {
+        assert!(key_reference(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn text_that_may_be_secret() {
+    assert_eq!(text_or_reference("role"), Ok(TextOrReference::Text(Secret::new("role"))));
+    assert_eq!(text_or_reference("env:R"), Ok(TextOrReference::Reference(Reference::Env("R".into()))));
+    assert!(text_or_reference("env:").is_err() && text_or_reference("").is_err());
+    let url = url_or_reference("https://hooks.example.com/planted").unwrap();
+    assert!(!format!("{url:?}").contains("planted"));
+    assert_eq!(url.read().unwrap().expose(), "https://hooks.example.com/planted");
+    assert!(url_or_reference("hooks.example.com/x").is_err());
+}

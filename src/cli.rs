@@ -3,6 +3,7 @@
 //! Here: what can be typed and what `--help` says. Not here: what it means
 //! together with the configuration file (`config`), nor what it does (`commands`).
 
+use crate::config::duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -84,23 +85,12 @@ pub enum Command {
     #[command(after_long_help = examples("\
   vault-backup prune --dry-run           what would go and what stays, each with its reason"))]
     Prune(PruneArgs),
-    /// Restore the newest backup into a staging Vault and read a known secret from it
-    #[command(after_long_help = examples("\
-  vault-backup verify-restore                    into the configured staging server
-  vault-backup verify-restore --ephemeral        into a Vault of its own, thrown away afterwards
-  vault-backup verify-restore --offline          in memory, without any Vault"))]
-    VerifyRestore(VerifyRestoreArgs),
     /// Decrypt a backup into a snapshot that Vault itself can restore
     #[command(after_long_help = examples("\
   vault-backup decrypt vault-snapshot-20251126-020000.enc --key /root/backup.key
   vault-backup decrypt daily/2025-11-26/vault-snapshot-20251126-020000.enc -o vault.snap
   vault operator raft snapshot restore -force vault.snap"))]
     Decrypt(DecryptArgs),
-    /// Restore a backup into a real cluster, with every guard
-    #[command(after_long_help = examples("\
-  vault-backup restore daily/2025-11-26/vault-snapshot-20251126-020000.enc \\
-      --address https://vault-1.example.com:8200 --confirm vault-cluster-1a2b3c4d --dry-run"))]
-    Restore(RestoreArgs),
     /// List the backups
     List(JsonArgs),
     /// Tell whether the newest backup and drill are fresh enough
@@ -110,17 +100,10 @@ pub enum Command {
     Status(StatusArgs),
     /// Show what a backup says of itself; with a key, check all of it
     Inspect(InspectArgs),
-    /// Read one secret out of a backup, without any Vault
-    #[command(after_long_help = examples("\
-  vault-backup recover secret/app/db --from daily/2025-11-26/vault-snapshot-20251126-020000.enc -o db.json
-  vault-backup recover --list secret/ --from vault.snap --share env:SHARE1 --share env:SHARE2"))]
-    Recover(RecoverArgs),
     /// Make a new encryption key
     #[command(after_long_help = examples("\
   vault-backup keygen -o /etc/vault-backup/key   then keep a copy where the backups are not"))]
     Keygen(KeygenArgs),
-    /// Try every permission and path that the configuration needs, changing nothing
-    Doctor(DoctorArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell.
@@ -331,28 +314,6 @@ pub struct DoctorArgs {
     pub json: bool,
 }
 
-/// Reads `90s`, `10m`, `26h` or `8d`.
-///
-/// # Errors
-/// What is allowed.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("'{text}' is not a duration; write a number and s, m, h or d, as in 90s, 10m, 26h, 8d");
-    let unit = text.chars().last().ok_or_else(wrong)?;
-    let factor = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3_600,
-        'd' => 86_400,
-        _ => return Err(wrong()),
-    };
-    let digits = &text[..text.len() - 1];
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(wrong());
-    }
-    let number: u64 = digits.parse().map_err(|_| wrong())?;
-    number.checked_mul(factor).map(Duration::from_secs).ok_or_else(wrong)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -361,13 +322,5 @@ mod tests {
     #[test]
     fn clap_accepts_the_definition() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn durations() {
-        assert_eq!(duration("26h"), Ok(Duration::from_secs(26 * 3600)));
-        for bad in ["", "h", "10", "-1s", "1.5h", "1h30m", "99999999999999999999s", "99999999999999999d", "5µ"] {
-            assert!(duration(bad).is_err(), "{bad}");
-        }
     }
 }

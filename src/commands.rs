@@ -11,6 +11,8 @@ pub mod inspect;
 pub mod keygen;
 pub mod list;
 pub mod man;
+pub mod prune;
+pub mod status;
 
 use crate::error::Kind;
 use crate::output::Output;

@@ -155,6 +155,11 @@ impl Context {
         login(&self.config()?.vault()?.auth)
     }
 
+    /// Whether a key is configured.
+    pub fn has_key(&self) -> bool {
+        self.config().is_ok_and(|config| config.encryption.key.is_some())
+    }
+
     /// `[retention]`
     ///
     /// # Errors
@@ -200,7 +205,7 @@ pub fn login(auth: &config::Auth) -> Result<vault::Auth> {
         config::Auth::AppRole { mount, role_id, secret_id } => vault::Auth::AppRole {
             mount,
             role_id: literal(&role_id)?,
-            secret_id: secret_id.map(|from| from.read()).transpose()?,
+            secret_id: secret_id.map(|from| from.read()).transpose()?.unwrap_or_else(|| Secret::new("")),
         },
         config::Auth::Kubernetes { mount, role, jwt } => vault::Auth::Kubernetes { mount, role, jwt: jwt.read()? },
         config::Auth::Aws { mount, role } => vault::Auth::AwsIam { mount, role },

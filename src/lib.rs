@@ -15,18 +15,36 @@
 //! `envelope`, `barrier`, `manifest`, `naming` and `retention` are pure: no I/O of
 //! their own, no clock, no environment.
 
+mod cli;
+mod commands;
+mod context;
+mod lock;
+mod operation;
+mod output;
+mod run;
+
 // The base.
+pub mod atomic_file;
 pub mod error;
+pub mod http;
 pub mod manifest;
 pub mod naming;
 pub mod secret;
 pub mod stop;
 
 // The leaves.
-pub mod retention;
 pub mod archive;
 pub mod envelope;
+pub mod report;
+pub mod retention;
 pub mod store;
+pub mod vault;
 
-// What a run is told.
+// What the commands share.
 pub mod config;
+pub mod pipeline;
+
+pub use run::run;
+
+/// This tool and its version, as headers and documents name it.
+pub const TOOL: &str = concat!("vault-backup/", env!("CARGO_PKG_VERSION"));

@@ -3,15 +3,15 @@
 //! Here: what is the same for every command: process hygiene, signals, the
 //! deadline, dispatch, printing the end. Not here: what the commands do.
 
-use crate::cli::{Cli, Command, Global};
+use crate::cli::{Cli, Command};
 use crate::commands::{self, Done};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
+use crate::http;
 use crate::output::Output;
 use crate::stop::{Reason, Stop};
 use clap::Parser;
 use std::process::ExitCode;
-use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs the tool with the process's arguments.
@@ -25,6 +25,7 @@ pub fn run() -> ExitCode {
         }
     };
     guard_secrets();
+    http::install_crypto();
     let output = Output::start(&cli.global, wants_json(&cli.command));
     let code = match runtime() {
         Ok(runtime) => {
@@ -90,15 +91,10 @@ async fn ended_by_second_signal(cli: Cli, output: Output) -> u8 {
 /// Runs the command and prints how it ended.
 async fn finish(cli: Cli, output: Output, stop: Stop) -> u8 {
     let context = Context::new(cli.global, output, stop);
-    let result = match context.deadline() {
-        Ok(deadline) => {
-            let watch = tokio::spawn(raise_after(deadline, context.stop.clone()));
-            let result = Box::pin(dispatch(&context, cli.command)).await;
-            watch.abort();
-            result
-        }
-        Err(error) => Err(error),
-    };
+    if let Some(deadline) = context.deadline() {
+        context.stop.raise_after(deadline, Reason::Deadline);
+    }
+    let result = Box::pin(dispatch(&context, cli.command)).await;
     context.progress.clear();
     match result {
         Ok(done) => done.print(output),
@@ -109,19 +105,13 @@ async fn finish(cli: Cli, output: Output, stop: Stop) -> u8 {
     }
 }
 
-async fn raise_after(deadline: Option<Duration>, stop: Stop) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep(deadline).await,
-        None => std::future::pending().await,
-    }
-    stop.raise(Reason::Deadline);
-}
-
 async fn dispatch(context: &Context, command: Command) -> Result<Done> {
     match command {
         Command::Backup(args) => commands::backup::run(context, &args).await,
         Command::Decrypt(args) => commands::decrypt::run(context, &args).await,
         Command::List(_) => commands::list::run(context).await,
+        Command::Prune(args) => commands::prune::run(context, &args).await,
+        Command::Status(args) => commands::status::run(context, &args).await,
         Command::Inspect(args) => commands::inspect::run(context, &args).await,
         Command::Keygen(args) => commands::keygen::run(&args),
         Command::Completions { shell } => Ok(commands::completions::run(shell)),
@@ -132,7 +122,9 @@ async fn dispatch(context: &Context, command: Command) -> Result<Done> {
 fn wants_json(command: &Command) -> bool {
     match command {
         Command::Backup(args) => args.json,
+        Command::Prune(args) => args.json,
         Command::List(args) => args.json,
+        Command::Status(args) => args.json,
         Command::Inspect(args) => args.json,
         _ => false,
     }

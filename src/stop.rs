@@ -7,6 +7,7 @@
 use crate::error::{Error, Kind, Result};
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Why a run must end now.
@@ -49,6 +50,15 @@ impl Stop {
             let first = slot.is_none();
             slot.get_or_insert(reason);
             first
+        });
+    }
+
+    /// Raises the flag once `delay` has passed.
+    pub fn raise_after(&self, delay: Duration, reason: Reason) {
+        let stop = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            stop.raise(reason);
         });
     }
 

@@ -41,19 +41,13 @@ async fn pipeline(context: &Context, args: &BackupArgs) -> Result<Outcome> {
     let client = context.vault()?;
     let auth = context.vault_auth()?;
     let (sent, facts) = source::with_session(&client, &auth, &context.stop, async |node, session| {
-        let facts = source::facts(node);
+        let snapshot = client.snapshot(node, session).await?;
+        let facts = source::facts(&snapshot.node);
         let header = header(&facts, &keyring, context);
         let sealer = Sealer::new(keyring.primary(), &header)?;
         let upload = store.upload(name.object(), metadata(&facts, &header, context)).await?;
-        let snapshot = match client.snapshot(node, session).await {
-            Ok(snapshot) => snapshot,
-            Err(error) => {
-                upload.abort().await?;
-                return Err(error);
-            }
-        };
         context.progress.stage("uploading", None);
-        let sent = outbound::send(Box::pin(snapshot), sealer, upload, &context.stop, &context.progress).await?;
+        let sent = outbound::send(snapshot.body, sealer, upload, &context.stop, &context.progress).await?;
         Ok((sent, facts))
     })
     .await?;

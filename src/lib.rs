@@ -17,6 +17,7 @@
 
 // The base.
 pub mod error;
+pub mod http;
 pub mod manifest;
 pub mod naming;
 pub mod secret;
@@ -24,3 +25,4 @@ pub mod stop;
 
 // The leaves.
 pub mod store;
+pub mod vault;

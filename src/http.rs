@@ -1,0 +1,243 @@
+//! HTTP clients: TLS, timeouts and proxies, the same for Vault and for webhooks.
+//!
+//! Here: a `reqwest` client from settings, and under which name a server's
+//! certificate is checked. Not here: what is sent (`vault`, `report`), and the
+//! store's client, which is the AWS SDK's own.
+//!
+//! No client follows redirects by itself: it would carry tokens to wherever the
+//! redirect points. None limits a whole transfer unless asked to: a snapshot may
+//! take hours, so connecting and standing still are what is limited.
+
+use crate::error::{Error, Result};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{HOST, HeaderMap, HeaderValue};
+use reqwest::redirect::Policy;
+use reqwest::{Certificate, Client, ClientBuilder, Identity};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use url::{Host, Url};
+
+/// How servers prove who they are, and how we do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// PEM file of certificate authorities to trust beside the system's.
+    pub ca_cert: Option<PathBuf>,
+    /// PEM file of the client's certificate chain.
+    pub client_cert: Option<PathBuf>,
+    /// PEM file of the client certificate's key.
+    pub client_key: Option<PathBuf>,
+    /// The DNS name to ask for (SNI) and to verify, in place of the address's host.
+    pub server_name: Option<String>,
+    /// Whether to accept any certificate. For tests only.
+    pub skip_verify: bool,
+}
+
+/// What a client is built from.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// TLS, in both directions.
+    pub tls: TlsSettings,
+    /// Longest wait for a connection, TLS handshake included.
+    pub connect_timeout: Option<Duration>,
+    /// Longest wait for an answer to begin, or between two reads of it.
+    pub idle_timeout: Option<Duration>,
+    /// Longest time for a whole request; no limit if absent.
+    pub total_timeout: Option<Duration>,
+    /// Speak over this socket, whatever the address's host.
+    pub unix_socket: Option<PathBuf>,
+    /// Headers for every request.
+    pub headers: HeaderMap,
+}
+
+/// Makes ring the TLS provider of this process. Any number of calls do no harm.
+pub fn install_crypto() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Another thread may have been faster, with the same provider.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+}
+
+/// A client without a name of its own to verify: `tls.server_name` is not used.
+///
+/// # Errors
+/// `Usage` naming the file that cannot be used.
+pub fn client(options: &Options) -> Result<Client> {
+    Material::read(&options.tls)?.client(options)
+}
+
+/// The innermost reason of a failed request, without the URL: a webhook's path is a secret.
+pub fn reason(error: &reqwest::Error) -> String {
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    if error.is_timeout() {
+        return if error.is_connect() { "no connection in time" } else { "no answer in time" }.to_owned();
+    }
+    if std::ptr::eq(innermost, error as &dyn std::error::Error as *const _) {
+        return "the request failed".to_owned();
+    }
+    innermost.to_string()
+}
+
+/// Clients for servers that share settings: where a request to an address goes.
+pub struct Clients {
+    options: Options,
+    material: Material,
+    shared: Client,
+    /// With `tls.server_name`, one client for each real host: connections are
+    /// pooled by the URL's host, which is then the same for all.
+    named: Mutex<HashMap<String, Client>>,
+}
+
+impl Clients {
+    /// Reads the certificates and builds what every address can share.
+    ///
+    /// # Errors
+    /// `Usage` naming the file or the setting that cannot be used.
+    pub fn new(options: Options) -> Result<Self> {
+        if let Some(name) = &options.tls.server_name
+            && !matches!(Host::parse(name), Ok(Host::Domain(_)))
+        {
+            return Err(Error::usage(format!("tls_server_name {name:?}: not a DNS name")));
+        }
+        let material = Material::read(&options.tls)?;
+        let shared = material.client(&options)?;
+        Ok(Self { options, material, shared, named: Mutex::default() })
+    }
+
+    /// The client for `address`, and the URL to ask it for in place of `address`.
+    ///
+    /// # Errors
+    /// `Usage` where the client cannot be built.
+    pub fn of(&self, address: &Url) -> Result<(Client, Url)> {
+        let (Some(name), "https", Some(host)) = (&self.options.tls.server_name, address.scheme(), address.host())
+        else {
+            return Ok((self.shared.clone(), address.clone()));
+        };
+        let mut url = address.clone();
+        url.set_host(Some(name)).map_err(|e| Error::usage(format!("tls_server_name {name:?}")).because(e))?;
+        let authority = match address.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_string(),
+        };
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = named.get(&authority) {
+            return Ok((client.clone(), url));
+        }
+        let client = self.material.client_for(&self.options, &host, &authority)?;
+        named.insert(authority, client.clone());
+        Ok((client, url))
+    }
+}
+
+/// Certificates and keys, as read from their files.
+struct Material {
+    roots: Vec<Certificate>,
+    identity: Option<Identity>,
+}
+
+impl Material {
+    fn read(tls: &TlsSettings) -> Result<Self> {
+        let roots = tls.ca_cert.as_deref().map(read_roots).transpose()?.unwrap_or_default();
+        let identity = match (&tls.client_cert, &tls.client_key) {
+            (Some(cert), Some(key)) => Some(read_identity(cert, key)?),
+            (None, None) => None,
+            _ => return Err(Error::usage("client_cert and client_key belong together: only one of them is set")),
+        };
+        Ok(Self { roots, identity })
+    }
+
+    fn client(&self, options: &Options) -> Result<Client> {
+        self.build(options, |builder| builder)
+    }
+
+    /// A client whose connections go to `host`, whatever host the URL names: the
+    /// URL's is what rustls asks for and verifies. A proxy would be asked for the
+    /// URL's host, so none is used.
+    fn client_for(&self, options: &Options, host: &Host<&str>, authority: &str) -> Result<Client> {
+        let header =
+            HeaderValue::from_str(authority).map_err(|e| Error::usage(format!("address {authority}")).because(e))?;
+        let resolver = match host {
+            Host::Domain(name) => Fixed((*name).to_owned()),
+            Host::Ipv4(address) => Fixed(address.to_string()),
+            Host::Ipv6(address) => Fixed(address.to_string()),
+        };
+        let mut options = options.clone();
+        options.headers.insert(HOST, header);
+        self.build(&options, move |builder| builder.dns_resolver(resolver.clone()).no_proxy())
+    }
+
+    fn build(&self, options: &Options, adapt: impl Fn(ClientBuilder) -> ClientBuilder) -> Result<Client> {
+        install_crypto();
+        let builder = || {
+            let mut builder = Client::builder()
+                .redirect(Policy::none())
+                .user_agent(concat!("vault-backup/", env!("CARGO_PKG_VERSION")))
+                .default_headers(options.headers.clone())
+                .tls_danger_accept_invalid_certs(options.tls.skip_verify);
+            if let Some(limit) = options.connect_timeout {
+                builder = builder.connect_timeout(limit);
+            }
+            if let Some(limit) = options.idle_timeout {
+                builder = builder.read_timeout(limit);
+            }
+            if let Some(limit) = options.total_timeout {
+                builder = builder.timeout(limit);
+            }
+            if let Some(identity) = &self.identity {
+                builder = builder.identity(identity.clone());
+            }
+            if let Some(path) = &options.unix_socket {
+                builder = builder.unix_socket(path.as_path()).no_proxy();
+            }
+            adapt(builder)
+        };
+        // On a machine without any root certificate the system's verifier cannot be
+        // built, not even for http://. Then only `ca_cert` is trusted.
+        builder()
+            .tls_certs_merge(self.roots.clone())
+            .build()
+            .or_else(|_| builder().tls_certs_only(self.roots.clone()).build())
+            .map_err(|e| Error::usage(format!("the HTTP client cannot be set up: {}", reason(&e))))
+    }
+}
+
+/// Resolves every name to one host's addresses.
+#[derive(Clone)]
+struct Fixed(String);
+
+impl Resolve for Fixed {
+    fn resolve(&self, _: Name) -> Resolving {
+        let host = self.0.clone();
+        Box::pin(async move {
+            // Port 0 stands for the URL's own.
+            let found: Vec<_> = tokio::net::lookup_host((host, 0)).await?.collect();
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}
+
+fn read_file(what: &str, path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|e| Error::usage(format!("{what} {} cannot be read", path.display())).because(e))
+}
+
+fn read_roots(path: &Path) -> Result<Vec<Certificate>> {
+    let unusable = |why: String| Error::usage(format!("ca_cert {}: {why}", path.display()));
+    let roots = Certificate::from_pem_bundle(&read_file("ca_cert", path)?).map_err(|e| unusable(reason(&e)))?;
+    if roots.is_empty() {
+        return Err(unusable("it holds no PEM certificate".to_owned()));
+    }
+    Ok(roots)
+}
+
+fn read_identity(cert: &Path, key: &Path) -> Result<Identity> {
+    let mut pem = zeroize::Zeroizing::new(read_file("client_key", key)?);
+    pem.push(b'\n');
+    pem.extend_from_slice(&read_file("client_cert", cert)?);
+    Identity::from_pem(&pem).map_err(|e| {
+        Error::usage(format!("client_cert {} with client_key {}: {}", cert.display(), key.display(), reason(&e)))
+    })
+}

@@ -1,0 +1,168 @@
+//! The client of Vault and OpenBao: who leads, logins, snapshots out and in, seals.
+//!
+//! Here: every request that is sent to Vault, and each failure in words. Not
+//! here: what the snapshot's bytes are (`archive`), where the settings come from
+//! (`config`), and the order of a backup or a drill (`pipeline`).
+//!
+//! vaultrs does the logins and what belongs to the token, over a reqwest client
+//! of ours; the rest, which it lacks or gives without what is needed (bodies of
+//! answers other than 200, streams), goes through [`call`] and [`snapshot`].
+//!
+//! A token goes only to an address of [`Settings::addresses`], or to the leader
+//! that one of those names, checked in [`leader`]; never from https to http.
+
+mod aws;
+mod call;
+mod failure;
+mod kv;
+mod leader;
+mod login;
+mod restore;
+mod seal;
+mod snapshot;
+mod status;
+mod token;
+
+pub use kv::SecretRead;
+pub use leader::{Node, Peer};
+pub use login::{Auth, Session};
+pub use seal::decode_root_token;
+pub use snapshot::Snapshot;
+pub use status::{Health, SealStatus};
+pub use token::{Capabilities, TokenInfo};
+
+use crate::error::{Error, Result};
+use crate::http::{self, Clients};
+use crate::secret::Secret;
+use reqwest::header::{HeaderMap, HeaderValue};
+use std::path::PathBuf;
+use std::time::Duration;
+use url::Url;
+
+/// Where a Vault cluster is, and how to speak to it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Addresses of its nodes, or of a load balancer before them; at least one.
+    /// Scheme, host and port only.
+    pub addresses: Vec<Url>,
+    /// The namespace of logins and secrets. Snapshots are always the root's.
+    pub namespace: Option<String>,
+    /// Certificates.
+    pub tls: http::TlsSettings,
+    /// Longest wait for a connection.
+    pub connect_timeout: Duration,
+    /// Longest time without a byte in a transfer or an answer.
+    pub idle_timeout: Duration,
+    /// A socket to speak over, whatever the addresses' hosts.
+    pub unix_socket: Option<PathBuf>,
+}
+
+/// A client of one cluster.
+pub struct Client {
+    settings: Settings,
+    clients: Clients,
+}
+
+impl Client {
+    /// Checks the settings and reads the certificates. Nothing is sent.
+    ///
+    /// # Errors
+    /// `Usage` naming the address, file or setting that cannot be used.
+    pub fn new(mut settings: Settings) -> Result<Self> {
+        if settings.addresses.is_empty() {
+            return Err(Error::usage("no address of Vault").hint("set vault.addresses or VAULT_ADDR"));
+        }
+        for address in &mut settings.addresses {
+            *address = checked_address(address)?;
+        }
+        if let Some(namespace) = &settings.namespace
+            && HeaderValue::from_str(namespace).is_err()
+        {
+            return Err(Error::usage(format!("vault.namespace {namespace:?}: not fit for a header")));
+        }
+        let clients = Clients::new(options(&settings, Some(settings.idle_timeout)))?;
+        Ok(Self { settings, clients })
+    }
+
+    /// The configured addresses.
+    pub fn addresses(&self) -> &[Url] {
+        &self.settings.addresses
+    }
+
+    /// vaultrs for `address`. `namespaced` calls carry the configured namespace.
+    fn vaultrs(&self, address: &Url, token: Option<&Secret>, namespaced: bool) -> Result<vaultrs::client::VaultClient> {
+        let (client, url) = self.clients.of(address)?;
+        let token = token.map(checked_token).transpose()?.unwrap_or_default().to_owned();
+        let namespace = self.settings.namespace.clone().filter(|_| namespaced);
+        // Built from its parts: its own constructors read the environment and
+        // make a reqwest client that follows redirects.
+        Ok(vaultrs::client::VaultClient {
+            http: rustify::clients::reqwest::Client::new(url.as_str(), client),
+            middle: vaultrs::api::EndpointMiddleware {
+                token: token.clone(),
+                version: "v1".to_owned(),
+                wrap: None,
+                namespace: namespace.clone(),
+            },
+            settings: vaultrs::client::VaultClientSettings {
+                address: url,
+                ca_certs: Vec::new(),
+                identity: None,
+                timeout: None,
+                token,
+                verify: true,
+                version: 1,
+                wrapping: false,
+                namespace,
+                proxy: None,
+            },
+        })
+    }
+}
+
+/// What this client's HTTP clients are built from.
+fn options(settings: &Settings, idle_timeout: Option<Duration>) -> http::Options {
+    // Agents and proxies may demand it, against request forgery.
+    let headers = HeaderMap::from_iter([(call::REQUEST_HEADER, HeaderValue::from_static("true"))]);
+    http::Options {
+        tls: settings.tls.clone(),
+        connect_timeout: Some(settings.connect_timeout),
+        idle_timeout,
+        total_timeout: None,
+        unix_socket: settings.unix_socket.clone(),
+        headers,
+    }
+}
+
+/// `address` as scheme, host and port, or why it is none.
+fn checked_address(address: &Url) -> Result<Url> {
+    let wrong = if !matches!(address.scheme(), "http" | "https") {
+        "the scheme must be http or https"
+    } else if !address.username().is_empty() || address.password().is_some() {
+        "a user name or password has no place in it"
+    } else if !matches!(address.path(), "" | "/") || address.query().is_some() || address.fragment().is_some() {
+        "nothing may follow host and port"
+    } else {
+        return Ok(address.clone());
+    };
+    // The whole address may hold a password.
+    let host = address.host_str().unwrap_or_default();
+    Err(Error::usage(format!("address of Vault on {host:?}: {wrong}")).hint("write https://HOST:8200"))
+}
+
+/// The token, if it can stand in a header.
+fn checked_token(token: &Secret) -> Result<&str> {
+    let text = token.expose();
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Ok(text);
+    }
+    Err(Error::usage("the Vault token is empty or holds white space or other characters that no token has"))
+}
+
+/// `url` for messages: without the slash that `Url` puts behind the port.
+fn shown(url: &Url) -> &str {
+    url.as_str().trim_end_matches('/')
+}
+
+#[cfg(test)]
+mod tests;

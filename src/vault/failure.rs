@@ -1,0 +1,220 @@
+//! How a request to Vault fails, and each case in words.
+//!
+//! Here: what can be told apart, whether it may pass, and the error for it: why,
+//! and what to do. Not here: which failures are expected answers (the callers).
+
+use super::{Client, Settings, shown};
+use crate::error::{Error, one_line};
+use crate::http;
+use serde::Deserialize;
+use url::Url;
+
+/// Why a request has no good answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Vault answered with an error status.
+    Refused { status: u16, errors: Vec<String> },
+    /// What answered is no Vault.
+    Foreign { status: u16, why: String },
+    /// There is no answer, or no whole one.
+    Transport(reqwest::Error),
+    /// It was not sent: the request itself is wrong.
+    Ours(Error),
+}
+
+impl From<reqwest::Error> for Failure {
+    fn from(error: reqwest::Error) -> Self {
+        Failure::Transport(error)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Ours(error)
+    }
+}
+
+impl From<vaultrs::error::ClientError> for Failure {
+    fn from(error: vaultrs::error::ClientError) -> Self {
+        use rustify::errors::ClientError as Rest;
+        use vaultrs::error::ClientError as Vault;
+        match error {
+            Vault::APIError { code, errors } => Failure::Refused { status: code, errors },
+            Vault::RestClientError { source } => match source {
+                Rest::ServerResponseError { code, content } => {
+                    Failure::refused(code, content.unwrap_or_default().as_bytes())
+                }
+                Rest::RequestError { source, .. } | Rest::ResponseError { source } => match source.downcast() {
+                    Ok(error) => Failure::Transport(error),
+                    Err(other) => Failure::Ours(Error::vault("the request failed").because(other)),
+                },
+                // What it could not parse may be a secret, so it is not quoted.
+                Rest::ResponseParseError { .. } | Rest::ResponseConversionError { .. } => {
+                    Failure::foreign(200, "the answer is not Vault's")
+                }
+                other => Failure::Ours(Error::vault("the request failed").because(other)),
+            },
+            Vault::JsonParseError { .. } | Vault::ResponseEmptyError | Vault::ResponseDataEmptyError => {
+                Failure::foreign(200, "the answer lacks what was asked for")
+            }
+            other => Failure::Ours(Error::vault("the request failed").because(other)),
+        }
+    }
+}
+
+/// The body of Vault's error answers.
+#[derive(Deserialize)]
+struct Body {
+    errors: Vec<String>,
+}
+
+/// What a token must be allowed to do for a call: path and capabilities.
+pub(super) type Right<'a> = Option<(&'a str, &'a [&'a str])>;
+
+impl Failure {
+    /// An answer with an error status.
+    pub(super) fn refused(status: u16, body: &[u8]) -> Self {
+        match serde_json::from_slice::<Body>(body) {
+            Ok(Body { errors }) => Failure::Refused { status, errors },
+            // Proxies answer with pages; some of Vault's own answers have no errors.
+            Err(_) if body.is_empty() || body.starts_with(b"{") || (300..400).contains(&status) => {
+                Failure::Refused { status, errors: Vec::new() }
+            }
+            Err(_) => Failure::foreign(status, "the answer is not Vault's"),
+        }
+    }
+
+    /// An answer that no Vault gives.
+    pub(super) fn foreign(status: u16, why: &str) -> Self {
+        Failure::Foreign { status, why: why.to_owned() }
+    }
+
+    /// A request that cannot be written down.
+    pub(super) fn unsendable(cause: impl Into<anyhow::Error>) -> Self {
+        Failure::Ours(Error::usage("the request to Vault cannot be written").because(cause))
+    }
+
+    /// The status, where there is one.
+    pub(super) fn status(&self) -> Option<u16> {
+        match self {
+            Failure::Refused { status, .. } | Failure::Foreign { status, .. } => Some(*status),
+            Failure::Transport(_) | Failure::Ours(_) => None,
+        }
+    }
+
+    /// Whether Vault surely did nothing of what was asked: it was not reached, or
+    /// a quota refused the request before it was looked at.
+    pub(super) fn surely_not_done(&self) -> bool {
+        match self {
+            // One that took all of `connect_timeout` has waited long enough.
+            Failure::Transport(error) => error.is_connect() && !error.is_timeout(),
+            Failure::Refused { status, .. } => *status == 429,
+            Failure::Foreign { .. } | Failure::Ours(_) => false,
+        }
+    }
+
+    /// Whether a second attempt may find it gone: a lost connection, an election,
+    /// a quota, a gateway. Not a sealed or uninitialised Vault.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Failure::Transport(error) => !error.is_timeout(),
+            Failure::Refused { status: 429, .. } => true,
+            Failure::Refused { status, errors } => *status >= 500 && !is_sealed(errors) && !is_uninitialized(errors),
+            Failure::Foreign { status, .. } => matches!(status, 502..=504),
+            Failure::Ours(_) => false,
+        }
+    }
+
+    /// The error for it. `doing` is what failed, for example `health`; `right`
+    /// what a policy must allow for it.
+    pub(super) fn explain(self, client: &Client, address: &Url, doing: &str, right: Right<'_>) -> Error {
+        let what = format!("Vault {}: {doing}", shown(address));
+        match self {
+            Failure::Ours(error) => error.context(what),
+            Failure::Transport(error) => transport(&error, &what, &client.settings),
+            Failure::Foreign { status, why } => Error::vault(format!("{what}: HTTP {status}: {why}"))
+                .hint("check the address, and what stands between this machine and Vault"),
+            Failure::Refused { status, errors } => {
+                let (why, todo) = in_words(status, &errors, right);
+                let error = Error::vault(format!("{what}: {why}"));
+                if todo.is_empty() { error } else { error.hint(todo) }
+            }
+        }
+    }
+}
+
+/// A connection that failed.
+pub(super) fn transport(error: &reqwest::Error, what: &str, settings: &Settings) -> Error {
+    let (connect, idle) = (settings.connect_timeout.as_secs_f64(), settings.idle_timeout.as_secs_f64());
+    if error.is_timeout() && error.is_connect() {
+        return Error::vault(format!("{what}: no connection within {connect} s (run.connect_timeout)"))
+            .hint("check the address, the network and firewalls");
+    }
+    if error.is_timeout() {
+        return Error::vault(format!("{what}: nothing came for {idle} s (run.idle_timeout)"))
+            .hint("look at the server's load and log; raise run.idle_timeout if it is only slow");
+    }
+    let why = http::reason(error);
+    let failed = Error::vault(format!("{what}: {why}"));
+    if why.contains("invalid peer certificate") {
+        failed.hint("set vault.ca_cert to the authority that signed it, or vault.tls_server_name to the name in it")
+    } else if error.is_connect() {
+        failed.hint("is Vault running there? Check the address and the network")
+    } else {
+        failed
+    }
+}
+
+fn is_sealed(errors: &[String]) -> bool {
+    errors.iter().any(|e| e.contains("Vault is sealed") || e.contains("is sealed"))
+}
+
+fn is_uninitialized(errors: &[String]) -> bool {
+    errors.iter().any(|e| e.contains("not initialized") || e.contains("not yet initialized"))
+}
+
+/// Why Vault refused, and what to do about it.
+pub(super) fn in_words(status: u16, errors: &[String], right: Right<'_>) -> (String, String) {
+    let said = one_line(&errors.join("; "));
+    let has = |text: &str| said.contains(text);
+    let (why, todo): (&str, &str) = match status {
+        _ if is_sealed(errors) => ("it is sealed", "unseal it: vault operator unseal"),
+        _ if is_uninitialized(errors) => {
+            ("it is not initialised", "is this the right Vault? If so: vault operator init")
+        }
+        _ if has("raft storage is not in use") => (
+            "its storage is not Raft, so it has no snapshots",
+            "back up the storage that it uses, or migrate it to Raft (integrated storage)",
+        ),
+        _ if has("active cluster node not found") || has("node not active") || has("no active") => {
+            ("the cluster has no leader", "look at its nodes: vault operator raft list-peers")
+        }
+        _ if has("hash file") => (
+            "the snapshot was made under other seal keys than this cluster's",
+            "if this is the cluster to overwrite with another one's data, force it",
+        ),
+        403 if has("invalid token") || has("bad token") => (
+            "the token is not valid here: expired, revoked, or another cluster's",
+            "get a new one, or log in by vault.auth",
+        ),
+        403 => {
+            let todo = match right {
+                Some((path, capabilities)) => {
+                    format!("its policy needs: path \"{path}\" {{ capabilities = {capabilities:?} }}")
+                }
+                None => String::new(),
+            };
+            return ("permission denied".to_owned(), todo);
+        }
+        429 => ("a rate limit quota refused it", "raise the quota for this client, or run at a quieter time"),
+        300..400 => ("it redirects elsewhere", "give the address of the node itself"),
+        404 if said.is_empty() => {
+            ("there is nothing at this path", "check vault.addresses, and that it is a Vault with Raft storage")
+        }
+        _ => {
+            let told = if said.is_empty() { String::new() } else { format!(": {said}") };
+            return (format!("HTTP {status}{told}"), String::new());
+        }
+    };
+    (why.to_owned(), todo.to_owned())
+}

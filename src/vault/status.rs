@@ -1,0 +1,111 @@
+//! What a node says of itself without a token: `sys/health` and `sys/seal-status`.
+//!
+//! Here: the two answers and what they mean. Not here: which node leads (`leader`).
+
+use super::Client;
+use super::call::Call;
+use super::failure::Failure;
+use crate::error::Result;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer};
+use url::Url;
+
+/// `sys/health`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Health {
+    /// The HTTP status: 200 active, 429 standby, 472 and 473 disaster-recovery
+    /// and performance standby, 474 standby without its active node, 501 not
+    /// initialised, 503 sealed, 530 removed from the cluster.
+    #[serde(skip)]
+    pub status: u16,
+    /// Whether the cluster has been initialised.
+    pub initialized: bool,
+    /// Whether the node is sealed.
+    pub sealed: bool,
+    /// Whether another node is the active one.
+    pub standby: bool,
+    /// The node's clock, to the second.
+    #[serde(default, rename = "server_time_utc", deserialize_with = "unix_seconds")]
+    pub server_time: Option<DateTime<Utc>>,
+    /// Vault's version.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// The cluster's id; absent while sealed.
+    #[serde(default)]
+    pub cluster_id: Option<String>,
+    /// The cluster's name; absent while sealed.
+    #[serde(default)]
+    pub cluster_name: Option<String>,
+}
+
+impl Health {
+    /// Whether this node serves requests itself.
+    pub fn is_active(&self) -> bool {
+        self.status == 200 && self.initialized && !self.sealed && !self.standby
+    }
+}
+
+/// `sys/seal-status`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SealStatus {
+    /// Whether the node is sealed.
+    pub sealed: bool,
+    /// Whether the cluster has been initialised.
+    pub initialized: bool,
+    /// The seal: `shamir`, `awskms`, ….
+    #[serde(rename = "type")]
+    pub seal_type: String,
+    /// How many shares open it.
+    #[serde(rename = "t")]
+    pub threshold: u64,
+    /// How many shares there are.
+    #[serde(rename = "n")]
+    pub shares: u64,
+    /// How many shares have been given.
+    pub progress: u64,
+    /// Which attempt the progress belongs to.
+    #[serde(default)]
+    pub nonce: String,
+    /// Vault's version.
+    pub version: String,
+    /// The storage: `raft`, ….
+    #[serde(default)]
+    pub storage_type: Option<String>,
+    /// The cluster's name; absent while sealed.
+    #[serde(default)]
+    pub cluster_name: Option<String>,
+    /// The cluster's id; absent while sealed.
+    #[serde(default)]
+    pub cluster_id: Option<String>,
+}
+
+impl Client {
+    /// What the node at `address` says of itself.
+    ///
+    /// # Errors
+    /// `Vault` where nothing answers, or what answers is no Vault. Any state of a
+    /// Vault, sealed included, is an answer.
+    pub async fn health(&self, address: &Url) -> Result<Health> {
+        let asked = async {
+            let answer = self.call(address, Call::get("sys/health").accepting(|_| true)).await?;
+            let mut health: Health = answer.parse()?;
+            health.status = answer.status;
+            Ok(health)
+        };
+        asked.await.map_err(|f: Failure| f.explain(self, address, "health", None))
+    }
+
+    /// The state of the seal at `address`.
+    ///
+    /// # Errors
+    /// As [`Client::health`].
+    pub async fn seal_status(&self, address: &Url) -> Result<SealStatus> {
+        let asked = async { self.call(address, Call::get("sys/seal-status")).await?.parse() };
+        asked.await.map_err(|f: Failure| f.explain(self, address, "seal status", None))
+    }
+}
+
+fn unix_seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+    let seconds = Option::<i64>::deserialize(from)?;
+    Ok(seconds.and_then(|s| DateTime::from_timestamp(s, 0)))
+}

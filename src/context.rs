@@ -5,17 +5,18 @@
 //! settings. Not here: what the sections mean (`config`).
 
 use crate::cli::Global;
-use crate::config::{self, Config, Overrides, TextOrReference};
+use crate::config::{self, Config, Overrides, RunSection, StoreSection, TextOrReference};
 use crate::envelope::{self, Key, Keyring};
 use crate::error::{Error, Result};
 use crate::http::TlsSettings;
 use crate::manifest::MacKey;
 use crate::output::Output;
+use crate::pipeline::input::{self, Input, Opened};
 use crate::report::Progress;
 use crate::retention::Policy;
 use crate::secret::{Reference, Secret};
 use crate::stop::Stop;
-use crate::store::{self, Store};
+use crate::store::{self, Store, s3};
 use crate::vault;
 use chrono::{DateTime, SubsecRound, Utc};
 use std::cell::OnceCell;
@@ -110,7 +111,7 @@ impl Context {
         let section = &self.config()?.encryption;
         let mut keys = if section.key.is_some() { self.keyring()?.mac_keys() } else { Vec::new() };
         if let Some((from, hex)) = section.read_manifest_key()? {
-            keys.push(envelope::manifest_key_from_hex(&hex).map_err(|e| e.context(from))?);
+            keys.push(envelope::keys::manifest_key_from_hex(&hex).map_err(|e| e.context(from))?);
         }
         Ok(keys)
     }
@@ -121,7 +122,17 @@ impl Context {
     /// `Usage` if none is configured.
     pub async fn store(&self) -> Result<Arc<dyn Store>> {
         let (section, run) = (self.config()?.store()?, &self.config()?.run);
-        store::open(&section.url, store_settings(section, run)).await
+        store::open(section.url.as_str(), store_settings(section, run)).await
+    }
+
+    /// Opens what a person named as INPUT. Only an object needs a configuration.
+    ///
+    /// # Errors
+    /// What [`Input::open_local`] and [`input::open_object`] fail with.
+    pub async fn open(&self, input: &Input, keys: &[MacKey]) -> Result<Opened> {
+        let Input::Object(name) = input else { return input.open_local() };
+        let store = self.store().await.map_err(|e| e.context(format!("{name} is no file here")))?;
+        self.stop.guard(input::open_object(store.as_ref(), name, keys, false)).await
     }
 
     /// A client of the source Vault.
@@ -173,6 +184,32 @@ impl Context {
             keep_monthly: section.keep_monthly,
         })
     }
+}
+
+fn store_settings(section: &StoreSection, run: &RunSection) -> s3::Settings {
+    s3::Settings {
+        endpoint: section.endpoint.as_ref().map(ToString::to_string),
+        region: section.region.clone(),
+        path_style: section.path_style,
+        ca_cert: section.ca_cert.clone(),
+        sse: section.sse.map(|sse| sse.as_str().to_owned()),
+        kms_key_id: section.kms_key_id.clone(),
+        storage_class: section.storage_class.clone(),
+        object_lock_daily: section.object_lock_daily.map(object_lock),
+        object_lock_monthly: section.object_lock_monthly.map(object_lock),
+        connect_timeout: run.connect_timeout,
+        idle_timeout: run.idle_timeout,
+        part_size: run.part_size,
+        ..s3::Settings::default()
+    }
+}
+
+fn object_lock(lock: config::ObjectLock) -> s3::ObjectLock {
+    let mode = match lock.mode {
+        config::LockMode::Governance => s3::LockMode::Governance,
+        config::LockMode::Compliance => s3::LockMode::Compliance,
+    };
+    s3::ObjectLock { mode, period: lock.period }
 }
 
 fn key(from: &Reference, hex: &Secret) -> Result<Key> {

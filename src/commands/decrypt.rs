@@ -6,10 +6,11 @@ use crate::commands::Done;
 use crate::context::Context;
 use crate::envelope::{self, Keyring, Layouts};
 use crate::error::{Error, Kind, Result};
+use crate::naming::BackupName;
 use crate::output;
 use crate::pipeline::inbound;
 use crate::pipeline::input::{Input, Opened};
-use std::io::{IsTerminal, Read, Write};
+use std::io::{BufRead, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
 
@@ -23,19 +24,20 @@ pub async fn run(context: &Context, args: &DecryptArgs) -> Result<Done> {
     let input = Input::of(&args.input);
     let target = Target::of(args.output.as_deref(), &input, args.force)?;
     let keyring = context.keyring_or(args.key.as_deref())?;
-    let Opened { source, size, layouts, label } = input.open(context, &keyring).await?;
+    let Opened { source, size, layouts, label, chosen } = context.open(&input, &keyring.mac_keys()).await?;
+    let name = chosen.map(|c| c.name);
 
     context.progress.stage("decrypting", size);
     let shown = target.to_string();
     let written = inbound::read(source, &context.stop, &context.progress, move |reader| match target {
-        Target::Stdout => copy(reader, &keyring, layouts, &mut std::io::stdout().lock()),
+        Target::Stdout => copy(reader, &keyring, layouts, name.as_ref(), &mut std::io::stdout().lock()),
         Target::Special(path) => {
             let mut file = std::fs::OpenOptions::new().write(true).open(&path).map_err(|e| unwritable(&path, e))?;
-            copy(reader, &keyring, layouts, &mut file)
+            copy(reader, &keyring, layouts, name.as_ref(), &mut file)
         }
         Target::File { path, replace } => {
             let mut file = AtomicFile::create(&path, 0o600).map_err(|e| unwritable(&path, e))?;
-            let written = copy(reader, &keyring, layouts, &mut file)?;
+            let written = copy(reader, &keyring, layouts, name.as_ref(), &mut file)?;
             let committed = if replace { file.commit_replacing() } else { file.commit_new() };
             committed.map_err(|e| unwritable(&path, e))?;
             Ok(written)
@@ -47,14 +49,32 @@ pub async fn run(context: &Context, args: &DecryptArgs) -> Result<Done> {
     Ok(Done::default().closing(format!("{label} -> {shown}: {}, every segment authenticated", output::bytes(written))))
 }
 
-fn copy(reader: Box<dyn Read + Send>, keyring: &Keyring, layouts: Layouts, writer: &mut dyn Write) -> Result<u64> {
+/// Segment by segment, each written after its tag was checked. Taken from a store,
+/// the backup must be the one that its name says.
+fn copy(
+    reader: Box<dyn Read + Send>,
+    keyring: &Keyring,
+    layouts: Layouts,
+    name: Option<&BackupName>,
+    writer: &mut dyn Write,
+) -> Result<u64> {
+    let unwritable = |e: std::io::Error| Error::unexpected("the output could not be written").because(e);
     let mut opened = envelope::open(reader, keyring, layouts)?;
-    let mut written = 0;
-    while let Some(segment) = opened.next_segment()? {
-        writer.write_all(segment).map_err(|e| Error::unexpected("the output could not be written").because(e))?;
-        written += segment.len() as u64;
+    if let (Some(header), Some(name)) = (opened.header(), name) {
+        header.check_name(name)?;
     }
-    writer.flush().map_err(|e| Error::unexpected("the output could not be written").because(e))?;
+    let mut written = 0;
+    loop {
+        let segment = opened.fill_buf().map_err(|e| Error::from_io(e, Kind::Store, "the backup could not be read"))?;
+        if segment.is_empty() {
+            break;
+        }
+        let n = segment.len();
+        writer.write_all(segment).map_err(unwritable)?;
+        opened.consume(n);
+        written += n as u64;
+    }
+    writer.flush().map_err(unwritable)?;
     Ok(written)
 }
 

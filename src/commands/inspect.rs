@@ -38,8 +38,9 @@ pub async fn run(context: &Context, args: &InspectArgs) -> Result<Done> {
         None if !context.has_key() => None,
         key => Some(context.keyring_or(key.as_deref())?),
     };
+    let mac_keys = keyring.as_ref().map(Keyring::mac_keys).unwrap_or_default();
     let input = Input::of(&args.input);
-    let Opened { source, size, layouts, label, chosen } = input.open(context, keyring.as_ref()).await?;
+    let Opened { source, size, layouts, label, chosen } = context.open(&input, &mac_keys).await?;
     context.progress.stage("inspecting", size);
     let name = chosen.as_ref().map(|c| c.name.clone());
     let found = inbound::read(source, &context.stop, &context.progress, move |reader| match keyring {

@@ -3,7 +3,7 @@
 //! Here: the listing by name, and the check of manifests and drill records
 //! against it. Not here: what follows from it (`retention`, `commands`).
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::manifest::{DrillRecord, MAX_DOCUMENT, MacKey, Manifest, Refused};
 use crate::naming::{BackupName, BackupType, Role};
 use crate::retention;

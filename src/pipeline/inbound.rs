@@ -97,21 +97,19 @@ pub async fn read_back(
         return Err(differs(&format!("it has {} bytes instead of {}", head.size, sent.sealed.size)));
     }
     progress.stage("verifying", Some(head.size));
-    let (created_at, object, plaintext_size) = read(Source::Stream(body.boxed()), stop, progress, move |reader| {
-        let mut opener = Opener::new(Hashing::new(reader), &keyring)?;
-        let mut plaintext_size = 0;
-        while let Some(segment) = opener.next_segment()? {
-            plaintext_size += segment.len() as u64;
-        }
-        let created_at = opener.header().created_at.clone();
-        Ok((created_at, opener.into_inner().finish(), plaintext_size))
+    let ((created_at, plaintext_size), object) = read(Source::Stream(body.boxed()), stop, progress, move |reader| {
+        let mut hashing = Hashing::new(reader);
+        let mut opener = Opener::new(&mut hashing, &keyring)?;
+        while opener.next_segment()?.is_some() {}
+        let opened = (opener.header().created_at, opener.plaintext_size());
+        Ok((opened, hashing.finish()))
     })
     .await
     .map_err(|e| e.context(&address))?;
     if object.sha256 != sent.sealed.sha256 {
         return Err(differs("its SHA-256 is not that of what was sent"));
     }
-    if plaintext_size != sent.plaintext.size || created_at != crate::manifest::rfc3339(name.created_at()) {
+    if plaintext_size != sent.plaintext.size || created_at != name.created_at() {
         return Err(differs("it opens to something else than what was sent"));
     }
     Ok(())

@@ -59,7 +59,7 @@ impl Input {
     /// Opens a file or stdin.
     ///
     /// # Errors
-    /// `Usage` if the file cannot be opened; never called for an object.
+    /// `Usage` if there is no such file, or it cannot be opened.
     pub fn open_local(&self) -> Result<Opened> {
         let opened = |source, size, label| Opened { source, size, layouts: Layouts::Any, label, chosen: None };
         match self {
@@ -74,7 +74,7 @@ impl Input {
                 let size = meta.is_file().then_some(meta.len());
                 Ok(opened(Source::File(file), size, path.display().to_string()))
             }
-            Input::Object(name) => Err(Error::store(format!("{name}: no such file, and no store was asked"))),
+            Input::Object(name) => Err(Error::usage(format!("{name}: there is no such file"))),
         }
     }
 }

@@ -30,7 +30,7 @@ pub async fn with_session<T>(
     };
     let (node, session) = stop.guard(login).await?;
     let result = work(&node, &session).await;
-    match tokio::time::timeout(REVOKE_TIMEOUT, client.revoke(&node, session)).await {
+    match tokio::time::timeout(REVOKE_TIMEOUT, client.revoke(session)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!("the token of this run was not revoked: {error}"),
         Err(_) => tracing::warn!("the token of this run was not revoked: {} did not answer", node.address),

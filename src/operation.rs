@@ -49,6 +49,19 @@ impl Outcome {
         self.details.insert(key.to_owned(), serde_json::to_value(value).unwrap_or(Value::Null));
     }
 
+    /// Takes the outcome of the prune that followed. Its failure does not undo the
+    /// backup: it is a problem.
+    pub fn pruned(&mut self, result: Result<Outcome>) {
+        match result {
+            Ok(prune) => {
+                self.closing = format!("{}; {}", self.closing, prune.closing);
+                self.problems.extend(prune.problems);
+                self.detail("pruned", prune.details);
+            }
+            Err(error) => self.problem(format!("the backup is good, but the prune after it failed: {error}")),
+        }
+    }
+
     /// Adds what could not be done: the exit code becomes 8.
     pub fn problem(&mut self, problem: impl Into<String>) {
         self.problems.push(problem.into());

@@ -8,10 +8,13 @@ use crate::error::{Error, Result};
 use crate::lock::Lock;
 use crate::manifest::{Manifest, VaultFacts, Verification, rfc3339};
 use crate::naming::{BackupName, BackupType};
-use crate::operation::{Operation, Outcome};
+use crate::operation::{Operation, Outcome, prune};
 use crate::output;
+use crate::pipeline::catalog::Catalog;
 use crate::pipeline::outbound::{self, Sent};
 use crate::pipeline::{inbound, monthly, source};
+use crate::retention::anomaly::{self, Fact};
+use crate::retention;
 use crate::store::{Metadata, Put, Store};
 use bytes::Bytes;
 use chrono::TimeDelta;
@@ -65,7 +68,43 @@ async fn pipeline(context: &Context, args: &BackupArgs) -> Result<Outcome> {
             Err(error) => outcome.problem(format!("the monthly copy failed, the next run tries again: {error}")),
         }
     }
-    Ok(completed(outcome, context, store.as_ref(), &manifest))
+    let doubts = doubts(context, store.as_ref(), &name, &manifest, &keyring).await?;
+    let mut outcome = completed(outcome, context, store.as_ref(), &manifest);
+    if args.prune && doubts {
+        outcome.problem("not pruned: this backup looks doubtful beside the one before it, see the warnings");
+    } else if args.prune {
+        outcome.pruned(prune::execute(context, store.as_ref()).await);
+    }
+    Ok(outcome)
+}
+
+/// Whether this backup looks odd beside the good one before it; what is odd is
+/// warned of. Clean-up then waits until somebody has looked.
+async fn doubts(
+    context: &Context,
+    store: &dyn Store,
+    name: &BackupName,
+    manifest: &Manifest,
+    keyring: &Keyring,
+) -> Result<bool> {
+    let before = async {
+        let mut catalog = Catalog::read(store).await?;
+        catalog.backups.retain(|b| b.name.created_at() < name.created_at());
+        catalog.newest_good(store, &keyring.mac_keys(), context.started, None).await
+    };
+    let Some((backup, earlier)) = context.stop.guard(before).await? else { return Ok(false) };
+    let facts = [(name.clone(), manifest), (backup.name, &earlier)].map(|(name, m)| Fact {
+        name,
+        size: m.size_bytes,
+        standing: retention::Standing::Good,
+        raft_index: m.vault.raft_index,
+        cluster_id: m.vault.cluster_id.clone(),
+    });
+    let doubts = anomaly::suspicions(context.started, &facts);
+    for doubt in &doubts {
+        tracing::warn!("{doubt}");
+    }
+    Ok(!doubts.is_empty())
 }
 
 fn first_type(kind: BackupKind) -> BackupType {

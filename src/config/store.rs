@@ -44,6 +44,16 @@ pub enum Sse {
     Kms,
 }
 
+impl Sse {
+    /// As S3's header names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Sse::S3 => "AES256",
+            Sse::Kms => "aws:kms",
+        }
+    }
+}
+
 impl StoreSection {
     pub(super) fn resolve(
         file: file::Store,

@@ -15,13 +15,13 @@
 //! `envelope`, `barrier`, `manifest`, `naming` and `retention` are pure: no I/O of
 //! their own, no clock, no environment.
 
-mod cli;
-mod commands;
-mod context;
-mod lock;
-mod operation;
-mod output;
-mod run;
+pub mod cli;
+pub mod commands;
+pub mod context;
+pub mod lock;
+pub mod operation;
+pub mod output;
+pub mod run;
 
 // The base.
 pub mod atomic_file;

@@ -1,9 +1,15 @@
 //! The object store: one contract, kept by `s3` and `local`.
 //!
 //! Here: the contract and its types, and [`open`], which picks an implementation
-//! by the URL. Not here: which objects are backups (`naming`), or in what order
+//! by the URL's scheme. Not here: which objects are backups (`naming`), or in what order
 //! they are written (`pipeline`). Names are relative to the store's URL, with `/`
 //! between their parts.
+
+pub mod local;
+mod location;
+pub mod s3;
+
+pub use location::Location;
 
 use crate::error::Result;
 use async_trait::async_trait;
@@ -11,12 +17,16 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// User metadata of an object. Stores without metadata (`file://`) drop it.
 pub type Metadata = BTreeMap<String, String>;
 
 /// The metadata key that holds the hex SHA-256 of the whole object.
 pub const CHECKSUM: &str = "checksum";
+
+/// The metadata key that holds the id of the run which made the object.
+pub const RUN_ID: &str = "run-id";
 
 /// An object as a listing shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,8 +119,8 @@ pub trait Store: Send + Sync {
 
     /// Writes a small object in one request, durably.
     ///
-    /// Where a create's answer was lost and the retry finds the object there with
-    /// exactly these bytes, that is success.
+    /// A create that finds the object there with exactly these bytes succeeds: its
+    /// own answer may have been lost.
     async fn put(&self, name: &str, body: Bytes, put: Put) -> Result<()>;
 
     /// What the store says of `name`; `None` if there is no such object.
@@ -128,35 +138,40 @@ pub trait Store: Send + Sync {
     async fn delete(&self, names: &[String]) -> Vec<Result<()>>;
 
     /// Copies `from`, if its entity tag is still `head`'s, to `to`, which must not
-    /// exist, inside the store; metadata is copied. Where the answer was lost, an
-    /// object of the same run and size at `to` is success; another is `Conflict`.
+    /// exist, inside the store; metadata is copied. An object of the same run and
+    /// size at `to` is success (an answer may have been lost); another is `Conflict`.
     async fn copy(&self, from: &str, head: &Head, to: &str) -> Result<Head>;
 
     /// Shows that objects below `prefix` could be written, without ever making one.
     async fn probe_write(&self, prefix: &str) -> Result<()>;
 
-    /// Aborts uploads that were begun under names for which `ours` holds, before
-    /// `older_than`, and never ended. Returns their names.
+    /// Aborts uploads that were begun before `older_than`, under names for which
+    /// `ours` holds, and that never ended. Returns their names.
     async fn abort_abandoned(
         &self,
         older_than: DateTime<Utc>,
-        ours: &(dyn Fn(&str) -> bool + Sync),
+        ours: &(dyn for<'n> Fn(&'n str) -> bool + Sync),
     ) -> Result<Vec<String>>;
 
     /// The stored versions of `name`, newest first; empty where the store keeps none.
     async fn versions(&self, name: &str) -> Result<Vec<Version>>;
 
     /// Whether objects are kept under Object Lock (then deletion candidates are
-    /// HEADed first).
+    /// HEADed first). A store that will not say, or cannot, has none.
     async fn object_lock(&self) -> Result<bool>;
+
+    /// Waits until nothing remains of uploads that were dropped. To be called before
+    /// the process ends: dropping alone only begins the cleaning up.
+    async fn settle(&self);
 }
 
-/// A streamed create. Only [`Upload::complete`] makes the object; dropping the
-/// upload, or [`Upload::abort`], leaves nothing.
+/// A streamed create. Only [`Upload::complete`] makes the object; [`Upload::abort`],
+/// or dropping the upload and [`Store::settle`], leaves nothing.
 #[async_trait]
 pub trait Upload: Send {
     /// Takes the next bytes, any number of them. Waits while earlier ones are
-    /// still on their way (bounded memory).
+    /// still on their way (bounded memory). After an error nothing of the upload
+    /// remains, and further calls fail.
     async fn write(&mut self, chunk: Bytes) -> Result<()>;
 
     /// Makes the object exist, durably, and returns what the store says of it.
@@ -170,4 +185,17 @@ pub trait Upload: Send {
 
     /// Gives up: nothing of it remains.
     async fn abort(self: Box<Self>) -> Result<()>;
+}
+
+/// Opens the store that `url` names; `settings` concern `s3://` alone.
+///
+/// Nothing is sent yet: a store that is missing or denied shows at the first request.
+///
+/// # Errors
+/// `Usage` for any other URL, and for settings that cannot be.
+pub async fn open(url: &str, settings: s3::Settings) -> Result<Arc<dyn Store>> {
+    Ok(match url.parse()? {
+        Location::S3 { bucket, prefix } => Arc::new(s3::S3Store::new(&bucket, &prefix, settings).await?),
+        Location::Local(folder) => Arc::new(local::LocalStore::new(folder)),
+    })
 }

@@ -1,0 +1,203 @@
+//! The HTTP client below the SDK: rustls on ring, the system's roots and a private
+//! authority, proxies by `HTTPS_PROXY` and `NO_PROXY`, and timeouts that suit large
+//! bodies on slow links.
+//!
+//! The SDK's read timeout counts from the request's first byte to the answer's: it
+//! would kill a large part that is merely slow. Here it means: so long without a
+//! byte moving, either way.
+
+use aws_sdk_s3::primitives::SdkBody;
+use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Once a body has been handed to the kernel, its last megabytes may still have to
+/// leave the kernel's buffers, and the server may sync them: so many times longer.
+const AFTER_BODY: u32 = 3;
+
+/// One client for the store and for the services that credentials come from.
+#[derive(Debug)]
+pub(super) struct IdleAwareClient {
+    tls: TlsContext,
+    /// By connect timeout: each has its own pool of connections.
+    connectors: Mutex<HashMap<Option<Duration>, SharedHttpConnector>>,
+}
+
+impl IdleAwareClient {
+    pub(super) fn new(tls: TlsContext) -> Self {
+        Self { tls, connectors: Mutex::default() }
+    }
+
+    fn connect(&self, timeout: Option<Duration>) -> SharedHttpConnector {
+        let mut settings = HttpConnectorSettings::builder();
+        settings.set_connect_timeout(timeout);
+        let connector = Connector::builder()
+            .connector_settings(settings.build())
+            .proxy_config(ProxyConfig::from_env())
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .tls_context(self.tls.clone());
+        SharedHttpConnector::new(connector.build())
+    }
+}
+
+impl HttpClient for IdleAwareClient {
+    fn http_connector(&self, settings: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        let timeout = settings.connect_timeout();
+        let inner = locked(&self.connectors).entry(timeout).or_insert_with(|| self.connect(timeout)).clone();
+        match settings.read_timeout() {
+            Some(idle) => SharedHttpConnector::new(IdleAware { inner, idle }),
+            None => inner,
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[derive(Debug)]
+struct IdleAware {
+    inner: SharedHttpConnector,
+    idle: Duration,
+}
+
+impl HttpConnector for IdleAware {
+    fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
+        let idle = self.idle;
+        let progress = Arc::new(Progress::new());
+        if request.body().content_length() != Some(0) {
+            let inner = std::mem::replace(request.body_mut(), SdkBody::taken());
+            let body = SdkBody::from_body_1_x(Watched { inner, progress: Arc::clone(&progress) });
+            *request.body_mut() = body;
+        }
+        let answer = self.inner.call(request);
+        HttpConnectorFuture::new(async move {
+            let response = progress.watch(answer, idle).await?;
+            Ok(response.map(|inner| SdkBody::from_body_1_x(Awaited::new(inner, idle))))
+        })
+    }
+}
+
+/// When a request's body last moved.
+struct Progress(Mutex<(Instant, Stage)>);
+
+#[derive(Clone, Copy, PartialEq)]
+enum Stage {
+    Sending,
+    Sent,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self(Mutex::new((Instant::now(), Stage::Sending)))
+    }
+
+    fn note(&self, stage: Stage) {
+        *locked(&self.0) = (Instant::now(), stage);
+    }
+
+    fn due(&self, idle: Duration) -> Instant {
+        let (last, stage) = *locked(&self.0);
+        last + if stage == Stage::Sent { idle * AFTER_BODY } else { idle }
+    }
+
+    /// Waits for `answer` as long as the body moves.
+    async fn watch(&self, answer: HttpConnectorFuture, idle: Duration) -> Result<HttpResponse, ConnectorError> {
+        let mut answer = std::pin::pin!(answer);
+        loop {
+            tokio::select! {
+                biased;
+                response = &mut answer => return response,
+                () = sleep_until(self.due(idle)) => {}
+            }
+            if self.due(idle) <= Instant::now() {
+                return Err(ConnectorError::timeout(stalled(idle)));
+            }
+        }
+    }
+}
+
+fn stalled(idle: Duration) -> BoxError {
+    format!("no byte moved for {} s", idle.as_secs_f32()).into()
+}
+
+/// A request's body that notes when it moves.
+struct Watched {
+    inner: SdkBody,
+    progress: Arc<Progress>,
+}
+
+impl Body for Watched {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = Pin::new(&mut self.inner).poll_frame(cx);
+        self.progress.note(if self.inner.is_end_stream() { Stage::Sent } else { Stage::Sending });
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        Body::size_hint(&self.inner)
+    }
+}
+
+/// An answer's body that fails when its next bytes are too long in coming. Time
+/// in which nobody asks for them does not count.
+struct Awaited {
+    inner: SdkBody,
+    idle: Duration,
+    /// Set while somebody waits.
+    patience: Option<Pin<Box<Sleep>>>,
+}
+
+impl Awaited {
+    fn new(inner: SdkBody, idle: Duration) -> Self {
+        Self { inner, idle, patience: None }
+    }
+}
+
+impl Body for Awaited {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        if let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) {
+            this.patience = None;
+            return Poll::Ready(frame);
+        }
+        let idle = this.idle;
+        let patience = this.patience.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + idle)));
+        patience.as_mut().poll(cx).map(|()| Some(Err(stalled(idle))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        Body::size_hint(&self.inner)
+    }
+}

@@ -10,6 +10,6 @@
     reason = "helpers of tests fail by panicking and report on stderr, and nothing is exported"
 )]
 
-mod retention;
 mod harness;
+mod retention;
 mod support;

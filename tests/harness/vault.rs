@@ -1,6 +1,7 @@
 //! Real servers: one node, a cluster, TLS.
 
 use crate::support::cluster::Cluster;
+use crate::support::process::{PATIENCE, wait_for};
 use crate::support::vault::{ACTIVE, SEALED, STANDBY, UNINITIALISED, Vault};
 use serde_json::json;
 
@@ -84,6 +85,20 @@ fn tls_with_a_private_ca_and_a_client_certificate() {
     assert!(crate::support::http::exchange(&stranger, "GET", &url, None, None).is_none(), "trusted by nobody else");
     let identity = vault.ca().unwrap().client("backup.example");
     assert!(identity.cert.is_file() && identity.key.is_file());
+}
+
+#[test]
+fn a_node_with_settings_of_its_own_is_halted() {
+    let vault = Vault::builder().config("cluster_name = \"prod\"").listener("http_read_timeout = \"9s\"").start();
+    assert_eq!(vault.ok("GET", "sys/health", None)["cluster_name"], "prod");
+    let state = || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", vault.pid())).unwrap();
+        stat.rsplit_once(") ").unwrap().1.chars().next()
+    };
+    vault.pause();
+    wait_for("the halt", PATIENCE, || (state() == Some('T')).then_some(()));
+    vault.resume();
+    assert_eq!(vault.health(), Some(ACTIVE));
 }
 
 #[test]

@@ -19,11 +19,11 @@ impl Cluster {
 
     /// Starts `count` nodes that speak TLS, all by one private CA.
     pub fn start_tls(count: usize) -> Self {
-        Self::of(count, Some(Arc::new(Ca::new())))
+        Self::of(count, Some(&Arc::new(Ca::new())))
     }
 
-    fn of(count: usize, ca: Option<Arc<Ca>>) -> Self {
-        let builder = || match &ca {
+    fn of(count: usize, ca: Option<&Arc<Ca>>) -> Self {
+        let builder = || match ca {
             Some(ca) => Vault::builder().tls_by(ca.clone()),
             None => Vault::builder(),
         };

@@ -6,10 +6,14 @@
 //! Nothing here is skipped: a server that is not there fails the test.
 
 pub mod cluster;
+pub mod fault;
 pub mod http;
 pub mod process;
 pub mod tls;
+pub mod tool;
 pub mod vault;
+
+pub use tool::tool;
 
 use std::path::PathBuf;
 

@@ -92,6 +92,11 @@ impl Process {
         command.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
         let what = format!("{command:?}");
         let child = spawn(command).unwrap_or_else(|e| panic!("{name}: cannot start {what}: {e}"));
+        Self::of(name, child, log)
+    }
+
+    /// Takes charge of `child`, made by [`spawn`], which writes to the file `log`.
+    pub fn of(name: &str, child: Child, log: &Path) -> Self {
         Self { name: name.to_owned(), child, log: log.to_owned(), ended: None }
     }
 

@@ -4,8 +4,14 @@ use crate::support::process::temp_dir;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::path::PathBuf;
+use std::sync::Arc;
 use tempfile::TempDir;
+use tokio_rustls::TlsAcceptor;
 
 /// A certificate authority whose files live as long as it does.
 pub struct Ca {
@@ -55,6 +61,16 @@ impl Ca {
     /// A client certificate whose common name is `name`.
     pub fn client(&self, name: &str) -> Identity {
         self.issue(name, &[], ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    /// What makes a server of this process speak TLS with a certificate of this CA.
+    pub fn acceptor(&self) -> TlsAcceptor {
+        let _ = ring::default_provider().install_default(); // another test may have been first
+        let Identity { cert, key } = self.server();
+        let chain = vec![CertificateDer::from_pem_file(cert).unwrap()];
+        let key = PrivateKeyDer::from_pem_file(key).unwrap();
+        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap();
+        TlsAcceptor::from(Arc::new(config))
     }
 
     fn issue(&self, name: &str, alt_names: &[&str], usage: ExtendedKeyUsagePurpose) -> Identity {

@@ -182,8 +182,7 @@ impl Vault {
     pub fn initialise(&mut self, shares: usize, threshold: usize) {
         let body = json!({"secret_shares": shares, "secret_threshold": threshold});
         let answer = self.ok("PUT", "sys/init", Some(body));
-        let strings = |value: &Value| value.as_array().unwrap().iter().map(text).collect();
-        self.shares = strings(&answer["keys_base64"]);
+        self.shares = answer["keys_base64"].as_array().unwrap().iter().map(text).collect();
         self.threshold = threshold;
         self.root_token = text(&answer["root_token"]);
     }

@@ -1,0 +1,259 @@
+//! The built binary, run as a user's shell or cron would: with a clean
+//! environment, and with nothing said on stderr when all is well.
+
+use crate::support::process::{PATIENCE, Process, spawn, temp_dir};
+use rustix::process::Signal;
+use serde_json::Value;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{Seek, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+
+/// The binary with no arguments yet.
+pub fn tool() -> Tool {
+    program(env!("CARGO_BIN_EXE_vault-backup"))
+}
+
+/// Any other program, such as a script among the examples, run in the same way.
+pub fn program(program: impl AsRef<OsStr>) -> Tool {
+    let room = temp_dir();
+    for dir in ["home", "tmp", "run"] {
+        std::fs::create_dir(room.path().join(dir)).unwrap();
+    }
+    let dir = |name: &str| room.path().join(name).into_os_string();
+    let env = vec![
+        ("PATH".into(), std::env::var_os("PATH").unwrap_or_default()),
+        ("HOME".into(), dir("home")),
+        ("TMPDIR".into(), dir("tmp")),
+        ("XDG_RUNTIME_DIR".into(), dir("run")),
+    ];
+    let program = program.as_ref().to_owned();
+    Tool { program, cwd: room.path().join("home"), room, args: Vec::new(), env, stdin: Vec::new() }
+}
+
+/// One run of the binary, being prepared. `HOME`, `TMPDIR` and `XDG_RUNTIME_DIR`
+/// are empty directories of its own; it starts in `HOME`.
+#[must_use]
+pub struct Tool {
+    program: OsString,
+    room: TempDir,
+    cwd: PathBuf,
+    args: Vec<OsString>,
+    env: Vec<(OsString, OsString)>,
+    stdin: Vec<u8>,
+}
+
+impl Tool {
+    /// Adds one argument.
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets an environment variable.
+    pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.env.push((key.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Gives it `bytes` on stdin, which otherwise is empty.
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = bytes.into();
+        self
+    }
+
+    /// Starts it in `dir`.
+    pub fn cwd(mut self, dir: impl AsRef<Path>) -> Self {
+        dir.as_ref().clone_into(&mut self.cwd);
+        self
+    }
+
+    /// Its `HOME`, to put files into.
+    pub fn home(&self) -> PathBuf {
+        self.room.path().join("home")
+    }
+
+    /// Runs it to its end.
+    ///
+    /// # Panics
+    /// If that doesn't come within [`PATIENCE`].
+    pub fn run(self) -> Output {
+        self.start().wait()
+    }
+
+    /// Starts it.
+    pub fn start(self) -> Running {
+        let mut stdin = tempfile::tempfile().unwrap();
+        stdin.write_all(&self.stdin).unwrap();
+        stdin.rewind().unwrap();
+        let file = |name: &str| File::create(self.room.path().join(name)).unwrap();
+        let mut command = Command::new(&self.program);
+        command.args(&self.args).env_clear().envs(self.env).current_dir(&self.cwd);
+        command.stdin(stdin).stdout(file("stdout")).stderr(file("stderr"));
+        let line = format!("{} {}", self.program.display(), self.args.join(OsStr::new(" ")).display());
+        let child = spawn(command).unwrap_or_else(|e| panic!("cannot start {line}: {e}"));
+        Running { process: Process::of(&line, child, &self.room.path().join("stderr")), line, room: self.room }
+    }
+}
+
+/// The binary while it runs; killed if dropped.
+pub struct Running {
+    process: Process,
+    line: String,
+    room: TempDir,
+}
+
+impl Running {
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Sends `signal`.
+    pub fn signal(&mut self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// What it has said on stderr so far.
+    pub fn stderr(&self) -> String {
+        self.process.log()
+    }
+
+    /// Polls `probe` until it gives a value; panics if the run ends before.
+    pub fn wait_for<T>(&mut self, what: &str, probe: impl FnMut() -> Option<T>) -> T {
+        self.process.wait_for(what, probe)
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// If that doesn't come within [`PATIENCE`].
+    pub fn wait(mut self) -> Output {
+        let status = self.process.wait(PATIENCE);
+        let read = |name: &str| std::fs::read(self.room.path().join(name)).unwrap();
+        let stderr = String::from_utf8(read("stderr")).expect("UTF-8 on stderr");
+        Output { status: status.code(), stdout: read("stdout"), stderr, line: self.line, room: self.room }
+    }
+}
+
+/// What a run came to. The assertions show all of it when they fail.
+#[must_use = "a run whose exit code nobody looks at proves nothing"]
+pub struct Output {
+    /// The exit code; `None` after a signal that was not handled.
+    pub status: Option<i32>,
+    /// All of stdout.
+    pub stdout: Vec<u8>,
+    /// All of stderr.
+    pub stderr: String,
+    line: String,
+    room: TempDir,
+}
+
+impl Output {
+    /// Asserts success, in silence on stderr.
+    #[track_caller]
+    pub fn ok(&self) -> &Self {
+        self.code(0).stderr_is("")
+    }
+
+    /// Asserts failure with exit code `code` and one line on stderr with all of `parts`.
+    #[track_caller]
+    pub fn fails(&self, code: i32, parts: &[&str]) -> &Self {
+        assert_ne!(code, 0, "{self:?}");
+        self.code(code);
+        assert_eq!(self.stderr.lines().count(), 1, "one line on stderr expected: {self:?}");
+        parts.iter().for_each(|part| {
+            self.stderr_contains(part);
+        });
+        self
+    }
+
+    /// Asserts the exit code alone.
+    #[track_caller]
+    pub fn code(&self, code: i32) -> &Self {
+        assert_eq!(self.status, Some(code), "{self:?}");
+        self
+    }
+
+    /// Asserts all of stdout.
+    #[track_caller]
+    pub fn stdout_is(&self, text: &str) -> &Self {
+        assert_eq!(self.text(), text, "{self:?}");
+        self
+    }
+
+    /// Asserts a part of stdout.
+    #[track_caller]
+    pub fn stdout_contains(&self, text: &str) -> &Self {
+        assert!(self.text().contains(text), "no {text:?} on stdout: {self:?}");
+        self
+    }
+
+    /// Asserts all of stderr.
+    #[track_caller]
+    pub fn stderr_is(&self, text: &str) -> &Self {
+        assert_eq!(self.stderr, text, "{self:?}");
+        self
+    }
+
+    /// Asserts a part of stderr.
+    #[track_caller]
+    pub fn stderr_contains(&self, text: &str) -> &Self {
+        assert!(self.stderr.contains(text), "no {text:?} on stderr: {self:?}");
+        self
+    }
+
+    /// Asserts that `text`, a secret, is said nowhere.
+    #[track_caller]
+    pub fn never_says(&self, text: &str) -> &Self {
+        assert!(!self.text().contains(text) && !self.stderr.contains(text), "{text:?} is said: {self:?}");
+        self
+    }
+
+    /// Asserts that its `HOME` and `TMPDIR` hold nothing but `home`, names in `HOME`.
+    #[track_caller]
+    pub fn leaves(&self, home: &[&str]) -> &Self {
+        let list = |dir: &str| {
+            let entries = std::fs::read_dir(self.room.path().join(dir)).unwrap();
+            let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(list("home"), home, "in HOME: {self:?}");
+        assert!(list("tmp").is_empty(), "in TMPDIR {:?}: {self:?}", list("tmp"));
+        self
+    }
+
+    /// Its `HOME`, to look at what it wrote.
+    pub fn home(&self) -> PathBuf {
+        self.room.path().join("home")
+    }
+
+    /// Stdout as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    /// Stdout as the one JSON document that it must be.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.stdout)
+            .unwrap_or_else(|e| panic!("stdout is not one JSON document, {e}: {self:?}"))
+    }
+}
+
+impl std::fmt::Debug for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let stdout: String = self.text().chars().take(4000).collect();
+        let (line, status, stderr) = (&self.line, self.status, &self.stderr);
+        write!(f, "\n$ {line}\n--- stdout ---\n{stdout}\n--- stderr ---\n{stderr}\n--- exit {status:?} ---")
+    }
+}

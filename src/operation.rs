@@ -27,7 +27,9 @@ pub enum Operation {
 /// What an operation did that did not fail.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// The JSON result; audit and notifications carry it as `details`.
+    /// The JSON result.
+    document: Map<String, Value>,
+    /// What audit and notifications carry; the JSON result if empty.
     details: Map<String, Value>,
     /// What could not be done.
     problems: Vec<String>,
@@ -43,29 +45,32 @@ impl Outcome {
         Self::default()
     }
 
-    /// Adds to the result.
-    pub fn detail(&mut self, key: &str, value: impl Serialize) {
-        // Everything given here is a plain value, and those serialize.
-        self.details.insert(key.to_owned(), serde_json::to_value(value).unwrap_or(Value::Null));
+    /// Adds to the JSON result.
+    pub fn result(&mut self, key: &str, value: impl Serialize) {
+        self.document.insert(key.to_owned(), plain(value));
     }
 
-    /// Takes the outcome of the prune that followed. Its failure does not undo the
-    /// backup: it is a problem.
-    pub fn pruned(&mut self, result: Result<Outcome>) {
-        match result {
-            Ok(prune) => {
-                self.closing = format!("{}; {}", self.closing, prune.closing);
-                self.problems.extend(prune.problems);
-                self.detail("pruned", prune.details);
-            }
-            Err(error) => self.problem(format!("the backup is good, but the prune after it failed: {error}")),
-        }
+    /// Adds to what audit and notifications carry.
+    pub fn detail(&mut self, key: &str, value: impl Serialize) {
+        self.details.insert(key.to_owned(), plain(value));
+    }
+
+    /// Takes in the outcome of the prune that followed.
+    pub fn pruned(&mut self, prune: Outcome) {
+        self.closing = format!("{}; {}", self.closing, prune.closing);
+        self.problems.extend(prune.problems);
+        self.result("pruned", prune.document);
     }
 
     /// Adds what could not be done: the exit code becomes 8.
     pub fn problem(&mut self, problem: impl Into<String>) {
         self.problems.push(problem.into());
     }
+}
+
+/// Everything given here is a plain value, and those serialize.
+fn plain(value: impl Serialize) -> Value {
+    serde_json::to_value(value).unwrap_or(Value::Null)
 }
 
 impl Operation {
@@ -75,11 +80,12 @@ impl Operation {
     /// What `work` failed with; a panic becomes an `Unexpected` error.
     pub async fn run(self, context: &Context, work: impl Future<Output = Result<Outcome>>) -> Result<Done> {
         let result = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {
-            Err(Error::unexpected("the run broke down: a defect in vault-backup").hint("please report it with the output of -vv"))
+            Err(Error::unexpected("the run broke down: a defect in vault-backup")
+                .hint("please report it with the output of -vv"))
         });
         context.progress.clear();
         let outcome = result?;
-        let mut done = Done::document(Value::Object(outcome.details)).with_text(outcome.text).closing(outcome.closing);
+        let mut done = Done::document(Value::Object(outcome.document)).with_text(outcome.text).closing(outcome.closing);
         done.add_problems(outcome.problems);
         Ok(done)
     }

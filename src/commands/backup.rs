@@ -1,5 +1,7 @@
 //! `backup`: one backup, from Vault to a verified object with its manifest.
 
+mod after;
+
 use crate::cli::{BackupArgs, BackupKind, VerifyMode};
 use crate::commands::Done;
 use crate::context::Context;
@@ -8,14 +10,11 @@ use crate::error::{Error, Result};
 use crate::lock::Lock;
 use crate::manifest::{Manifest, VaultFacts, Verification, rfc3339};
 use crate::naming::{BackupName, BackupType};
-use crate::operation::{Operation, Outcome, prune};
-use crate::output;
-use crate::pipeline::catalog::Catalog;
+use crate::operation::{Operation, Outcome};
 use crate::pipeline::outbound::{self, Sent};
-use crate::pipeline::{inbound, monthly, source};
-use crate::retention::anomaly::{self, Fact};
-use crate::retention;
+use crate::pipeline::{inbound, source};
 use crate::store::{Metadata, Put, Store};
+use after::Committed;
 use bytes::Bytes;
 use chrono::TimeDelta;
 
@@ -40,10 +39,9 @@ async fn pipeline(context: &Context, args: &BackupArgs) -> Result<Outcome> {
     check_clock(context, store.as_ref()).await?;
     check_name_is_free(store.as_ref(), &name).await?;
 
-    let mut outcome = Outcome::new();
     let client = context.vault()?;
     let auth = context.vault_auth()?;
-    let (sent, facts) = source::with_session(&client, &auth, &context.stop, async |node, session| {
+    let (sent, facts) = Box::pin(source::with_session(&client, &auth, &context.stop, async |node, session| {
         let snapshot = client.snapshot(node, session).await?;
         let facts = source::facts(&snapshot.node);
         let header = header(&facts, &keyring, context);
@@ -52,7 +50,7 @@ async fn pipeline(context: &Context, args: &BackupArgs) -> Result<Outcome> {
         context.progress.stage("uploading", None);
         let sent = outbound::send(snapshot.body, sealer, upload, &context.stop, &context.progress).await?;
         Ok((sent, facts))
-    })
+    }))
     .await?;
 
     let verified = verify(context, store.as_ref(), &name, &sent, args.verify).await;
@@ -62,49 +60,7 @@ async fn pipeline(context: &Context, args: &BackupArgs) -> Result<Outcome> {
     let commit = Bytes::from(manifest.to_bytes(&mac_key)?);
     store.put(&name.manifest(), commit, Put::Create).await.map_err(|e| unverified(store.as_ref(), &name, e))?;
 
-    if args.kind == BackupKind::Scheduled {
-        match monthly_copy(context, store.as_ref(), &name, &manifest, &sent, &keyring).await {
-            Ok(copy) => outcome.detail("monthly_copy", copy.map(|name| name.object().to_owned())),
-            Err(error) => outcome.problem(format!("the monthly copy failed, the next run tries again: {error}")),
-        }
-    }
-    let doubts = doubts(context, store.as_ref(), &name, &manifest, &keyring).await?;
-    let mut outcome = completed(outcome, context, store.as_ref(), &manifest);
-    if args.prune && doubts {
-        outcome.problem("not pruned: this backup looks doubtful beside the one before it, see the warnings");
-    } else if args.prune {
-        outcome.pruned(prune::execute(context, store.as_ref()).await);
-    }
-    Ok(outcome)
-}
-
-/// Whether this backup looks odd beside the good one before it; what is odd is
-/// warned of. Clean-up then waits until somebody has looked.
-async fn doubts(
-    context: &Context,
-    store: &dyn Store,
-    name: &BackupName,
-    manifest: &Manifest,
-    keyring: &Keyring,
-) -> Result<bool> {
-    let before = async {
-        let mut catalog = Catalog::read(store).await?;
-        catalog.backups.retain(|b| b.name.created_at() < name.created_at());
-        catalog.newest_good(store, &keyring.mac_keys(), context.started, None).await
-    };
-    let Some((backup, earlier)) = context.stop.guard(before).await? else { return Ok(false) };
-    let facts = [(name.clone(), manifest), (backup.name, &earlier)].map(|(name, m)| Fact {
-        name,
-        size: m.size_bytes,
-        standing: retention::Standing::Good,
-        raft_index: m.vault.raft_index,
-        cluster_id: m.vault.cluster_id.clone(),
-    });
-    let doubts = anomaly::suspicions(context.started, &facts);
-    for doubt in &doubts {
-        tracing::warn!("{doubt}");
-    }
-    Ok(!doubts.is_empty())
+    after::run(context, args, store.as_ref(), &keyring, &Committed { name, manifest, head: sent.head }).await
 }
 
 fn first_type(kind: BackupKind) -> BackupType {
@@ -172,7 +128,10 @@ async fn verify(
             let head = context.stop.guard(store.head(name.object())).await?;
             match head {
                 Some(head) if head.size == sent.sealed.size && head.etag == sent.head.etag => Ok(Verification::Head),
-                _ => Err(Error::integrity(format!("{}: the store does not hold what was sent", store.locate(name.object())))),
+                _ => Err(Error::integrity(format!(
+                    "{}: the store does not hold what was sent",
+                    store.locate(name.object())
+                ))),
             }
         }
     }
@@ -206,39 +165,4 @@ fn manifest(
         verification: Some(verification),
         tool: Some(crate::TOOL.to_owned()),
     }
-}
-
-async fn monthly_copy(
-    context: &Context,
-    store: &dyn Store,
-    name: &BackupName,
-    manifest: &Manifest,
-    sent: &Sent,
-    keyring: &Keyring,
-) -> Result<Option<BackupName>> {
-    let copy = async {
-        if !monthly::is_due(store, name, &keyring.mac_keys()).await? {
-            return Ok(None);
-        }
-        context.progress.stage("monthly copy", None);
-        monthly::copy(store, name, manifest, &sent.head, &keyring.primary().mac_key()).await.map(Some)
-    };
-    context.stop.guard(copy).await
-}
-
-fn completed(mut outcome: Outcome, context: &Context, store: &dyn Store, manifest: &Manifest) -> Outcome {
-    let address = store.locate(&manifest.object);
-    let elapsed = context.elapsed();
-    let rate = manifest.size_bytes as f64 / elapsed.as_secs_f64().max(0.001);
-    outcome.detail("backup_path", &manifest.object);
-    outcome.detail("url", &address);
-    outcome.detail("checksum", &manifest.sha256);
-    outcome.closing = format!(
-        "{address}: {} in {}, {}/s, {}",
-        output::bytes(manifest.size_bytes),
-        output::duration(elapsed),
-        output::bytes(rate as u64),
-        if manifest.verification == Some(Verification::Full) { "verified" } else { "verified by its checksum" },
-    );
-    outcome
 }

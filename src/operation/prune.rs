@@ -21,7 +21,10 @@ pub async fn plan(context: &Context, store: &dyn Store) -> Result<Planned> {
     context.progress.stage("listing", None);
     let planned = context.stop.guard(prune::plan(store, &keys, &policy, context.started)).await?;
     for ahead in planned.plan.ahead() {
-        tracing::warn!("{}: its name lies in the future, so it is kept and not counted", store.locate(ahead.name.object()));
+        tracing::warn!(
+            "{}: its name lies in the future, so it is kept and not counted",
+            store.locate(ahead.name.object())
+        );
     }
     Ok(planned)
 }
@@ -41,14 +44,15 @@ fn outcome(store: &dyn Store, planned: &Planned, pruned: &Pruned) -> Outcome {
     let mut outcome = Outcome::new();
     let freed: u64 = pruned.deleted.iter().map(|c| c.size).sum();
     let names = |list: &[Candidate]| -> Vec<Value> { list.iter().map(|c| c.name.object().into()).collect() };
-    let locked: Vec<_> = pruned.locked.iter().map(|(n, until)| json!({ "object": n.object(), "until": until })).collect();
-    outcome.detail("deleted", names(&pruned.deleted));
-    outcome.detail("freed_bytes", freed);
-    outcome.detail("kept", planned.plan.decisions.len() - pruned.deleted.len());
-    outcome.detail("locked", locked);
-    outcome.detail("failed", pruned.failed.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>());
-    outcome.detail("orphans_deleted", pruned.orphans);
-    outcome.detail("uploads_aborted", &pruned.uploads);
+    let locked: Vec<_> =
+        pruned.locked.iter().map(|(n, until)| json!({ "object": n.object(), "until": until })).collect();
+    outcome.result("deleted", names(&pruned.deleted));
+    outcome.result("freed_bytes", freed);
+    outcome.result("kept", planned.plan.decisions.len() - pruned.deleted.len());
+    outcome.result("locked", locked);
+    outcome.result("failed", pruned.failed.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>());
+    outcome.result("orphans_deleted", pruned.orphans);
+    outcome.result("uploads_aborted", &pruned.uploads);
     for (name, until) in &pruned.locked {
         tracing::info!("{}: due, but locked until {until}", store.locate(name.object()));
     }

@@ -28,7 +28,7 @@ pub async fn with_session<T>(
         let session = client.login(&node, auth).await?;
         Ok((node, session))
     };
-    let (node, session) = stop.guard(login).await?;
+    let (node, session) = Box::pin(stop.guard(login)).await?;
     let result = work(&node, &session).await;
     match tokio::time::timeout(REVOKE_TIMEOUT, client.revoke(session)).await {
         Ok(Ok(())) => {}

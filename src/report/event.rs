@@ -1,6 +1,6 @@
 //! What a run ends with, and under which names it is told.
 
-use crate::error::{Error, one_line};
+use crate::error::{Error, Kind, one_line};
 use crate::manifest::rfc3339;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -119,20 +119,32 @@ pub struct Event {
 }
 
 impl Event {
-    /// An operation that was done, or with `problem` done in part.
+    /// An operation that was done; with `problems`, in part.
     pub fn done(
         operation: Operation,
         ended_at: DateTime<Utc>,
         took: Duration,
         message: &str,
         mut details: Map<String, Value>,
-        problem: Option<&Error>,
+        problems: &[String],
     ) -> Self {
-        let (outcome, exit_code) = match problem {
-            Some(problem) => (Outcome::Partial, note(problem, &mut details)),
-            None => (Outcome::Success, 0),
+        let mut event = Self {
+            operation,
+            outcome: Outcome::Success,
+            ended_at,
+            took,
+            exit_code: 0,
+            message: one_line(message),
+            details: Map::new(),
         };
-        Self { operation, outcome, ended_at, took, exit_code, message: one_line(message), details }
+        if !problems.is_empty() {
+            event.outcome = Outcome::Partial;
+            event.exit_code = Kind::Partial.code();
+            event.message = one_line(&format!("{message}; but {}", problems.join("; ")));
+            details.insert("problems".into(), problems.into());
+            details.insert("exit_code".into(), event.exit_code.into());
+        }
+        Self { details, ..event }
     }
 
     /// An operation that failed; `details` is what was known until then.
@@ -143,7 +155,9 @@ impl Event {
         error: &Error,
         mut details: Map<String, Value>,
     ) -> Self {
-        let exit_code = note(error, &mut details);
+        let exit_code = error.kind().code();
+        details.insert("error".into(), error.to_string().into());
+        details.insert("exit_code".into(), exit_code.into());
         let message = format!("vault-backup {} failed: {error}", operation.as_str());
         Self { operation, outcome: Outcome::Failure, ended_at, took, exit_code, message, details }
     }
@@ -185,14 +199,6 @@ impl Event {
             "details": self.details,
         })
     }
-}
-
-/// Notes `error` in an event's details; returns its exit code.
-fn note(error: &Error, details: &mut Map<String, Value>) -> u8 {
-    let exit_code = error.kind().code();
-    details.insert("error".into(), error.to_string().into());
-    details.insert("exit_code".into(), exit_code.into());
-    exit_code
 }
 
 /// A struct for the sake of the keys' order, which people read.

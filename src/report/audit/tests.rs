@@ -7,7 +7,7 @@ use std::time::Duration;
 
 fn event(operation: Operation, path: &str) -> Event {
     let details = Map::from_iter([("backup_path".to_owned(), Value::from(path))]);
-    Event::done(operation, "2025-11-26T02:00:00Z".parse().unwrap(), Duration::from_secs(1), "m", details, None)
+    Event::done(operation, "2025-11-26T02:00:00Z".parse().unwrap(), Duration::from_secs(1), "m", details, &[])
 }
 
 fn backup(path: &str) -> Event {

@@ -13,7 +13,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 
 #[test]
 fn a_backup_that_was_made() {
-    let event = Event::done(Operation::Backup, at(), MINUTE, "Vault backup completed", details(), None);
+    let event = Event::done(Operation::Backup, at(), MINUTE, "Vault backup completed", details(), &[]);
     assert_eq!(
         event.audit_line(),
         r#"{"timestamp":"2025-11-26T02:00:00Z","event":"vault_backup_completed","details":{"backup_path":"daily/x.enc","size_bytes":7}}"#
@@ -40,12 +40,13 @@ fn a_backup_that_failed() {
 
 #[test]
 fn done_in_part_is_done_with_a_warning() {
-    let problem = Error::partial("monthly copy");
-    let event = Event::done(Operation::Backup, at(), MINUTE, "made", details(), Some(&problem));
+    let problems = ["no monthly copy".to_owned(), "denied\nwrite".to_owned()];
+    let event = Event::done(Operation::Backup, at(), MINUTE, "made", details(), &problems);
     assert_eq!((event.outcome, event.exit_code), (Outcome::Partial, 8));
     let line: Value = serde_json::from_str(&event.audit_line()).unwrap();
     assert_eq!((&line["event"], &line["severity"]), (&json!("vault_backup_completed"), &json!("warning")));
-    assert_eq!((&line["details"]["error"], &line["details"]["exit_code"]), (&json!("monthly copy"), &json!(8)));
+    assert_eq!((&line["details"]["problems"], &line["details"]["exit_code"]), (&json!(problems), &json!(8)));
+    assert_eq!(event.message, "made; but no monthly copy; denied write");
     assert_eq!(event.notification()["type"], "vault_backup_success");
 }
 
@@ -94,7 +95,7 @@ fn the_documented_names() {
             "high",
         ),
     ] {
-        let well = Event::done(operation, at(), MINUTE, "m", Map::new(), None);
+        let well = Event::done(operation, at(), MINUTE, "m", Map::new(), &[]);
         let badly = Event::failed(operation, at(), MINUTE, &Error::store("e"), Map::new());
         let audited = |event: &Event| {
             serde_json::from_str::<Value>(&event.audit_line()).unwrap()["event"].as_str().map(str::to_owned)

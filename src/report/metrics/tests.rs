@@ -9,7 +9,7 @@ fn at(seconds: i64) -> DateTime<Utc> {
 }
 
 fn done(operation: Operation, seconds: i64) -> Event {
-    Event::done(operation, at(seconds), Duration::from_millis(1500), "m", Map::new(), None)
+    Event::done(operation, at(seconds), Duration::from_millis(1500), "m", Map::new(), &[])
 }
 
 fn text(path: &Path) -> String {
@@ -23,8 +23,7 @@ fn what_an_operation_does_not_know_stays() {
     let made = Figures { newest_daily: Some((at(900), 42)), ..Figures::default() };
     update(&path, &done(Operation::Backup, 1000), &made).unwrap();
     let copied = Figures { newest_monthly: Some((at(950), 43)), ..Figures::default() };
-    let partial = Error::partial("p");
-    let event = Event::done(Operation::Prune, at(1500), Duration::ZERO, "m", Map::new(), Some(&partial));
+    let event = Event::done(Operation::Prune, at(1500), Duration::ZERO, "m", Map::new(), &["p".to_owned()]);
     update(&path, &event, &copied).unwrap();
     let drilled = Figures { newest_drill: Some(at(1990)), ..Figures::default() };
     update(&path, &done(Operation::Drill, 2000), &drilled).unwrap();

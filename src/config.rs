@@ -16,13 +16,14 @@ mod tests;
 mod values;
 mod vault;
 
+pub use crate::secret::TextOrReference;
 pub use auth::{Auth, Method};
 pub use sections::{
     AuditSection, MetricsSection, NotifyKind, NotifySection, Outcome, PingSection, RetentionSection, RunSection,
 };
 pub use staging::{StagingMode, StagingSection};
 pub use store::{EncryptionSection, Sse, StoreSection};
-pub use values::{LockMode, ObjectLock, TextOrReference, duration, key_reference};
+pub use values::{LockMode, ObjectLock, duration, key_reference};
 pub use vault::VaultSection;
 
 use crate::error::{Error, Result};

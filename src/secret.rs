@@ -140,6 +140,28 @@ impl Reference {
     }
 }
 
+/// A value that may stand in the configuration itself or be referred to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TextOrReference {
+    /// It stands there. Kept as a secret: a webhook's path is one.
+    Text(Secret),
+    /// It is read from elsewhere.
+    Reference(Reference),
+}
+
+impl TextOrReference {
+    /// The value, read now.
+    ///
+    /// # Errors
+    /// As [`Reference::read`].
+    pub fn read(&self) -> Result<Secret> {
+        match self {
+            Self::Text(text) => Ok(text.clone()),
+            Self::Reference(reference) => reference.read(),
+        }
+    }
+}
+
 /// Refuses a key file that others can read, or that its group can, unless root
 /// owns it and the group is one of this process's.
 fn check_rights(path: &Path, meta: &std::fs::Metadata) -> Result<()> {

@@ -11,5 +11,6 @@
 )]
 
 mod harness;
+mod report;
 mod retention;
 mod support;

@@ -4,8 +4,8 @@
 //! (`vault`).
 
 use super::file;
-use super::values::{Text, TextOrReference};
-use crate::secret::Reference;
+use super::values::Text;
+use crate::secret::{Reference, TextOrReference};
 use serde::Deserialize;
 
 /// Where Kubernetes mounts a pod's token.

@@ -1,7 +1,7 @@
 //! The small sections: `[retention]`, `[audit]`, `[[notify]]`, `[ping]`, `[metrics]`, `[run]`.
 
-use super::values::TextOrReference;
 use super::{Environment, Overrides, file};
+use crate::secret::TextOrReference;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -4,7 +4,7 @@
 //! ever repeated in an error: it may be a secret in the wrong place. Not here:
 //! which key takes which kind (`file`).
 
-use crate::secret::{Reference, Secret};
+use crate::secret::{Reference, Secret, TextOrReference};
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -91,28 +91,6 @@ pub enum LockMode {
     Compliance,
     /// Holders of `s3:BypassGovernanceRetention` can.
     Governance,
-}
-
-/// A value that may stand in the file or be referred to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TextOrReference {
-    /// It stands in the file. Kept as a secret: a webhook's path is one.
-    Text(Secret),
-    /// It is read from elsewhere.
-    Reference(Reference),
-}
-
-impl TextOrReference {
-    /// The value, read now.
-    ///
-    /// # Errors
-    /// As [`Reference::read`].
-    pub fn read(&self) -> crate::error::Result<Secret> {
-        match self {
-            Self::Text(text) => Ok(text.clone()),
-            Self::Reference(reference) => reference.read(),
-        }
-    }
 }
 
 /// Reads a duration: a whole number and `s`, `m`, `h` or `d`.

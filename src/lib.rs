@@ -23,4 +23,5 @@ pub mod secret;
 pub mod stop;
 
 // The leaves.
+pub mod barrier;
 pub mod store;

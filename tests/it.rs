@@ -10,5 +10,6 @@
     reason = "helpers of tests fail by panicking and report on stderr, and nothing is exported"
 )]
 
+mod barrier;
 mod harness;
 mod support;

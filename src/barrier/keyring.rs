@@ -34,9 +34,7 @@ impl Keyring {
     /// `Drill` where the value, or what is in it, is not of a form that is known.
     pub(super) fn unlock(root: &[u8; 32], sealed: &mut [u8]) -> Result<Option<Self>> {
         let root = value::aes(root)?;
-        if value::term(ENTRY, sealed)? != 1 {
-            return Err(Error::drill(format!("{ENTRY}: its term is not 1")));
-        }
+        require_own_term(value::term(ENTRY, sealed)?)?;
         let Ok(plain) = value::open(&root, ENTRY, sealed) else { return Ok(None) };
         let mut terms = BTreeMap::new();
         for (term, key) in parse(plain)? {
@@ -56,13 +54,23 @@ impl Keyring {
     /// `Drill`, naming the entry, where it does not open.
     pub(super) fn open<'v>(&self, name: &str, sealed: &'v mut [u8]) -> Result<(u32, &'v [u8])> {
         let term = value::term(name, sealed)?;
-        let key = if name == ENTRY { Some(&self.root) } else { self.terms.get(&term) };
-        let key = key.ok_or_else(|| {
-            Error::drill(format!("{name}: no key of the keyring has its term, {term}"))
-                .hint("the value is damaged, or wrapped in a way that this version does not know")
-        })?;
+        let key = if name == ENTRY {
+            require_own_term(term)?;
+            &self.root
+        } else {
+            self.terms.get(&term).ok_or_else(|| {
+                Error::drill(format!("{name}: no key of the keyring has its term, {term}"))
+                    .hint("the value is damaged, or wrapped in a way that this version does not know")
+            })?
+        };
         Ok((term, value::open(key, name, sealed)?))
     }
+}
+
+/// # Errors
+/// `Drill` where `term`, the keyring's own, is not the one that it always has.
+fn require_own_term(term: u32) -> Result<()> {
+    if term == 1 { Ok(()) } else { Err(Error::drill(format!("{ENTRY}: its term is {term}, not 1"))) }
 }
 
 /// 32 bytes of key, base64 in JSON; wiped on drop.
@@ -159,7 +167,7 @@ mod tests {
     fn what_is_not_known_is_reported_and_no_key_with_it() {
         let known = key(1, 1, "");
         for (text, why) in [
-            (ring(&[known.clone()], r#","Cipher":"x""#), "form"),
+            (ring(std::slice::from_ref(&known), r#","Cipher":"x""#), "form"),
             (ring(&[key(1, 1, r#","Cipher":"x""#)], ""), "form"),
             (ring(&[known.replace("Version\":1", "Version\":2")], ""), "of version 2"),
             (ring(&[known.clone(), known.clone()], ""), "two keys"),

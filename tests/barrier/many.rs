@@ -21,13 +21,15 @@ fn in_parallel(count: usize, work: impl Fn(usize) + Sync) {
     });
 }
 
-/// JSON objects of all shapes, with numbers that a double holds.
+/// JSON objects of all shapes.
 fn objects() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
         any::<i32>().prop_map(Value::from),
-        (-1e6..1e6).prop_map(|f: f64| Value::from(f)),
+        // Few digits, for serde_json, on this side, does not parse all of them exactly;
+        // never whole, for the API of KV v2 leaves out the `.0` that was written.
+        any::<i32>().prop_map(|n| Value::from(f64::from(n | 1) / 64.0)),
         ".{0,40}".prop_map(Value::from),
     ];
     let value = leaf.prop_recursive(3, 20, 5, |inner| {
@@ -72,19 +74,21 @@ fn twenty_thousand_secrets() {
     let vault = Vault::start();
     vault.mount_kv("v1", 1);
     vault.mount_kv("v2", 2);
+    // Version 2 costs Vault three times as much.
+    let is_v2 = |n: usize| n % 4 == 3;
     in_parallel(COUNT, |n| {
-        let body = json!({"n": n});
-        match n % 2 {
-            0 => vault.ok("POST", &format!("v1/folder-{}/{n}", n % 7), Some(body)),
-            _ => vault.ok("POST", &format!("v2/data/folder-{}/{n}", n % 7), Some(json!({"data": body}))),
+        let (path, body) = match is_v2(n) {
+            true => (format!("v2/data/folder-{}/{n}", n % 7), json!({"data": {"n": n}})),
+            false => (format!("v1/folder-{}/{n}", n % 7), json!({"n": n})),
         };
+        vault.ok("POST", &path, Some(body));
     });
     let (state, barrier) = unlocked(&vault);
     let scan = barrier.scan(state.bytes(), None).unwrap();
     assert_eq!(scan.summary.total.entries, state.places().len() as u64);
     assert_eq!(barrier.list(state.bytes(), "").unwrap().len(), COUNT);
-    for n in [0, 1, 9_998, 9_999, 19_998, 19_999] {
-        let path = format!("v{}/folder-{}/{n}", n % 2 + 1, n % 7);
+    for n in [0, 3, 9_998, 9_999, 19_998, 19_999] {
+        let path = format!("v{}/folder-{}/{n}", if is_v2(n) { 2 } else { 1 }, n % 7);
         assert_eq!(found(&barrier.find(state.bytes(), &query(&path, None)).unwrap()).0, json!({"n": n}));
     }
 }

@@ -92,12 +92,11 @@ fn rotation_adds_terms_and_rekeying_changes_shares() {
 /// Gives `vault` new shares, which are returned.
 fn rekey(vault: &Vault, count: usize, threshold: usize) -> Vec<String> {
     let body = json!({"secret_shares": count, "secret_threshold": threshold});
-    let nonce = vault.ok("PUT", "sys/rekey/init", Some(body))["data"]["nonce"].clone();
+    let nonce = vault.ok("PUT", "sys/rekey/init", Some(body))["nonce"].clone();
     let hand_in = |share| vault.ok("PUT", "sys/rekey/update", Some(json!({"key": share, "nonce": nonce})));
     let answers: Vec<Value> = vault.enough_shares().iter().map(hand_in).collect();
-    let done = answers.last().unwrap();
-    let keys = [&done["data"]["keys_base64"], &done["keys_base64"]].into_iter().find_map(Value::as_array);
-    keys.unwrap().iter().map(|key| key.as_str().unwrap().to_owned()).collect()
+    let keys = answers.last().unwrap()["keys_base64"].as_array().unwrap();
+    keys.iter().map(|key| key.as_str().unwrap().to_owned()).collect()
 }
 
 #[test]

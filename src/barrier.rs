@@ -16,16 +16,16 @@
 //! | `mounts` → `kv`, `list` | paths → entries → secrets |
 //! | `summary` | what is there, without keys |
 
-pub mod entries;
-pub mod keyring;
+mod entries;
+mod keyring;
 mod kv;
 mod list;
 mod mounts;
 mod proto;
-pub mod seal;
-pub mod shamir;
+mod seal;
+mod shamir;
 mod summary;
-pub mod value;
+mod value;
 
 pub use kv::{Absence, Answer, Query, Version};
 pub use list::Listed;
@@ -45,11 +45,15 @@ use zeroize::Zeroizing;
 /// The first key after all those under `core/`.
 const AFTER_CORE: &str = "core0";
 
+/// Values by key; they are decrypted in place.
+type Values = BTreeMap<String, Zeroizing<Vec<u8>>>;
+
 /// A snapshot whose keys are at hand.
 pub struct Barrier {
     seal: SealConfig,
     keyring: Keyring,
     mounts: Mounts,
+    namespaces: bool,
 }
 
 impl fmt::Debug for Barrier {
@@ -79,7 +83,7 @@ impl Barrier {
     /// `Usage` for a seal other than Shamir's, `Drill` where the shares do not open
     /// it or what they open is not as known, `Integrity` for a malformed stream.
     pub fn unlock(state: impl Read, shares: &[Secret]) -> Result<Self> {
-        let mut core = read_core(state)?;
+        let (mut core, namespaces) = read_core(state)?;
         let seal = SealConfig::parse(take(&mut core, seal::CONFIG_ENTRY)?.as_slice())?;
         seal.require_shamir()?;
         let closed = || Error::drill("these shares do not open this backup");
@@ -94,8 +98,8 @@ impl Barrier {
             true => Error::drill(format!("{}: its tag does not hold under the root key", keyring::ENTRY)),
             false => closed(),
         })?;
-        let mounts = Mounts::read(&mut core, &keyring)?;
-        Ok(Self { seal, keyring, mounts })
+        let (mounts, others) = Mounts::read(&mut core, &keyring)?;
+        Ok(Self { seal, keyring, mounts, namespaces: namespaces || others })
     }
 
     /// The seal that the shares opened.
@@ -111,6 +115,12 @@ impl Barrier {
     /// The mounts of the root namespace.
     pub fn mounts(&self) -> &Mounts {
         &self.mounts
+    }
+
+    /// Whether there are namespaces besides the root. Their entries are opened and
+    /// counted like all others, but the secrets in them are neither found nor listed.
+    pub fn has_namespaces(&self) -> bool {
+        self.namespaces
     }
 
     /// Opens every entry of `state`, to its end, with its term's key, and answers
@@ -190,21 +200,24 @@ pub fn summary(state: impl Read) -> Result<Summary> {
     Ok(counter.finish())
 }
 
-/// The values under `core/` that [`Barrier::unlock`] needs, by key.
-fn read_core(state: impl Read) -> Result<BTreeMap<String, Zeroizing<Vec<u8>>>> {
-    let mut core = BTreeMap::new();
+/// The values under `core/` that [`Barrier::unlock`] needs, by key, and whether there
+/// are namespaces (OpenBao `vault/namespace_store.go`).
+fn read_core(state: impl Read) -> Result<(Values, bool)> {
+    let mut core = Values::new();
+    let mut namespaces = false;
     let mut entries = Entries::new(state);
     while let Some(entry) = entries.read()?.filter(|entry| entry.key < AFTER_CORE) {
         let needed = [seal::CONFIG_ENTRY, seal::KEYS_ENTRY, keyring::ENTRY].contains(&entry.key);
         if needed || Mounts::is_table(entry.key) {
             core.insert(entry.key.to_owned(), Zeroizing::new(entry.value.to_vec()));
         }
+        namespaces |= entry.key.starts_with("core/namespaces/");
     }
-    Ok(core)
+    Ok((core, namespaces))
 }
 
 /// Takes the entry `name` out of `core`.
-fn take(core: &mut BTreeMap<String, Zeroizing<Vec<u8>>>, name: &str) -> Result<Zeroizing<Vec<u8>>> {
+fn take(core: &mut Values, name: &str) -> Result<Zeroizing<Vec<u8>>> {
     core.remove(name).ok_or_else(|| Error::drill(format!("the snapshot has no {name}: it is no initialised Vault's")))
 }
 
@@ -214,3 +227,6 @@ fn json_fault(name: &str, fault: &serde_json::Error) -> Error {
     let (line, column) = (fault.line(), fault.column());
     Error::drill(format!("{name}: it is not JSON of the form that is known (line {line}, column {column})"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 /// The longest entry that is read, in bytes. Vault's own limit for a value is
 /// `max_entry_size`, 1 MiB unless configured.
-pub const MAX_ENTRY: usize = 256 * 1024 * 1024;
+const MAX_ENTRY: usize = 256 * 1024 * 1024;
 
 /// How much is read in one go; an entry's buffer grows as its bytes arrive, so
 /// that a false length costs nothing.
@@ -26,16 +26,16 @@ const VALUE: u8 = 0x12;
 
 /// One entry, in a buffer that the next one overwrites.
 #[derive(Debug)]
-pub struct Entry<'a> {
+pub(super) struct Entry<'a> {
     /// Its key: a path.
-    pub key: &'a str,
+    pub(super) key: &'a str,
     /// Its value as stored; may be decrypted in place.
-    pub value: &'a mut [u8],
+    pub(super) value: &'a mut [u8],
 }
 
 /// Reads the entries of a state.bin in turn, in constant memory (the largest
 /// entry aside). They are in ascending order of their keys, or it is an error.
-pub struct Entries<R> {
+pub(super) struct Entries<R> {
     reader: BufReader<R>,
     /// Wiped when it is replaced or dropped: values are decrypted inside it.
     buffer: Zeroizing<Vec<u8>>,
@@ -45,7 +45,7 @@ pub struct Entries<R> {
 
 impl<R: Read> Entries<R> {
     /// Starts at the beginning of a state.bin.
-    pub fn new(state: R) -> Self {
+    pub(super) fn new(state: R) -> Self {
         Self {
             reader: BufReader::with_capacity(STEP, state),
             buffer: Zeroizing::new(Vec::new()),
@@ -58,7 +58,7 @@ impl<R: Read> Entries<R> {
     ///
     /// # Errors
     /// `Integrity` for bytes that are not such a stream; otherwise the reader's own.
-    pub fn read(&mut self) -> Result<Option<Entry<'_>>> {
+    pub(super) fn read(&mut self) -> Result<Option<Entry<'_>>> {
         let Some(length) = self.length()? else { return Ok(None) };
         self.fill(length)?;
         let number = self.number;

@@ -122,7 +122,7 @@ struct EncodedKey {
 ///
 /// # Errors
 /// `Drill` for anything but a keyring of the known form.
-pub fn parse(plain: &[u8]) -> Result<BTreeMap<u32, Zeroizing<[u8; 32]>>> {
+fn parse(plain: &[u8]) -> Result<BTreeMap<u32, Zeroizing<[u8; 32]>>> {
     let encoded: Encoded = serde_json::from_slice(plain).map_err(|e| json_fault(ENTRY, &e))?;
     let mut keys = BTreeMap::new();
     for key in encoded.keys {

@@ -163,7 +163,9 @@ impl Search {
     pub(super) fn take(&mut self, name: &str, plain: &[u8]) -> Result<()> {
         let next = match &self.step {
             Step::Plain(_) => Step::Done(Answer::Found(object(name, plain)?, None)),
-            Step::Metadata if name.ends_with("/upgrading") => self.check_upgraded(name, plain)?,
+            Step::Metadata if name.strip_prefix(&self.prefix) == Some("upgrading") => {
+                self.check_upgraded(name, plain)?
+            }
             Step::Metadata => self.metadata(name, plain)?,
             Step::Salt(version) => Step::Data(*version, self.data_entry(plain, version.number)),
             Step::Data(version, _) => {

@@ -7,11 +7,10 @@
 //! `core/mounts/<uuid>`. Mounts in namespaces other than the root are left out.
 
 use super::keyring::Keyring;
-use super::{json_fault, value};
+use super::{Values, json_fault, value};
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use zeroize::Zeroizing;
 
 /// The tables: the entry that holds one (or stands before its mounts' own entries),
 /// what stands before the paths in it, and before the entries of its mounts.
@@ -77,22 +76,27 @@ impl Mounts {
         table_of(name).is_some()
     }
 
-    /// Reads the mount tables among `entries`, which are encrypted values by key.
+    /// Reads the mount tables among `entries`, which are encrypted values by key, and
+    /// whether there are mounts in other namespaces.
     ///
     /// # Errors
     /// `Drill`, naming the entry, for one that does not open or is no mount table.
-    pub(super) fn read(entries: &mut BTreeMap<String, Zeroizing<Vec<u8>>>, keyring: &Keyring) -> Result<Self> {
-        let mut mounts = BTreeMap::new();
+    pub(super) fn read(entries: &mut Values, keyring: &Keyring) -> Result<(Self, bool)> {
+        let (mut mounts, mut others) = (BTreeMap::new(), false);
         for (name, sealed) in entries {
             let Some((table, shown, stored)) = table_of(name) else { continue };
             let (_, plain) = keyring.open(name, sealed)?;
             let parsed = parse(plain, name == table).map_err(|why| why.context(name))?;
-            for entry in parsed.into_iter().filter(Encoded::is_in_root) {
-                let mount = entry.mount(shown, stored);
-                mounts.insert(mount.path.clone(), mount);
+            for entry in parsed {
+                if entry.is_in_root() {
+                    let mount = entry.mount(shown, stored);
+                    mounts.insert(mount.path.clone(), mount);
+                } else {
+                    others = true;
+                }
             }
         }
-        Ok(Self(mounts))
+        Ok((Self(mounts), others))
     }
 
     /// All of them, in order of path.

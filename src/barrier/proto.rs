@@ -29,17 +29,17 @@ pub(super) struct BlobInfo {
     #[prost(bytes = "vec", tag = "1")]
     pub(super) ciphertext: Vec<u8>,
     #[prost(bytes = "vec", tag = "2")]
-    iv: Vec<u8>,
+    pub(super) iv: Vec<u8>,
     #[prost(bytes = "vec", tag = "3")]
-    hmac: Vec<u8>,
+    pub(super) hmac: Vec<u8>,
     #[prost(bool, tag = "4")]
-    wrapped: bool,
+    pub(super) wrapped: bool,
     #[prost(message, optional, tag = "5")]
-    key_info: Option<KeyInfo>,
+    pub(super) key_info: Option<KeyInfo>,
     #[prost(string, tag = "6")]
-    value_path: String,
+    pub(super) value_path: String,
     #[prost(bytes = "vec", tag = "7")]
-    plaintext: Vec<u8>,
+    pub(super) plaintext: Vec<u8>,
 }
 
 impl BlobInfo {
@@ -52,9 +52,9 @@ impl BlobInfo {
 /// Which key wrapped a value: for Shamir its id, if anything.
 #[derive(Message)]
 #[prost(skip_debug)]
-struct KeyInfo {
+pub(super) struct KeyInfo {
     #[prost(string, tag = "3")]
-    key_id: String,
+    pub(super) key_id: String,
 }
 
 /// A point in time.
@@ -89,9 +89,9 @@ pub(super) struct VersionMetadata {
     #[prost(bool, tag = "3")]
     pub(super) destroyed: bool,
     #[prost(bytes = "vec", optional, tag = "4")]
-    created_by: Option<Vec<u8>>,
+    pub(super) created_by: Option<Vec<u8>>,
     #[prost(bytes = "vec", optional, tag = "5")]
-    deleted_by: Option<Vec<u8>>,
+    pub(super) deleted_by: Option<Vec<u8>>,
 }
 
 /// KV v2: what is known of a secret.
@@ -105,21 +105,21 @@ pub(super) struct KeyMetadata {
     #[prost(uint64, tag = "3")]
     pub(super) current_version: u64,
     #[prost(uint64, tag = "4")]
-    oldest_version: u64,
+    pub(super) oldest_version: u64,
     #[prost(bytes = "vec", optional, tag = "5")]
-    created_time: Option<Vec<u8>>,
+    pub(super) created_time: Option<Vec<u8>>,
     #[prost(bytes = "vec", optional, tag = "6")]
-    updated_time: Option<Vec<u8>>,
+    pub(super) updated_time: Option<Vec<u8>>,
     #[prost(uint32, tag = "7")]
-    max_versions: u32,
+    pub(super) max_versions: u32,
     #[prost(bool, tag = "8")]
-    cas_required: bool,
+    pub(super) cas_required: bool,
     #[prost(bytes = "vec", optional, tag = "9")]
-    delete_version_after: Option<Vec<u8>>,
+    pub(super) delete_version_after: Option<Vec<u8>>,
     #[prost(bytes = "vec", repeated, tag = "10")]
-    custom_metadata: Vec<Vec<u8>>,
+    pub(super) custom_metadata: Vec<Vec<u8>>,
     #[prost(bytes = "vec", optional, tag = "11")]
-    last_updated_by: Option<Vec<u8>>,
+    pub(super) last_updated_by: Option<Vec<u8>>,
 }
 
 /// KV v2: one version's data.
@@ -129,9 +129,9 @@ pub(super) struct Version {
     #[prost(bytes = "vec", tag = "1")]
     pub(super) data: Vec<u8>,
     #[prost(message, optional, tag = "2")]
-    created_time: Option<Timestamp>,
+    pub(super) created_time: Option<Timestamp>,
     #[prost(message, optional, tag = "3")]
-    deletion_time: Option<Timestamp>,
+    pub(super) deletion_time: Option<Timestamp>,
 }
 
 /// KV v2: whether all of a mount's data has been moved there from v1.
@@ -139,7 +139,7 @@ pub(super) struct Version {
 #[prost(skip_debug)]
 pub(super) struct UpgradeInfo {
     #[prost(message, optional, tag = "1")]
-    started_time: Option<Timestamp>,
+    pub(super) started_time: Option<Timestamp>,
     #[prost(bool, tag = "2")]
     pub(super) done: bool,
 }

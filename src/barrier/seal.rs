@@ -43,7 +43,7 @@ impl SealConfig {
     ///
     /// # Errors
     /// `Drill` where it is none.
-    pub fn parse(plain: &[u8]) -> Result<Self> {
+    pub(super) fn parse(plain: &[u8]) -> Result<Self> {
         serde_json::from_slice(plain).map_err(|e| json_fault(CONFIG_ENTRY, &e))
     }
 
@@ -70,7 +70,7 @@ fn unreachable_here(what: &str) -> Error {
 ///
 /// # Errors
 /// `Usage` for a form that is not Shamir's, `Drill` for a malformed one.
-pub fn root_key(unseal_key: &[u8; 32], stored: &[u8]) -> Result<Option<Zeroizing<[u8; 32]>>> {
+pub(super) fn root_key(unseal_key: &[u8; 32], stored: &[u8]) -> Result<Option<Zeroizing<[u8; 32]>>> {
     if stored.starts_with(MULTI_WRAP) {
         return Err(unreachable_here("several seals"));
     }

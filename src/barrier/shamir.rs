@@ -17,7 +17,7 @@ const KEY: usize = 32;
 /// `None` where they cannot be right: fewer than `threshold`, of another length,
 /// not decodable, or two for the same x. What they combine to may still be wrong:
 /// only what the key opens tells.
-pub fn combine(shares: &[Secret], threshold: usize) -> Option<Zeroizing<[u8; KEY]>> {
+pub(super) fn combine(shares: &[Secret], threshold: usize) -> Option<Zeroizing<[u8; KEY]>> {
     if shares.is_empty() || shares.len() < threshold {
         return None;
     }

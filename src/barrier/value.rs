@@ -35,7 +35,7 @@ const OUTSIDE: [&str; 11] = [
 ];
 
 /// Whether the entry `name` is one of those that are no barrier values.
-pub fn is_outside(name: &str) -> bool {
+pub(super) fn is_outside(name: &str) -> bool {
     name.starts_with("core/") && OUTSIDE.contains(&name)
 }
 
@@ -49,7 +49,7 @@ pub(super) fn aes(key: &[u8; 32]) -> Result<LessSafeKey> {
 ///
 /// # Errors
 /// `Drill` where it is too short, or of a version that is not known.
-pub fn term(name: &str, value: &[u8]) -> Result<u32> {
+pub(super) fn term(name: &str, value: &[u8]) -> Result<u32> {
     let Some(([term @ .., version], rest)) = value.split_first_chunk::<HEAD>() else {
         return Err(broken(name, "it is too short for a value of the barrier"));
     };
@@ -88,7 +88,7 @@ pub(super) fn open_gcm<'v>(key: &LessSafeKey, aad: &str, sealed: &'v mut [u8]) -
 ///
 /// # Errors
 /// The decompressor's, or that the result is too long.
-pub fn decompress(plain: &[u8]) -> Result<Option<Vec<u8>>, IoError> {
+pub(super) fn decompress(plain: &[u8]) -> Result<Option<Vec<u8>>, IoError> {
     let Some((&kind, packed)) = plain.split_first() else { return Ok(None) };
     match kind {
         b'G' => read(flate2::read::GzDecoder::new(packed)),

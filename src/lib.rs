@@ -37,6 +37,7 @@ pub mod archive;
 pub mod envelope;
 pub mod report;
 pub mod retention;
+pub mod barrier;
 pub mod store;
 pub mod vault;
 

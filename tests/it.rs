@@ -10,6 +10,7 @@
     reason = "helpers of tests fail by panicking and report on stderr, and nothing is exported"
 )]
 
+mod barrier;
 mod harness;
 mod report;
 mod retention;

@@ -1,0 +1,45 @@
+//! The offline drill's core against real Vaults: what a snapshot says when it is
+//! opened with key shares alone equals what Vault's API said.
+
+mod kv;
+mod many;
+mod shares;
+mod state;
+
+use crate::support::vault::Vault;
+use serde_json::Value;
+use state::State;
+use vault_backup::barrier::{Answer, Barrier, Query};
+use vault_backup::error::{Error, Kind};
+use vault_backup::secret::Secret;
+
+/// `shares` as the barrier takes them.
+fn secrets(shares: &[impl AsRef<str>]) -> Vec<Secret> {
+    shares.iter().map(|share| Secret::new(share.as_ref())).collect()
+}
+
+/// A snapshot of `vault`, and the barrier that its shares open.
+fn unlocked(vault: &Vault) -> (State, Barrier) {
+    let state = State::of(vault);
+    let barrier = Barrier::unlock(state.bytes(), &secrets(vault.enough_shares())).unwrap();
+    (state, barrier)
+}
+
+/// The question for the secret at `path`, as of now.
+fn query(path: &str, version: Option<u64>) -> Query {
+    Query { path: path.to_owned(), version, at: chrono::Utc::now() }
+}
+
+/// The data that was found, as JSON, and its version.
+fn found(answer: &Answer) -> (Value, Option<u64>) {
+    match answer {
+        Answer::Found(data, version) => (serde_json::from_str(data.expose()).unwrap(), version.map(|v| v.number)),
+        other => panic!("not found: {other:?}"),
+    }
+}
+
+/// Asserts that `error` is a failed drill, of which `part` is said.
+fn assert_drill(error: &Error, part: &str) {
+    assert_eq!(error.kind(), Kind::Drill, "{error}");
+    assert!(error.to_string().contains(part), "{error}");
+}

@@ -1,0 +1,163 @@
+//! Shares, seals, keys and tags: what opens a snapshot, and what must not.
+
+use super::{State, assert_drill, found, query, secrets, unlocked};
+use crate::support::vault::Vault;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use vault_backup::barrier::{self, Barrier};
+use vault_backup::error::Kind;
+
+const REFUSAL: &str = "these shares do not open this backup";
+
+/// All orders of `items`.
+fn orders(items: &[String]) -> Vec<Vec<String>> {
+    if items.is_empty() {
+        return vec![Vec::new()];
+    }
+    let rest = |i: usize| [&items[..i], &items[i + 1..]].concat();
+    let with = |i: usize| orders(&rest(i)).into_iter().map(move |order| [vec![items[i].clone()], order].concat());
+    (0..items.len()).flat_map(with).collect()
+}
+
+fn hex_of(share: &str) -> String {
+    hex::encode(BASE64_STANDARD.decode(share).unwrap())
+}
+
+#[test]
+fn the_right_shares_open_it_and_no_others() {
+    let stranger = Vault::builder().shares(5, 3).start();
+    for (count, threshold) in [(1, 1), (3, 2), (5, 3)] {
+        let vault = Vault::builder().shares(count, threshold).start();
+        vault.mount_kv("kv", 2);
+        vault.put_secret("kv", "a", &json!({"b": 1}));
+        let state = State::of(&vault);
+        let unlock = |shares: &[String]| Barrier::unlock(state.bytes(), &secrets(shares));
+        // More than are needed open it too, and every set of just as many.
+        for given in (threshold..=count).flat_map(|n| [&vault.shares()[..n], &vault.shares()[count - n..]]) {
+            for mut shares in orders(given) {
+                let barrier = unlock(&shares).unwrap();
+                assert_eq!((barrier.seal().shares, barrier.seal().threshold), (count, threshold));
+                shares[0] = hex_of(&shares[0]);
+                let barrier = unlock(&shares).unwrap();
+                assert_eq!(found(&barrier.find(state.bytes(), &query("kv/a", None)).unwrap()).0, json!({"b": 1}));
+            }
+        }
+        let enough = vault.enough_shares();
+        let with = |share: &str| [&enough[1..], &[share.to_owned()]].concat();
+        let mut damaged = BASE64_STANDARD.decode(&enough[0]).unwrap();
+        damaged[7] ^= 1;
+        for wrong in [
+            enough[1..].to_vec(),
+            with(&stranger.shares()[4]),
+            with(&BASE64_STANDARD.encode(damaged)),
+            [enough, &enough[..1]].concat(),
+            with("not a share"),
+            with(""),
+        ] {
+            let e = unlock(&wrong).unwrap_err();
+            assert_eq!((e.kind(), e.to_string().as_str()), (Kind::Drill, REFUSAL));
+        }
+    }
+}
+
+#[test]
+fn rotation_adds_terms_and_rekeying_changes_shares() {
+    let vault = Vault::start();
+    vault.mount_kv("kv", 2);
+    for term in 1..=3 {
+        vault.put_secret("kv", &format!("term-{term}"), &json!({"term": term}));
+        if term < 3 {
+            vault.ok("POST", "sys/rotate", None);
+        }
+    }
+    let (state, barrier) = unlocked(&vault);
+    assert_eq!(barrier.terms(), [1, 2, 3]);
+    let scan = barrier.scan(state.bytes(), None).unwrap();
+    assert_eq!(scan.terms.keys().copied().collect::<Vec<_>>(), [1, 2, 3]);
+    for term in 1..=3 {
+        let answer = barrier.find(state.bytes(), &query(&format!("kv/term-{term}"), None)).unwrap();
+        assert_eq!(found(&answer).0, json!({"term": term}));
+    }
+
+    let new_shares = rekey(&vault, 4, 3);
+    let state = State::of(&vault);
+    let old = Barrier::unlock(state.bytes(), &secrets(vault.shares())).unwrap_err();
+    assert_eq!((old.kind(), old.to_string().as_str()), (Kind::Drill, REFUSAL));
+    let barrier = Barrier::unlock(state.bytes(), &secrets(&new_shares[..3])).unwrap();
+    assert_eq!((barrier.seal().shares, barrier.seal().threshold), (4, 3));
+    barrier.scan(state.bytes(), None).unwrap();
+}
+
+/// Gives `vault` new shares, which are returned.
+fn rekey(vault: &Vault, count: usize, threshold: usize) -> Vec<String> {
+    let body = json!({"secret_shares": count, "secret_threshold": threshold});
+    let nonce = vault.ok("PUT", "sys/rekey/init", Some(body))["nonce"].clone();
+    let hand_in = |share| vault.ok("PUT", "sys/rekey/update", Some(json!({"key": share, "nonce": nonce})));
+    let answers: Vec<Value> = vault.enough_shares().iter().map(hand_in).collect();
+    let keys = answers.last().unwrap()["keys_base64"].as_array().unwrap();
+    keys.iter().map(|key| key.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn every_entry_is_accounted_for_and_one_flipped_byte_is_named() {
+    let vault = Vault::start();
+    for version in [1, 2] {
+        vault.mount_kv(&format!("v{version}"), version);
+        vault.put_secret(&format!("v{version}"), "a/b", &json!({"planted": "hunter2"}));
+    }
+    vault.approle("role", &["default"]);
+    vault.enable_auth("userpass");
+    vault.ok("POST", "auth/userpass/users/someone", Some(json!({"password": "hunter2"})));
+    let (state, barrier) = unlocked(&vault);
+    let scan = barrier.scan(state.bytes(), Some(&query("v2/a/b", None))).unwrap();
+
+    let places = state.places();
+    assert_eq!(scan.summary.total.entries, places.len() as u64);
+    assert_eq!(scan.terms.values().sum::<u64>() + scan.outside, places.len() as u64);
+    assert_eq!(scan.summary, barrier::summary(state.bytes()).unwrap());
+    let size = |place: &super::state::Place| (place.key.len() + place.length) as u64;
+    assert_eq!(scan.summary.total.bytes, places.iter().map(size).sum::<u64>());
+    let largest = places.iter().max_by_key(|place| size(place)).unwrap();
+    assert_eq!((&scan.summary.largest.key, scan.summary.largest.bytes), (&largest.key, size(largest)));
+    let named: BTreeMap<_, _> = barrier.mounts().iter().map(|m| (m.path.as_str(), m)).collect();
+    for path in ["v1/", "v2/", "auth/approle/", "auth/userpass/", "auth/token/", "sys/", "identity/"] {
+        assert_eq!(barrier.mounts().stored_at(&named[path].storage).unwrap().path, path);
+    }
+    assert_eq!(scan.summary.parts[&named["v1/"].storage].entries, 1);
+    assert_eq!(found(&scan.answer.clone().unwrap()).0, json!({"planted": "hunter2"}));
+    assert!(!format!("{scan:?} {barrier:?}").contains("hunter2"));
+
+    let mut outside = 0;
+    for place in &places {
+        for offset in [0, 4, 5, place.length / 2, place.length - 1] {
+            let damaged = state.flipped(place.value + offset);
+            match barrier.scan(damaged.bytes(), None) {
+                Err(e) => assert_drill(&e, &format!("{}: ", place.key)),
+                Ok(_) => {
+                    outside += 1;
+                    assert!(place.key.starts_with("core/"), "{}", place.key);
+                }
+            }
+        }
+    }
+    assert_eq!(outside, 5 * scan.outside, "only what lies outside the barrier has no tag");
+    assert_eq!(scan.outside, 4);
+    let keyring = places.iter().find(|place| place.key == "core/keyring").unwrap();
+    let e = Barrier::unlock(state.flipped(keyring.value + 99).bytes(), &secrets(vault.shares())).unwrap_err();
+    assert_drill(&e, "core/keyring: ");
+}
+
+#[test]
+fn other_seals_are_told_what_to_do() {
+    let vault = Vault::builder().shares(1, 1).start();
+    let state = State::of(&vault);
+    let config = String::from_utf8(state.value("core/seal-config").to_vec()).unwrap();
+    let other = state.with("core/seal-config", config.replace("shamir", "awskms").as_bytes());
+    let e = Barrier::unlock(other.bytes(), &secrets(vault.shares())).unwrap_err();
+    assert_eq!(e.kind(), Kind::Usage);
+    assert!(e.to_string().contains("`awskms`") && e.to_string().contains("--ephemeral"), "{e}");
+    let before_keyring = state.places().iter().find(|place| place.key == "core/hsm/barrier-unseal-keys").unwrap().value;
+    let e = Barrier::unlock(&state.bytes()[..before_keyring], &secrets(vault.shares())).unwrap_err();
+    assert_eq!(e.kind(), Kind::Integrity, "{e}");
+}

@@ -1,0 +1,92 @@
+//! A state.bin taken apart and put together again, by other means than the tool's.
+
+use crate::support::vault::Vault;
+use std::io::Read;
+
+/// A snapshot's state.bin.
+#[derive(Clone)]
+pub struct State(Vec<u8>);
+
+/// Where an entry lies in it.
+pub struct Place {
+    pub key: String,
+    /// The offset of its value.
+    pub value: usize,
+    /// The length of its value.
+    pub length: usize,
+}
+
+impl State {
+    /// That of a snapshot taken now.
+    pub fn of(vault: &Vault) -> Self {
+        let snapshot = vault.snapshot();
+        let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(&snapshot[..]));
+        for member in tar.entries().unwrap() {
+            let mut member = member.unwrap();
+            if member.path_bytes().as_ref() == b"state.bin" {
+                let mut bytes = Vec::new();
+                member.read_to_end(&mut bytes).unwrap();
+                return Self(bytes);
+            }
+        }
+        panic!("a snapshot without state.bin");
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Its entries, in order.
+    pub fn places(&self) -> Vec<Place> {
+        let mut at = 0;
+        let mut places = Vec::new();
+        while at < self.0.len() {
+            let message = self.number(&mut at);
+            let end = at + message;
+            at += 1;
+            let key = self.number(&mut at);
+            let name = String::from_utf8(self.0[at..at + key].to_vec()).unwrap();
+            at += key + 1;
+            let length = if at > end { 0 } else { self.number(&mut at) };
+            places.push(Place { key: name, value: at, length });
+            at = end;
+        }
+        places
+    }
+
+    /// The unsigned varint at `at`, which is moved past it.
+    fn number(&self, at: &mut usize) -> usize {
+        let (mut number, mut shift) = (0, 0);
+        loop {
+            let byte = self.0[*at];
+            *at += 1;
+            number |= usize::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte < 0x80 {
+                return number;
+            }
+        }
+    }
+
+    /// The value of the entry `key`.
+    pub fn value(&self, key: &str) -> &[u8] {
+        let place = self.places().into_iter().find(|place| place.key == key).unwrap();
+        &self.0[place.value..place.value + place.length]
+    }
+
+    /// With the value of `key` replaced by one as long.
+    pub fn with(&self, key: &str, value: &[u8]) -> Self {
+        let place = self.places().into_iter().find(|place| place.key == key).unwrap();
+        assert_eq!(place.length, value.len(), "as long, so that no length changes");
+        let mut changed = self.clone();
+        changed.0[place.value..place.value + place.length].copy_from_slice(value);
+        changed
+    }
+
+    /// With one bit of the byte at `offset` flipped.
+    pub fn flipped(&self, offset: usize) -> Self {
+        let mut changed = self.clone();
+        changed.0[offset] ^= 0x40;
+        changed
+    }
+}

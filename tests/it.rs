@@ -13,3 +13,4 @@
 mod harness;
 mod retention;
 mod support;
+mod vault;

@@ -1,0 +1,1 @@
+//! Failures that a real server cannot be told to make.

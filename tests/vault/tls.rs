@@ -2,6 +2,7 @@
 
 use super::{WHOLE, assert_says, entries, session, settings, take, url};
 use crate::support::cluster::Cluster;
+use crate::support::fault::{FaultServer, Reply};
 use crate::support::tls::Ca;
 use crate::support::vault::Vault;
 use serde_json::json;
@@ -80,6 +81,28 @@ async fn by_client_certificate() {
     let error = without.login(&node, &auth(None)).await.unwrap_err();
     assert_says(&error, Kind::Usage, &["vault.client_cert"]);
     assert!(session(&without, vault.root_token()).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_name_is_asked_for_and_the_address_is_the_host() {
+    let ca = Ca::new();
+    let named =
+        |name: &str| TlsSettings { ca_cert: Some(ca.path()), server_name: Some(name.into()), ..TlsSettings::default() };
+    let server = FaultServer::start_tls(&ca, |_| Reply::status(404));
+    client(server.address(), named("localhost")).unwrap().leader().await.unwrap_err();
+    assert_eq!(server.calls()[0].header("host"), server.address().trim_start_matches("https://"));
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("https://{}", listener.local_addr().unwrap());
+    let hello = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let start = tokio_rustls::LazyConfigAcceptor::new(Default::default(), stream).await.unwrap();
+        start.client_hello().server_name().map(str::to_owned)
+    });
+    let error = client(&address, named("vault.example.com")).unwrap().health(&url(&address)).await.unwrap_err();
+    assert_says(&error, Kind::Vault, &[&address]);
+    assert!(!error.to_string().contains("example.com"), "the address is what is reported: {error}");
+    assert_eq!(hello.await.unwrap().as_deref(), Some("vault.example.com"));
 }
 
 #[test]

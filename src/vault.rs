@@ -61,6 +61,8 @@ pub struct Settings {
 pub struct Client {
     settings: Settings,
     clients: Clients,
+    election: Duration,
+    follows: bool,
 }
 
 impl Client {
@@ -81,7 +83,27 @@ impl Client {
             return Err(Error::usage(format!("vault.namespace {namespace:?}: not fit for a header")));
         }
         let clients = Clients::new(options(&settings, Some(settings.idle_timeout)))?;
-        Ok(Self { settings, clients })
+        Ok(Self { settings, clients, election: leader::ELECTION, follows: true })
+    }
+
+    /// The same client, which waits for a leader no longer than `limit` (30 s by default).
+    #[must_use]
+    pub fn with_election_wait(self, limit: Duration) -> Self {
+        Self { election: limit, ..self }
+    }
+
+    /// The same client for a Vault of one node, such as a staging one: what it says
+    /// of a leader is never followed, nor even asked for.
+    ///
+    /// Until it is active, a node that has just been restored and unsealed believes
+    /// that the leader which its snapshot names still leads: the source's. It
+    /// forwards requests to it, and seals itself when told that it is no member
+    /// there ("node has been removed from the HA cluster"). So nothing but
+    /// `sys/health` and `sys/seal-status`, which no node forwards, may be sent to
+    /// it before [`Client::leader`] has returned.
+    #[must_use]
+    pub fn single_node(self) -> Self {
+        Self { follows: false, ..self }
     }
 
     /// The configured addresses.

@@ -15,3 +15,4 @@ mod harness;
 mod report;
 mod retention;
 mod support;
+mod vault;

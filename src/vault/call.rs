@@ -132,7 +132,13 @@ impl Client {
             }
             body.extend_from_slice(&chunk);
         }
-        if (call.accepts)(status) { Ok(Answer { status, body }) } else { Err(Failure::refused(status, &body)) }
+        // A gateway's page is no answer of Vault's, whatever its status.
+        let speaks = is_success(status) || body.starts_with(b"{");
+        if speaks && (call.accepts)(status) {
+            Ok(Answer { status, body })
+        } else {
+            Err(Failure::refused(status, &body))
+        }
     }
 
     /// A request to `v1/<path>` of `address` that carries `token`.

@@ -204,7 +204,10 @@ pub(super) fn in_words(status: u16, errors: &[String], right: Right<'_>) -> (Str
                 }
                 None => String::new(),
             };
-            return ("permission denied".to_owned(), todo);
+            let more = said.replace("1 error occurred: * ", "").replace("permission denied", "");
+            let more = more.trim();
+            let why = if more.is_empty() { String::new() } else { format!(": {more}") };
+            return (format!("permission denied{why}"), todo);
         }
         429 => ("a rate limit quota refused it", "raise the quota for this client, or run at a quieter time"),
         300..400 => ("it redirects elsewhere", "give the address of the node itself"),

@@ -18,7 +18,7 @@ use tracing::{debug, info};
 use url::Url;
 
 /// How long an election is waited for. With Raft's defaults one takes ~12 s.
-const ELECTION: Duration = Duration::from_secs(30);
+pub(super) const ELECTION: Duration = Duration::from_secs(30);
 /// How often the nodes are asked meanwhile.
 const POLL: Duration = Duration::from_millis(500);
 
@@ -75,7 +75,7 @@ impl Client {
                     Err(miss) => misses.push(miss),
                 }
             }
-            if !misses.iter().any(|miss| miss.passing) || begun.elapsed() >= ELECTION {
+            if !misses.iter().any(|miss| miss.passing) || begun.elapsed() >= self.election {
                 return Err(none_active(misses));
             }
             info!("no Vault node is active yet; asking again");
@@ -103,11 +103,15 @@ impl Client {
             return Ok(self.node(address.clone(), health).await?);
         }
         refuse_unusable(address, &health)?;
-        let Some(leader) = self.named_leader(address).await? else {
-            let error = Error::vault(format!("Vault {}: a standby that knows no leader", shown(address)))
-                .hint("look at the cluster: vault operator raft list-peers");
-            return Err(Miss { error, passing: true });
+        let waiting = |why: &str| {
+            let error = Error::vault(format!("Vault {}: {why}", shown(address)));
+            Miss { error: error.hint("look at the cluster: vault operator raft list-peers"), passing: true }
         };
+        if !self.follows {
+            return Err(waiting("it is unsealed, but not active"));
+        }
+        let named = self.named_leader(address).await?;
+        let leader = named.ok_or_else(|| waiting("a standby that knows no leader"))?;
         debug!("{} is a standby of {}", shown(address), shown(&leader));
         self.verified_leader(address, &leader, health.cluster_id.as_deref()).await
     }

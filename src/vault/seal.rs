@@ -42,8 +42,12 @@ impl Client {
     /// its own; `Vault` where the node does not answer.
     pub async fn unseal(&self, address: &Url, shares: &[Secret]) -> Result<SealStatus> {
         let explain = |f: Failure| f.explain(self, address, "unsealing", None);
+        let mut status = self.seal_status(address).await?;
+        if !status.sealed {
+            return Ok(status);
+        }
         let reset = Call::put("sys/unseal").json(&json!({ "reset": true })).map_err(explain)?;
-        let mut status: SealStatus = self.call(address, reset).await.and_then(|a| a.parse()).map_err(explain)?;
+        status = self.call(address, reset).await.and_then(|a| a.parse()).map_err(explain)?;
         for (i, share) in shares.iter().enumerate() {
             if !status.sealed {
                 break;
@@ -113,9 +117,10 @@ impl Client {
         let refused = failure.status() == Some(400);
         let error = failure.explain(self, address, &format!("{doing}, share {} of {of}", i + 1), None);
         if refused {
-            error
-                .with_kind(crate::error::Kind::Drill)
-                .hint("a share is wrong: take those of the Vault that the snapshot came from")
+            error.with_kind(crate::error::Kind::Drill).hint(
+                "a share is wrong: take those of the Vault that the snapshot came from; or, right after a restore, \
+                     this Vault still counts shares by its former threshold until it is restarted",
+            )
         } else {
             error
         }

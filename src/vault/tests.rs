@@ -53,6 +53,7 @@ fn refusals_in_words() {
             "permission denied",
             r#"path "sys/storage/raft/snapshot" { capabilities = ["read"] }"#,
         ),
+        (403, "namespace not authorized", "permission denied: namespace not authorized", "capabilities"),
         (403, "2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n", "not valid here", "get a new one"),
         (429, "request path \"x\": rate limit quota exceeded", "quota", "raise the quota"),
         (

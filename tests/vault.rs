@@ -1,0 +1,84 @@
+//! The Vault client against real servers; doubles only for what no real one can
+//! be told to do.
+
+mod failures;
+mod kv;
+mod leader;
+mod login;
+mod restore;
+mod seal;
+mod snapshot;
+mod tls;
+
+use crate::support::vault::Vault;
+use futures_util::TryStreamExt;
+use std::time::Duration;
+use url::Url;
+use vault_backup::error::{Error, Kind, Result};
+use vault_backup::http::TlsSettings;
+use vault_backup::secret::Secret;
+use vault_backup::vault::{Auth, Client, Node, Session, Settings, Snapshot};
+
+fn settings<S: AsRef<str>>(addresses: &[S]) -> Settings {
+    Settings {
+        addresses: addresses.iter().map(|a| url(a.as_ref())).collect(),
+        namespace: None,
+        tls: TlsSettings::default(),
+        connect_timeout: Duration::from_secs(10),
+        idle_timeout: Duration::from_secs(60),
+        unix_socket: None,
+    }
+}
+
+fn url(address: &str) -> Url {
+    address.parse().unwrap()
+}
+
+/// A client of one node.
+fn client(vault: &Vault) -> Client {
+    Client::new(settings(&[vault.address()])).unwrap()
+}
+
+fn root(vault: &Vault) -> Secret {
+    Secret::new(vault.root_token())
+}
+
+fn secrets(texts: &[String]) -> Vec<Secret> {
+    texts.iter().map(Secret::new).collect()
+}
+
+/// Finds the leader and "logs in" with `token`.
+async fn session(client: &Client, token: &str) -> Result<(Node, Session)> {
+    let node = client.leader().await?;
+    let session = client.login(&node, &Auth::Token { token: Secret::new(token) }).await?;
+    Ok((node, session))
+}
+
+async fn read(snapshot: Snapshot) -> Result<Vec<u8>> {
+    snapshot.body.map_ok(|bytes| bytes.to_vec()).try_concat().await
+}
+
+/// A whole snapshot through `client`.
+async fn take(client: &Client, token: &str) -> Result<Vec<u8>> {
+    let (node, session) = session(client, token).await?;
+    read(client.snapshot(&node, &session).await?).await
+}
+
+/// The names in a snapshot, whose gzip and tar must be whole.
+fn entries(snapshot: &[u8]) -> Vec<String> {
+    let mut archive = tar::Archive::new(flate2::read::MultiGzDecoder::new(snapshot));
+    let entries = archive.entries().unwrap();
+    entries.map(|entry| entry.unwrap().path().unwrap().display().to_string()).collect()
+}
+
+const WHOLE: [&str; 4] = ["meta.json", "state.bin", "SHA256SUMS", "SHA256SUMS.sealed"];
+
+/// Asserts that `error` is of `kind` and says each of `texts`.
+#[track_caller]
+fn assert_says(error: &Error, kind: Kind, texts: &[&str]) {
+    let said = error.to_string();
+    assert_eq!(error.kind(), kind, "{said}");
+    for text in texts {
+        assert!(said.contains(text), "no {text:?} in: {said}");
+    }
+}

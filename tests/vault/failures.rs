@@ -1,0 +1,330 @@
+//! Failures and surroundings that a real server cannot be told to make: proxies,
+//! load balancers, redirects that must not be followed, answers of no Vault.
+
+use super::{WHOLE, assert_says, client, entries, read, session, settings, take, url};
+use crate::support::cluster::Cluster;
+use crate::support::fault::{Call, FaultServer, Reply};
+use crate::support::tls::Ca;
+use crate::support::vault::Vault;
+use serde_json::{Value, json};
+use std::collections::HashSet;
+use std::sync::Mutex;
+use std::time::Duration;
+use vault_backup::error::{Kind, Result};
+use vault_backup::http::TlsSettings;
+use vault_backup::secret::Secret;
+use vault_backup::vault::{Auth, Client};
+
+const SNAPSHOT: &str = "/v1/sys/storage/raft/snapshot";
+
+/// What an active node of cluster `id` answers, but for what `special` answers.
+fn active(id: &'static str, special: impl Fn(&Call) -> Option<Reply> + Send + Sync + 'static) -> FaultServer {
+    FaultServer::start(node(id, special))
+}
+
+fn node(id: &str, special: impl Fn(&Call) -> Option<Reply>) -> impl Fn(&Call) -> Reply {
+    let health = json!({"initialized": true, "sealed": false, "standby": false, "version": "1.21.4", "cluster_id": id});
+    let seal = json!({"initialized": true, "sealed": false, "type": "shamir", "t": 2, "n": 3, "progress": 0,
+        "version": "1.21.4", "storage_type": "raft"});
+    move |call| {
+        special(call).unwrap_or_else(|| match call.path.as_str() {
+            "/v1/sys/health" => Reply::json(200, &health),
+            "/v1/sys/seal-status" => Reply::json(200, &seal),
+            SNAPSHOT => Reply::status(200).header("Content-Type", "application/gzip").body("a snapshot"),
+            _ => Reply::status(404),
+        })
+    }
+}
+
+fn redirect(to: String) -> impl Fn(&Call) -> Option<Reply> {
+    move |call| (call.path == SNAPSHOT).then(|| Reply::status(307).header("Location", &format!("{to}{SNAPSHOT}")))
+}
+
+fn at(server: &FaultServer) -> Client {
+    Client::new(settings(&[server.address()])).unwrap()
+}
+
+fn got_token(server: &FaultServer) -> bool {
+    server.calls().iter().any(|call| !call.header("x-vault-token").is_empty())
+}
+
+async fn snapshot_of(server: &FaultServer) -> Result<Vec<u8>> {
+    take(&at(server), "hvs.planted").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_to_the_leader_is_followed_once() {
+    let leader = active("a", |_| None);
+    let standby = active("a", redirect(leader.address().to_owned()));
+    assert_eq!(snapshot_of(&standby).await.unwrap(), b"a snapshot");
+    assert!(got_token(&leader));
+
+    let again = active("a", redirect(standby.address().to_owned()));
+    let error = snapshot_of(&again).await.unwrap_err();
+    assert_says(&error, Kind::Vault, &[standby.address(), "redirects elsewhere"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_elsewhere_is_not() {
+    let other = active("b", |_| None);
+    let standby = active("a", redirect(other.address().to_owned()));
+    let error = snapshot_of(&standby).await.unwrap_err();
+    assert_says(&error, Kind::Vault, &[standby.address(), other.address(), "another cluster"]);
+
+    let sealed = active("a", |call| {
+        let body = json!({"initialized": true, "sealed": true, "standby": true, "cluster_id": "a"});
+        (call.path == "/v1/sys/health").then(|| Reply::json(503, &body))
+    });
+    let standby = active("a", redirect(sealed.address().to_owned()));
+    let error = snapshot_of(&standby).await.unwrap_err();
+    assert_says(&error, Kind::Vault, &[sealed.address(), "not active"]);
+
+    let ca = Ca::new();
+    let plain = active("a", |_| None);
+    let standby = FaultServer::start_tls(&ca, node("a", redirect(plain.address().to_owned())));
+    let mut settings = settings(&[standby.address()]);
+    settings.tls = TlsSettings { ca_cert: Some(ca.path()), ..TlsSettings::default() };
+    let error = take(&Client::new(settings).unwrap(), "hvs.planted").await.unwrap_err();
+    assert_says(&error, Kind::Vault, &[plain.address(), "not https"]);
+    assert!(plain.calls().is_empty(), "not even its health was asked");
+
+    assert!(!got_token(&other) && !got_token(&sealed));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_names_a_leader_that_must_not_be_used() {
+    let ca = Ca::new();
+    let plain = active("a", |_| None);
+    let named = plain.address().to_owned();
+    let standby = move |call: &Call| match call.path.as_str() {
+        "/v1/sys/health" => {
+            let body = json!({"initialized": true, "sealed": false, "standby": true, "cluster_id": "a"});
+            Some(Reply::json(429, &body))
+        }
+        "/v1/sys/leader" => Some(Reply::json(200, &json!({"leader_address": named}))),
+        _ => None,
+    };
+    let tls = FaultServer::start_tls(&ca, node("a", standby.clone()));
+    let mut secure = settings(&[tls.address()]);
+    secure.tls = TlsSettings { ca_cert: Some(ca.path()), ..TlsSettings::default() };
+    let error = Client::new(secure).unwrap().leader().await.unwrap_err();
+    assert_says(&error, Kind::Vault, &[tls.address(), plain.address(), "not https", "api_addr"]);
+    assert!(plain.calls().is_empty());
+
+    // The same over plain HTTP is followed; but not by a client of one node.
+    let standby = active("a", standby);
+    assert_eq!(at(&standby).leader().await.unwrap().address, url(plain.address()));
+    let asked = plain.calls().len();
+    let alone = at(&standby).single_node().with_election_wait(Duration::from_secs(1));
+    assert_says(&alone.leader().await.unwrap_err(), Kind::Vault, &["unsealed, but not active"]);
+    assert_eq!(plain.calls().len(), asked);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn through_a_load_balancer() {
+    let cluster = Cluster::start(2);
+    let leader = cluster.leader();
+    // Its health checks reach the leader, the snapshot a standby.
+    let health = leader.ok("GET", "sys/health", None);
+    let balancer = FaultServer::proxy(&cluster.standbys()[0].address(), move |call| match call.path.as_str() {
+        "/v1/sys/health" => Reply::json(200, &health),
+        _ => Reply::forward(),
+    });
+    let client = at(&balancer);
+    let (node, session) = session(&client, leader.root_token()).await.unwrap();
+    assert_eq!(node.address, url(balancer.address()));
+    let snapshot = client.snapshot(&node, &session).await.unwrap();
+    assert_eq!(snapshot.node.address, url(&leader.address()));
+    assert_eq!(entries(&read(snapshot).await.unwrap()), WHOLE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_pass_is_tried_again() {
+    let vault = Vault::start();
+    let seen = Mutex::new(HashSet::new());
+    let gateway =
+        FaultServer::proxy(&vault.address(), move |call| match seen.lock().unwrap().insert(call.path.clone()) {
+            true => Reply::status(503).body("<html>no upstream</html>"),
+            false => Reply::forward(),
+        });
+    assert_eq!(entries(&take(&at(&gateway), vault.root_token()).await.unwrap()), WHOLE);
+
+    let down = FaultServer::proxy(&vault.address(), |call| match call.path.as_str() {
+        SNAPSHOT => Reply::json(500, &json!({"errors": ["local node not active but active cluster node not found"]})),
+        _ => Reply::forward(),
+    });
+    let error = take(&at(&down), vault.root_token()).await.unwrap_err();
+    assert_says(&error, Kind::Vault, &[down.address(), "the cluster has no leader"]);
+    assert_eq!(down.calls().iter().filter(|call| call.path == SNAPSHOT).count(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_vault() {
+    let page = || Reply::status(200).header("Content-Type", "text/html").body("<html>Sign in</html>");
+    let web = FaultServer::start(move |_| page());
+    let error = snapshot_of(&web).await.unwrap_err();
+    assert_says(&error, Kind::Vault, &[web.address(), "health", "the answer is not Vault's", "check the address"]);
+    assert!(!got_token(&web), "no token goes to a page");
+
+    let portal = active("a", move |call| (call.path == SNAPSHOT).then(page));
+    let error = snapshot_of(&portal).await.unwrap_err();
+    assert_says(&error, Kind::Vault, &[portal.address(), "HTTP 200", "not a snapshot but text/html"]);
+
+    let file = active("a", |call| {
+        let body = json!({"initialized": true, "sealed": false, "type": "shamir", "t": 1, "n": 1, "progress": 0,
+            "version": "1.21.4", "storage_type": "file"});
+        (call.path == "/v1/sys/seal-status").then(|| Reply::json(200, &body))
+    });
+    let error = snapshot_of(&file).await.unwrap_err();
+    assert_says(&error, Kind::Vault, &[file.address(), r#"storage is "file""#, "migrate it to Raft"]);
+    assert!(!got_token(&file));
+
+    let endless = FaultServer::start(|_| Reply::status(200).body(vec![b' '; 5 << 20]));
+    assert_says(&snapshot_of(&endless).await.unwrap_err(), Kind::Vault, &["longer than any of Vault's"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_break() {
+    let vault = Vault::start();
+    let cut = FaultServer::proxy(&vault.address(), |call| match call.path.as_str() {
+        SNAPSHOT => Reply::forward().break_after(1000),
+        _ => Reply::forward(),
+    });
+    let error = take(&at(&cut), vault.root_token()).await.unwrap_err();
+    assert_says(&error, Kind::Vault, &[cut.address(), "snapshot, after", "bytes"]);
+
+    let silent = active("a", |call| (call.path == SNAPSHOT).then(Reply::hang));
+    let mut hasty = settings(&[silent.address()]);
+    hasty.idle_timeout = Duration::from_secs(1);
+    let error = take(&Client::new(hasty).unwrap(), "hvs.planted").await.unwrap_err();
+    assert_says(&error, Kind::Vault, &[silent.address(), "nothing came for 1 s", "run.idle_timeout"]);
+
+    let closed = active("a", |call| (call.path == SNAPSHOT).then(Reply::close));
+    let error = snapshot_of(&closed).await.unwrap_err();
+    assert_says(&error, Kind::Vault, &[closed.address(), "snapshot"]);
+    assert!(!error.to_string().contains("planted"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_in_answers_that_are_not_understood() {
+    let odd = active("a", |call| {
+        let body = json!({"auth": {"client_token": "hvs.planted"}, "data": {"password": "planted"}});
+        let mount = json!({"data": {"path": "smtp/", "type": "kv", "options": {"version": "2"}}});
+        match call.path.as_str() {
+            "/v1/sys/internal/ui/mounts/smtp/a" => Some(Reply::json(200, &mount)),
+            "/v1/auth/userpass/login/ada" | "/v1/smtp/data/a" => Some(Reply::json(200, &body)),
+            _ => None,
+        }
+    });
+    let client = at(&odd);
+    let node = client.leader().await.unwrap();
+    let auth = Auth::Userpass { mount: "userpass".into(), username: "ada".into(), password: Secret::new("planted") };
+    let error = client.login(&node, &auth).await.unwrap_err();
+    assert_says(&error, Kind::Vault, &["login by userpass", "not Vault's"]);
+    assert!(!format!("{error} {error:?}").contains("planted"), "{error:?}");
+    let error = client.read_secret(&node.address, &Secret::new("hvs.x"), "smtp/a").await.unwrap_err();
+    assert_says(&error, Kind::Vault, &["reading smtp/a", "not Vault's"]);
+    assert!(!format!("{error} {error:?}").contains("planted"), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_revoked_through_another_address() {
+    let vault = Vault::start();
+    vault.enable_auth("userpass");
+    vault.ok("POST", "auth/userpass/users/ada", Some(json!({"password": "pw"})));
+    let proxy = FaultServer::proxy(&vault.address(), |_| Reply::forward());
+    let client = Client::new(settings(&[proxy.address(), &vault.address()])).unwrap();
+    let node = client.leader().await.unwrap();
+    assert_eq!(node.address, url(proxy.address()));
+    let auth = Auth::Userpass { mount: "userpass".into(), username: "ada".into(), password: Secret::new("pw") };
+    let session = client.login(&node, &auth).await.unwrap();
+    let token = session.token().clone();
+    assert!(vault.token_is_valid(token.expose()));
+    drop(proxy);
+    client.revoke(session).await.unwrap();
+    assert!(!vault.token_is_valid(token.expose()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_and_namespaces() {
+    let vault = Vault::start();
+    let (role_id, secret_id) = vault.approle("backup", &["root-like"]);
+    vault.policy("root-like", r#"path "*" { capabilities = ["read", "update", "sudo"] }"#);
+    vault.mount_kv("kv", 1);
+    let proxy = FaultServer::proxy(&vault.address(), |_| Reply::forward());
+    let mut settings = settings(&[proxy.address()]);
+    settings.namespace = Some("team/a".into());
+    let client = Client::new(settings).unwrap();
+    let node = client.leader().await.unwrap();
+    let auth = Auth::AppRole { mount: "approle".into(), role_id, secret_id: Secret::new(secret_id) };
+    let session = client.login(&node, &auth).await.unwrap();
+    read(client.snapshot(&node, &session).await.unwrap()).await.unwrap();
+    let _ = client.read_secret(&node.address, session.token(), "kv/a").await;
+    client.raft_configuration(&node.address, session.token()).await.unwrap();
+    client.revoke(session).await.unwrap();
+
+    let calls = proxy.calls();
+    let namespace = |path: &str| {
+        let call = calls.iter().find(|call| call.path == path).unwrap_or_else(|| panic!("no call of {path}"));
+        call.header("x-vault-namespace").to_owned()
+    };
+    for path in ["auth/approle/login", "sys/internal/ui/mounts/kv/a", "auth/token/revoke-self"] {
+        assert_eq!(namespace(&format!("/v1/{path}")), "team/a", "{path}");
+    }
+    for path in ["sys/health", "sys/seal-status", "sys/storage/raft/snapshot", "sys/storage/raft/configuration"] {
+        assert_eq!(namespace(&format!("/v1/{path}")), "", "{path}");
+    }
+    for call in &calls {
+        assert_eq!(call.header("x-vault-request"), "true", "{}", call.path);
+        assert_eq!(call.headers.get_all("x-vault-request").iter().count(), 1, "{}", call.path);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn by_kubernetes() {
+    let review = FaultServer::start(|call| {
+        assert_eq!(call.path, "/apis/authentication.k8s.io/v1/tokenreviews");
+        let good = call.json()["spec"]["token"] == jwt();
+        let user = json!({"username": "system:serviceaccount:ops:backup", "uid": "u-1",
+            "groups": ["system:serviceaccounts", "system:serviceaccounts:ops", "system:authenticated"]});
+        Reply::json(
+            201,
+            &json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview",
+            "status": {"authenticated": good, "user": user}}),
+        )
+    });
+    let vault = Vault::start();
+    vault.enable_auth("kubernetes");
+    let config: Value = json!({"kubernetes_host": review.address(), "token_reviewer_jwt": jwt(),
+        "disable_local_ca_jwt": true, "disable_iss_validation": true});
+    vault.ok("POST", "auth/kubernetes/config", Some(config));
+    let role = json!({"bound_service_account_names": ["backup"], "bound_service_account_namespaces": ["ops"],
+        "audience": "", "token_policies": ["backup"]});
+    vault.ok("POST", "auth/kubernetes/role/backup", Some(role));
+    let client = client(&vault);
+    let node = client.leader().await.unwrap();
+    let auth = |role: &str, jwt: &str| Auth::Kubernetes {
+        mount: "kubernetes".into(),
+        role: role.into(),
+        jwt: Secret::new(jwt),
+    };
+    let session = client.login(&node, &auth("backup", &jwt())).await.unwrap();
+    let info = client.lookup_self(&node.address, session.token()).await.unwrap();
+    assert_eq!(info.policies, ["backup", "default"]);
+    client.revoke(session).await.unwrap();
+    for (role, jwt) in [("nobody", jwt()), ("backup", "no.jwt.at-all".to_owned())] {
+        let error = client.login(&node, &auth(role, &jwt)).await.unwrap_err();
+        assert_says(&error, Kind::Vault, &["Kubernetes at auth/kubernetes", "check vault.auth"]);
+        assert!(!error.to_string().contains(&jwt), "{error}");
+    }
+}
+
+/// A service account's token; who checks its signature is the stand-in.
+fn jwt() -> String {
+    use base64::Engine;
+    let part = |value: Value| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(value.to_string());
+    let claims = json!({"iss": "https://kubernetes.default.svc", "sub": "system:serviceaccount:ops:backup",
+        "iat": 1_700_000_000, "exp": 4_000_000_000_u64, "kubernetes.io": {"namespace": "ops",
+        "serviceaccount": {"name": "backup", "uid": "u-1"}}});
+    format!("{}.{}.{}", part(json!({"alg": "RS256", "typ": "JWT"})), part(claims), part(json!("signature")))
+}

@@ -1,0 +1,104 @@
+//! Which node is asked, from wherever one starts.
+
+use super::{WHOLE, assert_says, client, entries, read, root, session, settings, take, url};
+use crate::support::cluster::Cluster;
+use crate::support::vault::Vault;
+use futures_util::StreamExt;
+use std::time::Duration;
+use vault_backup::error::Kind;
+use vault_backup::vault::Client;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_through_each_of_its_nodes() {
+    let cluster = Cluster::start(3);
+    let leader = cluster.leader();
+    let token = leader.root_token();
+    for address in cluster.addresses() {
+        let client = Client::new(settings(&[&address])).unwrap();
+        let node = client.leader().await.unwrap();
+        assert_eq!(node.address, url(&leader.address()), "from {address}");
+        assert_eq!(node.health.cluster_id, Some(leader.cluster_id()));
+        assert!(node.health.is_active() && node.health.server_time.is_some());
+        assert_eq!((node.seal.seal_type.as_str(), node.seal.threshold, node.seal.shares), ("shamir", 2, 3));
+        assert_eq!(entries(&take(&client, token).await.unwrap()), WHOLE);
+        let peers = client.raft_configuration(&node.address, &root(leader)).await.unwrap();
+        let leaders: Vec<_> = peers.iter().filter(|p| p.leader).map(|p| p.node_id.as_str()).collect();
+        assert_eq!((peers.len(), leaders), (3, vec![leader.node_id()]));
+        assert!(peers.iter().all(|peer| peer.voter && peer.address.starts_with("127.0.0.1:")));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_leader_dies_before_the_snapshot() {
+    let cluster = Cluster::start(3);
+    let client = Client::new(settings(&cluster.addresses())).unwrap();
+    let dead = cluster.leader();
+    let (node, session) = session(&client, dead.root_token()).await.unwrap();
+    assert_eq!(node.address, url(&dead.address()));
+    dead.kill();
+    let snapshot = client.snapshot(&node, &session).await.unwrap();
+    assert_ne!(snapshot.node.address, node.address);
+    assert_eq!(snapshot.node.health.cluster_id, node.health.cluster_id);
+    assert_eq!(entries(&read(snapshot).await.unwrap()), WHOLE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_leader_dies_during_the_snapshot() {
+    let cluster = Cluster::start(3);
+    let leader = cluster.leader();
+    leader.fill(24 << 20);
+    let client = Client::new(settings(&cluster.addresses())).unwrap();
+    let (node, session) = session(&client, leader.root_token()).await.unwrap();
+    let mut body = client.snapshot(&node, &session).await.unwrap().body;
+    assert!(!body.next().await.unwrap().unwrap().is_empty());
+    leader.kill();
+    let end = loop {
+        match body.next().await {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => break error,
+            None => panic!("a cut snapshot ended as if it were whole"),
+        }
+    };
+    assert_says(&end, Kind::Vault, &[&leader.address(), "snapshot, after", "bytes"]);
+    assert!(body.next().await.is_none(), "nothing comes after the error");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_leads() {
+    let cluster = Cluster::start(3);
+    let standbys = cluster.standbys();
+    let (last, other) = (standbys[0], standbys[1]);
+    let client = Client::new(settings(&[last.address()])).unwrap().with_election_wait(Duration::from_secs(3));
+    cluster.leader().kill();
+    other.kill();
+    let error = client.leader().await.unwrap_err();
+    assert_says(&error, Kind::Vault, &[&last.address(), "standby"]);
+
+    let all = Client::new(settings(&cluster.addresses())).unwrap().with_election_wait(Duration::from_secs(1));
+    let error = all.leader().await.unwrap_err();
+    let addresses = cluster.addresses();
+    let texts: Vec<_> = addresses.iter().map(String::as_str).chain(["no address leads", "refused"]).collect();
+    assert_says(&error, Kind::Vault, &texts);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_node_among_the_addresses_is_passed_over() {
+    let vault = Vault::start();
+    let gone = Vault::builder().uninitialised();
+    let client = Client::new(settings(&[gone.address(), vault.address()])).unwrap();
+    assert_eq!(client.leader().await.unwrap().address, url(&vault.address()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn states_that_no_waiting_changes() {
+    let mut vault = Vault::builder().uninitialised().start();
+    let client = client(&vault);
+    let at = vault.address();
+    assert_says(&client.leader().await.unwrap_err(), Kind::Vault, &[&at, "not initialised", "vault operator init"]);
+    vault.initialise(1, 1);
+    assert_says(&client.leader().await.unwrap_err(), Kind::Vault, &[&at, "sealed", "vault operator unseal"]);
+    let health = client.health(&url(&at)).await.unwrap();
+    assert_eq!((health.status, health.sealed, health.initialized), (503, true, true));
+    vault.stop();
+    assert_says(&client.leader().await.unwrap_err(), Kind::Vault, &[&at, "refused", "is Vault running there?"]);
+}

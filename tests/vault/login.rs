@@ -1,0 +1,151 @@
+//! Logins, and the end of what they gave.
+
+use super::{assert_says, client, session, url};
+use crate::support::vault::Vault;
+use serde_json::{Value, json};
+use std::time::Duration;
+use vault_backup::error::Kind;
+use vault_backup::secret::Secret;
+use vault_backup::vault::{Auth, Client, TokenInfo};
+
+fn approle((role_id, secret_id): (String, String)) -> Auth {
+    Auth::AppRole { mount: "approle".into(), role_id, secret_id: Secret::new(secret_id) }
+}
+
+fn userpass(password: &str) -> Auth {
+    let (mount, username) = ("userpass".into(), "ada".into());
+    Auth::Userpass { mount, username, password: Secret::new(password) }
+}
+
+/// Logs in, looks the token up, revokes it, and sees that it is dead.
+async fn in_and_out(client: &Client, vault: &Vault, auth: &Auth) -> TokenInfo {
+    let node = client.leader().await.unwrap();
+    let session = client.login(&node, auth).await.unwrap();
+    assert!(session.obtained());
+    let token = session.token().clone();
+    let info = client.lookup_self(&node.address, &token).await.unwrap();
+    client.revoke(session).await.unwrap();
+    assert!(!vault.token_is_valid(token.expose()), "revoked");
+    assert!(!client.token_alive(&node.address, &token).await.unwrap());
+    info
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn by_token() {
+    let vault = Vault::start();
+    let client = client(&vault);
+    let (node, session) = session(&client, vault.root_token()).await.unwrap();
+    assert!(!session.obtained());
+    let info = client.lookup_self(&node.address, session.token()).await.unwrap();
+    assert_eq!(info, TokenInfo { policies: vec!["root".into()], ttl: None });
+    client.revoke(session).await.unwrap();
+    assert!(vault.token_is_valid(vault.root_token()), "what was given is not ours to revoke");
+
+    let root = Secret::new(vault.root_token());
+    let made = client.create_token(&node.address, &root, Duration::from_secs(600)).await.unwrap();
+    assert!(client.token_alive(&node.address, &made).await.unwrap());
+    let info = client.lookup_self(&node.address, &made).await.unwrap();
+    assert_eq!(info.policies, ["default"]);
+    assert!(info.ttl.unwrap() <= Duration::from_secs(600));
+
+    let paths = ["sys/storage/raft/snapshot", "sys/seal", "secret/x"];
+    vault.snapshot_policy("some");
+    vault.policy("ask", r#"path "sys/capabilities-self" { capabilities = ["update"] }"#);
+    let some = Secret::new(vault.token(&["some", "ask"]));
+    let found = client.capabilities_self(&node.address, &some, &paths).await.unwrap();
+    assert_eq!(found["sys/storage/raft/snapshot"], ["read"]);
+    assert_eq!(found["sys/seal"], ["deny"]);
+    let found = client.capabilities_self(&node.address, &root, &paths).await.unwrap();
+    assert_eq!(found["secret/x"], ["root"]);
+    let none = Secret::new(vault.token(&["nothing"]));
+    let error = client.capabilities_self(&node.address, &none, &paths).await.unwrap_err();
+    assert_says(&error, Kind::Vault, &["permission denied", r#"path "sys/capabilities-self""#]);
+    let error = client.create_token(&node.address, &none, Duration::from_secs(600)).await.unwrap_err();
+    assert_says(&error, Kind::Vault, &["permission denied", r#"path "auth/token/create""#]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn by_approle_and_wrapped_secret_id() {
+    let vault = Vault::start();
+    vault.snapshot_policy("backup");
+    let client = client(&vault);
+    let (role_id, secret_id) = vault.approle("backup", &["backup"]);
+    let info = in_and_out(&client, &vault, &approle((role_id.clone(), secret_id))).await;
+    assert_eq!(info.policies, ["backup", "default"]);
+    assert!(info.ttl.unwrap() <= Duration::from_secs(3600));
+
+    let node = client.leader().await.unwrap();
+    let wrong = "b3c4b2f4-7a5e-4f5c-9b0a-3c7e0a2f7d11";
+    let error = client.login(&node, &approle((role_id.clone(), wrong.into()))).await.unwrap_err();
+    assert_says(&error, Kind::Vault, &["login by AppRole at auth/approle", "invalid", "check vault.auth"]);
+    assert!(!error.to_string().contains(wrong));
+
+    let wrapped = wrap(&vault, "auth/approle/role/backup/secret-id");
+    in_and_out(&client, &vault, &approle((role_id.clone(), wrapped.clone()))).await;
+    let error = client.login(&node, &approle((role_id.clone(), wrapped))).await.unwrap_err();
+    assert_says(&error, Kind::Vault, &["expired or was used before", "revoke it"]);
+
+    vault.ok("POST", "auth/approle/role/other", Some(json!({})));
+    vault.mount_kv("kv", 1);
+    vault.put_secret("kv", "x", &json!({"secret_id": "stolen"}));
+    for foreign in ["auth/token/create", "sys/wrapping/wrap"] {
+        let error = client.login(&node, &approle((role_id.clone(), wrap(&vault, foreign)))).await.unwrap_err();
+        assert_says(&error, Kind::Vault, &["was not made by auth/approle", foreign]);
+    }
+}
+
+/// What a POST to `path` answers, wrapped: the wrapping token.
+fn wrap(vault: &Vault, path: &str) -> String {
+    let url = format!("{}/v1/{path}", vault.address());
+    let request = crate::support::http::client(None, None)
+        .post(url)
+        .header("X-Vault-Token", vault.root_token())
+        .header("X-Vault-Wrap-TTL", "5m")
+        .json(&json!({"a": "b"}));
+    let answer: Value =
+        crate::support::http::block_on(async move { request.send().await.unwrap().json().await.unwrap() });
+    answer["wrap_info"]["token"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn by_userpass() {
+    let vault = Vault::start();
+    vault.enable_auth("userpass");
+    vault.ok("POST", "auth/userpass/users/ada", Some(json!({"password": "planted-pw", "token_policies": ["default"]})));
+    let client = client(&vault);
+    let info = in_and_out(&client, &vault, &userpass("planted-pw")).await;
+    assert_eq!(info.policies, ["default"]);
+    let node = client.leader().await.unwrap();
+    let error = client.login(&node, &userpass("planted-wrong")).await.unwrap_err();
+    assert_says(&error, Kind::Vault, &["userpass at auth/userpass, user ada", "check vault.auth"]);
+    assert!(!error.to_string().contains("planted"));
+
+    // A token that may not revoke itself; the error says what it takes.
+    let body = json!({"password": "planted-pw", "token_no_default_policy": true, "token_policies": ["none"]});
+    vault.ok("POST", "auth/userpass/users/ada", Some(body));
+    let session = client.login(&node, &userpass("planted-pw")).await.unwrap();
+    let error = client.revoke(session).await.unwrap_err();
+    assert_says(&error, Kind::Vault, &["revoking the token", r#"path "auth/token/revoke-self""#]);
+
+    // Batch tokens cannot be revoked, and need not be.
+    let body = json!({"password": "planted-pw", "token_type": "batch", "token_no_default_policy": false});
+    vault.ok("POST", "auth/userpass/users/ada", Some(body));
+    let session = client.login(&node, &userpass("planted-pw")).await.unwrap();
+    assert!(session.obtained() && session.token().expose().starts_with("hvb."));
+    client.revoke(session).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_is_not_there() {
+    let vault = Vault::start();
+    let client = client(&vault);
+    let node = client.leader().await.unwrap();
+    assert_eq!(node.address, url(&vault.address()));
+    let auth = Auth::Kubernetes { mount: "nowhere".into(), role: "r".into(), jwt: Secret::new("planted") };
+    let error = client.login(&node, &auth).await.unwrap_err();
+    assert_says(&error, Kind::Vault, &["Kubernetes at auth/nowhere", "check vault.auth"]);
+    let bad = Auth::Token { token: Secret::new("planted\n") };
+    let error = client.login(&node, &bad).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Usage);
+    assert!(!error.to_string().contains("planted"));
+}

@@ -155,3 +155,9 @@ impl From<&VaultFacts> for Source {
         Self { version, cluster_id, cluster_name }
     }
 }
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+#[path = "../tests/support/vectors.rs"]
+mod vectors;

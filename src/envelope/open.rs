@@ -96,6 +96,11 @@ impl<R: Read> Opener<R> {
         self.plaintext_size
     }
 
+    /// The reader: at the object's end once all has been read.
+    pub fn into_inner(self) -> R {
+        self.reader
+    }
+
     /// The plaintext of the next segment, authenticated. `None` at the end: the
     /// last segment was opened and nothing follows it. An empty backup is one
     /// empty segment. What [`Read`] left of the segment before is passed over.

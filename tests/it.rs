@@ -10,6 +10,8 @@
     reason = "helpers of tests fail by panicking and report on stderr, and nothing is exported"
 )]
 
-mod retention;
+mod archive;
 mod harness;
+mod retention;
 mod support;
+mod vectors;

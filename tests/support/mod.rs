@@ -8,8 +8,11 @@
 pub mod cluster;
 pub mod http;
 pub mod process;
+pub mod python;
 pub mod tls;
 pub mod vault;
+#[allow(dead_code, reason = "the unit tests of `envelope` use the rest")]
+pub mod vectors;
 
 use std::path::PathBuf;
 

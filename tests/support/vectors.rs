@@ -82,7 +82,10 @@ pub(crate) fn reorder(object: &[u8], order: &[usize]) -> Vec<u8> {
 
 /// The plaintext that all vectors of this size have.
 pub(crate) fn plaintext(size: usize) -> Vec<u8> {
-    let mut all: Vec<u8> = (0..size.div_ceil(32) as u64).flat_map(|i| sha256(&i.to_be_bytes())).collect();
+    let mut all = Vec::with_capacity(size + 32);
+    for i in 0..size.div_ceil(32) as u64 {
+        all.extend_from_slice(digest(&SHA256, &i.to_be_bytes()).as_ref());
+    }
     all.truncate(size);
     all
 }

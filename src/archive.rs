@@ -161,3 +161,9 @@ impl<T> Members<T> {
 fn no_seal(how: &str) -> Error {
     Error::integrity(format!("the snapshot is incomplete: {SEALED} {how}: Vault could not reach its seal"))
 }
+
+#[cfg(test)]
+#[path = "../tests/support/snapshot.rs"]
+mod synthetic;
+#[cfg(test)]
+mod tests;

@@ -108,6 +108,22 @@ impl<R: Read> Opened<R> {
             Opened::Older(_) => None,
         }
     }
+
+    /// The next piece of plaintext, authenticated: a segment, or all of an older
+    /// backup. `None` at the end.
+    ///
+    /// # Errors
+    /// As [`Opener::next_segment`].
+    pub fn next_segment(&mut self) -> Result<Option<&[u8]>> {
+        match self {
+            Opened::Format1(opener) => opener.next_segment(),
+            Opened::Older(plaintext) => {
+                let at = usize::try_from(plaintext.position()).unwrap_or(usize::MAX);
+                plaintext.set_position(plaintext.get_ref().len() as u64);
+                Ok(plaintext.get_ref().get(at..).filter(|rest| !rest.is_empty()))
+            }
+        }
+    }
 }
 
 impl<R: Read> Read for Opened<R> {
@@ -155,3 +171,9 @@ impl From<&VaultFacts> for Source {
         Self { version, cluster_id, cluster_name }
     }
 }
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+#[path = "../tests/support/vectors.rs"]
+mod vectors;

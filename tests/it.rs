@@ -16,3 +16,5 @@ mod report;
 mod retention;
 mod support;
 mod vault;
+mod archive;
+mod vectors;

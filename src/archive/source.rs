@@ -155,8 +155,10 @@ pub(super) fn read_end<R: BufRead>(mut tar: Metered<'_, MultiGzDecoder<R>>) -> R
                 return Err(Error::from_io(e, Kind::Integrity, "other bytes follow the snapshot's end"));
             }
             Err(e) => {
-                return Err(meter
-                    .error(e, if length < BLOCK { "within the tar's end marker" } else { "within the gzip's end" }));
+                return Err(meter.error(
+                    e,
+                    if length < BLOCK { "within the tar's end marker" } else { "within the gzip's trailer" },
+                ));
             }
         }
     }

@@ -146,3 +146,64 @@ fn decode(text: &Secret, what: &str) -> Result<Zeroizing<[u8; LEN]>> {
 pub(super) fn no_random() -> Error {
     Error::unexpected("the system gave no random numbers")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    #[test]
+    fn what_is_derived_is_fixed() {
+        // Computed with Python's `cryptography`: HKDF(SHA256, 32, b"", info) of 32 bytes 0x5a.
+        let key = Key::from_hex(&Secret::new("5A".repeat(32))).unwrap();
+        let mac = key.mac_key();
+        assert_eq!(key.id(), "6bc1f1358c69edd0de42bce8438316ce7619969b74e3fa18c654558a3821a222");
+        assert_eq!(
+            hex::encode(mac.manifest.as_slice()),
+            "824353ed4b26b72cc2706e55e8a0024b86b6545c47c78d8c64d1daa7cc6dbb1d"
+        );
+        assert_eq!(
+            hex::encode(mac.drill.unwrap().as_slice()),
+            "8d7f6624ca129760348d55e7df993761136c0b8a90f35991b70321e6f6704fd3"
+        );
+        assert_eq!((mac.key_id.as_deref(), key.to_hex().expose()), (Some(key.id()), "5a".repeat(32).as_str()));
+        let alone = manifest_key_from_hex(&Secret::new(hex::encode(mac.manifest.as_slice()))).unwrap();
+        assert_eq!((alone.key_id, alone.manifest, alone.drill), (None, mac.manifest, None));
+    }
+
+    #[test]
+    fn never_printed() {
+        let text = "5a".repeat(32);
+        let key = Key::from_hex(&Secret::new(text.clone())).unwrap();
+        let keys = Keyring::new(key, vec![Key::generate().unwrap()]);
+        assert!(!format!("{keys:?} {:?}", keys.mac_keys()).contains(&text[..8]));
+        assert_eq!(keys.find(keys.iter().last().unwrap().id()).unwrap().id(), keys.iter().last().unwrap().id());
+        assert!(keys.find("5a").is_none());
+    }
+
+    #[test]
+    fn other_text_is_refused_and_not_repeated() {
+        for (text, says) in [
+            (String::new(), "has 0 characters, not 64"),
+            ("5a".repeat(31), "has 62 characters, not 64"),
+            ("5a".repeat(33), "has 66 characters, not 64"),
+            (format!(" {}", "5a".repeat(32)), "has 65 characters"),
+            ("5x".repeat(32), "not a hex digit"),
+            ("é5".repeat(22), "has 44 characters"),
+        ] {
+            for error in [
+                Key::from_hex(&Secret::new(text.clone())).unwrap_err(),
+                manifest_key_from_hex(&Secret::new(text.clone())).unwrap_err(),
+            ] {
+                assert_eq!(error.kind(), Kind::Usage);
+                assert!(error.to_string().contains(says), "{error}");
+                assert!(!error.to_string().contains("5a5a") && !error.to_string().contains("5x5x"), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn generated_keys_differ() {
+        assert_ne!(Key::generate().unwrap().id(), Key::generate().unwrap().id());
+    }
+}

@@ -21,15 +21,7 @@ const MAX: u64 = (1 << 31) + (IV + TAG) as u64;
 /// # Errors
 /// `Integrity` if no key of the ring opens it, or if it is too short or too long.
 pub(super) fn open(first: &[u8], reader: impl Read, keys: &Keyring) -> Result<Cursor<Vec<u8>>> {
-    let mut whole = first.to_vec();
-    reader
-        .take(MAX + 1 - first.len() as u64)
-        .read_to_end(&mut whole)
-        .map_err(|e| Error::from_io(e, Kind::Store, "the backup could not be read"))?;
-    if whole.len() as u64 > MAX {
-        return Err(Error::integrity("the backup has no header, and more than 2 GiB, as no older backup has")
-            .hint("it is damaged, or not a backup"));
-    }
+    let mut whole = read_all(first, reader, MAX)?;
     if whole.len() < IV + TAG {
         return Err(Error::integrity(format!("the backup is cut: {} bytes are too few for any layout", whole.len())));
     }
@@ -49,9 +41,34 @@ pub(super) fn open(first: &[u8], reader: impl Read, keys: &Keyring) -> Result<Cu
     Ok(plaintext)
 }
 
+fn read_all(first: &[u8], reader: impl Read, max: u64) -> Result<Vec<u8>> {
+    let mut whole = first.to_vec();
+    reader
+        .take(max + 1 - first.len() as u64)
+        .read_to_end(&mut whole)
+        .map_err(|e| Error::from_io(e, Kind::Store, "the backup could not be read"))?;
+    if whole.len() as u64 > max {
+        return Err(Error::integrity("the backup has no header, and more than 2 GiB, as no older one has")
+            .hint("it is damaged, or not a backup"));
+    }
+    Ok(whole)
+}
+
 fn refused(first: &[u8]) -> Error {
     let error = Error::integrity(
         "wrong key or damaged: no key at hand opens the backup (it has no header, as in the older layout)",
     );
     if first.starts_with(&GZIP) { error.hint("it looks like a snapshot that was never encrypted") } else { error }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_its_writer_could_make_is_refused() {
+        assert_eq!(read_all(b"12345678", &[7; 92][..], 100).unwrap().len(), 100);
+        let error = read_all(b"12345678", std::io::repeat(7), 100).unwrap_err();
+        assert!(error.to_string().contains("more than 2 GiB"), "{error}");
+    }
 }

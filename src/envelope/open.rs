@@ -7,10 +7,6 @@ use ring::aead;
 use std::io::{self, BufRead, Read};
 use std::ops::Range;
 
-/// How far a segment is read beyond its end, in bytes: whether anything follows
-/// decides its nonce. A cache line, so that the buffer stays aligned.
-const AHEAD: usize = 64;
-
 /// Opens one backup of format 1, in constant memory.
 ///
 /// Also [`Read`] and [`BufRead`] over the plaintext, whose errors are carried by
@@ -19,10 +15,10 @@ pub struct Opener<R> {
     reader: R,
     header: Header,
     cipher: Cipher,
-    /// The segment, then what was read ahead of the next one.
+    /// A segment, and room for one byte more.
     buffer: Vec<u8>,
-    /// Where in `buffer` the bytes lie that were read ahead.
-    ahead: Range<usize>,
+    /// The next segment's first byte: whether one follows decides a segment's nonce.
+    ahead: Option<u8>,
     /// Where in `buffer` authenticated plaintext lies that nobody has taken yet.
     plain: Range<usize>,
     /// The number of the next segment.
@@ -71,8 +67,8 @@ impl<R: Read> Opener<R> {
             reader,
             header,
             cipher,
-            buffer: vec![0; SEGMENT + AHEAD],
-            ahead: 0..0,
+            buffer: vec![0; SEGMENT + 1],
+            ahead: None,
             plain: 0..0,
             index: 0,
             state: State::Open,
@@ -94,6 +90,11 @@ impl<R: Read> Opener<R> {
     /// Bytes of plaintext authenticated so far; all once all has been read.
     pub fn plaintext_size(&self) -> u64 {
         self.plaintext_size
+    }
+
+    /// The reader: at the object's end once all has been read.
+    pub fn into_inner(self) -> R {
+        self.reader
     }
 
     /// The plaintext of the next segment, authenticated. `None` at the end: the
@@ -127,11 +128,12 @@ impl<R: Read> Opener<R> {
 
     fn open_segment(&mut self) -> Result<()> {
         let full = if self.index == 0 { SEGMENT - STREAM_HEADER } else { SEGMENT };
-        let carried = self.ahead.len();
-        self.buffer.copy_within(self.ahead.clone(), 0);
-        let read = carried + fill(&mut self.reader, &mut self.buffer[carried..full + AHEAD])?;
-        let (length, last) = (read.min(full), read <= full);
-        self.ahead = length..read;
+        self.buffer[0] = self.ahead.unwrap_or(0);
+        let carried = usize::from(self.ahead.is_some());
+        let read = carried + fill(&mut self.reader, &mut self.buffer[carried..=full])?;
+        let last = read <= full;
+        let length = read.min(full);
+        self.ahead = (!last).then(|| self.buffer[full]);
 
         let index = self.index;
         if length < TAG {

@@ -133,3 +133,60 @@ impl Sealed {
         hex::encode(self.sha256)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Source;
+    use super::super::header::frame;
+    use super::*;
+    use crate::secret::Secret;
+
+    fn sealer() -> Sealer {
+        let key = Key::from_hex(&Secret::new("5a".repeat(32))).unwrap();
+        Sealer::with(&key, b"{}", &[1; SALT], [2; PREFIX]).unwrap()
+    }
+
+    #[test]
+    fn no_two_attempts_share_a_stream_header() {
+        let key = Key::generate().unwrap();
+        let time = chrono::DateTime::from_timestamp(0, 0).unwrap();
+        let header = Header { key_id: key.id().into(), created_at: time, vault: Source::default(), tool: "t".into() };
+        let fronts = [(); 2].map(|()| Sealer::new(&key, &header).unwrap().piece);
+        let [one, two] = fronts.map(|front| front[front.len() - SALT - PREFIX..].to_vec());
+        assert!(one[..SALT] != two[..SALT] && one[SALT..] != two[SALT..]);
+    }
+
+    #[test]
+    fn a_header_that_is_too_long_is_refused() {
+        assert!(frame(&[b' '; 4096]).is_ok());
+        let error = frame(&[b' '; 4097]).unwrap_err();
+        assert!(error.to_string().contains("4097 bytes long"), "{error}");
+    }
+
+    #[test]
+    fn a_lost_piece_is_final() {
+        let (mut sealer, mut calls) = (sealer(), 0);
+        let mut sink = |_| {
+            calls += 1;
+            if calls == 1 { Err(Error::store("upload")) } else { Ok(()) }
+        };
+        assert!(sealer.write(&[0; 2 * SEGMENT], &mut sink).is_err());
+        assert!(sealer.write(&[0; 2 * SEGMENT], &mut sink).is_err());
+        assert!(sealer.finish(&mut sink).is_err());
+        assert_eq!(calls, 1);
+    }
+
+    #[test]
+    fn the_last_number_is_never_used() {
+        let (mut sealer, mut sizes) = (sealer(), Vec::new());
+        sealer.index = u32::MAX - 1;
+        let mut sink = |piece: Bytes| {
+            sizes.push(piece.len());
+            Ok(())
+        };
+        sealer.write(&[0; 2 * SEGMENT - 1000], &mut sink).unwrap();
+        let error = sealer.finish(&mut sink).unwrap_err();
+        assert!(error.to_string().contains("at most 2^32 - 1 segments"), "{error}");
+        assert_eq!(sizes.len(), 1);
+    }
+}

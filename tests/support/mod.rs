@@ -9,9 +9,12 @@ pub mod cluster;
 pub mod fault;
 pub mod http;
 pub mod process;
+pub mod python;
 pub mod tls;
 pub mod tool;
 pub mod vault;
+#[allow(dead_code, reason = "the unit tests of `envelope` use the rest")]
+pub mod vectors;
 
 pub use tool::tool;
 

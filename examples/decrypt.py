@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""Decrypts a backup without vault-backup, for the day when it is gone.
+
+usage: decrypt.py KEYFILE BACKUP.enc OUTPUT.snap
+
+Needs Python 3.8 or newer and `pip install cryptography`. KEYFILE holds the key as 64 hex
+digits. OUTPUT appears only if every byte of BACKUP was authentic, and is never overwritten.
+Reads format 1 and the older layout, both described in docs/format.md.
+"""
+import json, os, sys, tempfile
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+MAGIC, SEGMENT, TAG, STREAM_HEADER = b"VLTBKUP1", 1 << 20, 16, 40
+
+
+def hkdf(key, salt, info):
+    return HKDF(hashes.SHA256(), 32, salt, info).derive(key)
+
+
+def exactly(source, size):
+    data = source.read(size)
+    if len(data) < size:
+        sys.exit("the backup is cut within its header")
+    return data
+
+
+def format1(source, key):
+    """Yields the plaintext of each segment, authenticated."""
+    ad = exactly(source, len(MAGIC) + 2)
+    length = int.from_bytes(ad[-2:], "big")
+    if length > 4096:
+        sys.exit("the header is malformed")
+    ad += exactly(source, length)
+    key_id = json.loads(ad[10:])["key_id"]
+    if key_id != hkdf(key, b"", b"vault-backup/v1/key-id").hex():
+        sys.exit(f"wrong key: the backup is under key {key_id}")
+    stream = exactly(source, STREAM_HEADER)
+    if stream[0] != STREAM_HEADER:
+        sys.exit("the header is malformed")
+    cipher, prefix = AESGCM(hkdf(key, stream[1:33], ad)), stream[33:]
+    index, segment = 0, source.read(SEGMENT - STREAM_HEADER)
+    while True:
+        following = source.read(SEGMENT)
+        nonce = prefix + index.to_bytes(4, "big") + (b"\0" if following else b"\1")
+        if len(segment) < TAG or (index > 0 and len(segment) == TAG) or index == 2**32 - 1:
+            sys.exit(f"the backup is cut at segment {index}")
+        yield cipher.decrypt(nonce, segment, None)
+        if not following:
+            return
+        index, segment = index + 1, following
+
+
+def older(source, key):
+    """Yields the plaintext; it is authentic only once this has ended."""
+    iv, tag = exactly(source, 16), exactly(source, TAG)
+    cipher = Cipher(algorithms.AES(key), modes.GCM(iv, tag)).decryptor()
+    while chunk := source.read(SEGMENT):
+        yield cipher.update(chunk)
+    cipher.finalize()
+
+
+def main(keyfile, backup, output):
+    with open(keyfile) as text:
+        key = bytes.fromhex(text.read())
+    if len(key) != 32:
+        sys.exit(f"{keyfile} does not hold 64 hex digits")
+    if os.path.lexists(output):
+        sys.exit(f"{output} exists already")
+    fd, part = tempfile.mkstemp(dir=os.path.dirname(output) or ".")
+    try:
+        with open(backup, "rb") as source, open(fd, "wb") as whole:
+            decrypt = format1 if source.read(len(MAGIC)) == MAGIC else older
+            source.seek(0)
+            for plaintext in decrypt(source, key):
+                whole.write(plaintext)
+            whole.flush()
+            os.fsync(fd)
+        os.rename(part, output)
+    except BaseException as error:
+        os.unlink(part)
+        if isinstance(error, (InvalidTag, ValueError, KeyError)):
+            sys.exit("the backup is damaged, or (older layout) under another key")
+        raise
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:]) if len(sys.argv) == 4 else sys.exit(__doc__)

@@ -1,0 +1,31 @@
+//! The archive check against what a real Vault sends.
+
+use crate::support::vault::Vault;
+use vault_backup::archive;
+use vault_backup::error::Kind;
+
+#[test]
+fn a_real_snapshot_passes_and_no_part_of_it_does() {
+    let vault = Vault::start();
+    let snapshot = vault.snapshot();
+    let (found, state_size) = archive::check_with(&snapshot[..], |meta, state| {
+        assert_eq!(meta.id, "bolt-snapshot");
+        Ok(std::io::copy(state, &mut std::io::sink()).unwrap())
+    })
+    .unwrap();
+    assert_eq!((found.state_size, found.meta.size), (state_size, state_size));
+    assert_eq!(found.plaintext_size, snapshot.len() as u64);
+    assert!(found.meta.index > 0 && found.meta.term > 0);
+    let [peer] = &found.meta.peers[..] else { panic!("one node, and {:?}", found.meta.peers) };
+    let address = vault.address();
+    let host = address.trim_start_matches("http://").split(':').next().unwrap();
+    assert!(peer.id == vault.node_id() && peer.address.starts_with(host), "{peer:?}");
+
+    for size in (0..snapshot.len()).step_by(97).chain([snapshot.len() - 1]) {
+        let error = archive::check(&snapshot[..size]).unwrap_err();
+        assert_eq!(error.kind(), Kind::Integrity, "{size}: {error}");
+    }
+    let mut changed = snapshot.clone();
+    changed[snapshot.len() / 2] ^= 1;
+    assert_eq!(archive::check(&changed[..]).unwrap_err().kind(), Kind::Integrity);
+}

@@ -11,5 +11,6 @@
 )]
 
 mod harness;
+mod layering;
 mod retention;
 mod support;

@@ -13,6 +13,7 @@
 mod barrier;
 mod harness;
 mod report;
+mod layering;
 mod retention;
 mod support;
 mod vault;

@@ -10,6 +10,7 @@
     reason = "helpers of tests fail by panicking and report on stderr, and nothing is exported"
 )]
 
-mod retention;
+mod docs;
 mod harness;
+mod retention;
 mod support;

@@ -107,27 +107,30 @@ def stage_vault(directory):
 
 def stage_synthetic(directory):
     """A source as fast as loopback allows."""
-    rows = []
+    snapshot, limit, rows = directory / "snapshot", "S3 server alone (plain parts, no checksum)", []
     with servers.s3(directory) as url:
         backup = Backup(directory, url)
+
+        def contestants(source):
+            def plain(prefix):
+                return clocked(lambda: s3.upload(url, f"{prefix}/plain", snapshot))
+
+            def ours(prefix):
+                return backup.run((source, "any"), f"s3://{servers.BUCKET}/{prefix}", "head")
+
+            return {
+                "source alone (`curl`)": lambda _: timed(download(source)),
+                limit: into_s3(directory, plain),
+                "`vault-backup backup --verify head`": into_s3(directory, ours),
+            }
+
         for label, size in SIZES.items():
             print(f"  {label}", flush=True)
-            snapshot = directory / "snapshot"
             snapshot_source.make(size, snapshot)
             with servers.synthetic(directory, snapshot) as source:
-                runs = interleaved({
-                    "source alone (`curl`)": lambda _: timed(download(source)),
-                    "S3 server alone (plain parts, no checksum)": into_s3(
-                        directory, lambda prefix: clocked(lambda: s3.upload(url, f"{prefix}/plain", snapshot))
-                    ),
-                    "`vault-backup backup --verify head`": into_s3(
-                        directory,
-                        lambda prefix: backup.run((source, "any"), f"s3://{servers.BUCKET}/{prefix}", "head"),
-                    ),
-                })  # fmt: skip
-            *_, upload, ours = runs
+                runs = interleaved(contestants(source))
             for name, r in runs.items():
-                rows.append([label, name, seconds(r), rate(r, size), ratio(r, runs[upload]), peak(r), cpu(r)])
+                rows.append([label, name, seconds(r), rate(r, size), ratio(r, runs[limit]), peak(r), cpu(r)])
     header = ["size", "", TIMES, "MB/s", "÷ S3 server alone", "peak RSS, MiB", "CPU, s"]
     return table(header, rows)
 

@@ -67,4 +67,5 @@ def upload(url, key, source):
 
         tags = list(pool.map(part, range(1, -(-size // PART) + 1)))
     parts = "".join(f"<Part><PartNumber>{n}</PartNumber><ETag>{tag}</ETag></Part>" for n, tag in enumerate(tags, 1))
-    send(host, "POST", path, {"uploadId": upload_id}, f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode())
+    body = f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>"
+    send(host, "POST", path, {"uploadId": upload_id}, body.encode())

@@ -22,6 +22,11 @@ def free_port():
         return s.getsockname()[1]
 
 
+def listens(port):
+    socket.create_connection(("127.0.0.1", port), 1).close()
+    return True
+
+
 @contextlib.contextmanager
 def process(argv, log, env=None, stdout=None):
     """A child process that is gone afterwards."""
@@ -109,7 +114,8 @@ disable_mlock = true
 def fill(node, size, each=512 << 10, threads=4):
     """Writes random KV v2 secrets of `each` bytes until they are `size` bytes; and the canary."""
     node.must("POST", "sys/mounts/smtp", {"type": "kv", "options": {"version": "2"}})
-    until("KV v2", lambda: node.call("POST", "smtp/data/test-tenant-id/admin", {"data": {"x": "y"}})[0] == 200, node.log)
+    canary = ("POST", "smtp/data/test-tenant-id/admin", {"data": {"password": "benchmark"}})
+    until("KV v2", lambda: node.call(*canary)[0] == 200, node.log)
     failures = []
 
     def work(numbers):
@@ -138,8 +144,7 @@ def s3(directory):
     env = os.environ | {"ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY}
     argv = ["versitygw", "--port", f"127.0.0.1:{port}", "--region", REGION, "--keep-alive", "--quiet", "posix", data]
     with process(argv, log, env):
-        connect = lambda: socket.create_connection(("127.0.0.1", port), 1).close() or True
-        until("versitygw", connect, log)
+        until("versitygw", lambda: listens(port), log)
         yield f"http://127.0.0.1:{port}"
 
 

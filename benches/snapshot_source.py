@@ -7,8 +7,7 @@ The snapshot is what a real one is: a gzip'd tar of meta.json, state.bin, SHA256
 SHA256SUMS.sealed with right hashes. state.bin is random, as Vault's ciphertext is, so gzip stores
 it uncompressed. The file holds it as the body of an HTTP answer, cut into chunks as Vault cuts it,
 so that sendfile(2) can send it as it is: the source takes next to nothing of the processor from
-what is measured. The other answers are a real Vault 1.21.4's, as far as a
-backup reads them.
+what is measured. The other answers are a real Vault 1.21.4's, as far as a backup reads them.
 """
 
 import gzip
@@ -28,6 +27,14 @@ BLOCK = 64 * MIB
 
 CLUSTER = {"cluster_name": "vault-cluster-synthetic", "cluster_id": "5e0c1e62-0000-4000-8000-000000000001"}
 VERSION = "1.21.4"
+STATE = {"initialized": True, "sealed": False, "version": VERSION, **CLUSTER}
+ANSWERS = {
+    "/v1/sys/health": {**STATE, "standby": False},
+    # Without an address: the node that is asked leads.
+    "/v1/sys/leader": {"ha_enabled": True, "is_self": True, "leader_address": "", "performance_standby": False},
+    "/v1/sys/seal-status": {**STATE, "type": "shamir", "t": 2, "n": 3, "progress": 0, "storage_type": "raft"},
+    "/v1/auth/token/lookup-self": {"data": {"policies": ["backup"], "ttl": 3600, "renewable": False}},
+}
 
 
 class Blocks(io.RawIOBase):
@@ -93,9 +100,10 @@ def make(size, path):
     ]
     with open(path, "wb") as file:
         body = Chunked(file)
-        with gzip.GzipFile("", "wb", compresslevel=0, fileobj=body) as out, tarfile.open(
-            fileobj=out, mode="w|", format=tarfile.USTAR_FORMAT, copybufsize=MIB
-        ) as archive:
+        with (
+            gzip.GzipFile("", "wb", compresslevel=0, fileobj=body) as out,
+            tarfile.open(fileobj=out, mode="w|", format=tarfile.USTAR_FORMAT, copybufsize=MIB) as archive,
+        ):
             for name, length, content in entries:
                 entry = tarfile.TarInfo(name)
                 entry.size, entry.mode = length, 0o600
@@ -111,19 +119,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         path = self.path.partition("?")[0]
-        address = f"http://{self.headers['Host']}"
         if path == "/v1/sys/storage/raft/snapshot":
             self.send_snapshot()
-        elif path == "/v1/sys/health":
-            self.send_json({"initialized": True, "sealed": False, "standby": False, "version": VERSION, **CLUSTER})
-        elif path == "/v1/sys/leader":
-            self.send_json({"ha_enabled": True, "is_self": True, "leader_address": address,
-                            "leader_cluster_address": "http://127.0.0.1:8201", "performance_standby": False})  # fmt: skip
-        elif path == "/v1/sys/seal-status":
-            self.send_json({"type": "shamir", "initialized": True, "sealed": False, "t": 2, "n": 3, "progress": 0,
-                            "version": VERSION, "storage_type": "raft", **CLUSTER})  # fmt: skip
-        elif path == "/v1/auth/token/lookup-self":
-            self.send_json({"data": {"policies": ["backup"], "ttl": 3600, "renewable": False, "type": "service"}})
+        elif path in ANSWERS:
+            self.send_json(ANSWERS[path])
         else:
             self.send_json({"errors": []}, status=404)
 

@@ -14,6 +14,7 @@ mod barrier;
 mod harness;
 mod report;
 mod layering;
+mod docs;
 mod retention;
 mod support;
 mod vault;

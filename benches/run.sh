@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Measures vault-backup against its limits and its peers, and writes benches/RESULTS.md.
+#
+#   benches/run.sh                    all stages but drill
+#   benches/run.sh vault synthetic    only these; the other sections of RESULTS.md stay
+#
+# Stages:
+#   vault      a real Vault of ~300 MB: backup, the bare download, and curl | openssl | aws
+#   synthetic  a source as fast as loopback: throughput and peak memory at 256 MB, 1 GB, 4 GB
+#   decrypt    a backup of 1 GB, beside openssl and age; peak memory at 256 MB and 4 GB
+#   start      the binary's size and how long it takes to start
+#   drill      verify-restore of ~300 MB, beside curl to snapshot-force
+#
+#   BENCH_ROUNDS   measured runs of each, interleaved, after one that does not count [default: 5]
+#   BENCH_DIR      where the data goes; 20 GB for all stages [default: $TMPDIR, else /tmp]
+#   VAULT_BIN      the Vault server [default: vault or bao on PATH, else the tests' own]
+#
+# Run it on an idle machine: the ratios are of one run, but two processes that share two cores with
+# a compiler measure the compiler.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+for tool in cargo curl openssl python3; do
+    command -v "$tool" >/dev/null || {
+        echo "benches/run.sh: $tool is needed and was not found" >&2
+        exit 1
+    }
+done
+# A child of a large process inherits its peak memory; this small parent is what measures.
+[[ -x /usr/bin/time ]] || {
+    echo "benches/run.sh: /usr/bin/time is needed: the package 'time' of Debian and Fedora" >&2
+    exit 1
+}
+
+cargo build --release --quiet
+[[ -x target/servers/versitygw ]] || tests/servers/install.sh
+VAULT_BIN=${VAULT_BIN:-$(command -v vault || command -v bao || true)}
+if [[ -z $VAULT_BIN ]]; then
+    VAULT_BIN=target/servers/vault-server
+    [[ -x $VAULT_BIN ]] || tests/servers/install.sh
+fi
+if ! command -v age >/dev/null && [[ ! -x target/servers/age ]] && command -v go >/dev/null; then
+    GOBIN=$PWD/target/servers go install filippo.io/age/cmd/...@v1.3.2
+fi
+
+export VAULT_BIN PATH=$PATH:$PWD/target/servers
+VAULT_BACKUP_BIN=$(cargo metadata --format-version 1 --no-deps |
+    python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')/release/vault-backup
+export VAULT_BACKUP_BIN
+exec python3 benches/bench.py "$@"

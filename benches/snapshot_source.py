@@ -1,0 +1,173 @@
+"""A synthetic Vault: serves one snapshot-shaped file as fast as loopback allows.
+
+    snapshot_source.py make BYTES FILE     writes a snapshot whose state.bin has BYTES bytes
+    snapshot_source.py serve FILE          serves it; prints the URL, then runs until it is killed
+
+The snapshot is what a real one is: a gzip'd tar of meta.json, state.bin, SHA256SUMS and
+SHA256SUMS.sealed with right hashes. state.bin is random, as Vault's ciphertext is, so gzip stores
+it uncompressed. The file holds it as the body of an HTTP answer, cut into chunks as Vault cuts it,
+so that sendfile(2) can send it as it is: the source takes next to nothing of the processor from
+what is measured. The other answers are a real Vault 1.21.4's, as far as a backup reads them.
+"""
+
+import gzip
+import hashlib
+import http.server
+import io
+import json
+import os
+import sys
+import tarfile
+
+MIB = 1 << 20
+# Seen of a real Vault 1.21.4: the chunks of a snapshot have these sizes in turn.
+CHUNKS = (2048, 14341)
+# state.bin repeats this much randomness: beyond the reach of deflate's window of 32 KiB.
+BLOCK = 64 * MIB
+
+CLUSTER = {"cluster_name": "vault-cluster-synthetic", "cluster_id": "5e0c1e62-0000-4000-8000-000000000001"}
+VERSION = "1.21.4"
+STATE = {"initialized": True, "sealed": False, "version": VERSION, **CLUSTER}
+ANSWERS = {
+    "/v1/sys/health": {**STATE, "standby": False},
+    # Without an address: the node that is asked leads.
+    "/v1/sys/leader": {"ha_enabled": True, "is_self": True, "leader_address": "", "performance_standby": False},
+    "/v1/sys/seal-status": {**STATE, "type": "shamir", "t": 2, "n": 3, "progress": 0, "storage_type": "raft"},
+    "/v1/auth/token/lookup-self": {"data": {"policies": ["backup"], "ttl": 3600, "renewable": False}},
+}
+
+
+class Blocks(io.RawIOBase):
+    """`size` bytes: one random block over and over."""
+
+    def __init__(self, block, size):
+        self.block, self.left, self.offset = block, size, 0
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        n = min(len(buffer), self.left, len(self.block) - self.offset)
+        buffer[:n] = self.block[self.offset : self.offset + n]
+        self.left -= n
+        self.offset = (self.offset + n) % len(self.block)
+        return n
+
+
+class Chunked:
+    """Writes to `out` in HTTP's chunked transfer coding."""
+
+    def __init__(self, out):
+        self.out, self.rest = out, b""
+
+    def write(self, data):
+        data = memoryview(self.rest + bytes(data))
+        pieces, start = [], 0
+        while len(data) - start >= sum(CHUNKS):
+            for size in CHUNKS:
+                pieces += (b"%x\r\n" % size, data[start : start + size], b"\r\n")
+                start += size
+        self.out.writelines(pieces)
+        self.rest = bytes(data[start:])
+
+    def flush(self):
+        pass
+
+    def finish(self):
+        if self.rest:
+            self.out.write(b"%x\r\n%b\r\n" % (len(self.rest), self.rest))
+        self.out.write(b"0\r\n\r\n")
+
+
+def make(size, path):
+    """Writes the body of an answer that is a snapshot with a state.bin of `size` bytes."""
+    block = memoryview(os.urandom(min(BLOCK, max(size, 1))))
+    digest = hashlib.sha256()
+    for start in range(0, size, len(block)):
+        digest.update(block[: min(len(block), size - start)])
+    servers = [{"Suffrage": 0, "ID": "synthetic-1", "Address": "127.0.0.1:8201"}]
+    meta = {
+        "Version": 1, "ID": "bolt-snapshot", "Index": 1000, "Term": 3, "Peers": None,
+        "Configuration": {"Servers": servers}, "ConfigurationIndex": 1, "Size": size,
+    }  # fmt: skip
+    meta = json.dumps(meta, separators=(",", ":")).encode() + b"\n"
+    sums = f"{hashlib.sha256(meta).hexdigest()}  meta.json\n{digest.hexdigest()}  state.bin\n".encode()
+    entries = [
+        ("meta.json", len(meta), io.BytesIO(meta)),
+        ("state.bin", size, Blocks(block, size)),
+        ("SHA256SUMS", len(sums), io.BytesIO(sums)),
+        ("SHA256SUMS.sealed", 187, io.BytesIO(os.urandom(187))),
+    ]
+    with open(path, "wb") as file:
+        body = Chunked(file)
+        with (
+            gzip.GzipFile("", "wb", compresslevel=0, fileobj=body) as out,
+            tarfile.open(fileobj=out, mode="w|", format=tarfile.USTAR_FORMAT, copybufsize=MIB) as archive,
+        ):
+            for name, length, content in entries:
+                entry = tarfile.TarInfo(name)
+                entry.size, entry.mode = length, 0o600
+                archive.addfile(entry, content)
+        body.finish()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers what a backup asks, with any token."""
+
+    protocol_version = "HTTP/1.1"
+    snapshot = ""
+
+    def do_GET(self):
+        path = self.path.partition("?")[0]
+        if path == "/v1/sys/storage/raft/snapshot":
+            self.send_snapshot()
+        elif path in ANSWERS:
+            self.send_json(ANSWERS[path])
+        else:
+            self.send_json({"errors": []}, status=404)
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(204)
+        self.end_headers()
+
+    do_PUT = do_POST
+
+    def send_json(self, value, status=200):
+        body = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def send_snapshot(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "application/gzip")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.flush()
+        with open(self.snapshot, "rb") as file:
+            self.connection.sendfile(file)
+
+    def log_message(self, *_):
+        pass
+
+
+def serve(path):
+    """Serves `path` on a free loopback port; never returns."""
+    Handler.snapshot = path
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    print(f"http://127.0.0.1:{server.server_port}", flush=True)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["make", size, path]:
+            make(int(size), path)
+        case ["serve", path]:
+            serve(path)
+        case _:
+            sys.exit(__doc__)

@@ -1,0 +1,246 @@
+#!/usr/bin/env bash
+# The whole tool in a minute, on real servers: a Vault with secrets is backed up, the backup is
+# looked at, decrypted, and restored into a second, empty Vault that then gives a secret back.
+#
+#   examples/quickstart.sh          needs nothing but this checkout, Rust, curl and python3
+#
+# Everything runs on loopback in a private temporary directory, which is removed at the end.
+#
+#   VAULT_BIN           the Vault or OpenBao server to use
+#                       [default: vault or bao on PATH, else one built from source: needs Go]
+#   VAULT_BACKUP_BIN    the vault-backup to use [default: this checkout's release build]
+#   QUICKSTART_STORE    where the backup goes, such as s3://bucket/prefix, with AWS's own environment
+#                       variables [default: file:// in the temporary directory]
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+umask 077
+# Nothing of the caller's own Vault, and no proxy, may get in the way.
+for name in "${!VAULT_@}"; do
+    [[ $name == VAULT_BIN || $name == VAULT_BACKUP_BIN ]] || unset "$name"
+done
+export NO_PROXY=127.0.0.1,${NO_PROXY:-} no_proxy=127.0.0.1,${no_proxy:-}
+
+SECRETS=300
+CANARY=smtp/test-tenant-id/admin
+
+step=0
+# What comes now, and why it matters.
+step() {
+    step=$((step + 1))
+    printf '\n%d. %s\n' "$step" "$1"
+    shift
+    for line in "$@"; do printf '   %s\n' "$line"; done
+}
+note() { printf '   %s\n' "$*"; }
+die() {
+    printf 'quickstart: %s\n' "$*" >&2
+    exit 1
+}
+# Shows a command as one would type it, then runs the vault-backup in use with it.
+run() {
+    printf '   $ vault-backup %s\n' "$*"
+    "$VAULT_BACKUP_BIN" "$@" | sed 's/^/     /'
+}
+# field NAME.NAME…: that field of the JSON on stdin; a list one element a line.
+field() {
+    python3 -c '
+import json, sys
+value = json.load(sys.stdin)
+for name in sys.argv[1].split("."):
+    value = value[name]
+print("\n".join(value) if isinstance(value, list) else value)' "$1"
+}
+# api METHOD PATH [CURL ARGUMENT…]: one request to the Vault at $VAULT_ADDR, with $VAULT_TOKEN.
+api() {
+    local method=$1 path=$2
+    shift 2
+    curl --silent --show-error --fail-with-body --request "$method" \
+        --header "X-Vault-Token: ${VAULT_TOKEN:-}" "$@" "$VAULT_ADDR/v1/$path"
+}
+
+for tool in curl python3; do
+    command -v "$tool" >/dev/null || die "$tool is needed and was not found"
+done
+
+pids=()
+dir=$(mktemp -d "${TMPDIR:-/tmp}/vault-backup-quickstart.XXXXXX")
+cleanup() {
+    local status=$?
+    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+    for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
+    rm -rf "$dir"
+    ((status == 0)) || printf 'quickstart: failed in step %d\n' "$step" >&2
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# start_node NAME: starts a Vault of one node with Raft storage; its address goes into $VAULT_ADDR.
+start_node() {
+    local name=$1 ports
+    read -r -a ports < <(python3 -c '
+import socket
+sockets = [socket.socket() for _ in range(2)]
+for s in sockets:
+    s.bind(("127.0.0.1", 0))
+print(*(s.getsockname()[1] for s in sockets))')
+    VAULT_ADDR=http://127.0.0.1:${ports[0]}
+    mkdir -p "$dir/$name/data"
+    cat >"$dir/$name/vault.hcl" <<HCL
+storage "raft" {
+  path    = "$dir/$name/data"
+  node_id = "$name"
+}
+listener "tcp" {
+  address         = "127.0.0.1:${ports[0]}"
+  cluster_address = "127.0.0.1:${ports[1]}"
+  tls_disable     = true
+}
+api_addr      = "$VAULT_ADDR"
+cluster_addr  = "http://127.0.0.1:${ports[1]}"
+disable_mlock = true
+HCL
+    "$VAULT_BIN" server -config="$dir/$name/vault.hcl" >"$dir/$name/log" 2>&1 &
+    pids+=($!)
+    wait_for "$name does not answer" api GET sys/seal-status
+}
+# wait_for MESSAGE COMMAND…: until the command succeeds; after a minute it gives up.
+wait_for() {
+    local message=$1 deadline=$((SECONDS + 60))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        ((SECONDS < deadline)) || {
+            tail -n 20 "$dir"/*/log >&2
+            die "$message"
+        }
+        sleep 0.1
+    done
+}
+# unseal SHARES-FILE: with the first two shares, and until the node is active.
+unseal() {
+    local share
+    for share in $(head -n 2 "$1"); do
+        api PUT sys/unseal --data "{\"key\": \"$share\"}" >/dev/null
+    done
+    wait_for "the node did not unseal" api GET sys/health
+}
+# init NAME: a new cluster with 3 shares, of which 2 unseal it; sets $VAULT_TOKEN to its root token.
+init() {
+    api PUT sys/init --data '{"secret_shares": 3, "secret_threshold": 2}' >"$dir/$1/init.json"
+    field keys_base64 <"$dir/$1/init.json" >"$dir/$1/shares"
+    VAULT_TOKEN=$(field root_token <"$dir/$1/init.json")
+}
+
+step "The programs"
+if [[ -z ${VAULT_BACKUP_BIN:-} ]]; then
+    note "cargo build --release: about 5 minutes on 2 cores the first time, a second afterwards"
+    cargo build --release --quiet
+    VAULT_BACKUP_BIN=$(cargo metadata --format-version 1 --no-deps | field target_directory)/release/vault-backup
+fi
+"$VAULT_BACKUP_BIN" --version | sed 's/^/   /'
+VAULT_BIN=${VAULT_BIN:-$(command -v vault || command -v bao || true)}
+if [[ -z $VAULT_BIN ]]; then
+    VAULT_BIN=target/servers/vault-server
+    if [[ ! -x $VAULT_BIN ]]; then
+        note "No vault or bao on PATH: building a Vault server from its Go modules, once; about 7 minutes and 3 GB"
+        tests/servers/install.sh vault-server
+    fi
+fi
+note "Vault server: $VAULT_BIN"
+SECONDS=0
+
+step "A Vault to back up" "One node with Raft storage, $SECRETS secrets and one known secret, the canary:" \
+    "$CANARY. Its unseal key is split into 3 shares; 2 are needed."
+start_node production
+init production
+unseal "$dir/production/shares"
+source_address=$VAULT_ADDR source_token=$VAULT_TOKEN
+api POST sys/mounts/smtp --data '{"type": "kv", "options": {"version": "2"}}'
+password=$(python3 -c 'import secrets; print(secrets.token_hex(16))')
+# A new KV v2 mount refuses writes for an instant.
+wait_for "the canary cannot be written" api POST "smtp/data/${CANARY#smtp/}" --data "{\"data\": {\"password\": \"$password\"}}"
+VAULT_ADDR=$VAULT_ADDR VAULT_TOKEN=$VAULT_TOKEN python3 - "$SECRETS" <<'PYTHON'
+import http.client, json, os, secrets, sys
+vault = http.client.HTTPConnection(os.environ["VAULT_ADDR"].removeprefix("http://"))
+for i in range(int(sys.argv[1])):
+    body = json.dumps({"data": {"user": f"tenant-{i}", "password": secrets.token_hex(64)}})
+    vault.request("POST", f"/v1/smtp/data/tenant-{i}/admin", body, {"X-Vault-Token": os.environ["VAULT_TOKEN"]})
+    answer = vault.getresponse()
+    answer.read()
+    assert answer.status == 200, answer.status
+PYTHON
+note "Running at $VAULT_ADDR."
+
+step "The least rights that a backup needs" "A policy that may read a snapshot and nothing else, and an AppRole that has it."
+printf '   path "sys/storage/raft/snapshot" { capabilities = ["read"] }\n'
+api PUT sys/policies/acl/backup --data '{"policy": "path \"sys/storage/raft/snapshot\" { capabilities = [\"read\"] }"}'
+api POST sys/auth/approle --data '{"type": "approle"}'
+api POST auth/approle/role/backup --data '{"token_policies": "backup", "token_ttl": "1h"}'
+role_id=$(api GET auth/approle/role/backup/role-id | field data.role_id)
+api POST auth/approle/role/backup/secret-id | field data.secret_id >"$dir/secret-id"
+
+step "A key and a configuration" "The key encrypts all backups: in real life a copy of it is kept where the backups are not."
+run keygen -o "$dir/backup.key"
+store=${QUICKSTART_STORE:-file://$dir/backups}
+[[ $store != file://* ]] || mkdir -p "${store#file://}"
+cat >"$dir/config.toml" <<TOML
+[vault]
+addresses = ["$VAULT_ADDR"]
+
+[vault.auth]
+method = "approle"
+role_id = "$role_id"
+secret_id = "file:$dir/secret-id"
+
+[store]
+url = "$store"
+
+[encryption]
+key = "$dir/backup.key"
+
+[run]
+lock_file = "$dir/lock"
+TOML
+sed 's/^/   | /' "$dir/config.toml"
+# From here on only this file says what to do: the root token is not used for backups.
+export VAULT_BACKUP_CONFIG=$dir/config.toml
+
+step "A backup" "Streamed from Vault, checked to be a whole snapshot, encrypted, uploaded, read back and" \
+    "opened with the key. Nothing of it touches the local disk on the way."
+run backup --json | tee "$dir/backup.txt"
+object=$(sed 1d "$dir/backup.txt" | field object)
+
+step "What is there"
+run list
+
+step "What the backup says of itself" "With the key at hand every byte of it is checked once more."
+run inspect "$object"
+
+step "Back to a snapshot that Vault itself can restore" "This needs the backup and the key; no Vault, no configuration."
+run decrypt "$object" -o "$dir/vault.snap"
+note "$(wc -c <"$dir/vault.snap") bytes, $(head -c 2 "$dir/vault.snap" | od -An -tx1 | tr -d ' ' | sed 's/1f8b/gzip/')"
+
+step "Disaster: the Vault and all its data are gone"
+kill "${pids[0]}"
+wait "${pids[0]}" || true
+rm -rf "$dir/production/data"
+note "The node at $source_address was stopped and its storage deleted."
+
+step "A new, empty Vault takes the snapshot" "Vault's own API is used, as any operator would: POST sys/storage/raft/snapshot-force"
+start_node new
+init new
+unseal "$dir/new/shares"
+api POST sys/storage/raft/snapshot-force --data-binary "@$dir/vault.snap"
+sealed_as_source() { [[ $(api GET sys/seal-status | field sealed) == True ]]; }
+wait_for "the restore was not applied" sealed_as_source
+note "It sealed itself: its data is the old cluster's now, and so are its unseal key and its tokens."
+unseal "$dir/production/shares"
+note "Unsealed with 2 of the old cluster's shares."
+
+step "The canary"
+VAULT_TOKEN=$source_token
+found=$(api GET "smtp/data/${CANARY#smtp/}" | field data.data.password)
+[[ $found == "$password" ]] || die "$CANARY came back with another value"
+note "$CANARY has the value that was written before the disaster."
+
+printf '\nquickstart: success: backed up, encrypted, verified, decrypted and restored in %d s.\n' "$SECONDS"

@@ -1,0 +1,65 @@
+//! README.md.
+
+use super::markdown::{blocks, section};
+use super::{project, read, shell};
+use crate::support::tool;
+use crate::support::tool::program;
+use crate::support::vault::{self, Vault};
+use serde_json::json;
+
+#[test]
+fn the_tour_works_as_written() {
+    let vault = Vault::start();
+    vault.mount_kv("secret", 2);
+    vault.put_secret("secret", "app", &json!({"password": "tour"}));
+    let script = blocks(&read("README.md"), "sh").concat();
+    let output = shell(&script).env("VAULT_ADDR", vault.address()).env("VAULT_TOKEN", vault.root_token()).run();
+    output.code(0).stdout_contains("good");
+    let snapshot = std::fs::read(output.home().join("vault.snap")).unwrap();
+    let target = Vault::start();
+    target.take_over(&vault, snapshot);
+    let secret = target.get_secret_as(vault.root_token(), "secret", "app");
+    assert_eq!(secret, Some(json!({"password": "tour"})));
+}
+
+/// Also that it leaves nothing behind: not in `TMPDIR`, not in `HOME`.
+#[test]
+fn the_quickstart_works_as_the_readme_says() {
+    let output = program(project("examples/quickstart.sh"))
+        .env("VAULT_BACKUP_BIN", env!("CARGO_BIN_EXE_vault-backup"))
+        .env("VAULT_BIN", vault::binary())
+        .run();
+    output.code(0).stdout_contains("quickstart: success").leaves(&[]);
+}
+
+#[test]
+fn the_exit_codes_are_those_of_the_help() {
+    let readme = read("README.md");
+    let said: Vec<_> = section(&readme, "Exit codes")
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | "))
+        .skip(2)
+        .map(|(code, meaning)| (code.to_owned(), meaning.to_owned()))
+        .collect();
+    let help = tool().arg("--help").run();
+    let (_, listed) = help.ok().text().split_once("Exit codes:\n").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let listed: Vec<_> = listed
+        .lines()
+        .filter_map(|line| line.trim().split_once("  "))
+        .map(|(code, meaning)| (code.to_owned(), meaning.trim().to_owned()))
+        .collect();
+    assert!(said.len() > 10);
+    assert_eq!(said, listed);
+}
+
+#[test]
+fn the_configuration_is_accepted() {
+    let configs = blocks(&read("README.md"), "toml");
+    assert!(!configs.is_empty());
+    for config in configs {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), config).unwrap();
+        let overrides = vault_backup::config::Overrides { config: Some(file.path().to_owned()), ..Default::default() };
+        vault_backup::config::Config::load(&overrides, &|_| None).unwrap();
+    }
+}

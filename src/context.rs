@@ -10,16 +10,19 @@ use crate::envelope::{self, Key, Keyring};
 use crate::error::{Error, Result};
 use crate::http::TlsSettings;
 use crate::manifest::MacKey;
+use crate::operation;
 use crate::output::Output;
 use crate::pipeline::input::{self, Input, Opened};
 use crate::report::Progress;
 use crate::retention::Policy;
 use crate::secret::{Reference, Secret};
-use crate::stop::Stop;
+use crate::stop::{Reason, Stop};
 use crate::store::{self, Store, s3};
 use crate::vault;
 use chrono::{DateTime, SubsecRound, Utc};
-use std::cell::OnceCell;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::cell::{OnceCell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,6 +41,7 @@ pub struct Context {
     clock: Instant,
     global: Global,
     config: OnceCell<Config>,
+    notes: RefCell<Map<String, Value>>,
 }
 
 impl Context {
@@ -52,6 +56,7 @@ impl Context {
             clock: Instant::now(),
             global,
             config: OnceCell::new(),
+            notes: RefCell::default(),
         }
     }
 
@@ -78,9 +83,21 @@ impl Context {
         Ok(self.config.get_or_init(|| config))
     }
 
-    /// `--deadline`; `run.deadline` counts once a command has read the configuration.
-    pub fn deadline(&self) -> Option<Duration> {
-        self.global.deadline
+    /// Ends the run at `--deadline`, else at the `configured` one, counted from its start.
+    pub fn end_at(&self, configured: Option<Duration>) {
+        if let Some(deadline) = self.global.deadline.or(configured) {
+            self.stop.raise_after(deadline.saturating_sub(self.elapsed()), Reason::Deadline);
+        }
+    }
+
+    /// Notes what audit and notifications shall carry, however the run ends.
+    pub fn note(&self, key: &str, value: impl Serialize) {
+        self.notes.borrow_mut().insert(key.to_owned(), operation::plain(value));
+    }
+
+    /// Everything noted so far.
+    pub fn noted(&self) -> Map<String, Value> {
+        self.notes.borrow().clone()
     }
 
     /// The keys of `[encryption]`, read now.

@@ -34,10 +34,10 @@ pub mod stop;
 
 // The leaves.
 pub mod archive;
+pub mod barrier;
 pub mod envelope;
 pub mod report;
 pub mod retention;
-pub mod barrier;
 pub mod store;
 pub mod vault;
 

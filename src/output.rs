@@ -13,7 +13,7 @@
 
 use crate::cli::{Global, LogFormat};
 use crate::error::{Error, Kind, one_line};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use tracing::field::{Field, Visit};
@@ -79,10 +79,13 @@ impl Output {
         }
     }
 
-    /// Prints why the run failed; with `--json`, a document too.
-    pub fn failure(self, error: &Error) {
+    /// Prints why the run failed; with `--json`, a document too, with what was
+    /// noted until then.
+    pub fn failure(self, error: &Error, noted: Map<String, Value>) {
         if self.json {
-            self.document(&json!({ "error": failure(error) }));
+            let mut document = Value::Object(noted);
+            document["error"] = failure(error);
+            self.document(&document);
         }
         to_stderr(&line(self.format, "error", &error.to_string()));
     }

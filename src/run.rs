@@ -35,7 +35,7 @@ pub fn run() -> ExitCode {
             code
         }
         Err(error) => {
-            output.failure(&error);
+            output.failure(&error, serde_json::Map::new());
             error.kind().code()
         }
     };
@@ -48,6 +48,11 @@ fn guard_secrets() {
     // Refused only where the kernel lacks it; there is nothing to do instead.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     umask(rustix::fs::Mode::from_raw_mode(0o077));
+    // A panic's message may hold data, and its backtrace is nobody's line to act on.
+    std::panic::set_hook(Box::new(|info| match info.location() {
+        Some(at) => tracing::debug!("panic at {at}"),
+        None => tracing::debug!("panic"),
+    }));
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {
@@ -65,7 +70,7 @@ async fn ended_by_second_signal(cli: Cli, output: Output) -> u8 {
         (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
         (Err(e), _) | (_, Err(e)) => {
             let error = Error::unexpected("signals cannot be handled").because(e);
-            output.failure(&error);
+            output.failure(&error, serde_json::Map::new());
             return error.kind().code();
         }
     };
@@ -91,15 +96,13 @@ async fn ended_by_second_signal(cli: Cli, output: Output) -> u8 {
 /// Runs the command and prints how it ended.
 async fn finish(cli: Cli, output: Output, stop: Stop) -> u8 {
     let context = Context::new(cli.global, output, stop);
-    if let Some(deadline) = context.deadline() {
-        context.stop.raise_after(deadline, Reason::Deadline);
-    }
+    context.end_at(None);
     let result = Box::pin(dispatch(&context, cli.command)).await;
     context.progress.clear();
     match result {
         Ok(done) => done.print(output),
         Err(error) => {
-            output.failure(&error);
+            output.failure(&error, context.noted());
             error.kind().code()
         }
     }

@@ -10,13 +10,13 @@
     reason = "helpers of tests fail by panicking and report on stderr, and nothing is exported"
 )]
 
+mod archive;
 mod barrier;
-mod harness;
-mod report;
-mod layering;
 mod docs;
+mod harness;
+mod layering;
+mod report;
 mod retention;
 mod support;
 mod vault;
-mod archive;
 mod vectors;

@@ -10,9 +10,10 @@ use crate::error::{Error, Result};
 use crate::lock::Lock;
 use crate::manifest::{Manifest, VaultFacts, Verification, rfc3339};
 use crate::naming::{BackupName, BackupType};
-use crate::operation::{Operation, Outcome};
+use crate::operation::{self, Outcome};
 use crate::pipeline::outbound::{self, Sent};
 use crate::pipeline::{inbound, source};
+use crate::report::Operation;
 use crate::store::{Metadata, Put, Store};
 use after::Committed;
 use bytes::Bytes;
@@ -27,7 +28,7 @@ const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 /// See the exit codes; a failure leaves nothing behind but, once the upload was
 /// complete, an unverified object, which the error names.
 pub async fn run(context: &Context, args: &BackupArgs) -> Result<Done> {
-    Operation::Backup.run(context, Box::pin(pipeline(context, args))).await
+    operation::run(context, Operation::Backup, Box::pin(pipeline(context, args))).await
 }
 
 async fn pipeline(context: &Context, args: &BackupArgs) -> Result<Outcome> {

@@ -5,10 +5,11 @@ use crate::commands::Done;
 use crate::context::Context;
 use crate::error::Result;
 use crate::lock::Lock;
-use crate::operation::Operation;
+use crate::operation;
 use crate::operation::prune::{execute, plan};
 use crate::output;
 use crate::pipeline::prune::Planned;
+use crate::report::Operation;
 use crate::retention::Candidate;
 use serde_json::json;
 use std::fmt::Write;
@@ -27,7 +28,7 @@ pub async fn run(context: &Context, args: &PruneArgs) -> Result<Done> {
         let store = context.store().await?;
         execute(context, store.as_ref()).await
     };
-    Operation::Prune.run(context, Box::pin(work)).await
+    operation::run(context, Operation::Prune, Box::pin(work)).await
 }
 
 async fn dry_run(context: &Context) -> Result<Done> {

@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::envelope::Keyring;
 use crate::error::{Error, Result};
 use crate::manifest::{Manifest, Verification};
-use crate::naming::BackupName;
+use crate::naming::{BackupName, BackupType};
 use crate::operation::{Outcome, prune};
 use crate::output;
 use crate::pipeline::catalog::Catalog;
@@ -38,13 +38,23 @@ pub(super) async fn run(
     backup: &Committed,
 ) -> Result<Outcome> {
     let mut outcome = completed(context, store, &backup.manifest);
+    let newest = Some((backup.name.created_at(), backup.manifest.size_bytes));
+    match backup.name.backup_type() {
+        BackupType::Daily => outcome.figures.newest_daily = newest,
+        BackupType::Monthly => outcome.figures.newest_monthly = newest,
+    }
     let tell = |error: Error| {
         let good = format!("{} is good, but the run ended before its last steps", store.locate(backup.name.object()));
         if error.kind().is_stop() { Err(error.context(good)) } else { Ok(error) }
     };
     if args.kind == BackupKind::Scheduled {
         match Box::pin(monthly_copy(context, store, keyring, backup)).await {
-            Ok(copy) => outcome.result("monthly_copy", copy.map(|name| name.object().to_owned())),
+            Ok(copy) => {
+                if copy.is_some() {
+                    outcome.figures.newest_monthly = newest;
+                }
+                outcome.result("monthly_copy", copy.map(|name| name.object().to_owned()));
+            }
             Err(error) => {
                 outcome.problem(format!("the monthly copy failed, the next run tries again: {}", tell(error)?));
             }
@@ -61,12 +71,8 @@ pub(super) async fn run(
     if args.prune && doubtful {
         outcome.problem("not pruned: the new backup looks doubtful beside the one before it; see the warnings, then run: vault-backup prune");
     } else if args.prune {
-        match Box::pin(prune::execute(context, store)).await {
-            Ok(pruned) => outcome.pruned(pruned),
-            Err(error) => {
-                outcome.problem(format!("the backup is good, but the prune after it failed: {}", tell(error)?));
-            }
-        }
+        let pruned = Box::pin(prune::execute(context, store)).await;
+        outcome.pruned(context, pruned).or_else(|error| tell(error).map(drop))?;
     }
     Ok(outcome)
 }
@@ -118,10 +124,10 @@ fn completed(context: &Context, store: &dyn Store, manifest: &Manifest) -> Outco
     let address = store.locate(&manifest.object);
     let elapsed = context.elapsed();
     let rate = manifest.size_bytes as f64 / elapsed.as_secs_f64().max(0.001);
-    outcome.detail("backup_path", &manifest.object);
-    outcome.detail("checksum", &manifest.sha256);
-    outcome.detail("size_bytes", manifest.size_bytes);
-    outcome.detail("backup_type", manifest.backup_type);
+    context.note("backup_path", &manifest.object);
+    context.note("checksum", &manifest.sha256);
+    context.note("size_bytes", manifest.size_bytes);
+    context.note("backup_type", manifest.backup_type);
     outcome.result("object", &manifest.object);
     outcome.result("url", &address);
     outcome.result("backup_type", manifest.backup_type);

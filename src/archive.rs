@@ -15,7 +15,7 @@ mod sums;
 
 pub use meta::{Meta, Peer};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use flate2::bufread::MultiGzDecoder;
 use member::Member;
 use ring::digest::Digest;
@@ -73,6 +73,25 @@ pub fn check_with<R: BufRead, T>(
     let (meta, state_size, result) = members.finish()?;
     source::read_end(tar.into_inner())?;
     Ok((Snapshot { meta, state_size, plaintext_size: reader.total() }, result?))
+}
+
+/// What meta.json at the snapshot's beginning says. Nothing of it is proven: for
+/// that, [`check`] must follow.
+///
+/// # Errors
+/// `Integrity` if the stream does not begin with it; what `reader` fails with
+/// passes through where it is an [`Error`].
+pub fn peek<R: BufRead>(reader: R) -> Result<Meta> {
+    let broken = |e| Error::from_io(e, Kind::Integrity, format!("the snapshot does not begin with {META}"));
+    let mut tar = tar::Archive::new(MultiGzDecoder::new(reader));
+    let mut entries = tar.entries().map_err(broken)?;
+    let first = entries.next().ok_or_else(|| source::ended("at its start"))?.map_err(broken)?;
+    if &*first.path_bytes() != META.as_bytes() {
+        return Err(Error::integrity(format!("the snapshot does not begin with {META}")));
+    }
+    let mut text = Vec::new();
+    first.take(member::MAX_SMALL).read_to_end(&mut text).map_err(broken)?;
+    Meta::parse(&text)
 }
 
 /// The members found so far. `T` is what state.bin's reader made of it.

@@ -85,6 +85,12 @@ pub enum Command {
     #[command(after_long_help = examples("\
   vault-backup prune --dry-run           what would go and what stays, each with its reason"))]
     Prune(PruneArgs),
+    /// Restore the newest backup into a staging Vault and read a known secret from it
+    #[command(after_long_help = examples("\
+  vault-backup verify-restore                    into the configured staging server
+  vault-backup verify-restore --ephemeral        into a Vault of its own, thrown away afterwards
+  vault-backup verify-restore --offline          in memory, without any Vault"))]
+    VerifyRestore(VerifyRestoreArgs),
     /// Decrypt a backup into a snapshot that Vault itself can restore
     #[command(after_long_help = examples("\
   vault-backup decrypt vault-snapshot-20251126-020000.enc --key /root/backup.key

@@ -13,6 +13,7 @@ pub mod list;
 pub mod man;
 pub mod prune;
 pub mod status;
+pub mod verify_restore;
 
 use crate::error::Kind;
 use crate::output::Output;

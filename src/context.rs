@@ -5,7 +5,7 @@
 //! settings. Not here: what the sections mean (`config`).
 
 use crate::cli::Global;
-use crate::config::{self, Config, Overrides, RunSection, StoreSection, TextOrReference};
+use crate::config::{self, Config, Overrides, RunSection, StoreSection, VaultSection};
 use crate::envelope::{self, Key, Keyring};
 use crate::error::{Error, Result};
 use crate::http::TlsSettings;
@@ -15,7 +15,7 @@ use crate::output::Output;
 use crate::pipeline::input::{self, Input, Opened};
 use crate::report::Progress;
 use crate::retention::Policy;
-use crate::secret::{Reference, Secret};
+use crate::secret::{Reference, Secret, TextOrReference};
 use crate::stop::{Reason, Stop};
 use crate::store::{self, Store, s3};
 use crate::vault;
@@ -25,6 +25,7 @@ use serde_json::{Map, Value};
 use std::cell::{OnceCell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use url::Url;
 
 /// One run's surroundings.
 pub struct Context {
@@ -157,9 +158,13 @@ impl Context {
     /// # Errors
     /// `Usage` if none is configured, or its TLS files cannot be used.
     pub fn vault(&self) -> Result<vault::Client> {
-        let (section, run) = (self.config()?.vault()?, &self.config()?.run);
+        vault::Client::new(self.vault_settings(self.config()?.vault()?)?)
+    }
+
+    fn vault_settings(&self, section: &VaultSection) -> Result<vault::Settings> {
+        let run = &self.config()?.run;
         let (client_cert, client_key) = section.client_cert.clone().unzip();
-        vault::Client::new(vault::Settings {
+        Ok(vault::Settings {
             addresses: section.addresses.clone(),
             namespace: section.namespace.clone(),
             tls: TlsSettings {
@@ -171,6 +176,30 @@ impl Context {
             },
             connect_timeout: run.connect_timeout,
             idle_timeout: run.idle_timeout,
+            unix_socket: None,
+        })
+    }
+
+    /// A client of the source Vault for questions that need no login.
+    ///
+    /// # Errors
+    /// `Usage` as [`Context::vault`].
+    pub fn vault_anonymous(&self) -> Result<vault::Client> {
+        vault::Client::new(self.vault_settings(&self.config()?.vault)?)
+    }
+
+    /// A client of the staging Vault alone.
+    ///
+    /// # Errors
+    /// `Usage` if its CA file cannot be used.
+    pub fn staging_vault(&self, address: &Url) -> Result<vault::Client> {
+        let config = self.config()?;
+        vault::Client::new(vault::Settings {
+            addresses: vec![address.clone()],
+            namespace: None,
+            tls: TlsSettings { ca_cert: config.staging.ca_cert.clone(), ..TlsSettings::default() },
+            connect_timeout: config.run.connect_timeout,
+            idle_timeout: config.run.idle_timeout,
             unix_socket: None,
         })
     }

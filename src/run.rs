@@ -111,6 +111,7 @@ async fn finish(cli: Cli, output: Output, stop: Stop) -> u8 {
 async fn dispatch(context: &Context, command: Command) -> Result<Done> {
     match command {
         Command::Backup(args) => commands::backup::run(context, &args).await,
+        Command::VerifyRestore(args) => commands::verify_restore::run(context, &args).await,
         Command::Decrypt(args) => commands::decrypt::run(context, &args).await,
         Command::List(_) => commands::list::run(context).await,
         Command::Prune(args) => commands::prune::run(context, &args).await,
@@ -127,6 +128,7 @@ fn wants_json(command: &Command) -> bool {
         Command::Backup(args) => args.json,
         Command::Prune(args) => args.json,
         Command::List(args) => args.json,
+        Command::VerifyRestore(args) => args.json,
         Command::Status(args) => args.json,
         Command::Inspect(args) => args.json,
         _ => false,

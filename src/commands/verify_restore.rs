@@ -1,0 +1,228 @@
+//! `verify-restore`: the restore drill. A backup that was never restored is a hope.
+
+mod pick;
+mod stage;
+
+use crate::cli::VerifyRestoreArgs;
+use crate::commands::Done;
+use crate::context::{self, Context};
+use crate::error::{Error, Kind, Result};
+use crate::lock::Lock;
+use crate::manifest::{DrillRecord, Manifest, rfc3339};
+use crate::operation::{self, Outcome};
+use crate::output;
+use crate::pipeline::drill::canary::{self, Found};
+use crate::pipeline::drill::feed::{self, Facts, Reading};
+use crate::pipeline::drill::{Steps, guard};
+use crate::pipeline::inbound::{self, Source};
+use crate::pipeline::object::Chosen;
+use crate::report::Operation;
+use crate::secret::Secret;
+use crate::store::{Put, Store};
+use crate::vault::SecretRead;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use stage::{Mode, Stage};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long sealing or ending staging may take once a drill was ended early.
+const CLEANUP: Duration = Duration::from_secs(30);
+
+/// Restores a backup into staging and reads the canary from it.
+///
+/// # Errors
+/// `Usage` where the guard refuses; `Drill` for whatever fails once the restore was
+/// accepted.
+pub async fn run(context: &Context, args: &VerifyRestoreArgs) -> Result<Done> {
+    operation::run(context, Operation::Drill, Box::pin(drill(context, args))).await
+}
+
+async fn drill(context: &Context, args: &VerifyRestoreArgs) -> Result<Outcome> {
+    let staging = &context.config()?.staging;
+    let mode = Mode::of(args, staging.mode);
+    let _lock = Lock::take(&stage::lock_file(context)?)?;
+    let store = context.store().await?;
+    let keyring = Arc::new(context.keyring()?);
+    let mut steps = Steps::default();
+
+    let chosen = steps
+        .time("pick", context.stop.guard(pick::backup(context, store.as_ref(), &keyring, args.object.as_deref())))
+        .await?;
+    let manifest = chosen.insist()?.cloned();
+    context.note("backup_tested", chosen.name.object());
+    context.note("staging_vault", stage::name(context, mode));
+    let how = Reading {
+        keyring: keyring.clone(),
+        layouts: chosen.layouts(),
+        name: Some(chosen.name.clone()),
+        sha256: manifest.as_ref().map(|m| m.sha256.clone()),
+    };
+    let facts = steps.time("peek", peek(context, store.as_ref(), &chosen, how.clone())).await?;
+    guard_backup(context, &chosen, &facts)?;
+
+    let mut stage = steps
+        .time("prepare", context.stop.guard(Box::pin(Stage::prepare(context, mode, &facts, manifest.as_ref()))))
+        .await?;
+    let drilled = restore_and_read(context, &stage, store.as_ref(), &chosen, &how, &facts, &mut steps).await;
+    let recorded = match drilled {
+        Ok(()) => record(context, store.as_ref(), &chosen, &keyring, manifest.as_ref(), mode, &steps).await,
+        Err(error) => Err(error),
+    };
+    let ended = match tokio::time::timeout(CLEANUP, stage.end(context)).await {
+        Ok(ended) => ended,
+        Err(_) => {
+            Err(Error::drill(format!("staging {} did not answer, and may be left unsealed", stage.target.address)))
+        }
+    };
+    context.note("durations_ms", &steps.0);
+    match (recorded, ended) {
+        (Ok(at), Ok(())) => Ok(passed(context, &chosen, mode, &steps, at)),
+        (Ok(_), Err(left)) => Err(left),
+        (Err(error), ended) => {
+            if let Err(left) = ended {
+                tracing::warn!("{left}");
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Reads the beginning of the backup, for the guard.
+async fn peek(context: &Context, store: &dyn Store, chosen: &Chosen, how: Reading) -> Result<Facts> {
+    let download = chosen.download(store).await?;
+    context.progress.stage("looking", None);
+    inbound::read(Source::Stream(download.body), &context.stop, &context.progress, move |reader| {
+        feed::peek(reader, &how)
+    })
+    .await
+    .map_err(|e| at(chosen, e))
+}
+
+fn at(chosen: &Chosen, error: Error) -> Error {
+    if error.kind() == Kind::Integrity { error.context(&chosen.address) } else { error }
+}
+
+fn guard_backup(context: &Context, chosen: &Chosen, facts: &Facts) -> Result<()> {
+    let cluster = facts.header.as_ref().and_then(|h| h.vault.cluster_id.as_deref());
+    guard::cluster(&chosen.address, cluster, context.config()?.vault.cluster_id.as_deref())
+}
+
+/// Everything between the guard and the verdict.
+async fn restore_and_read(
+    context: &Context,
+    stage: &Stage,
+    store: &dyn Store,
+    chosen: &Chosen,
+    how: &Reading,
+    facts: &Facts,
+    steps: &mut Steps,
+) -> Result<()> {
+    let target = &stage.target;
+    let (stop, progress) = (&context.stop, &context.progress);
+    let doomed = stop.guard(target.doomed_token(&stage.administrator)).await?;
+    let download = chosen.download(store).await?;
+    progress.stage("restoring", Some(download.head.size));
+    let source = Source::Stream(download.body);
+    let restore = target.restore(source, how.clone(), &stage.administrator, true, stop, progress);
+    steps.time("restore", Box::pin(restore)).await.map_err(|e| at(chosen, e))?;
+
+    progress.stage("waiting", None);
+    steps.time("wait", stop.guard(Box::pin(target.applied(&doomed)))).await?;
+    steps
+        .time("unseal", stop.guard(Box::pin(target.active())))
+        .await
+        .and_then(|node| same_cluster(facts, node.health.cluster_id.as_deref()))?;
+    progress.stage("canary", None);
+    steps.time("canary", stop.guard(Box::pin(read_canary(context, stage, chosen.name.created_at())))).await
+}
+
+/// What came up must be the cluster that the backup was taken from.
+fn same_cluster(facts: &Facts, restored: Option<&str>) -> Result<()> {
+    let expected = facts.header.as_ref().and_then(|h| h.vault.cluster_id.as_deref());
+    match (expected, restored) {
+        (Some(expected), Some(restored)) if expected != restored => {
+            Err(Error::drill(format!("the restored Vault is cluster {restored}, the backup is of {expected}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Logs in with the source's credentials, and reads the canary.
+async fn read_canary(context: &Context, stage: &Stage, backup: DateTime<Utc>) -> Result<()> {
+    let staging = &context.config()?.staging;
+    let target = &stage.target;
+    let failed = |e: Error| if e.kind() == Kind::Vault { e.with_kind(Kind::Drill) } else { e };
+    let auth = context::login(staging.login()?)?;
+    let node = target.active().await?;
+    let session = target
+        .client
+        .login(&node, &auth)
+        .await
+        .map_err(|e| failed(e).context("logging in with the source's credentials"))?;
+    let read = target.client.read_secret(&target.address, session.token(), &staging.canary).await;
+    if let Err(error) = target.client.revoke(session).await {
+        tracing::debug!("{error}");
+    }
+    let found = match read.map_err(failed)? {
+        SecretRead::Found { created_time, .. } => Found::Secret(created_time),
+        SecretRead::Missing => Found::Missing,
+        SecretRead::Deleted { .. } => Found::Deleted,
+        SecretRead::Destroyed { .. } => Found::Destroyed,
+    };
+    canary::check(&staging.canary, found, backup, staging.canary_max_age)
+}
+
+/// Writes the drill record: the one object that a later run may replace.
+async fn record(
+    context: &Context,
+    store: &dyn Store,
+    chosen: &Chosen,
+    keyring: &crate::envelope::Keyring,
+    manifest: Option<&Manifest>,
+    mode: Mode,
+    steps: &Steps,
+) -> Result<DateTime<Utc>> {
+    let now = Utc::now();
+    let Some(manifest) = manifest else {
+        tracing::warn!("{}: it passed, but has no manifest, so no drill record was written", chosen.address);
+        return Ok(now);
+    };
+    let record = DrillRecord {
+        object: chosen.name.object().to_owned(),
+        sha256: manifest.sha256.clone(),
+        drilled_at: rfc3339(now),
+        mode: mode.as_str().to_owned(),
+        staging_vault: Some(stage::name(context, mode)),
+        canary: context.config()?.staging.canary.clone(),
+        durations_ms: steps.0.clone(),
+        tool: crate::TOOL.to_owned(),
+    };
+    let bytes = Bytes::from(record.to_bytes(&keyring.primary().mac_key())?);
+    store.put(&chosen.name.drill_record(), bytes, Put::Replace).await?;
+    Ok(now)
+}
+
+fn passed(context: &Context, chosen: &Chosen, mode: Mode, steps: &Steps, at: DateTime<Utc>) -> Outcome {
+    let mut outcome = Outcome::new();
+    let canary = context.config().map(|c| c.staging.canary.clone()).unwrap_or_default();
+    outcome.result("backup_tested", chosen.name.object());
+    outcome.result("staging_vault", stage::name(context, mode));
+    outcome.result("mode", mode.as_str());
+    outcome.result("canary", &canary);
+    outcome.result("drilled_at", rfc3339(at));
+    outcome.result("durations_ms", &steps.0);
+    outcome.figures.newest_drill = Some(at);
+    outcome.closing = format!(
+        "{}: restored into {} and the canary {canary} read back, in {}",
+        chosen.name,
+        stage::name(context, mode),
+        output::duration(context.elapsed()),
+    );
+    outcome
+}
+
+/// A secret that is only read where it is used.
+fn optional(reference: Option<&crate::secret::Reference>) -> Result<Option<Secret>> {
+    reference.map(crate::secret::Reference::read).transpose()
+}

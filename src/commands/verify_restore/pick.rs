@@ -1,0 +1,38 @@
+//! Which backup a drill restores.
+
+use crate::context::Context;
+use crate::envelope::Keyring;
+use crate::error::{Error, Result};
+use crate::pipeline::catalog::Catalog;
+use crate::pipeline::object::{self, Chosen};
+use crate::store::Store;
+
+/// The one that is named; else the newest good one; else, where none is good, the
+/// newest that has no manifest (the older service wrote none).
+///
+/// # Errors
+/// `Store` if there is none.
+pub(super) async fn backup(
+    context: &Context,
+    store: &dyn Store,
+    keyring: &Keyring,
+    object: Option<&str>,
+) -> Result<Chosen> {
+    let keys = keyring.mac_keys();
+    if let Some(object) = object {
+        return object::choose(store, object, &keys).await;
+    }
+    let catalog = Catalog::read(store).await?;
+    let newest = match catalog.newest_good(store, &keys, context.started, None).await? {
+        Some((backup, _)) => backup.name,
+        None => catalog
+            .backups
+            .iter()
+            .find(|b| !b.has_manifest && !b.is_future(context.started))
+            .map(|b| b.name.clone())
+            .ok_or_else(|| {
+                Error::store(format!("{}: no backup to drill", store.locate(""))).hint("see: vault-backup list")
+            })?,
+    };
+    object::choose(store, newest.object(), &keys).await
+}

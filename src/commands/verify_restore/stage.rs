@@ -1,0 +1,111 @@
+//! The staging Vault of one drill: prepared before the restore, left sealed after it.
+
+use super::optional;
+use crate::cli::VerifyRestoreArgs;
+use crate::config::StagingMode;
+use crate::context::Context;
+use crate::error::Result;
+use crate::manifest::Manifest;
+use crate::pipeline::drill::feed::Facts;
+use crate::pipeline::drill::guard;
+use crate::pipeline::drill::target::Target;
+use crate::secret::Secret;
+use std::path::PathBuf;
+
+/// Where a drill restores to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// A configured staging server.
+    Server,
+}
+
+impl Mode {
+    pub(super) fn of(_args: &VerifyRestoreArgs, _configured: StagingMode) -> Self {
+        Mode::Server
+    }
+
+    /// As the drill record names it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Mode::Server => "server",
+        }
+    }
+}
+
+/// Drills have a lock of their own: a drill never stops a backup.
+pub(super) fn lock_file(context: &Context) -> Result<PathBuf> {
+    let mut path = context.config()?.run.lock_file.clone().into_os_string();
+    path.push(".drill");
+    Ok(path.into())
+}
+
+/// What a drill record, audit and notifications call staging.
+pub(super) fn name(context: &Context, mode: Mode) -> String {
+    let address = context.config().ok().and_then(|c| c.staging.address.as_ref().map(ToString::to_string));
+    match mode {
+        Mode::Server => address.unwrap_or_default(),
+    }
+}
+
+/// A staging Vault that takes the restore.
+pub(super) struct Stage {
+    pub(super) target: Target,
+    /// A token that may restore.
+    pub(super) administrator: Secret,
+    seal_after: bool,
+}
+
+impl Stage {
+    /// Checks every guard, and brings staging into a state in which it takes a
+    /// restore. What it holds is not touched.
+    pub(super) async fn prepare(
+        context: &Context,
+        mode: Mode,
+        facts: &Facts,
+        manifest: Option<&Manifest>,
+    ) -> Result<Self> {
+        match mode {
+            Mode::Server => Self::server(context, facts, manifest).await,
+        }
+    }
+
+    async fn server(context: &Context, facts: &Facts, manifest: Option<&Manifest>) -> Result<Self> {
+        let config = context.config()?;
+        let staging = &config.staging;
+        let address = staging.address()?.clone();
+        staging.login()?;
+        let leader = match config.vault.addresses.is_empty() {
+            true => None,
+            // Production may be out of reach from where drills run, or be lost.
+            false => context.vault_anonymous()?.leader().await.map(|node| node.address).ok(),
+        };
+        guard::addresses(&address, &config.vault.addresses, leader.as_ref()).await?;
+        let client = context.staging_vault(&address)?;
+        let target = Target { client, address, shares: staging.shares()?, wait: staging.wait };
+        let seal = target.open().await?;
+        let administrator = target.administrator(optional(staging.token.as_ref())?.as_ref()).await?;
+        let peers = target.client.raft_configuration(&target.address, &administrator).await?;
+        guard::peers(&target.address, &peers, &facts.meta.peers)?;
+        if let Some(threshold) = manifest.and_then(|m| m.vault.seal_threshold)
+            && threshold != seal.threshold
+        {
+            tracing::warn!(
+                "staging {} was initialised with threshold {}, the backup's source has {threshold}: it may have to be restarted before it unseals",
+                target.address,
+                seal.threshold,
+            );
+        }
+        Ok(Self { target, administrator, seal_after: staging.seal_after })
+    }
+
+    /// Leaves no unlocked copy of production behind.
+    pub(super) async fn end(&mut self, _context: &Context) -> Result<()> {
+        if !self.seal_after || self.target.shares.is_empty() {
+            return Ok(());
+        }
+        match self.target.client.seal_status(&self.target.address).await {
+            Ok(status) if status.sealed => Ok(()),
+            _ => self.target.seal().await,
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The canary: a known secret that a restored Vault must give back.
+//!
+//! Here: what its answer must be. Not here: reading it (`vault`, `barrier`). Pure.
+
+use crate::error::{Error, Result};
+use crate::manifest::rfc3339;
+use chrono::{DateTime, TimeDelta, Utc};
+use std::time::Duration;
+
+/// How much later than `created_at` a secret in the snapshot may have been
+/// written: the run starts before the snapshot is taken, and clocks differ.
+const TOLERANCE: TimeDelta = TimeDelta::minutes(10);
+
+/// What was found at the canary's path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A secret; on KV v2, when its version was written.
+    Secret(Option<DateTime<Utc>>),
+    /// Nothing.
+    Missing,
+    /// A version that was deleted.
+    Deleted,
+    /// A version that was destroyed.
+    Destroyed,
+}
+
+/// Holds what was found against the backup's time.
+///
+/// # Errors
+/// `Drill` saying what is wrong with it; `Usage` if `max_age` is asked of KV v1,
+/// which keeps no time.
+pub fn check(path: &str, found: Found, backup: DateTime<Utc>, max_age: Option<Duration>) -> Result<()> {
+    let failed = |what: String| Error::drill(format!("the canary {path} {what}"));
+    let written = match found {
+        Found::Missing => {
+            return Err(
+                failed("is not in the restored Vault".into()).hint("write it to production before the next backup")
+            );
+        }
+        Found::Deleted => {
+            return Err(
+                failed("was deleted in this backup".into()).hint("undelete it in production, or set staging.canary")
+            );
+        }
+        Found::Destroyed => {
+            return Err(failed("was destroyed in this backup".into())
+                .hint("write it anew in production, or set staging.canary"));
+        }
+        Found::Secret(None) if max_age.is_some() => {
+            return Err(Error::usage(format!("the canary {path} is on KV v1, which keeps no time"))
+                .hint("unset staging.canary_max_age, or move the canary to a KV v2 mount"));
+        }
+        Found::Secret(None) => return Ok(()),
+        Found::Secret(Some(written)) => written,
+    };
+    if written > backup + TOLERANCE {
+        return Err(failed(format!(
+            "was written at {}, after this backup of {}: it is not what was restored",
+            rfc3339(written),
+            rfc3339(backup)
+        )));
+    }
+    let age = (backup - written).to_std().unwrap_or_default();
+    match max_age {
+        Some(limit) if age > limit => Err(failed(format!(
+            "was written at {}, more than staging.canary_max_age before this backup of {}",
+            rfc3339(written),
+            rfc3339(backup)
+        ))
+        .hint("whatever renews it in production has stopped, or the backup is of old data")),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    #[test]
+    fn the_rules() {
+        let backup = DateTime::parse_from_rfc3339("2025-11-26T02:00:00Z").unwrap().to_utc();
+        let at = |minutes| Found::Secret(Some(backup + TimeDelta::minutes(minutes)));
+        let day = Some(Duration::from_hours(24));
+        for (found, max_age, outcome) in [
+            (at(-60), None, None),
+            (at(10), None, None),
+            (at(11), None, Some(Kind::Drill)),
+            (at(-60 * 24), day, None),
+            (at(-60 * 24 - 1), day, Some(Kind::Drill)),
+            (Found::Secret(None), None, None),
+            (Found::Secret(None), day, Some(Kind::Usage)),
+            (Found::Missing, None, Some(Kind::Drill)),
+            (Found::Deleted, None, Some(Kind::Drill)),
+            (Found::Destroyed, None, Some(Kind::Drill)),
+        ] {
+            let result = check("smtp/x", found, backup, max_age);
+            assert_eq!(result.as_ref().err().map(Error::kind), outcome, "{found:?} {result:?}");
+        }
+    }
+}

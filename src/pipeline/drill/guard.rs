@@ -1,0 +1,136 @@
+//! The guard: is the target of a drill really not production?
+//!
+//! Here: the comparison of addresses, peers and clusters, each refusal saying by
+//! what production was recognised. Not here: asking the servers (`target`).
+//! A force-restore leaves the target's own raft peers in place, so they tell
+//! production from its clone also after many drills; cluster_id does not.
+
+use crate::archive;
+use crate::error::{Error, Result};
+use crate::vault;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use url::Url;
+
+/// Refuses a staging address that is one of production's, by its text or by what
+/// the names resolve to.
+///
+/// # Errors
+/// `Usage` naming the two addresses.
+pub async fn addresses(staging: &Url, production: &[Url], leader: Option<&Url>) -> Result<()> {
+    let ours = resolve(staging).await;
+    for (url, what) in production.iter().map(|u| (u, "address")).chain(leader.map(|u| (u, "leader"))) {
+        let same_text =
+            (staging.host_str(), staging.port_or_known_default()) == (url.host_str(), url.port_or_known_default());
+        let how = if same_text {
+            "it is the same address".to_owned()
+        } else if let Some(shared) = ours.intersection(&resolve(url).await).next() {
+            format!("both resolve to {shared}")
+        } else {
+            continue;
+        };
+        return Err(is_production(staging, &format!("{how} as the production Vault's {what} {url}")));
+    }
+    Ok(())
+}
+
+/// A name that does not resolve is nobody's address.
+async fn resolve(url: &Url) -> BTreeSet<SocketAddr> {
+    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else { return BTreeSet::new() };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    tokio::net::lookup_host((host, port)).await.map(Iterator::collect).unwrap_or_default()
+}
+
+/// Refuses a target that has several raft peers, or one that the backup's own
+/// meta.json names.
+///
+/// # Errors
+/// `Usage` naming the peer.
+pub fn peers(staging: &Url, ours: &[vault::Peer], source: &[archive::Peer]) -> Result<()> {
+    let [peer] = ours else {
+        return Err(Error::usage(format!("staging {staging} has {} raft peers, a drill needs one", ours.len()))
+            .hint("use a single-node staging Vault: in a cluster a force-restore removes nodes"));
+    };
+    if source.iter().any(|s| s.address == peer.address) {
+        let what = format!("its raft peer address {} is one that the backup names as its source's", peer.address);
+        return Err(is_production(staging, &what)
+            .hint("nothing was touched; if it is not production, give the staging node another cluster_addr"));
+    }
+    if source.iter().any(|s| s.id == peer.node_id) {
+        let what = format!("its raft node id '{}' is one that the backup names as its source's", peer.node_id);
+        return Err(is_production(staging, &what)
+            .hint("nothing was touched; if it is not production, give the staging node another node_id"));
+    }
+    Ok(())
+}
+
+/// Refuses a backup of another cluster than the configured one.
+///
+/// # Errors
+/// `Usage` naming both.
+pub fn cluster(object: &str, backup: Option<&str>, configured: Option<&str>) -> Result<()> {
+    match (backup, configured) {
+        (Some(backup), Some(configured)) if backup != configured => {
+            Err(Error::usage(format!("{object}: it is of cluster {backup}, vault.cluster_id is {configured}"))
+                .hint("nothing was touched; choose a backup of that cluster, or correct vault.cluster_id"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_production(staging: &Url, how: &str) -> Error {
+    Error::usage(format!("refused: staging {staging} is production: {how}"))
+        .hint("nothing was touched; set staging.address to a Vault whose data may be replaced")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    fn url(text: &str) -> Url {
+        text.parse().unwrap()
+    }
+
+    fn peer(id: &str, address: &str) -> vault::Peer {
+        vault::Peer { node_id: id.into(), address: address.into(), leader: true, voter: true }
+    }
+
+    #[tokio::test]
+    async fn production_is_recognised_by_address_name_and_leader() {
+        let staging = url("https://127.0.0.1:8200");
+        let refused = |e: Error| (e.kind() == Kind::Usage).then(|| e.to_string()).unwrap();
+        let same = addresses(&staging, &[url("https://127.0.0.1:8200")], None).await.unwrap_err();
+        assert!(refused(same).contains("the same address"));
+        let named = addresses(&staging, &[url("https://localhost:8200")], None).await.unwrap_err();
+        assert!(refused(named).contains("both resolve to 127.0.0.1:8200"));
+        let leader = addresses(&staging, &[], Some(&url("http://localhost:8200"))).await.unwrap_err();
+        assert!(refused(leader).contains("leader"));
+        addresses(&staging, &[url("https://127.0.0.1:8201"), url("https://no-such-host.invalid")], None).await.unwrap();
+    }
+
+    #[test]
+    fn peers_tell_production_from_its_clone() {
+        let staging = url("http://s:8200");
+        let source = [archive::Peer { id: "n1".into(), address: "10.0.0.1:8201".into() }];
+        peers(&staging, &[peer("s1", "10.0.0.9:8201")], &source).unwrap();
+        for (ours, part) in [
+            (vec![peer("s1", "10.0.0.1:8201")], "cluster_addr"),
+            (vec![peer("n1", "10.0.0.9:8201")], "node_id"),
+            (vec![peer("a", "1:1"), peer("b", "2:2"), peer("c", "3:3")], "3 raft peers"),
+            (vec![], "0 raft peers"),
+        ] {
+            let error = peers(&staging, &ours, &source).unwrap_err();
+            assert_eq!(error.kind(), Kind::Usage);
+            assert!(error.to_string().contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn another_cluster_is_refused_where_one_is_configured() {
+        cluster("o", Some("a"), Some("a")).unwrap();
+        cluster("o", Some("a"), None).unwrap();
+        cluster("o", None, Some("a")).unwrap();
+        assert_eq!(cluster("o", Some("a"), Some("b")).unwrap_err().kind(), Kind::Usage);
+    }
+}

@@ -171,7 +171,8 @@ impl Client {
                 login(|| vaultrs::auth::kubernetes::login(vault, mount, role, jwt.expose())).await
             }
             Auth::AwsIam { mount, role } => {
-                let proof = &aws::identity_proof().await?;
+                // The credential chain makes a future of many kilobytes.
+                let proof = &Box::pin(aws::identity_proof()).await?;
                 let (url, headers, body) = (&proof.url, &proof.headers, &proof.body);
                 let role = role.as_deref();
                 login(|| vaultrs::auth::aws::iam_login(vault, mount, "POST", url, headers, body, role)).await

@@ -40,8 +40,12 @@ impl Lock {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(Error::conflict(format!("another run{} holds the lock {}", holder(&mut file), path.display()))
-                    .hint("wait for it to end; each run ends by itself, or at its --deadline"));
+                return Err(Error::conflict(format!(
+                    "another run{} holds the lock {}",
+                    holder(&mut file),
+                    path.display()
+                ))
+                .hint("wait for it to end; each run ends by itself, or at its --deadline"));
             }
             Err(errno) => return Err(unusable(errno.into())),
         }

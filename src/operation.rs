@@ -75,7 +75,8 @@ impl Operation {
     /// What `work` failed with; a panic becomes an `Unexpected` error.
     pub async fn run(self, context: &Context, work: impl Future<Output = Result<Outcome>>) -> Result<Done> {
         let result = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {
-            Err(Error::unexpected("the run broke down: a defect in vault-backup").hint("please report it with the output of -vv"))
+            Err(Error::unexpected("the run broke down: a defect in vault-backup")
+                .hint("please report it with the output of -vv"))
         });
         context.progress.clear();
         let outcome = result?;

@@ -12,4 +12,5 @@
 
 mod harness;
 mod retention;
+mod store;
 mod support;

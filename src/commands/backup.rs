@@ -13,8 +13,8 @@ use crate::output;
 use crate::pipeline::catalog::Catalog;
 use crate::pipeline::outbound::{self, Sent};
 use crate::pipeline::{inbound, monthly, source};
-use crate::retention::anomaly::{self, Fact};
 use crate::retention;
+use crate::retention::anomaly::{self, Fact};
 use crate::store::{Metadata, Put, Store};
 use bytes::Bytes;
 use chrono::TimeDelta;
@@ -172,7 +172,10 @@ async fn verify(
             let head = context.stop.guard(store.head(name.object())).await?;
             match head {
                 Some(head) if head.size == sent.sealed.size && head.etag == sent.head.etag => Ok(Verification::Head),
-                _ => Err(Error::integrity(format!("{}: the store does not hold what was sent", store.locate(name.object())))),
+                _ => Err(Error::integrity(format!(
+                    "{}: the store does not hold what was sent",
+                    store.locate(name.object())
+                ))),
             }
         }
     }

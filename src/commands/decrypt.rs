@@ -13,7 +13,6 @@ use crate::pipeline::input::{Input, Opened};
 use std::io::{BufRead, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
-
 /// Decrypts to a file that appears only whole and checked, or to stdout, where
 /// each segment is authenticated before it is released.
 ///
@@ -85,7 +84,10 @@ fn unwritable(path: &Path, error: std::io::Error) -> Error {
 /// Where the plaintext goes.
 enum Target {
     Stdout,
-    File { path: PathBuf, replace: bool },
+    File {
+        path: PathBuf,
+        replace: bool,
+    },
     /// A device or pipe, which cannot be renamed over.
     Special(PathBuf),
 }
@@ -100,12 +102,14 @@ impl Target {
         }
         let path = match output {
             Some(path) => path.to_owned(),
-            None => PathBuf::from(
-                input.plain_name().ok_or_else(|| Error::usage("stdin has no name to derive the output's from").hint("give -o FILE or -o -"))?,
-            ),
+            None => PathBuf::from(input.plain_name().ok_or_else(|| {
+                Error::usage("stdin has no name to derive the output's from").hint("give -o FILE or -o -")
+            })?),
         };
         match std::fs::metadata(&path) {
-            Ok(meta) if meta.is_dir() => Err(Error::usage(format!("{} is a folder", path.display())).hint("give -o FILE")),
+            Ok(meta) if meta.is_dir() => {
+                Err(Error::usage(format!("{} is a folder", path.display())).hint("give -o FILE"))
+            }
             Ok(meta) if !meta.is_file() => Ok(Target::Special(path)),
             Ok(_) if !force => Err(Error::new(Kind::Usage, format!("{} exists", path.display()))
                 .hint("--force replaces it, once the backup has been decrypted whole")),

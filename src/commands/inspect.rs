@@ -74,7 +74,9 @@ fn check(
 
 /// A manifest that is authentic must name what was read.
 fn hold_against(label: &str, found: &Found, standing: Option<&Standing>) -> Result<()> {
-    let (Some(checked), Some(manifest)) = (&found.checked, standing.and_then(Standing::manifest)) else { return Ok(()) };
+    let (Some(checked), Some(manifest)) = (&found.checked, standing.and_then(Standing::manifest)) else {
+        return Ok(());
+    };
     if hex::encode(checked.object.sha256) == manifest.sha256 {
         return Ok(());
     }
@@ -119,7 +121,8 @@ fn text(label: &str, found: &Found, standing: Option<&Standing>) -> String {
             row("key id", header.key_id.clone());
             row("made by", header.tool.clone());
             let vault = &header.vault;
-            let parts = [&vault.version, &vault.cluster_name, &vault.cluster_id].map(|v| v.clone().unwrap_or("?".into()));
+            let parts =
+                [&vault.version, &vault.cluster_name, &vault.cluster_id].map(|v| v.clone().unwrap_or("?".into()));
             row("vault", format!("{}, cluster {} ({})", parts[0], parts[1], parts[2]));
         }
         None => row("layout", "older service's, or not a backup: only a key can tell".into()),

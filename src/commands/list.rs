@@ -34,7 +34,11 @@ fn table(listing: &Survey) -> String {
         return "no backups\n".into();
     }
     let width = listing.backups.iter().map(|s| s.backup.name.object().len()).max().unwrap_or(0);
-    let _ = writeln!(text, "{:<width$}  {:>8}  {:>10}  {:<10}  {:<10}  RETENTION", "NAME", "AGE", "SIZE", "VERIFIED", "DRILLED");
+    let _ = writeln!(
+        text,
+        "{:<width$}  {:>8}  {:>10}  {:<10}  {:<10}  RETENTION",
+        "NAME", "AGE", "SIZE", "VERIFIED", "DRILLED"
+    );
     for s in &listing.backups {
         let drilled = s.drilled.at().map_or("-".to_owned(), |at| at.format("%Y-%m-%d").to_string());
         let _ = writeln!(

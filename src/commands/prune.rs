@@ -42,7 +42,8 @@ async fn dry_run(context: &Context) -> Result<Done> {
         .iter()
         .map(|d| json!({ "object": d.candidate.name.object(), "delete": d.verdict.is_delete(), "reason": d.verdict.to_string() }))
         .collect();
-    Ok(Done::document(json!({ "dry_run": true, "proven": planned.proven, "plan": decisions })).with_text(text(&planned)))
+    Ok(Done::document(json!({ "dry_run": true, "proven": planned.proven, "plan": decisions }))
+        .with_text(text(&planned)))
 }
 
 fn text(planned: &Planned) -> String {

@@ -56,7 +56,11 @@ struct Report {
 
 impl Report {
     fn new(survey: Survey, max_age: Duration, max_drill_age: Option<Duration>) -> Self {
-        let newest = BackupType::ALL.iter().filter_map(|t| survey.good(*t).next()).map(|(s, _)| s.backup.name.created_at()).max();
+        let newest = BackupType::ALL
+            .iter()
+            .filter_map(|t| survey.good(*t).next())
+            .map(|(s, _)| s.backup.name.created_at())
+            .max();
         let mut stale = Vec::new();
         stale.extend(too_old("good backup", survey.now, newest, max_age));
         if let Some(limit) = max_drill_age {
@@ -107,7 +111,9 @@ impl Report {
             let _ = writeln!(text, "{} ({count} good)", self.newest_line(of));
         }
         let _ = match self.survey.newest_drill() {
-            Some((at, s)) => writeln!(text, "newest passed drill {} ago, of {}", said_age(self.survey.now, at), s.backup.name),
+            Some((at, s)) => {
+                writeln!(text, "newest passed drill {} ago, of {}", said_age(self.survey.now, at), s.backup.name)
+            }
             None => writeln!(text, "no passed drill"),
         };
         let total: u64 = self.survey.backups.iter().map(|s| s.backup.size).sum();

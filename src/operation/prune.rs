@@ -21,7 +21,10 @@ pub async fn plan(context: &Context, store: &dyn Store) -> Result<Planned> {
     context.progress.stage("listing", None);
     let planned = context.stop.guard(prune::plan(store, &keys, &policy, context.started)).await?;
     for ahead in planned.plan.ahead() {
-        tracing::warn!("{}: its name lies in the future, so it is kept and not counted", store.locate(ahead.name.object()));
+        tracing::warn!(
+            "{}: its name lies in the future, so it is kept and not counted",
+            store.locate(ahead.name.object())
+        );
     }
     Ok(planned)
 }
@@ -41,7 +44,8 @@ fn outcome(store: &dyn Store, planned: &Planned, pruned: &Pruned) -> Outcome {
     let mut outcome = Outcome::new();
     let freed: u64 = pruned.deleted.iter().map(|c| c.size).sum();
     let names = |list: &[Candidate]| -> Vec<Value> { list.iter().map(|c| c.name.object().into()).collect() };
-    let locked: Vec<_> = pruned.locked.iter().map(|(n, until)| json!({ "object": n.object(), "until": until })).collect();
+    let locked: Vec<_> =
+        pruned.locked.iter().map(|(n, until)| json!({ "object": n.object(), "until": until })).collect();
     outcome.detail("deleted", names(&pruned.deleted));
     outcome.detail("freed_bytes", freed);
     outcome.detail("kept", planned.plan.decisions.len() - pruned.deleted.len());

@@ -265,7 +265,8 @@ mod tests {
         ];
         let listed = names.map(|name| Listed { name, size: 7, modified: None });
         let catalog = Catalog::of(listed.to_vec());
-        let seen: Vec<_> = catalog.backups.iter().map(|b| (b.name.object(), b.has_manifest, b.has_drill_record)).collect();
+        let seen: Vec<_> =
+            catalog.backups.iter().map(|b| (b.name.object(), b.has_manifest, b.has_drill_record)).collect();
         let (one, two, three) = (day(1), day(2), day(3));
         assert_eq!(seen, [(&three[..], true, false), (&two[..], false, true), (&one[..], false, false)]);
         assert_eq!(catalog.orphans.len(), 1);

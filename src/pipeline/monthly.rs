@@ -27,7 +27,13 @@ pub async fn is_due(store: &dyn Store, name: &BackupName, keys: &[MacKey]) -> Re
 ///
 /// # Errors
 /// The store's; nothing is written over.
-pub async fn copy(store: &dyn Store, name: &BackupName, manifest: &Manifest, head: &Head, key: &MacKey) -> Result<BackupName> {
+pub async fn copy(
+    store: &dyn Store,
+    name: &BackupName,
+    manifest: &Manifest,
+    head: &Head,
+    key: &MacKey,
+) -> Result<BackupName> {
     let monthly = name.as_monthly();
     store.copy(name.object(), head, monthly.object()).await?;
     let own = Manifest { object: monthly.object().into(), backup_type: BackupType::Monthly, ..manifest.clone() };

@@ -41,8 +41,16 @@ pub async fn choose(store: &dyn Store, object: &str, keys: &[MacKey]) -> Result<
             backup.size = version.size;
             let older = standing(store, &backup, keys).await?;
             if !version.latest && older.is_good() {
-                tracing::warn!("{address}: the current version is not what its manifest names; reading version {} instead", version.id);
-                let head = Head { size: version.size, modified: version.modified, version: Some(version.id), ..Head::default() };
+                tracing::warn!(
+                    "{address}: the current version is not what its manifest names; reading version {} instead",
+                    version.id
+                );
+                let head = Head {
+                    size: version.size,
+                    modified: version.modified,
+                    version: Some(version.id),
+                    ..Head::default()
+                };
                 return Ok(Chosen { name: backup.name, head, standing: older, address });
             }
         }

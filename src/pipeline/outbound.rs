@@ -116,9 +116,8 @@ fn check(reader: Reader) -> Result<Option<(Snapshot, Fingerprint)>> {
 
 /// `None` if the stream was given up at either end.
 fn seal(mut reader: Reader, mut sealer: Sealer, to_upload: &mpsc::Sender<Bytes>) -> Result<Option<Sealed>> {
-    let mut sink = |segment| {
-        to_upload.blocking_send(segment).map_err(|_| Error::unexpected("the upload ended before its data"))
-    };
+    let mut sink =
+        |segment| to_upload.blocking_send(segment).map_err(|_| Error::unexpected("the upload ended before its data"));
     loop {
         let Ok(chunk) = reader.fill_buf() else { return Ok(None) };
         if chunk.is_empty() {

@@ -133,7 +133,8 @@ pub async fn execute(store: &dyn Store, planned: &Planned, now: DateTime<Utc>, s
         pruned.deleted.extend(confirmed.iter().map(|c| (*c).clone()));
         delete(store, &documents(&planned.catalog, &confirmed), &mut pruned.failed, stop).await?;
     }
-    let orphans: Vec<_> = planned.catalog.orphans.iter().filter(|o| o.modified.is_some_and(|t| now - t > GRACE)).collect();
+    let orphans: Vec<_> =
+        planned.catalog.orphans.iter().filter(|o| o.modified.is_some_and(|t| now - t > GRACE)).collect();
     let names: Vec<_> = orphans.iter().map(|o| o.name.clone()).collect();
     pruned.orphans = delete(store, &names, &mut pruned.failed, stop).await?.into_iter().filter(|gone| *gone).count();
     let ours = |name: &str| matches!(Role::of(name), Role::Backup(_));
@@ -158,7 +159,12 @@ fn documents(catalog: &Catalog, deleted: &[&Candidate]) -> Vec<String> {
 }
 
 /// Deletes `names`; true for each that is gone. Failures are collected.
-async fn delete(store: &dyn Store, names: &[String], failed: &mut Vec<(String, Error)>, stop: &Stop) -> Result<Vec<bool>> {
+async fn delete(
+    store: &dyn Store,
+    names: &[String],
+    failed: &mut Vec<(String, Error)>,
+    stop: &Stop,
+) -> Result<Vec<bool>> {
     let mut gone = Vec::with_capacity(names.len());
     for batch in names.chunks(BATCH) {
         stop.check()?;

@@ -56,9 +56,8 @@ pub async fn survey(store: &dyn Store, keys: &[MacKey], policy: &Policy, now: Da
     let verdicts = retention::plan(now, candidates, policy).decisions.into_iter().map(|d| d.verdict);
     let anomalies = anomaly::anomalies(now, &facts, policy);
     let known = catalog.backups.into_iter().zip(standings).zip(drills).zip(verdicts);
-    let backups = known
-        .map(|(((backup, standing), drilled), verdict)| Surveyed { backup, standing, drilled, verdict })
-        .collect();
+    let backups =
+        known.map(|(((backup, standing), drilled), verdict)| Surveyed { backup, standing, drilled, verdict }).collect();
     Ok(Survey { now, backups, anomalies, orphans: catalog.orphans.len(), foreign: catalog.foreign })
 }
 

@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod fault;
 pub mod http;
 pub mod process;
+pub mod s3;
 pub mod tls;
 pub mod tool;
 pub mod vault;

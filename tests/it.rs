@@ -17,6 +17,7 @@ mod harness;
 mod layering;
 mod report;
 mod retention;
+mod store;
 mod support;
 mod vault;
 mod vectors;

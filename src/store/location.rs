@@ -1,9 +1,12 @@
 //! The URL of a store, read. Not here: whether there is anything at it.
 
 use crate::error::{Error, Result};
+use percent_encoding::percent_decode_str;
 use std::path::PathBuf;
 use std::str::FromStr;
 use url::Url;
+
+const QUERY: &str = "? and # must be written %3F and %23";
 
 /// Where a store is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,21 +48,21 @@ fn s3(rest: &str) -> Result<Location, &'static str> {
     if bucket.is_empty() || !bucket.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
         return Err("that is no bucket's name");
     }
-    let prefix = prefix.trim_matches('/');
+    if prefix.contains(['?', '#']) {
+        return Err(QUERY);
+    }
+    let prefix = percent_decode_str(prefix.trim_matches('/')).decode_utf8().map_err(|_| "its prefix is not UTF-8")?;
     let odd = |part: &str| part.is_empty() || part == "." || part == "..";
-    if prefix.contains(['?', '#'])
-        || prefix.contains(char::is_control)
-        || (!prefix.is_empty() && prefix.split('/').any(odd))
-    {
+    if prefix.contains(char::is_control) || (!prefix.is_empty() && prefix.split('/').any(odd)) {
         return Err("that is no usable prefix");
     }
-    Ok(Location::S3 { bucket: bucket.to_owned(), prefix: prefix.to_owned() })
+    Ok(Location::S3 { bucket: bucket.to_owned(), prefix: prefix.into_owned() })
 }
 
 fn local(url: &str) -> Result<Location, &'static str> {
     let url = Url::parse(url).map_err(|_| "it cannot be read as a URL")?;
     if url.query().is_some() || url.fragment().is_some() {
-        return Err("? and # must be written %3F and %23");
+        return Err(QUERY);
     }
     // Refuses a host other than localhost: file://backups is not a relative path.
     url.to_file_path().map(Location::Local).map_err(|()| "the folder must be an absolute path")
@@ -76,6 +79,7 @@ mod tests {
             ("s3://backups", s3("backups", "")),
             ("s3://backups/", s3("backups", "")),
             ("s3://my.old-Bucket_1/vault/prod eu/", s3("my.old-Bucket_1", "vault/prod eu")),
+            ("s3://backups/a%20b%3F", s3("backups", "a b?")),
             ("file:///var/lib/vault-backup", Location::Local("/var/lib/vault-backup".into())),
             ("file:///a%20b/c d/", Location::Local("/a b/c d/".into())),
             ("file:///a/../b", Location::Local("/b".into())),
@@ -99,6 +103,8 @@ mod tests {
             "s3://bucket/a@b",
             "s3://bucket/a//b",
             "s3://bucket/../b",
+            "s3://bucket/a/%2e%2E/b",
+            "s3://bucket/%ff",
             "s3://bucket/x?versionId=1",
             "s3://buck et",
             "file://backups",

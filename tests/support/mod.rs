@@ -10,6 +10,7 @@ pub mod fault;
 pub mod http;
 pub mod process;
 pub mod python;
+pub mod s3;
 pub mod tls;
 pub mod tool;
 pub mod vault;

@@ -52,6 +52,9 @@ pub(super) async fn connect(settings: &Settings) -> Result<Client> {
     if let Ok(name) = AppName::new("vault-backup") {
         loader = loader.app_name(name);
     }
+    if let Some(credentials) = &settings.credentials {
+        loader = loader.credentials_provider(credentials.clone());
+    }
     let mut config = Builder::from(&loader.load().await)
         .force_path_style(settings.path_style)
         // Each object has a checksum that we made; many servers refuse the SDK's own.

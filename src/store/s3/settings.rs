@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::naming::BackupType;
+use aws_sdk_s3::config::SharedCredentialsProvider;
 use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{ObjectLockMode, ServerSideEncryption, StorageClass};
 use std::path::PathBuf;
@@ -24,6 +25,8 @@ pub struct Settings {
     pub endpoint: Option<String>,
     /// The region; else as AWS's tools find it.
     pub region: Option<String>,
+    /// Who asks; else as AWS's tools find it.
+    pub credentials: Option<SharedCredentialsProvider>,
     /// Whether the bucket's name goes into the path rather than the host name.
     pub path_style: bool,
     /// PEM file of further authorities to trust; else `AWS_CA_BUNDLE`.
@@ -53,6 +56,7 @@ impl Default for Settings {
         Self {
             endpoint: None,
             region: None,
+            credentials: None,
             path_style: false,
             ca_cert: None,
             sse: None,

@@ -1,0 +1,172 @@
+//! The stores: one contract for both, and what is particular to each.
+
+mod contract;
+mod local;
+mod s3;
+
+use crate::support::process::temp_dir;
+use crate::support::s3::S3;
+use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use ring::digest::{SHA256, digest};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use vault_backup::error::Result;
+use vault_backup::store::s3::{S3Store, Settings};
+use vault_backup::store::{self, Head, Metadata, ReadAt, Store, Upload};
+
+const MIB: usize = 1024 * 1024;
+
+/// The bucket, and the prefix in it, that S3 tests use unless they need another.
+const BUCKET: &str = "backups";
+const PREFIX: &str = "vault";
+
+/// Settings for `endpoint`, with timeouts that a test can wait for.
+fn settings(endpoint: &str, (access, secret): (String, String)) -> Settings {
+    Settings {
+        endpoint: Some(endpoint.to_owned()),
+        region: Some("us-east-1".to_owned()),
+        path_style: true,
+        credentials: Some(SharedCredentialsProvider::new(Credentials::new(access, secret, None, None, "test"))),
+        part_size: 5 * MIB as u64,
+        ..Settings::default()
+    }
+}
+
+async fn s3_store(settings: Settings) -> Arc<dyn Store> {
+    Arc::new(S3Store::new(BUCKET, PREFIX, settings).await.unwrap())
+}
+
+/// A store, and the eyes to see what it did.
+enum Place {
+    S3(S3),
+    Local(TempDir),
+}
+
+impl Place {
+    fn s3() -> Self {
+        let s3 = S3::start();
+        s3.bucket(BUCKET);
+        Self::S3(s3)
+    }
+
+    fn local() -> Self {
+        let dir = temp_dir();
+        std::fs::create_dir(dir.path().join(PREFIX)).unwrap();
+        Self::Local(dir)
+    }
+
+    fn is_s3(&self) -> bool {
+        matches!(self, Self::S3(_))
+    }
+
+    async fn store(&self) -> Arc<dyn Store> {
+        match self {
+            Self::S3(s3) => s3_store(settings(&s3.endpoint(), s3.root())).await,
+            Self::Local(dir) => {
+                let url = format!("file://{}/{PREFIX}", dir.path().display());
+                store::open(&url, Settings::default()).await.unwrap()
+            }
+        }
+    }
+
+    /// Writes an object from outside, beside the store's prefix if `key` says so.
+    fn plant(&self, key: &str, body: &[u8]) {
+        match self {
+            Self::S3(s3) => s3.put(BUCKET, key, body),
+            Self::Local(dir) => {
+                let path = dir.path().join(key);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, body).unwrap();
+            }
+        }
+    }
+
+    /// Every key, files that are being written included.
+    fn keys(&self) -> Vec<String> {
+        match self {
+            Self::S3(s3) => s3.objects(BUCKET),
+            Self::Local(dir) => files(dir.path()),
+        }
+    }
+
+    /// What uploads that did not end have left.
+    fn leftovers(&self) -> Vec<String> {
+        match self {
+            Self::S3(s3) => s3.incomplete_uploads(BUCKET),
+            Self::Local(_) => self.keys().into_iter().filter(|key| key.contains(".tmp-")).collect(),
+        }
+    }
+}
+
+fn files(root: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.symlink_metadata().unwrap().is_dir() {
+                true => folders.push(path),
+                false => found.push(path.strip_prefix(root).unwrap().to_str().unwrap().to_owned()),
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Bytes that no two offsets share.
+fn data(len: usize) -> Bytes {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut bytes = Vec::with_capacity(len + 8);
+    while bytes.len() < len {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend(state.to_le_bytes());
+    }
+    bytes.truncate(len);
+    bytes.into()
+}
+
+fn sha256(data: &[u8]) -> [u8; 32] {
+    digest(&SHA256, data).as_ref().try_into().unwrap()
+}
+
+fn run(id: &str) -> Metadata {
+    [("run-id", id), ("vault_version", "1.21.4"), ("timestamp", "2025-11-26T02:00:00Z")]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into()
+}
+
+/// Writes all of `data` in chunks of about 1 MiB, no two of one size.
+async fn write(upload: &mut dyn Upload, data: &Bytes) -> Result<()> {
+    let mut rest = data.clone();
+    for size in (MIB - 7..).step_by(3) {
+        if rest.is_empty() {
+            break;
+        }
+        upload.write(rest.split_to(size.min(rest.len()))).await?;
+    }
+    Ok(())
+}
+
+async fn send(store: &dyn Store, name: &str, id: &str, data: &Bytes) -> Result<Head> {
+    let mut upload = store.upload(name, run(id)).await?;
+    write(upload.as_mut(), data).await?;
+    upload.complete(sha256(data), data.len() as u64).await
+}
+
+async fn read(store: &dyn Store, name: &str, at: ReadAt) -> Result<(Head, Vec<u8>)> {
+    let download = store.get(name, at).await?;
+    let chunks: Vec<Bytes> = download.body.try_collect().await?;
+    Ok((download.head, chunks.concat()))
+}
+
+/// Long enough for any machine, short enough to end a test that hangs.
+async fn soon<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(90), work).await.expect("it hangs")
+}

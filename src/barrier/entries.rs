@@ -15,9 +15,12 @@ use zeroize::Zeroizing;
 /// `max_entry_size`, 1 MiB unless configured.
 const MAX_ENTRY: usize = 256 * 1024 * 1024;
 
-/// How much is read in one go; an entry's buffer grows as its bytes arrive, so
-/// that a false length costs nothing.
-const STEP: usize = 64 * 1024;
+/// The bytes that are read ahead.
+const READ_AHEAD: usize = 64 * 1024;
+
+/// The bytes that an entry's buffer begins with; it doubles as bytes arrive, so that
+/// a false length costs nothing.
+const FIRST_STEP: usize = 4 * 1024;
 
 /// Field 1 of an entry, length-delimited.
 const KEY: u8 = 0x0a;
@@ -47,7 +50,7 @@ impl<R: Read> Entries<R> {
     /// Starts at the beginning of a state.bin.
     pub(super) fn new(state: R) -> Self {
         Self {
-            reader: BufReader::with_capacity(STEP, state),
+            reader: BufReader::with_capacity(READ_AHEAD, state),
             buffer: Zeroizing::new(Vec::new()),
             last: String::new(),
             number: 0,
@@ -99,7 +102,7 @@ impl<R: Read> Entries<R> {
         let mut have = 0;
         while have < length {
             if have == self.buffer.len() {
-                let mut larger = Zeroizing::new(vec![0; length.clamp(STEP, STEP.max(2 * have))]);
+                let mut larger = Zeroizing::new(vec![0; length.clamp(FIRST_STEP, FIRST_STEP.max(2 * have))]);
                 larger[..have].copy_from_slice(&self.buffer);
                 self.buffer = larger;
             }
@@ -187,7 +190,7 @@ mod tests {
 
     #[test]
     fn reads_to_the_exact_end() {
-        let large = vec![7; 3 * STEP + 5];
+        let large = vec![7; 3 * READ_AHEAD + 5];
         let bytes = framed(&[message("a", b"1"), message("b/c", &large), message("b/d", b"")]);
         let all = read_all(&bytes).unwrap();
         assert_eq!(all, [("a".into(), b"1".to_vec()), ("b/c".into(), large), ("b/d".into(), vec![])]);

@@ -17,6 +17,9 @@ pub(super) const CONFIG_ENTRY: &str = "core/seal-config";
 /// Where the root key lies, wrapped by the seal.
 pub(super) const KEYS_ENTRY: &str = "core/hsm/barrier-unseal-keys";
 
+/// The seal that key shares open.
+const SHAMIR: &str = "shamir";
+
 /// What stands before a value that several seals have wrapped (Vault
 /// `vault/seal_wrapped_value.go`): never Shamir's.
 const MULTI_WRAP: &[u8] = b"multiwrapvalue:1";
@@ -25,7 +28,7 @@ const MULTI_WRAP: &[u8] = b"multiwrapvalue:1";
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
 pub struct SealConfig {
     /// `shamir`, or the service that unseals: `awskms`, ….
-    #[serde(rename = "type")]
+    #[serde(rename = "type", default)]
     pub kind: String,
     /// How many key shares there are.
     #[serde(rename = "secret_shares")]
@@ -44,13 +47,18 @@ impl SealConfig {
     /// # Errors
     /// `Drill` where it is none.
     pub(super) fn parse(plain: &[u8]) -> Result<Self> {
-        serde_json::from_slice(plain).map_err(|e| json_fault(CONFIG_ENTRY, &e))
+        let mut config: Self = serde_json::from_slice(plain).map_err(|e| json_fault(CONFIG_ENTRY, &e))?;
+        // Old ones do not say (Vault `vault/core.go`, `PhysicalBarrierSealConfig`).
+        if config.kind.is_empty() {
+            SHAMIR.clone_into(&mut config.kind);
+        }
+        Ok(config)
     }
 
     /// # Errors
     /// `Usage` where key shares cannot open this seal.
     pub(super) fn require_shamir(&self) -> Result<()> {
-        if self.kind == "shamir" { Ok(()) } else { Err(unreachable_here(&format!("seal `{}`", self.kind))) }
+        if self.kind == SHAMIR { Ok(()) } else { Err(unreachable_here(&format!("seal `{}`", self.kind))) }
     }
 
     /// Whether the root key is stored, wrapped, rather than shared out itself.

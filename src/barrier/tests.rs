@@ -130,6 +130,8 @@ fn seals_of_all_ages() {
         wrapped_in(&[&[0x0a][..], &varint(ciphertext.len()), &ciphertext, more].concat())
     };
     unlock(&State::new()).unwrap();
+    let unnamed = State::with_seal(r#"{"secret_shares":1,"secret_threshold":1}"#);
+    assert_eq!(unlock(&unnamed).unwrap().seal().kind, "shamir");
     unlock(&blob(root, b"")).unwrap();
     unlock(&blob(root, b"\x2a\x03\x1a\x01k")).unwrap();
     fails(unlock(&blob("[]", b"")), "holds 0 keys");

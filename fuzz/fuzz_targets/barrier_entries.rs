@@ -1,0 +1,21 @@
+//! Any bytes as a state.bin: read without keys, and with them.
+#![no_main]
+
+#[path = "../../src/barrier/tests/state.rs"]
+#[allow(dead_code, reason = "each target uses what it needs")]
+mod state;
+
+use libfuzzer_sys::fuzz_target;
+use state::State;
+use vault_backup::barrier::{Barrier, summary};
+use vault_backup::secret::Secret;
+
+fuzz_target!(|bytes: &[u8]| {
+    let share = [Secret::new(State::share())];
+    let barrier = Barrier::unlock(&*State::new().bytes(), &share).expect("a whole state");
+    let _ = Barrier::unlock(bytes, &share);
+    let counted = summary(bytes);
+    if let Ok(scan) = barrier.scan(bytes, None) {
+        assert_eq!(scan.summary, counted.expect("what opens can be counted"));
+    }
+});

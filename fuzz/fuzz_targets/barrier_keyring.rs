@@ -1,0 +1,24 @@
+//! Any bytes as the keyring's plaintext, and as the mount tables'.
+#![no_main]
+
+#[path = "../../src/barrier/tests/state.rs"]
+#[allow(dead_code, reason = "each target uses what it needs")]
+mod state;
+
+use libfuzzer_sys::fuzz_target;
+use state::State;
+use vault_backup::barrier::Barrier;
+use vault_backup::secret::Secret;
+
+fuzz_target!(|bytes: &[u8]| {
+    let share = [Secret::new(State::share())];
+    let _ = Barrier::unlock(&*State::new().keyring(bytes).bytes(), &share);
+    let _ = Barrier::unlock(&*State::new().put("core/keyring", bytes).bytes(), &share);
+    // Whole tables, one mount by itself; compressed, if the first byte says so.
+    for table in ["core/mounts", "core/local-auth", "core/mounts/u"] {
+        let state = State::new().seal(table, bytes);
+        if let Ok(barrier) = Barrier::unlock(&*state.bytes(), &share) {
+            let _ = barrier.list(&*state.bytes(), "");
+        }
+    }
+});

@@ -1,0 +1,36 @@
+//! Any bytes as what a KV mount keeps: metadata (a KeyMetadata), salt, data.
+#![no_main]
+
+#[path = "../../src/barrier/tests/state.rs"]
+#[allow(dead_code, reason = "each target uses what it needs")]
+mod state;
+
+use libfuzzer_sys::fuzz_target;
+use state::{KV, State};
+use vault_backup::barrier::{Barrier, Query};
+use vault_backup::secret::Secret;
+
+/// The metadata of `kv/a`, with version 1; its key is found with the salt `salt`.
+const METADATA: &[u8] = b"\x0a\x01a\x12\x06\x08\x01\x12\x02\x0a\x00\x18\x01";
+/// Where version 1 of `a` lies: hex SHA-256 of `salta|1`, after 3 digits a slash.
+const DATA: &str = "versions/5bf/c5ab2836f26efb40cb55aa0b35116bc17dda620b1de6458728a48a76cbac5";
+
+fuzz_target!(|bytes: &[u8]| {
+    let base = || {
+        State::new()
+            .seal(&format!("{KV}metadata/m"), METADATA)
+            .seal(&format!("{KV}salt"), b"salt")
+            .seal(&format!("{KV}{DATA}"), b"\x0a\x02{}")
+    };
+    let share = [Secret::new(State::share())];
+    let barrier = Barrier::unlock(&*base().bytes(), &share).expect("a whole state");
+    for entry in ["metadata/m", "metadata/n", "salt", "upgrading", DATA] {
+        let state = base().seal(&format!("{KV}{entry}"), bytes).seal("logical/v/a", bytes).bytes();
+        for path in ["kv/a", "old/a"] {
+            let query = Query { path: path.to_owned(), version: None, at: chrono::DateTime::UNIX_EPOCH };
+            let _ = barrier.find(&*state, &query);
+            let _ = barrier.scan(&*state, Some(&query));
+        }
+        let _ = barrier.list(&*state, "");
+    }
+});

@@ -82,6 +82,31 @@ pub fn check_with<R: BufRead, T>(
 /// `Integrity` if the stream does not begin with it; what `reader` fails with
 /// passes through where it is an [`Error`].
 pub fn peek<R: BufRead>(reader: R) -> Result<Meta> {
+    Ok(begin(reader, |_| Ok(()))?.0)
+}
+
+/// Has `on_state` read the beginning of state.bin, and reads no further than that.
+/// Nothing is proven: for that, [`check_with`] must follow.
+///
+/// # Errors
+/// As [`peek`], and what `on_state` returned.
+pub fn peek_state<R: BufRead, T>(reader: R, on_state: impl FnOnce(&mut dyn Read) -> Result<T>) -> Result<T> {
+    let missing = || Error::integrity(format!("the snapshot is incomplete: it ended before {STATE}"));
+    let (_, state) = begin(reader, |entries| {
+        let entry = entries.next().ok_or_else(missing)?;
+        let mut entry = entry.map_err(|e| Error::from_io(e, Kind::Integrity, format!("the snapshot's {STATE}")))?;
+        if &*entry.path_bytes() != STATE.as_bytes() {
+            return Err(missing());
+        }
+        on_state(&mut entry)
+    })?;
+    Ok(state)
+}
+
+fn begin<R: BufRead, T>(
+    reader: R,
+    then: impl FnOnce(&mut tar::Entries<'_, MultiGzDecoder<R>>) -> Result<T>,
+) -> Result<(Meta, T)> {
     let broken = |e| Error::from_io(e, Kind::Integrity, format!("the snapshot does not begin with {META}"));
     let mut tar = tar::Archive::new(MultiGzDecoder::new(reader));
     let mut entries = tar.entries().map_err(broken)?;
@@ -91,7 +116,7 @@ pub fn peek<R: BufRead>(reader: R) -> Result<Meta> {
     }
     let mut text = Vec::new();
     first.take(member::MAX_SMALL).read_to_end(&mut text).map_err(broken)?;
-    Meta::parse(&text)
+    Ok((Meta::parse(&text)?, then(&mut entries)?))
 }
 
 /// The members found so far. `T` is what state.bin's reader made of it.

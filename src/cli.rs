@@ -106,6 +106,11 @@ pub enum Command {
     Status(StatusArgs),
     /// Show what a backup says of itself; with a key, check all of it
     Inspect(InspectArgs),
+    /// Read one secret out of a backup, without any Vault
+    #[command(after_long_help = examples("\
+  vault-backup recover secret/app/db --from daily/2025-11-26/vault-snapshot-20251126-020000.enc -o db.json
+  vault-backup recover --list secret/ --from vault.snap --share env:SHARE1 --share env:SHARE2"))]
+    Recover(RecoverArgs),
     /// Make a new encryption key
     #[command(after_long_help = examples("\
   vault-backup keygen -o /etc/vault-backup/key   then keep a copy where the backups are not"))]

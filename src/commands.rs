@@ -12,6 +12,7 @@ pub mod keygen;
 pub mod list;
 pub mod man;
 pub mod prune;
+pub mod recover;
 pub mod status;
 pub mod verify_restore;
 

@@ -23,6 +23,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::cell::{OnceCell, RefCell};
+use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use url::Url;
@@ -119,6 +120,21 @@ impl Context {
         let Some(text) = flag else { return self.keyring() };
         let from = config::key_reference(text).map_err(|allowed| Error::usage(format!("--key: {allowed}")))?;
         Ok(Keyring::new(key(&from, &from.read_key()?)?, Vec::new()))
+    }
+
+    /// Unseal shares: those of `--share`, else `staging.unseal_keys`, else asked for
+    /// on the terminal without an echo.
+    ///
+    /// # Errors
+    /// `Usage` if there are none, or a reference cannot be used.
+    pub fn shares(&self, flags: &[String]) -> Result<Vec<Secret>> {
+        let references = flags.iter().map(|text| text.parse::<Reference>().map_err(|e| e.context("--share")));
+        let given: Vec<_> = references.map(|from| from?.read()).collect::<Result<_>>()?;
+        if !given.is_empty() {
+            return Ok(given);
+        }
+        let configured = self.config()?.staging.shares()?;
+        if configured.is_empty() { ask_for_shares() } else { Ok(configured) }
     }
 
     /// What manifests can be checked with: the keys, the manifest key, or nothing.
@@ -260,6 +276,27 @@ fn object_lock(lock: config::ObjectLock) -> s3::ObjectLock {
 
 fn key(from: &Reference, hex: &Secret) -> Result<Key> {
     Key::from_hex(hex).map_err(|e| e.context(from))
+}
+
+/// Asks until an empty line.
+fn ask_for_shares() -> Result<Vec<Secret>> {
+    let none = || {
+        Error::usage("no unseal shares")
+            .hint("set staging.unseal_keys, or run this on a terminal, which then asks for them")
+    };
+    if !std::io::stdin().is_terminal() {
+        return Err(none());
+    }
+    let mut shares = Vec::new();
+    loop {
+        let prompt = format!("Unseal share {} (not shown; empty when all are given): ", shares.len() + 1);
+        let typed = rpassword::prompt_password(prompt).map_err(|e| none().because(e))?;
+        let share = Secret::new(typed);
+        if share.expose().trim().is_empty() {
+            return if shares.is_empty() { Err(none()) } else { Ok(shares) };
+        }
+        shares.push(share);
+    }
 }
 
 fn run_id() -> String {

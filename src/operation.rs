@@ -46,6 +46,11 @@ impl Outcome {
         Self::default()
     }
 
+    /// A result for stdout, and what is said of it.
+    pub fn said(text: impl Into<String>, closing: impl Into<String>) -> Self {
+        Self { text: text.into(), closing: closing.into(), ..Self::default() }
+    }
+
     /// Adds to the JSON result.
     pub fn result(&mut self, key: &str, value: impl Serialize) {
         self.document.insert(key.to_owned(), plain(value));

@@ -12,6 +12,7 @@ pub mod inbound;
 pub mod input;
 pub mod monthly;
 pub mod object;
+pub mod offline;
 pub mod outbound;
 pub mod prune;
 pub mod source;

@@ -112,6 +112,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Done> {
     match command {
         Command::Backup(args) => commands::backup::run(context, &args).await,
         Command::VerifyRestore(args) => commands::verify_restore::run(context, &args).await,
+        Command::Recover(args) => commands::recover::run(context, &args).await,
         Command::Decrypt(args) => commands::decrypt::run(context, &args).await,
         Command::List(_) => commands::list::run(context).await,
         Command::Prune(args) => commands::prune::run(context, &args).await,

@@ -1,5 +1,6 @@
 //! `verify-restore`: the restore drill. A backup that was never restored is a hope.
 
+mod offline;
 mod pick;
 mod stage;
 
@@ -35,20 +36,23 @@ const CLEANUP: Duration = Duration::from_secs(30);
 /// `Usage` where the guard refuses; `Drill` for whatever fails once the restore was
 /// accepted.
 pub async fn run(context: &Context, args: &VerifyRestoreArgs) -> Result<Done> {
-    operation::run(context, Operation::Drill, Box::pin(drill(context, args))).await
+    operation::run(context, Operation::Drill, async {
+        let _lock = Lock::take(&stage::lock_file(context)?)?;
+        match Mode::of(args, context.config()?.staging.mode) {
+            Mode::Offline => Box::pin(offline::drill(context, args.object.as_deref())).await,
+            mode => Box::pin(drill(context, args.object.as_deref(), mode)).await,
+        }
+    })
+    .await
 }
 
-async fn drill(context: &Context, args: &VerifyRestoreArgs) -> Result<Outcome> {
-    let staging = &context.config()?.staging;
-    let mode = Mode::of(args, staging.mode);
-    let _lock = Lock::take(&stage::lock_file(context)?)?;
+async fn drill(context: &Context, object: Option<&str>, mode: Mode) -> Result<Outcome> {
     let store = context.store().await?;
     let keyring = Arc::new(context.keyring()?);
     let mut steps = Steps::default();
 
-    let chosen = steps
-        .time("pick", context.stop.guard(pick::backup(context, store.as_ref(), &keyring, args.object.as_deref())))
-        .await?;
+    let chosen =
+        steps.time("pick", context.stop.guard(pick::backup(context, store.as_ref(), &keyring, object))).await?;
     let manifest = chosen.insist()?.cloned();
     context.note("backup_tested", chosen.name.object());
     context.note("staging_vault", stage::name(context, mode));
@@ -193,7 +197,7 @@ async fn record(
         sha256: manifest.sha256.clone(),
         drilled_at: rfc3339(now),
         mode: mode.as_str().to_owned(),
-        staging_vault: Some(stage::name(context, mode)),
+        staging_vault: (mode != Mode::Offline).then(|| stage::name(context, mode)),
         canary: context.config()?.staging.canary.clone(),
         durations_ms: steps.0.clone(),
         tool: crate::TOOL.to_owned(),

@@ -4,7 +4,7 @@ use super::optional;
 use crate::cli::VerifyRestoreArgs;
 use crate::config::StagingMode;
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::manifest::Manifest;
 use crate::pipeline::drill::feed::Facts;
 use crate::pipeline::drill::guard;
@@ -17,17 +17,20 @@ use std::path::PathBuf;
 pub(super) enum Mode {
     /// A configured staging server.
     Server,
+    /// None: the backup is opened in memory.
+    Offline,
 }
 
 impl Mode {
-    pub(super) fn of(_args: &VerifyRestoreArgs, _configured: StagingMode) -> Self {
-        Mode::Server
+    pub(super) fn of(args: &VerifyRestoreArgs, _configured: StagingMode) -> Self {
+        if args.offline { Mode::Offline } else { Mode::Server }
     }
 
     /// As the drill record names it.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Mode::Server => "server",
+            Mode::Offline => "offline",
         }
     }
 }
@@ -44,6 +47,7 @@ pub(super) fn name(context: &Context, mode: Mode) -> String {
     let address = context.config().ok().and_then(|c| c.staging.address.as_ref().map(ToString::to_string));
     match mode {
         Mode::Server => address.unwrap_or_default(),
+        Mode::Offline => "none".to_owned(),
     }
 }
 
@@ -66,6 +70,7 @@ impl Stage {
     ) -> Result<Self> {
         match mode {
             Mode::Server => Self::server(context, facts, manifest).await,
+            Mode::Offline => Err(Error::unexpected("an offline drill has no staging Vault")),
         }
     }
 

@@ -1,0 +1,169 @@
+//! `recover`: one secret out of a backup, without any Vault.
+
+use crate::atomic_file::AtomicFile;
+use crate::barrier::{Answer, Barrier, Listed, Query, Version};
+use crate::cli::RecoverArgs;
+use crate::commands::Done;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::manifest::rfc3339;
+use crate::operation::{self, Outcome};
+use crate::pipeline::drill::feed::Reading;
+use crate::pipeline::inbound;
+use crate::pipeline::input::{Input, Opened};
+use crate::pipeline::offline;
+use crate::report::Operation;
+use crate::secret::Secret;
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Reads one secret, or the names of many.
+///
+/// # Errors
+/// `Usage` before anything is read if the secret would be shown; `Drill` where the
+/// shares do not open the backup, or there is no such secret.
+pub async fn run(context: &Context, args: &RecoverArgs) -> Result<Done> {
+    let shown = args.list.is_none() && args.output.is_none() && std::io::stdout().is_terminal();
+    if shown && !args.show {
+        return Err(Error::usage("the secret would be shown on this terminal").hint("give --show, -o FILE, or a pipe"));
+    }
+    operation::run(context, Operation::Recover, Box::pin(recover(context, args))).await
+}
+
+async fn recover(context: &Context, args: &RecoverArgs) -> Result<Outcome> {
+    let input = Input::of(&args.from);
+    if input == Input::Stdin {
+        return Err(Error::usage("a backup on stdin cannot be read twice").hint("save it to a file first"));
+    }
+    context.note("from", &args.from);
+    context.note("path", args.path.as_ref().or(args.list.as_ref()));
+    let shares = Arc::new(context.shares(&args.shares)?);
+    let (first, how) = open(context, args, &input).await?;
+    let label = first.label.clone();
+    context.progress.stage("unlocking", first.size);
+    let keys = (how.clone(), shares);
+    let unlock = move |reader| offline::unlock(reader, keys.0.as_ref(), &keys.1);
+    let barrier =
+        inbound::read(first.source, &context.stop, &context.progress, unlock).await.map_err(|e| e.context(&label))?;
+    if barrier.has_namespaces() {
+        tracing::warn!("{label}: it has namespaces; only the root namespace is searched");
+    }
+
+    let (second, _) = open(context, args, &input).await?;
+    context.progress.stage("reading", second.size);
+    let ask = Ask::of(context, args);
+    let read = move |reader| offline::read(reader, how.as_ref(), |state| ask.put(&barrier, state));
+    let found =
+        inbound::read(second.source, &context.stop, &context.progress, read).await.map_err(|e| e.context(&label))?;
+    match found.result {
+        Found::Names(names) => Ok(Outcome::said(table(&names), format!("{} secrets named in {label}", names.len()))),
+        Found::Answer(answer) => hand_over(args, answer, &label),
+    }
+}
+
+/// Opens the backup once more: each pass reads it from its beginning.
+async fn open(context: &Context, args: &RecoverArgs, input: &Input) -> Result<(Opened, Option<Reading>)> {
+    let keyring = match &args.key {
+        None if !context.has_key() => None,
+        key => Some(context.keyring_or(key.as_deref())?),
+    };
+    let mac_keys = keyring.as_ref().map(crate::envelope::Keyring::mac_keys).unwrap_or_default();
+    let opened = context.open(input, &mac_keys).await?;
+    let chosen = opened.chosen.as_ref();
+    let how = keyring.map(|keyring| Reading {
+        keyring: Arc::new(keyring),
+        layouts: opened.layouts,
+        name: chosen.map(|c| c.name.clone()),
+        sha256: chosen.and_then(|c| c.standing.manifest()).map(|m| m.sha256.clone()),
+    });
+    Ok((opened, how))
+}
+
+/// What is asked of the snapshot.
+enum Ask {
+    Secret(Query),
+    Names(String),
+}
+
+enum Found {
+    Answer(Answer),
+    Names(Vec<Listed>),
+}
+
+impl Ask {
+    fn of(context: &Context, args: &RecoverArgs) -> Self {
+        match (&args.list, &args.path) {
+            (Some(prefix), _) => Ask::Names(prefix.clone()),
+            (None, path) => Ask::Secret(Query {
+                path: path.clone().unwrap_or_default(),
+                version: args.version,
+                at: context.started,
+            }),
+        }
+    }
+
+    fn put(&self, barrier: &Barrier, state: &mut dyn std::io::Read) -> Result<Found> {
+        match self {
+            Ask::Secret(query) => barrier.find(state, query).map(Found::Answer),
+            Ask::Names(prefix) => barrier.list(state, prefix).map(Found::Names),
+        }
+    }
+}
+
+fn hand_over(args: &RecoverArgs, answer: Answer, label: &str) -> Result<Outcome> {
+    let path = args.path.as_deref().unwrap_or_default();
+    let absent =
+        |why: String| Error::drill(format!("{label}: {path}: {why}")).hint("see: vault-backup recover --list PREFIX");
+    let (data, version) = match answer {
+        Answer::Found(data, version) => (data, version),
+        Answer::Missing(absence) => return Err(absent(absence.to_string())),
+        Answer::Deleted(version) => {
+            return Err(absent(format!("version {} was deleted in this backup", version.number)));
+        }
+        Answer::Destroyed(version) => return Err(absent(format!("version {} was destroyed", version.number))),
+    };
+    if let Some(version) = version {
+        let created = version.created.map_or("an unknown time".to_owned(), rfc3339);
+        tracing::info!("{path}: version {}, written at {created}", version.number);
+    }
+    match &args.output {
+        Some(file) => {
+            write_new(file, &data)?;
+            Ok(Outcome::said("", format!("{path} recovered from {label} into {}", file.display())))
+        }
+        None => Ok(Outcome::said(format!("{}\n", data.expose()), format!("{path} recovered from {label}"))),
+    }
+}
+
+fn write_new(path: &Path, data: &Secret) -> Result<()> {
+    let written = AtomicFile::create(path, 0o600).and_then(|mut file| {
+        writeln!(file, "{}", data.expose())?;
+        file.commit_new()
+    });
+    written.map_err(|e| Error::usage(format!("{}: the secret was not written", path.display())).because(e))
+}
+
+/// One secret a line: its path, and on KV v2 its versions. Never a value.
+fn table(names: &[Listed]) -> String {
+    let mut text = String::new();
+    for name in names {
+        let versions: Vec<_> = name.versions.iter().map(|v| version(v, name.current)).collect();
+        let _ = match versions.as_slice() {
+            [] => writeln!(text, "{}", name.path),
+            _ => writeln!(text, "{}  versions {}", name.path, versions.join(", ")),
+        };
+    }
+    text
+}
+
+fn version(version: &Version, current: Option<u64>) -> String {
+    let mark = if current == Some(version.number) { "*" } else { "" };
+    let fate = match (version.destroyed, version.deletion) {
+        (true, _) => " (destroyed)".to_owned(),
+        (false, Some(at)) => format!(" (deleted {})", rfc3339(at)),
+        (false, None) => String::new(),
+    };
+    format!("{}{mark}{fate}", version.number)
+}

@@ -1,0 +1,94 @@
+//! The offline drill: every entry opened in memory with the unseal shares.
+
+use super::{pick, record};
+use crate::barrier::{Answer, Query, Scan};
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::operation::Outcome;
+use crate::output;
+use crate::pipeline::drill::Steps;
+use crate::pipeline::drill::canary::{self, Found};
+use crate::pipeline::drill::feed::Reading;
+use crate::pipeline::inbound::{self, Source};
+use crate::pipeline::object::Chosen;
+use crate::pipeline::offline;
+use chrono::{DateTime, Utc};
+use std::sync::Arc;
+
+/// Two passes over the backup: the keys, then everything.
+///
+/// # Errors
+/// `Usage` for a seal other than Shamir's; `Integrity` for what is wrong with the
+/// backup; `Drill` for what does not open with the shares.
+pub(super) async fn drill(context: &Context, object: Option<&str>) -> Result<Outcome> {
+    let staging = &context.config()?.staging;
+    let keyring = Arc::new(context.keyring()?);
+    let shares = Arc::new(context.shares(&[])?);
+    let store = context.store().await?;
+    let mut steps = Steps::default();
+
+    let chosen =
+        steps.time("pick", context.stop.guard(pick::backup(context, store.as_ref(), &keyring, object))).await?;
+    let manifest = chosen.insist()?.cloned();
+    context.note("backup_tested", chosen.name.object());
+    context.note("mode", "offline");
+    let how = Reading {
+        keyring: keyring.clone(),
+        layouts: chosen.layouts(),
+        name: Some(chosen.name.clone()),
+        sha256: manifest.as_ref().map(|m| m.sha256.clone()),
+    };
+    let (first, keys) = (chosen.download(store.as_ref()).await?, how.clone());
+    context.progress.stage("unlocking", Some(first.head.size));
+    let unlock = move |reader| offline::unlock(reader, Some(&keys), &shares);
+    let unlocking = inbound::read(Source::Stream(first.body), &context.stop, &context.progress, unlock);
+    let barrier = steps.time("unlock", unlocking).await.map_err(|e| e.context(&chosen.address))?;
+
+    let second = chosen.download(store.as_ref()).await?;
+    context.progress.stage("opening", Some(second.head.size));
+    let query = Query { path: staging.canary.clone(), version: None, at: chosen.name.created_at() };
+    let scan = move |reader| offline::read(reader, Some(&how), |state| barrier.scan(state, Some(&query)));
+    let scanning = inbound::read(Source::Stream(second.body), &context.stop, &context.progress, scan);
+    let read = steps.time("open", scanning).await.map_err(|e| e.context(&chosen.address))?;
+
+    canary::check(&staging.canary, found(&read.result)?, chosen.name.created_at(), staging.canary_max_age)?;
+    context.note("durations_ms", &steps.0);
+    let at =
+        record(context, store.as_ref(), &chosen, &keyring, manifest.as_ref(), super::Mode::Offline, &steps).await?;
+    Ok(passed(context, &chosen, &read.result, &steps, at))
+}
+
+fn found(scan: &Scan) -> Result<Found> {
+    Ok(match &scan.answer {
+        Some(Answer::Found(_, version)) => Found::Secret(version.and_then(|v| v.created)),
+        Some(Answer::Deleted(_)) => Found::Deleted,
+        Some(Answer::Destroyed(_)) => Found::Destroyed,
+        Some(Answer::Missing(why)) => {
+            tracing::info!("{why}");
+            Found::Missing
+        }
+        None => return Err(Error::unexpected("the canary was not looked for")),
+    })
+}
+
+fn passed(context: &Context, chosen: &Chosen, scan: &Scan, steps: &Steps, at: DateTime<Utc>) -> Outcome {
+    let mut outcome = Outcome::new();
+    let canary = context.config().map(|c| c.staging.canary.clone()).unwrap_or_default();
+    let total = &scan.summary.total;
+    outcome.result("backup_tested", chosen.name.object());
+    outcome.result("mode", "offline");
+    outcome.result("canary", &canary);
+    outcome.result("drilled_at", crate::manifest::rfc3339(at));
+    outcome.result("durations_ms", &steps.0);
+    outcome.result("entries", total.entries);
+    outcome.result("state_bytes", total.bytes);
+    outcome.result("entries_by_term", &scan.terms);
+    outcome.figures.newest_drill = Some(at);
+    outcome.closing = format!(
+        "{}: all {} entries opened, and the canary {canary} read, in {}",
+        chosen.name,
+        total.entries,
+        output::duration(context.elapsed()),
+    );
+    outcome
+}

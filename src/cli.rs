@@ -97,6 +97,11 @@ pub enum Command {
   vault-backup decrypt daily/2025-11-26/vault-snapshot-20251126-020000.enc -o vault.snap
   vault operator raft snapshot restore -force vault.snap"))]
     Decrypt(DecryptArgs),
+    /// Restore a backup into a real cluster, with every guard
+    #[command(after_long_help = examples("\
+  vault-backup restore daily/2025-11-26/vault-snapshot-20251126-020000.enc \\
+      --address https://vault-1.example.com:8200 --confirm vault-cluster-1a2b3c4d --dry-run"))]
+    Restore(RestoreArgs),
     /// List the backups
     List(JsonArgs),
     /// Tell whether the newest backup and drill are fresh enough

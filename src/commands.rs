@@ -13,6 +13,7 @@ pub mod list;
 pub mod man;
 pub mod prune;
 pub mod recover;
+pub mod restore;
 pub mod status;
 pub mod verify_restore;
 

@@ -204,6 +204,15 @@ impl Context {
         vault::Client::new(self.vault_settings(&self.config()?.vault)?)
     }
 
+    /// A client of the Vault at `address`, with the TLS settings of `[vault]`.
+    ///
+    /// # Errors
+    /// `Usage` if its TLS files cannot be used.
+    pub fn vault_at(&self, address: &Url) -> Result<vault::Client> {
+        let settings = self.vault_settings(&self.config()?.vault)?;
+        vault::Client::new(vault::Settings { addresses: vec![address.clone()], ..settings })
+    }
+
     /// A client of the staging Vault alone.
     ///
     /// # Errors
@@ -225,7 +234,7 @@ impl Context {
     /// # Errors
     /// `Usage` naming the reference that cannot be used.
     pub fn vault_auth(&self) -> Result<vault::Auth> {
-        login(&self.config()?.vault()?.auth)
+        login(self.config()?.vault.login()?)
     }
 
     /// Whether a key is configured.

@@ -201,13 +201,37 @@ impl Target {
         }
     }
 
+    /// Waits until the restore shows: the node has sealed itself under the backup's
+    /// keys (true), or serves the restored state (false).
+    ///
+    /// # Errors
+    /// `Drill` once `wait` has passed.
+    pub async fn sealed_or_applied(&self, doomed: &Secret) -> Result<bool> {
+        let begun = Instant::now();
+        loop {
+            let seen = match self.client.seal_status(&self.address).await {
+                Ok(status) if status.sealed => return Ok(true),
+                Ok(_) => match self.client.token_alive(&self.address, doomed).await {
+                    Ok(false) => return self.active().await.map(|_| false),
+                    Ok(true) => "a token of its old state is still valid: it kept its old state".to_owned(),
+                    Err(error) => error.to_string(),
+                },
+                Err(error) => error.to_string(),
+            };
+            if begun.elapsed() >= self.wait {
+                return Err(self.not_back(&seen));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
     fn not_back(&self, seen: &str) -> Error {
         let wait = self.wait.as_secs();
         Error::drill(format!(
-            "staging {} did not come back with the restored state within {wait} s (staging.wait): {seen}",
+            "Vault {} did not come back with the restored state within {wait} s (staging.wait): {seen}",
             self.address
         ))
-        .hint("look at the staging server's log")
+        .hint("look at that server's log")
     }
 
     /// Seals the node, with a root token made from the shares.

@@ -1,0 +1,178 @@
+//! `restore`: a backup into a real cluster, by hand, under stress.
+
+mod plan;
+
+use crate::cli::RestoreArgs;
+use crate::commands::Done;
+use crate::context::Context;
+use crate::envelope::Keyring;
+use crate::error::{Error, Kind, Result};
+use crate::lock::Lock;
+use crate::operation::{self, Outcome};
+use crate::pipeline::drill::feed::{self, Facts, Reading};
+use crate::pipeline::drill::guard;
+use crate::pipeline::drill::target::Target;
+use crate::pipeline::inbound;
+use crate::pipeline::input::{Input, Opened};
+use crate::report::Operation;
+use crate::vault::{Node, Session};
+use plan::Plan;
+use std::io::{BufRead, IsTerminal};
+use std::sync::Arc;
+use std::time::Duration;
+use url::Url;
+
+/// How long the revocation at the end may take: the token dies by itself later.
+const REVOKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Checks the whole backup, shows what would be restored into what, asks, and only
+/// then sends it.
+///
+/// # Errors
+/// `Usage` wherever there is doubt; then nothing was sent.
+pub async fn run(context: &Context, args: &RestoreArgs) -> Result<Done> {
+    if args.confirm.is_none() && !args.dry_run && !std::io::stdin().is_terminal() {
+        return Err(Error::usage("a restore replaces everything in the target, and nobody confirmed it")
+            .hint("give --confirm with the target cluster's name, or --dry-run"));
+    }
+    if args.dry_run {
+        // Changes nothing, so nobody but the one who asked is told.
+        let plan = Box::pin(dry_run(context, args)).await?;
+        return Ok(Done::document(plan.document()).with_text(plan.text()));
+    }
+    operation::run(context, Operation::Restore, Box::pin(restore(context, args))).await
+}
+
+async fn dry_run(context: &Context, args: &RestoreArgs) -> Result<Plan> {
+    let (target, node, session) = connect(context, args).await?;
+    let plan = checked_plan(context, args, &target, &node, &session).await;
+    revoke(&target, session).await;
+    plan
+}
+
+async fn restore(context: &Context, args: &RestoreArgs) -> Result<Outcome> {
+    let _lock = Lock::take(&context.config()?.run.lock_file)?;
+    context.note("backup", &args.input);
+    context.note("target", &args.address);
+    let (target, node, session) = connect(context, args).await?;
+    let outcome = send(context, args, &target, &node, &session).await;
+    revoke(&target, session).await;
+    outcome
+}
+
+async fn send(
+    context: &Context,
+    args: &RestoreArgs,
+    target: &Target,
+    node: &Node,
+    session: &Session,
+) -> Result<Outcome> {
+    let plan = checked_plan(context, args, target, node, session).await?;
+    confirm(context, args, &plan)?;
+    let doomed = context.stop.guard(target.doomed_token(session.token())).await?;
+    let (opened, how) = open(context, args).await?;
+    context.progress.stage("restoring", opened.size);
+    let (stop, progress) = (&context.stop, &context.progress);
+    let sending = target.restore(opened.source, how, session.token(), plan.foreign, stop, progress);
+    Box::pin(sending).await.map_err(|e| e.context("nothing was changed in the target"))?;
+
+    context.progress.stage("waiting", None);
+    let back = context.stop.guard(Box::pin(target.sealed_or_applied(&doomed))).await;
+    let sealed = back.map_err(|e| e.context("the target has taken the backup, but"))?;
+    let told = format!("{} restored into {}", plan.backup, plan.target_name);
+    let mut outcome = Outcome::said(plan.next_steps(sealed), told);
+    outcome.result("backup", &plan.backup);
+    outcome.result("target", target.address.as_str());
+    outcome.result("sealed", sealed);
+    Ok(outcome)
+}
+
+/// Once a restore went through, the token is dead with the old state.
+async fn revoke(target: &Target, session: Session) {
+    match tokio::time::timeout(REVOKE_TIMEOUT, target.client.revoke(session)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!("{error}"),
+        Err(_) => tracing::debug!("{} did not answer the revocation", target.address),
+    }
+}
+
+/// Logs in at the address that was named, with `[vault]`'s credentials.
+async fn connect(context: &Context, args: &RestoreArgs) -> Result<(Target, Node, Session)> {
+    let address: Url = args.address.parse().map_err(|e: url::ParseError| {
+        Error::usage(format!("--address {}: {e}", args.address)).hint("write https://HOST:8200")
+    })?;
+    let client = context.vault_at(&address)?;
+    let auth = context.vault_auth()?;
+    let login = async {
+        let node = client.leader().await?;
+        let session = client.login(&node, &auth).await?;
+        Ok((node, session))
+    };
+    let (node, session) = Box::pin(context.stop.guard(login)).await?;
+    let wait = context.config()?.staging.wait;
+    Ok((Target { client, address: node.address.clone(), shares: Vec::new(), wait }, node, session))
+}
+
+/// The first pass: checks every byte of the backup, then holds it against the target.
+async fn checked_plan(
+    context: &Context,
+    args: &RestoreArgs,
+    target: &Target,
+    node: &Node,
+    session: &Session,
+) -> Result<Plan> {
+    let (opened, how) = open(context, args).await?;
+    let manifest = opened.chosen.as_ref().and_then(|c| c.standing.manifest()).cloned();
+    let label = opened.label.clone();
+    context.progress.stage("checking", opened.size);
+    let check = move |reader| feed::pass(reader, &how, |_| Ok(()));
+    let facts: Facts = inbound::read(opened.source, &context.stop, &context.progress, check)
+        .await
+        .map_err(|e| if e.kind() == Kind::Integrity { e.context(&label) } else { e })?;
+    let cluster = facts.header.as_ref().and_then(|h| h.vault.cluster_id.as_deref());
+    guard::cluster(&label, cluster, context.config()?.vault.cluster_id.as_deref())?;
+    let peers = target.client.raft_configuration(&target.address, session.token()).await?;
+    let plan = Plan::new(label, &facts, manifest.as_ref(), node, peers.len(), context.started);
+    plan.refuse_doubts(args.force)?;
+    Ok(plan)
+}
+
+/// Opens the backup once more: each pass reads it from its beginning.
+async fn open(context: &Context, args: &RestoreArgs) -> Result<(Opened, Reading)> {
+    let input = Input::of(&args.input);
+    if input == Input::Stdin {
+        return Err(Error::usage("a backup on stdin cannot be read twice").hint("save it to a file first"));
+    }
+    let keyring: Keyring = context.keyring()?;
+    let opened = context.open(&input, &keyring.mac_keys()).await?;
+    let chosen = opened.chosen.as_ref();
+    let manifest = chosen.map(crate::pipeline::object::Chosen::insist).transpose()?.flatten();
+    let how = Reading {
+        keyring: Arc::new(keyring),
+        layouts: opened.layouts,
+        name: chosen.map(|c| c.name.clone()),
+        sha256: manifest.map(|m| m.sha256.clone()),
+    };
+    Ok((opened, how))
+}
+
+/// The cluster's name, typed by a person or given as `--confirm`, is the consent.
+fn confirm(context: &Context, args: &RestoreArgs, plan: &Plan) -> Result<()> {
+    let given = match &args.confirm {
+        Some(name) => name.clone(),
+        None => {
+            context.progress.clear();
+            context.output.aside(&plan.text());
+            context.output.aside("Everything in the target will be replaced. Type its cluster name to go on:");
+            let mut line = String::new();
+            let read = std::io::stdin().lock().read_line(&mut line);
+            read.map_err(|e| Error::usage("no confirmation could be read").because(e))?;
+            line.trim().to_owned()
+        }
+    };
+    if given == plan.target_name {
+        return Ok(());
+    }
+    Err(Error::usage(format!("'{given}' is not the target's cluster name, which is '{}'", plan.target_name))
+        .hint("nothing was changed; look whether --address is the cluster that you mean"))
+}

@@ -1,0 +1,155 @@
+//! What would be restored into what, and what speaks against it.
+
+use crate::error::{Error, Result};
+use crate::manifest::{Manifest, rfc3339};
+use crate::output;
+use crate::pipeline::drill::feed::Facts;
+use crate::vault::Node;
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+/// A backup held against a target.
+pub(super) struct Plan {
+    /// The backup's address or path.
+    pub(super) backup: String,
+    /// The target's cluster name.
+    pub(super) target_name: String,
+    /// Whether the target is another cluster than the backup's, so that its keys are
+    /// others and only snapshot-force takes it.
+    pub(super) foreign: bool,
+    target: String,
+    target_peers: usize,
+    target_seal: String,
+    target_cluster: String,
+    source_cluster: String,
+    source_name: String,
+    source_seal: Option<String>,
+    source_peers: usize,
+    created_at: Option<DateTime<Utc>>,
+    age: Option<String>,
+    index: u64,
+}
+
+impl Plan {
+    pub(super) fn new(
+        backup: String,
+        facts: &Facts,
+        manifest: Option<&Manifest>,
+        node: &Node,
+        target_peers: usize,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let unknown = || "unknown".to_owned();
+        let source = facts.header.as_ref().map(|h| &h.vault);
+        let source_cluster = source.and_then(|v| v.cluster_id.clone()).unwrap_or_else(unknown);
+        let target_cluster = node.health.cluster_id.clone().unwrap_or_else(unknown);
+        let created_at = facts.header.as_ref().map(|h| h.created_at);
+        let seal = |kind: &str, t: u64, n: u64| format!("{kind}, {t} of {n} shares");
+        Self {
+            backup,
+            target_name: node.health.cluster_name.clone().unwrap_or_else(unknown),
+            foreign: source_cluster != target_cluster,
+            target: node.address.to_string(),
+            target_peers,
+            target_seal: seal(&node.seal.seal_type, node.seal.threshold, node.seal.shares),
+            target_cluster,
+            source_cluster,
+            source_name: source.and_then(|v| v.cluster_name.clone()).unwrap_or_else(unknown),
+            source_seal: manifest.and_then(|m| {
+                let v = &m.vault;
+                Some(seal(v.seal_type.as_deref()?, v.seal_threshold?, v.seal_shares?))
+            }),
+            source_peers: facts.meta.peers.len(),
+            created_at,
+            age: created_at.map(|at| output::duration((now - at).to_std().unwrap_or_default())),
+            index: facts.meta.index,
+        }
+    }
+
+    /// Refuses what would go wrong, or is not what was asked for.
+    ///
+    /// # Errors
+    /// `Usage`; nothing was changed.
+    pub(super) fn refuse_doubts(&self, force: bool) -> Result<()> {
+        let refuse = |what: String| Err(Error::usage(format!("refused: {what}")));
+        match (self.foreign, force) {
+            (true, false) => refuse(format!(
+                "the backup is of cluster {} ({}), the target is {} ({})",
+                self.source_name, self.source_cluster, self.target_name, self.target_cluster
+            ))
+            .map_err(|e| e.hint("nothing was changed; --force restores it all the same, and then the source's unseal keys open the target")),
+            (false, true) => refuse(format!("the target is the backup's own cluster {}, which needs no --force", self.target_name))
+                .map_err(|e| e.hint("nothing was changed; run it without --force: Vault then checks the keys itself")),
+            (true, true) if self.target_peers > 1 => refuse(format!(
+                "the target has {} raft peers, and a forced restore removes nodes from a cluster",
+                self.target_peers
+            ))
+            .map_err(|e| e.hint("nothing was changed; restore into a single new node, then join the others to it")),
+            _ => Ok(()),
+        }
+    }
+
+    /// For people.
+    pub(super) fn text(&self) -> String {
+        let mut text = String::new();
+        let mut row = |name: &str, source: &str, target: &str| {
+            let _ = writeln!(text, "{name:<14}{source:<50}  {target}");
+        };
+        let age = match (&self.created_at, &self.age) {
+            (Some(at), Some(age)) => format!("{}, {age} old", rfc3339(*at)),
+            _ => "unknown (no header)".to_owned(),
+        };
+        row("", "BACKUP", "TARGET");
+        row("what", &self.backup, &self.target);
+        row("from", &age, "its present state will be gone");
+        row("cluster name", &self.source_name, &self.target_name);
+        row("cluster id", &self.source_cluster, &self.target_cluster);
+        row("raft index", &self.index.to_string(), "");
+        row("raft peers", &self.source_peers.to_string(), &self.target_peers.to_string());
+        row("seal", self.source_seal.as_deref().unwrap_or("unknown (no manifest)"), &self.target_seal);
+        text
+    }
+
+    pub(super) fn document(&self) -> Value {
+        json!({
+            "dry_run": true,
+            "backup": self.backup,
+            "created_at": self.created_at.map(rfc3339),
+            "raft_index": self.index,
+            "source": { "cluster_id": self.source_cluster, "cluster_name": self.source_name, "seal": self.source_seal },
+            "target": {
+                "address": self.target,
+                "cluster_id": self.target_cluster,
+                "cluster_name": self.target_name,
+                "seal": self.target_seal,
+                "raft_peers": self.target_peers,
+            },
+            "forced": self.foreign,
+        })
+    }
+
+    /// What a person must do now.
+    pub(super) fn next_steps(&self, sealed: bool) -> String {
+        let mut text = format!("Restored: {} -> {}\n", self.backup, self.target);
+        let shares = self.source_seal.as_deref().unwrap_or("the source's seal");
+        if sealed {
+            let _ = writeln!(
+                text,
+                "Next: unseal every node of the target with the unseal keys of the backup's cluster ({shares})."
+            );
+        } else {
+            let _ = writeln!(
+                text,
+                "The target is unsealed and serves the restored state. Nodes that seal themselves need the backup's unseal keys ({shares})."
+            );
+        }
+        text.push_str(
+            "Tokens made after the backup, and all tokens of the target's old state, are gone: log in anew.\n",
+        );
+        text.push_str(
+            "Leases that expired since the backup are revoked now; check the systems behind dynamic secrets.\n",
+        );
+        text
+    }
+}

@@ -67,3 +67,38 @@ fn signed(identity: &aws_smithy_runtime_api::client::identity::Identity, time: S
     let headers = serde_json::to_vec(&headers).map_err(failed)?;
     Ok(Proof { url: STANDARD.encode(STS), headers: STANDARD.encode(headers), body: STANDARD.encode(BODY) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_credential_types::Credentials;
+    use std::time::Duration;
+
+    /// The signature is botocore's for the same request, credentials and time.
+    #[test]
+    fn signed_as_botocore_does() {
+        let key = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+        let credentials = Credentials::new("AKIDEXAMPLE", key, Some("session-token".into()), None, "test");
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_764_122_400); // 2025-11-26T02:00:00Z
+        let proof = signed(&credentials.into(), time).unwrap();
+        let text = |part: &str| String::from_utf8(STANDARD.decode(part).unwrap()).unwrap();
+        assert_eq!(text(&proof.url), "https://sts.amazonaws.com/");
+        assert_eq!(text(&proof.body), "Action=GetCallerIdentity&Version=2011-06-15");
+        let headers: BTreeMap<String, String> = serde_json::from_str(&text(&proof.headers)).unwrap();
+        let expected = [
+            (
+                "authorization",
+                "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20251126/us-east-1/sts/aws4_request, \
+                 SignedHeaders=content-type;host;x-amz-date;x-amz-security-token, \
+                 Signature=d6d8d0cfee8ee496e255c39eadfd61344a28715bd3eb0eb8b4494ee759d5e870",
+            ),
+            ("content-length", "43"),
+            ("content-type", "application/x-www-form-urlencoded; charset=utf-8"),
+            ("host", "sts.amazonaws.com"),
+            ("x-amz-date", "20251126T020000Z"),
+            ("x-amz-security-token", "session-token"),
+        ];
+        let given = headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.as_str()));
+        assert_eq!(given.collect::<BTreeMap<_, _>>(), expected.map(|(n, v)| (n.to_owned(), v)).into());
+    }
+}

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::secret::Secret;
 use serde::Deserialize;
 use std::time::{Duration, Instant};
-use tracing::{debug, info};
+use tracing::debug;
 use url::Url;
 
 /// How long an election is waited for. With Raft's defaults one takes ~12 s.
@@ -78,7 +78,7 @@ impl Client {
             if !misses.iter().any(|miss| miss.passing) || begun.elapsed() >= self.election {
                 return Err(none_active(misses));
             }
-            info!("no Vault node is active yet; asking again");
+            debug!("no Vault node is active yet; asking again");
             tokio::time::sleep(POLL).await;
         }
     }

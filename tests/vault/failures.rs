@@ -1,12 +1,12 @@
 //! Failures and surroundings that a real server cannot be told to make: proxies,
 //! load balancers, redirects that must not be followed, answers of no Vault.
 
-use super::{WHOLE, assert_says, client, entries, read, session, settings, take, url};
+use super::{WHOLE, assert_says, entries, read, session, settings, take, url};
 use crate::support::cluster::Cluster;
 use crate::support::fault::{Call, FaultServer, Reply};
 use crate::support::tls::Ca;
 use crate::support::vault::Vault;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::HashSet;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -278,53 +278,4 @@ async fn headers_and_namespaces() {
         assert_eq!(call.header("x-vault-request"), "true", "{}", call.path);
         assert_eq!(call.headers.get_all("x-vault-request").iter().count(), 1, "{}", call.path);
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn by_kubernetes() {
-    let review = FaultServer::start(|call| {
-        assert_eq!(call.path, "/apis/authentication.k8s.io/v1/tokenreviews");
-        let good = call.json()["spec"]["token"] == jwt();
-        let user = json!({"username": "system:serviceaccount:ops:backup", "uid": "u-1",
-            "groups": ["system:serviceaccounts", "system:serviceaccounts:ops", "system:authenticated"]});
-        Reply::json(
-            201,
-            &json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview",
-            "status": {"authenticated": good, "user": user}}),
-        )
-    });
-    let vault = Vault::start();
-    vault.enable_auth("kubernetes");
-    let config: Value = json!({"kubernetes_host": review.address(), "token_reviewer_jwt": jwt(),
-        "disable_local_ca_jwt": true, "disable_iss_validation": true});
-    vault.ok("POST", "auth/kubernetes/config", Some(config));
-    let role = json!({"bound_service_account_names": ["backup"], "bound_service_account_namespaces": ["ops"],
-        "audience": "", "token_policies": ["backup"]});
-    vault.ok("POST", "auth/kubernetes/role/backup", Some(role));
-    let client = client(&vault);
-    let node = client.leader().await.unwrap();
-    let auth = |role: &str, jwt: &str| Auth::Kubernetes {
-        mount: "kubernetes".into(),
-        role: role.into(),
-        jwt: Secret::new(jwt),
-    };
-    let session = client.login(&node, &auth("backup", &jwt())).await.unwrap();
-    let info = client.lookup_self(&node.address, session.token()).await.unwrap();
-    assert_eq!(info.policies, ["backup", "default"]);
-    client.revoke(session).await.unwrap();
-    for (role, jwt) in [("nobody", jwt()), ("backup", "no.jwt.at-all".to_owned())] {
-        let error = client.login(&node, &auth(role, &jwt)).await.unwrap_err();
-        assert_says(&error, Kind::Vault, &["Kubernetes at auth/kubernetes", "check vault.auth"]);
-        assert!(!error.to_string().contains(&jwt), "{error}");
-    }
-}
-
-/// A service account's token; who checks its signature is the stand-in.
-fn jwt() -> String {
-    use base64::Engine;
-    let part = |value: Value| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(value.to_string());
-    let claims = json!({"iss": "https://kubernetes.default.svc", "sub": "system:serviceaccount:ops:backup",
-        "iat": 1_700_000_000, "exp": 4_000_000_000_u64, "kubernetes.io": {"namespace": "ops",
-        "serviceaccount": {"name": "backup", "uid": "u-1"}}});
-    format!("{}.{}.{}", part(json!({"alg": "RS256", "typ": "JWT"})), part(claims), part(json!("signature")))
 }

@@ -56,6 +56,35 @@ async fn into_itself_and_into_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_heard_while_sending() {
+    let staging = Vault::start();
+    let client = client(&staging);
+    let (node, _) = session(&client, staging.root_token()).await.unwrap();
+    let none = Secret::new(staging.token(&["nothing"]));
+    let error = client.restore(&node, &none, pieces(&vec![7; 64 << 20]), true).await.unwrap_err();
+    assert_says(&error, Kind::Vault, &["permission denied", r#"path "sys/storage/raft/snapshot-force""#]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_former_threshold_counts_until_the_restart() {
+    let source = Vault::builder().shares(5, 3).start();
+    let snapshot = take(&client(&source), source.root_token()).await.unwrap();
+    let staging = Vault::builder().shares(3, 2).start();
+    let client = client(&staging).single_node();
+    let (node, _) = session(&client, staging.root_token()).await.unwrap();
+    client.restore(&node, &root(&staging), pieces(&snapshot), true).await.unwrap();
+    staging.wait_for_health(&[SEALED]);
+    let shares = secrets(source.shares());
+    let error = client.unseal(&node.address, &shares).await.unwrap_err();
+    assert_says(&error, Kind::Drill, &["share 2 of 5", "former threshold until it is restarted"]);
+    staging.restart();
+    client.unseal(&node.address, &shares).await.unwrap();
+    let restored = client.leader().await.unwrap();
+    assert_eq!(restored.health.cluster_id, Some(source.cluster_id()));
+    assert_eq!((restored.seal.threshold, restored.seal.shares), (3, 5));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_fails_never_looks_whole() {
     let source = Vault::start();
     source.fill(6 << 20);

@@ -22,33 +22,24 @@ def hkdf(key, salt, info):
     return HKDF(hashes.SHA256(), 32, salt, info).derive(key)
 
 
-def exactly(source, size):
-    data = source.read(size)
-    if len(data) < size:
-        sys.exit("the backup is cut within its header")
-    return data
-
-
 def format1(source, key):
     """Yields the plaintext of each segment, authenticated."""
-    ad = exactly(source, len(MAGIC) + 2)
+    ad = source.read(len(MAGIC) + 2)
     length = int.from_bytes(ad[-2:], "big")
-    if length > 4096:
-        sys.exit("the header is malformed")
-    ad += exactly(source, length)
+    ad += source.read(length)
     key_id = json.loads(ad[10:])["key_id"]
     if key_id != hkdf(key, b"", b"vault-backup/v1/key-id").hex():
         sys.exit(f"wrong key: the backup is under key {key_id}")
-    stream = exactly(source, STREAM_HEADER)
-    if stream[0] != STREAM_HEADER:
-        sys.exit("the header is malformed")
+    stream = source.read(STREAM_HEADER)
+    if length > 4096 or len(stream) != STREAM_HEADER or stream[0] != STREAM_HEADER:
+        raise ValueError("malformed header")
     cipher, prefix = AESGCM(hkdf(key, stream[1:33], ad)), stream[33:]
     index, segment = 0, source.read(SEGMENT - STREAM_HEADER)
     while True:
         following = source.read(SEGMENT)
         nonce = prefix + index.to_bytes(4, "big") + (b"\0" if following else b"\1")
         if len(segment) < TAG or (index > 0 and len(segment) == TAG) or index == 2**32 - 1:
-            sys.exit(f"the backup is cut at segment {index}")
+            raise ValueError("an empty segment, or too many")
         yield cipher.decrypt(nonce, segment, None)
         if not following:
             return
@@ -57,8 +48,7 @@ def format1(source, key):
 
 def older(source, key):
     """Yields the plaintext; it is authentic only once this has ended."""
-    iv, tag = exactly(source, 16), exactly(source, TAG)
-    cipher = Cipher(algorithms.AES(key), modes.GCM(iv, tag)).decryptor()
+    cipher = Cipher(algorithms.AES(key), modes.GCM(source.read(16), source.read(TAG))).decryptor()
     while chunk := source.read(SEGMENT):
         yield cipher.update(chunk)
     cipher.finalize()
@@ -83,7 +73,7 @@ def main(keyfile, backup, output):
         os.rename(part, output)
     except BaseException as error:
         os.unlink(part)
-        if isinstance(error, (InvalidTag, ValueError, KeyError)):
+        if isinstance(error, (InvalidTag, ValueError, KeyError, TypeError)):
             sys.exit("the backup is damaged, or (older layout) under another key")
         raise
 

@@ -18,7 +18,6 @@ pub use open::Opener;
 pub use seal::{Sealed, Sealer};
 
 use crate::error::{Error, Result};
-use crate::manifest::VaultFacts;
 use ring::{aead, hkdf};
 use std::io::{self, BufRead, Cursor, Read};
 
@@ -163,13 +162,6 @@ fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> Result<usize> {
         }
     }
     Ok(filled)
-}
-
-impl From<&VaultFacts> for Source {
-    fn from(facts: &VaultFacts) -> Self {
-        let VaultFacts { version, cluster_id, cluster_name, .. } = facts.clone();
-        Self { version, cluster_id, cluster_name }
-    }
 }
 
 #[cfg(test)]

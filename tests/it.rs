@@ -13,6 +13,7 @@
 mod archive;
 mod barrier;
 mod docs;
+mod fuzz;
 mod harness;
 mod layering;
 mod report;

@@ -3,7 +3,7 @@
 
 use super::{MAGIC, fill};
 use crate::error::{Error, Result};
-use crate::manifest::rfc3339;
+use crate::manifest::{VaultFacts, rfc3339};
 use crate::naming::BackupName;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -44,6 +44,13 @@ pub struct Source {
     /// The cluster's name.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cluster_name: Option<String>,
+}
+
+impl From<&VaultFacts> for Source {
+    fn from(facts: &VaultFacts) -> Self {
+        let VaultFacts { version, cluster_id, cluster_name, .. } = facts.clone();
+        Self { version, cluster_id, cluster_name }
+    }
 }
 
 impl Header {

@@ -11,6 +11,7 @@
 )]
 
 mod barrier;
+mod examples;
 mod harness;
 mod report;
 mod layering;

@@ -1,15 +1,15 @@
 #!/bin/sh
-# Installs the Python packages that tests compare the format with into target/python.
-# A Python that has them already can be named with TEST_PYTHON instead.
+# Installs the Python packages of tests/requirements.txt into target/python: other
+# people's implementations, which ours are compared with. A Python that has them
+# already can be named with TEST_PYTHON instead.
 set -eu
 cd "$(dirname "$0")/../.."
 
 venv=target/python
-wanted="cryptography==50.0.2 tink==1.16.1"
-if [ "$(cat "$venv/wanted" 2>/dev/null)" != "$wanted" ]; then
+wanted=tests/requirements.txt
+if ! cmp -s "$wanted" "$venv/installed.txt"; then
     rm -rf "$venv"
     python3 -m venv "$venv"
-    # shellcheck disable=SC2086  # a list of words
-    "$venv/bin/pip" install --quiet --disable-pip-version-check $wanted
-    echo "$wanted" >"$venv/wanted"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$wanted"
+    cp "$wanted" "$venv/installed.txt"
 fi

@@ -8,10 +8,10 @@
 
 pub mod prune;
 
-use crate::commands::Done;
 use crate::config::{self, Config};
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::output::Done;
 use crate::report::audit::Audit;
 use crate::report::metrics::{self, Figures};
 use crate::report::notify::{Shape, Target};

@@ -11,6 +11,10 @@
 //!
 //! Not here: progress bars (`report::progress`), which draw on a terminal only.
 
+mod done;
+
+pub use done::Done;
+
 use crate::cli::{Global, LogFormat};
 use crate::error::{Error, Kind, one_line};
 use serde_json::{Map, Value, json};

@@ -5,7 +5,9 @@
 //! What cannot run here, such as installing or a crontab, is a `console` or
 //! `text` block there.
 
+mod links;
 mod markdown;
+mod operations;
 mod readme;
 mod runbook;
 

@@ -33,14 +33,10 @@ done
 }
 
 cargo build --release --quiet
-[[ -x target/servers/versitygw ]] || tests/servers/install.sh
-VAULT_BIN=${VAULT_BIN:-$(command -v vault || command -v bao || true)}
-if [[ -z $VAULT_BIN ]]; then
-    VAULT_BIN=target/servers/vault-server
-    [[ -x $VAULT_BIN ]] || tests/servers/install.sh
-fi
+tests/servers/install.sh
+VAULT_BIN=${VAULT_BIN:-$(command -v vault || command -v bao || echo target/servers/vault-server)}
 if ! command -v age >/dev/null && [[ ! -x target/servers/age ]] && command -v go >/dev/null; then
-    GOBIN=$PWD/target/servers go install filippo.io/age/cmd/...@v1.3.2
+    GOBIN=$PWD/target/servers go install filippo.io/age/cmd/{age,age-keygen}@v1.3.2
 fi
 
 export VAULT_BIN PATH=$PATH:$PWD/target/servers

@@ -10,7 +10,7 @@
 #                       [default: vault or bao on PATH, else one built from source: needs Go]
 #   VAULT_BACKUP_BIN    the vault-backup to use [default: this checkout's release build]
 #   QUICKSTART_STORE    where the backup goes, such as s3://bucket/prefix, with AWS's own environment
-#                       variables [default: file:// in the temporary directory]
+#                       variables, AWS_ENDPOINT_URL too [default: file:// in the temporary directory]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 umask 077
@@ -140,11 +140,9 @@ fi
 "$VAULT_BACKUP_BIN" --version | sed 's/^/   /'
 VAULT_BIN=${VAULT_BIN:-$(command -v vault || command -v bao || true)}
 if [[ -z $VAULT_BIN ]]; then
+    note "No vault or bao on PATH: a Vault server is built from its Go modules. About 7 minutes and 3 GB the first time"
+    tests/servers/install.sh vault-server 2>&1 | sed 's/^/   /'
     VAULT_BIN=target/servers/vault-server
-    if [[ ! -x $VAULT_BIN ]]; then
-        note "No vault or bao on PATH: building a Vault server from its Go modules, once; about 7 minutes and 3 GB"
-        tests/servers/install.sh vault-server
-    fi
 fi
 note "Vault server: $VAULT_BIN"
 SECONDS=0
@@ -194,6 +192,7 @@ secret_id = "file:$dir/secret-id"
 
 [store]
 url = "$store"
+${AWS_ENDPOINT_URL:+endpoint = "$AWS_ENDPOINT_URL"}
 
 [encryption]
 key = "$dir/backup.key"
@@ -206,7 +205,7 @@ sed 's/^/   | /' "$dir/config.toml"
 export VAULT_BACKUP_CONFIG=$dir/config.toml
 
 step "A backup" "Streamed from Vault, checked to be a whole snapshot, encrypted, uploaded, read back and" \
-    "opened with the key. Nothing of it touches the local disk on the way."
+    "opened with the key. Nothing but the encrypted backup is ever written."
 run backup --json | tee "$dir/backup.txt"
 object=$(sed 1d "$dir/backup.txt" | field object)
 
@@ -216,7 +215,7 @@ run list
 step "What the backup says of itself" "With the key at hand every byte of it is checked once more."
 run inspect "$object"
 
-step "Back to a snapshot that Vault itself can restore" "This needs the backup and the key; no Vault, no configuration."
+step "Back to a snapshot that Vault itself can restore" "This needs the backup and its key, and no Vault."
 run decrypt "$object" -o "$dir/vault.snap"
 note "$(wc -c <"$dir/vault.snap") bytes, $(head -c 2 "$dir/vault.snap" | od -An -tx1 | tr -d ' ' | sed 's/1f8b/gzip/')"
 

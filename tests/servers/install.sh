@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the servers that the tests, the quickstart and the benchmark run
-# against into target/servers:
+# against into target/servers; all of them, or those that are named:
 #
 #   vault-server  unless VAULT_BIN is set, or `vault` or `bao` is on PATH
 #   versitygw     an S3 server
@@ -50,17 +50,33 @@ fi
 tmp=$(mktemp -d "$out/.new.XXXXXX") # on the file system of $out: mv is then a rename
 trap 'rm -rf "$tmp"' EXIT
 
-if [[ -n ${VAULT_BIN-} ]]; then
-    [[ -x $VAULT_BIN ]] || { say "VAULT_BIN=$VAULT_BIN is not a program"; exit 1; }
-    say "Vault: $VAULT_BIN, as VAULT_BIN says"
-elif vault=$(command -v vault || command -v bao); then
-    say "Vault: $vault, from PATH"
-else
-    cd "$here/vault-server"
-    build vault-server "$(sha256sum go.mod go.sum ./*.go | sha256sum)" "6 to 8 minutes" \
-        go install -trimpath -ldflags='-s -w' .
-fi
+install_vault_server() {
+    if [[ -n ${VAULT_BIN-} ]]; then
+        [[ -x $VAULT_BIN ]] || { say "VAULT_BIN=$VAULT_BIN is not a program"; exit 1; }
+        say "Vault: $VAULT_BIN, as VAULT_BIN says"
+    elif vault=$(command -v vault || command -v bao); then
+        say "Vault: $vault, from PATH"
+    else
+        cd "$here/vault-server"
+        build vault-server "$(sha256sum go.mod go.sum ./*.go | sha256sum)" "6 to 8 minutes" \
+            go install -trimpath -ldflags='-s -w' .
+    fi
+}
 
-cd /
-build versitygw "$versitygw" "about 3 minutes" \
-    go install -trimpath -ldflags='-s -w' "github.com/versity/versitygw/cmd/versitygw@$versitygw"
+install_versitygw() {
+    cd /
+    build versitygw "$versitygw" "about 3 minutes" \
+        go install -trimpath -ldflags='-s -w' "github.com/versity/versitygw/cmd/versitygw@$versitygw"
+}
+
+(($#)) || set -- vault-server versitygw
+for name; do
+    case $name in
+    vault-server) install_vault_server ;;
+    versitygw) install_versitygw ;;
+    *)
+        say "there is no server '$name'"
+        exit 2
+        ;;
+    esac
+done

@@ -24,6 +24,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use std::cell::{OnceCell, RefCell};
 use std::io::IsTerminal;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use url::Url;
@@ -227,6 +228,25 @@ impl Context {
             idle_timeout: config.run.idle_timeout,
             unix_socket: None,
         })
+    }
+
+    /// A client of the Vault that listens on `socket`, and the address to name it by.
+    ///
+    /// # Errors
+    /// `Usage` if the client cannot be built.
+    pub fn socket_vault(&self, socket: &Path) -> Result<(vault::Client, Url)> {
+        let run = &self.config()?.run;
+        let address = Url::parse("http://localhost:8200")
+            .map_err(|e| Error::unexpected("the socket's address cannot be written").because(e))?;
+        let client = vault::Client::new(vault::Settings {
+            addresses: vec![address.clone()],
+            namespace: None,
+            tls: TlsSettings::default(),
+            connect_timeout: run.connect_timeout,
+            idle_timeout: run.idle_timeout,
+            unix_socket: Some(socket.to_owned()),
+        })?;
+        Ok((client, address))
     }
 
     /// How to log in to the source Vault; its secrets are read now.

@@ -38,6 +38,7 @@ pub mod barrier;
 pub mod envelope;
 pub mod report;
 pub mod retention;
+pub mod staging;
 pub mod store;
 pub mod vault;
 

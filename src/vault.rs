@@ -14,6 +14,7 @@
 mod aws;
 mod call;
 mod failure;
+mod init;
 mod kv;
 mod leader;
 mod login;
@@ -23,6 +24,7 @@ mod snapshot;
 mod status;
 mod token;
 
+pub use init::Initialised;
 pub use kv::SecretRead;
 pub use leader::{Node, Peer};
 pub use login::{Auth, Session};

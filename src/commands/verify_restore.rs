@@ -73,7 +73,7 @@ async fn drill(context: &Context, object: Option<&str>, mode: Mode) -> Result<Ou
         Ok(()) => record(context, store.as_ref(), &chosen, &keyring, manifest.as_ref(), mode, &steps).await,
         Err(error) => Err(error),
     };
-    let ended = match tokio::time::timeout(CLEANUP, stage.end(context)).await {
+    let ended = match tokio::time::timeout(CLEANUP, stage.end()).await {
         Ok(ended) => ended,
         Err(_) => {
             Err(Error::drill(format!("staging {} did not answer, and may be left unsealed", stage.target.address)))

@@ -10,6 +10,7 @@ use crate::pipeline::drill::feed::Facts;
 use crate::pipeline::drill::guard;
 use crate::pipeline::drill::target::Target;
 use crate::secret::Secret;
+use crate::staging::{Ephemeral, Settings};
 use std::path::PathBuf;
 
 /// Where a drill restores to.
@@ -17,19 +18,27 @@ use std::path::PathBuf;
 pub(super) enum Mode {
     /// A configured staging server.
     Server,
+    /// A Vault started for this drill.
+    Ephemeral,
     /// None: the backup is opened in memory.
     Offline,
 }
 
 impl Mode {
-    pub(super) fn of(args: &VerifyRestoreArgs, _configured: StagingMode) -> Self {
-        if args.offline { Mode::Offline } else { Mode::Server }
+    pub(super) fn of(args: &VerifyRestoreArgs, configured: StagingMode) -> Self {
+        match configured {
+            _ if args.offline => Mode::Offline,
+            _ if args.ephemeral => Mode::Ephemeral,
+            StagingMode::Ephemeral => Mode::Ephemeral,
+            StagingMode::Server => Mode::Server,
+        }
     }
 
     /// As the drill record names it.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Mode::Server => "server",
+            Mode::Ephemeral => "ephemeral",
             Mode::Offline => "offline",
         }
     }
@@ -47,6 +56,7 @@ pub(super) fn name(context: &Context, mode: Mode) -> String {
     let address = context.config().ok().and_then(|c| c.staging.address.as_ref().map(ToString::to_string));
     match mode {
         Mode::Server => address.unwrap_or_default(),
+        Mode::Ephemeral => "ephemeral".to_owned(),
         Mode::Offline => "none".to_owned(),
     }
 }
@@ -57,6 +67,8 @@ pub(super) struct Stage {
     /// A token that may restore.
     pub(super) administrator: Secret,
     seal_after: bool,
+    /// Ended, and its folder removed, when this is dropped.
+    ephemeral: Option<Ephemeral>,
 }
 
 impl Stage {
@@ -70,6 +82,7 @@ impl Stage {
     ) -> Result<Self> {
         match mode {
             Mode::Server => Self::server(context, facts, manifest).await,
+            Mode::Ephemeral => Self::ephemeral(context, manifest).await,
             Mode::Offline => Err(Error::unexpected("an offline drill has no staging Vault")),
         }
     }
@@ -100,11 +113,42 @@ impl Stage {
                 seal.threshold,
             );
         }
-        Ok(Self { target, administrator, seal_after: staging.seal_after })
+        Ok(Self { target, administrator, seal_after: staging.seal_after, ephemeral: None })
+    }
+
+    /// A server of its own needs no guard. It gets as many shares as the source
+    /// has: a Vault keeps its old threshold until it is restarted.
+    async fn ephemeral(context: &Context, manifest: Option<&Manifest>) -> Result<Self> {
+        let staging = &context.config()?.staging;
+        staging.login()?;
+        let shares = staging.shares()?;
+        let automatic = staging.vault_config.is_some();
+        if shares.is_empty() && !automatic {
+            return Err(
+                Error::usage("an ephemeral drill needs the source's unseal keys").hint("set staging.unseal_keys")
+            );
+        }
+        let settings = Settings { binary: staging.vault_binary.clone(), config: staging.vault_config.clone() };
+        let server = Ephemeral::start(&settings)?;
+        let (client, address) = context.socket_vault(server.socket())?;
+        let vault = manifest.map(|m| &m.vault);
+        let number = |stated: Option<u64>| stated.filter(|_| !automatic).unwrap_or(shares.len().max(1) as u64);
+        let (n, t) = (number(vault.and_then(|v| v.seal_shares)), number(vault.and_then(|v| v.seal_threshold)));
+        let fresh = client.initialise(&address, n, t, automatic).await?;
+        if !fresh.shares.is_empty() && !automatic {
+            client.unseal(&address, &fresh.shares).await?;
+        }
+        let target = Target { client, address, shares, wait: staging.wait };
+        target.active().await?;
+        Ok(Self { target, administrator: fresh.root_token, seal_after: false, ephemeral: Some(server) })
     }
 
     /// Leaves no unlocked copy of production behind.
-    pub(super) async fn end(&mut self, _context: &Context) -> Result<()> {
+    pub(super) async fn end(&mut self) -> Result<()> {
+        if let Some(server) = self.ephemeral.take() {
+            drop(server);
+            return Ok(());
+        }
         if !self.seal_after || self.target.shares.is_empty() {
             return Ok(());
         }

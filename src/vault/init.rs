@@ -1,0 +1,46 @@
+//! Initialising a Vault that is empty.
+
+use super::Client;
+use super::call::Call;
+use super::failure::Failure;
+use crate::error::Result;
+use crate::secret::Secret;
+use serde::Deserialize;
+use serde_json::json;
+use url::Url;
+
+/// What `sys/init` gives, once.
+pub struct Initialised {
+    /// The root token.
+    pub root_token: Secret,
+    /// The unseal keys; recovery keys are not among them.
+    pub shares: Vec<Secret>,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    root_token: String,
+    #[serde(default)]
+    keys: Vec<String>,
+}
+
+impl Client {
+    /// Initialises the Vault at `address` with `shares` key shares, `threshold` of
+    /// which open it. With an automatic seal they are recovery keys instead.
+    ///
+    /// # Errors
+    /// `Vault`, also where it has been initialised already.
+    pub async fn initialise(&self, address: &Url, shares: u64, threshold: u64, automatic: bool) -> Result<Initialised> {
+        let explain = |f: Failure| f.explain(self, address, "initialising", None);
+        let body = match automatic {
+            false => json!({ "secret_shares": shares, "secret_threshold": threshold }),
+            true => json!({ "recovery_shares": shares, "recovery_threshold": threshold }),
+        };
+        let call = Call::put("sys/init").json(&body).map_err(explain)?;
+        let answer: Answer = self.call(address, call).await.and_then(|a| a.parse()).map_err(explain)?;
+        Ok(Initialised {
+            root_token: Secret::new(answer.root_token),
+            shares: answer.keys.into_iter().map(Secret::new).collect(),
+        })
+    }
+}

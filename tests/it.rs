@@ -12,12 +12,12 @@
 
 mod archive;
 mod barrier;
-mod examples;
-mod harness;
-mod report;
-mod layering;
 mod docs;
+mod examples;
 mod fuzz;
+mod harness;
+mod layering;
+mod report;
 mod retention;
 mod store;
 mod support;

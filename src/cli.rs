@@ -42,11 +42,11 @@ pub struct Cli {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// Configuration file [default: /etc/vault-backup/config.toml, if it is there]
-    #[arg(long, global = true, value_name = "FILE", env = "VAULT_BACKUP_CONFIG")]
+    /// Configuration file [env: VAULT_BACKUP_CONFIG] [default: /etc/vault-backup/config.toml, if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where the backups are: s3://BUCKET/PREFIX or file:///DIR
-    #[arg(long, global = true, value_name = "URL", env = "VAULT_BACKUP_STORE")]
+    /// Where the backups are: s3://BUCKET/PREFIX or file:///DIR [env: VAULT_BACKUP_STORE]
+    #[arg(long, global = true, value_name = "URL")]
     pub store: Option<String>,
     /// Say more on stderr: -v what is done, -vv details
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]

@@ -120,6 +120,8 @@ pub enum Command {
     #[command(after_long_help = examples("\
   vault-backup keygen -o /etc/vault-backup/key   then keep a copy where the backups are not"))]
     Keygen(KeygenArgs),
+    /// Try every permission and path that the configuration needs, changing nothing
+    Doctor(DoctorArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell.

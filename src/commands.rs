@@ -6,6 +6,7 @@
 pub mod backup;
 pub mod completions;
 pub mod decrypt;
+pub mod doctor;
 pub mod inspect;
 pub mod keygen;
 pub mod list;

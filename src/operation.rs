@@ -126,6 +126,17 @@ pub async fn run(context: &Context, operation: Operation, work: impl Future<Outp
     }
 }
 
+/// Sends every notification target a harmless test; returns what could not be told.
+/// Nothing goes to the audit log, the check or the metrics: no operation took place.
+pub async fn test_channels(context: &Context, config: &Config) -> Vec<String> {
+    let mut settings = report::Settings { ping: None, textfile: None, ..Channels::of(config).settings };
+    settings.notify.iter_mut().for_each(|target| target.on_success = true);
+    let message = "This is a test of vault-backup's notifications; nothing happened.";
+    let details = Map::from_iter([("test".to_owned(), Value::Bool(true))]);
+    let event = Event::done(Operation::Backup, chrono::Utc::now(), context.elapsed(), message, details, &[]);
+    report::send_all(&settings, &event, &Figures::default()).await.iter().map(ToString::to_string).collect()
+}
+
 /// Where an operation is told.
 struct Channels {
     audit: Option<Audit>,

@@ -1,0 +1,111 @@
+//! `doctor`: a dry run of every permission and path, changing nothing that matters.
+
+mod checks;
+
+use crate::cli::DoctorArgs;
+use crate::commands::Done;
+use crate::context::Context;
+use crate::error::{Error, Kind, Result};
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+/// How a check ended.
+#[derive(Debug)]
+enum Verdict {
+    /// As it should be; what was found.
+    Fine(String),
+    /// It works, but should be looked at.
+    Warning(String),
+    /// It would fail.
+    Failed(Error),
+    /// Not configured, or nothing to check it with.
+    Skipped(String),
+}
+
+/// The checks of a run, in the order in which they were made.
+#[derive(Default)]
+pub(super) struct Findings(Vec<(&'static str, Verdict)>);
+
+impl Findings {
+    fn fine(&mut self, what: &'static str, said: impl Into<String>) {
+        self.0.push((what, Verdict::Fine(said.into())));
+    }
+
+    fn warn(&mut self, what: &'static str, said: impl Into<String>) {
+        self.0.push((what, Verdict::Warning(said.into())));
+    }
+
+    fn skip(&mut self, what: &'static str, why: impl Into<String>) {
+        self.0.push((what, Verdict::Skipped(why.into())));
+    }
+
+    /// Keeps a result; gives its value for the checks that build on it.
+    fn keep<T>(&mut self, what: &'static str, result: Result<T>, said: impl FnOnce(&T) -> String) -> Option<T> {
+        match result {
+            Ok(value) => {
+                self.fine(what, said(&value));
+                Some(value)
+            }
+            Err(error) => {
+                self.0.push((what, Verdict::Failed(error)));
+                None
+            }
+        }
+    }
+
+    /// The class of the first failure.
+    fn code(&self) -> u8 {
+        let failed = self.0.iter().find_map(|(_, v)| if let Verdict::Failed(e) = v { Some(e.kind()) } else { None });
+        failed.map_or(0, Kind::code)
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for (what, verdict) in &self.0 {
+            let _ = match verdict {
+                Verdict::Fine(said) => writeln!(text, "ok       {what:<14} {said}"),
+                Verdict::Warning(said) => writeln!(text, "WARNING  {what:<14} {said}"),
+                Verdict::Failed(error) => writeln!(text, "FAILED   {what:<14} {error}"),
+                Verdict::Skipped(why) => writeln!(text, "-        {what:<14} {why}"),
+            };
+        }
+        text
+    }
+
+    fn document(&self) -> Value {
+        let checks: Vec<_> = self
+            .0
+            .iter()
+            .map(|(what, verdict)| {
+                let (state, said) = match verdict {
+                    Verdict::Fine(said) => ("ok", said.clone()),
+                    Verdict::Warning(said) => ("warning", said.clone()),
+                    Verdict::Failed(error) => ("failed", error.to_string()),
+                    Verdict::Skipped(why) => ("skipped", why.clone()),
+                };
+                json!({ "check": what, "state": state, "message": said })
+            })
+            .collect();
+        json!({ "checks": checks, "exit_code": self.code() })
+    }
+}
+
+/// Makes every check, also after a failure.
+///
+/// # Errors
+/// `Usage` for a configuration that cannot be read, which nothing works without;
+/// the stop's reason. Failed checks make the exit code instead.
+pub async fn run(context: &Context, args: &DoctorArgs) -> Result<Done> {
+    let mut findings = Findings::default();
+    let all = async {
+        checks::configuration(context, &mut findings)?;
+        let keys = checks::keys(context, &mut findings);
+        Box::pin(checks::vault(context, &mut findings)).await;
+        Box::pin(checks::store(context, &mut findings, &keys)).await;
+        Box::pin(checks::staging(context, &mut findings)).await;
+        checks::channels(context, &mut findings, args.notify_test).await;
+        Ok(())
+    };
+    context.stop.guard(Box::pin(all)).await?;
+    Ok(Done::document(findings.document()).with_text(findings.text()).with_code(findings.code()))
+}

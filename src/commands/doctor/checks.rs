@@ -1,0 +1,215 @@
+//! The single checks of `doctor`, each with what it found.
+
+use super::Findings;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::lock::Lock;
+use crate::manifest::{MacKey, rfc3339};
+use crate::operation;
+use crate::pipeline::catalog::Catalog;
+use crate::store::{ReadAt, Store};
+use crate::vault::{Client, Node, Session};
+use futures_util::StreamExt;
+
+/// What a backup's token may do, and nothing more.
+const SNAPSHOT: &str = "sys/storage/raft/snapshot";
+
+/// How far the two clocks may differ, in seconds, before `backup` refuses.
+const CLOCK: i64 = 300;
+
+/// How much of the newest backup is read to try the right to read, in bytes.
+const FIRST_BYTES: u64 = 64;
+
+pub(super) fn configuration(context: &Context, findings: &mut Findings) -> Result<()> {
+    let config = context.config()?;
+    let file =
+        config.file.as_ref().map_or("none read: flags and environment alone".to_owned(), |f| f.display().to_string());
+    findings.fine("configuration", file);
+    findings.keep("lock", Lock::take(&config.run.lock_file).map(drop), |()| config.run.lock_file.display().to_string());
+    Ok(())
+}
+
+/// Gives what manifests can be checked with.
+pub(super) fn keys(context: &Context, findings: &mut Findings) -> Vec<MacKey> {
+    let keyring = findings.keep("key", context.keyring(), |keyring| {
+        format!("id {}, and {} old keys", keyring.primary().id(), keyring.iter().count() - 1)
+    });
+    keyring.map(|keyring| keyring.mac_keys()).unwrap_or_default()
+}
+
+pub(super) async fn vault(context: &Context, findings: &mut Findings) {
+    let Some(client) = findings.keep("vault", context.vault(), addresses) else { return };
+    if client.addresses().iter().any(|a| a.scheme() == "http") {
+        findings.warn("vault", "plain http: the token and the snapshot can be read on the way; use https");
+    }
+    let node = findings.keep("leader", client.leader().await, |node| {
+        let version = node.health.version.as_deref().unwrap_or("of unknown version");
+        format!("{}, Vault {version}, cluster {}", node.address, node.health.cluster_id.as_deref().unwrap_or("unknown"))
+    });
+    let Some(node) = node else { return };
+    if node.seal.storage_type.as_deref() != Some("raft") {
+        let storage = node.seal.storage_type.as_deref().unwrap_or("unknown");
+        let error = Error::vault(format!("{}: its storage is {storage}, not raft", node.address));
+        findings.keep("storage", Err::<(), _>(error), |()| String::new());
+    }
+    expected_cluster(context, findings, &node);
+    let auth = match context.vault_auth() {
+        Ok(auth) => client.login(&node, &auth).await,
+        Err(error) => Err(error),
+    };
+    let how =
+        |s: &Session| if s.obtained() { "a token for this run".to_owned() } else { "with the token given".to_owned() };
+    let Some(session) = findings.keep("login", auth, how) else { return };
+    rights(&client, &node, &session, findings).await;
+    if let Err(error) = client.revoke(session).await {
+        findings.warn("revocation", error.to_string());
+    }
+}
+
+fn addresses(client: &Client) -> String {
+    client.addresses().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn expected_cluster(context: &Context, findings: &mut Findings, node: &Node) {
+    let configured = context.config().ok().and_then(|c| c.vault.cluster_id.clone());
+    match (configured, &node.health.cluster_id) {
+        (Some(expected), Some(id)) if expected != *id => {
+            findings.warn(
+                "cluster",
+                format!("it is {id}, vault.cluster_id is {expected}: drills and restores will refuse its backups"),
+            );
+        }
+        _ => {}
+    }
+}
+
+/// The right to read the snapshot, and none that a backup does not need.
+async fn rights(client: &Client, node: &Node, session: &Session, findings: &mut Findings) {
+    let asked = client.capabilities_self(&node.address, session.token(), &[SNAPSHOT]).await;
+    let Some(capabilities) = findings.keep("capabilities", asked, |c| format!("{SNAPSHOT}: {}", join(c.get(SNAPSHOT))))
+    else {
+        return;
+    };
+    let may = |right: &str| capabilities.get(SNAPSHOT).is_some_and(|all| all.iter().any(|c| c == right));
+    if may("root") || may("sudo") || may("update") {
+        findings.warn(
+            "capabilities",
+            "wider than a backup needs: give it a policy with read on the snapshot path and nothing more",
+        );
+    } else if !may("read") {
+        let error = Error::vault(format!("{}: the token may not read {SNAPSHOT}", node.address))
+            .hint(format!("give it: path \"{SNAPSHOT}\" {{ capabilities = [\"read\"] }}"));
+        findings.keep("capabilities", Err::<(), _>(error), |()| String::new());
+    }
+}
+
+fn join(rights: Option<&Vec<String>>) -> String {
+    rights.map(|all| all.join(", ")).filter(|all| !all.is_empty()).unwrap_or_else(|| "none".to_owned())
+}
+
+pub(super) async fn store(context: &Context, findings: &mut Findings, keys: &[MacKey]) {
+    let Some(store) = findings.keep("store", context.store().await, |s| s.locate("")) else { return };
+    let store = store.as_ref();
+    match store.clock().await {
+        Ok(Some(theirs)) => {
+            let off = (chrono::Utc::now() - theirs).num_seconds();
+            let result = if off.abs() > CLOCK {
+                Err(Error::unexpected(format!("the clock here is {off} s off the store's"))
+                    .hint("set this machine's clock (NTP)"))
+            } else {
+                Ok(off)
+            };
+            findings.keep("clock", result, |off| format!("{off} s off the store's"));
+        }
+        Ok(None) => findings.skip("clock", "the store has none of its own"),
+        Err(error) => {
+            findings.keep("clock", Err::<(), _>(error), |()| String::new());
+        }
+    }
+    findings
+        .keep("write", store.probe_write("daily/").await, |()| "an upload can be begun, and was aborted".to_owned());
+    let listed = Catalog::read(store).await;
+    let Some(catalog) = findings.keep("list", listed, |c| format!("{} backups", c.backups.len())) else { return };
+    newest(context, store, findings, &catalog, keys).await;
+}
+
+async fn newest(context: &Context, store: &dyn Store, findings: &mut Findings, catalog: &Catalog, keys: &[MacKey]) {
+    let Some(backup) = catalog.backups.first() else {
+        findings.skip("read", "there is no backup yet");
+        return;
+    };
+    findings
+        .keep("read", first_bytes(store, backup.name.object()).await, |n| format!("{}: {n} bytes read", backup.name));
+    match catalog.newest_good(store, keys, context.started, None).await {
+        Ok(Some((backup, _))) => {
+            findings.fine("newest good", format!("{} of {}", backup.name, rfc3339(backup.name.created_at())));
+        }
+        Ok(None) => findings.warn("newest good", "no backup is good under the keys at hand"),
+        Err(error) => {
+            findings.keep("newest good", Err::<(), _>(error), |()| String::new());
+        }
+    }
+}
+
+async fn first_bytes(store: &dyn Store, object: &str) -> Result<usize> {
+    let mut body = store.get(object, ReadAt { version: None, first: Some(FIRST_BYTES) }).await?.body;
+    let mut read = 0;
+    while let Some(chunk) = body.next().await {
+        read += chunk?.len();
+    }
+    Ok(read)
+}
+
+pub(super) async fn staging(context: &Context, findings: &mut Findings) {
+    let Ok(config) = context.config() else { return };
+    let staging = &config.staging;
+    if !staging.configured {
+        findings.skip("staging", "not configured: no drill proves the backups");
+        return;
+    }
+    let shares = staging.shares();
+    let login = staging.login().and_then(crate::context::login);
+    findings.keep("unseal keys", shares, |s| format!("{} shares", s.len()));
+    findings.keep("staging login", login, |_| "the source's credentials can be read".to_owned());
+    let Some(address) = &staging.address else {
+        findings.skip("staging", "no address: drills are ephemeral or offline");
+        return;
+    };
+    let status = match context.staging_vault(address) {
+        Ok(client) => client.seal_status(address).await,
+        Err(error) => Err(error),
+    };
+    let Some(status) = findings.keep("staging", status, |s| format!("{address}, Vault {}", s.version)) else { return };
+    if status.sealed {
+        findings.warn("staging", "sealed, as a drill leaves it: the next drill opens it with staging.unseal_keys");
+    }
+    let production: Vec<_> = config.vault.addresses.clone();
+    findings.keep("guard", crate::pipeline::drill::guard::addresses(address, &production, None).await, |()| {
+        "staging is none of production's addresses".to_owned()
+    });
+}
+
+pub(super) async fn channels(context: &Context, findings: &mut Findings, test: bool) {
+    let Ok(config) = context.config() else { return };
+    match config.audit.file.as_ref() {
+        Some(path) => {
+            let check = crate::report::audit::Audit::new(path).check();
+            findings.keep("audit log", check, |()| path.display().to_string());
+        }
+        None => findings.skip("audit log", "not configured"),
+    }
+    let count = config.notify.len() + usize::from(config.ping.url.is_some());
+    if count == 0 {
+        findings.warn("notifications", "none configured: nobody is told of a failure but by cron's mail");
+    } else if test {
+        let untold = operation::test_channels(context, config).await;
+        for problem in &untold {
+            findings.keep("notifications", Err::<(), _>(Error::partial(problem)), |()| String::new());
+        }
+        if untold.is_empty() {
+            findings.fine("notifications", format!("{count} told of this test"));
+        }
+    } else {
+        findings.skip("notifications", format!("{count} configured; --notify-test tries them"));
+    }
+}

@@ -131,7 +131,7 @@ impl Client {
                 .hint("put every node's own address into vault.addresses"),
             passing: true,
         })?;
-        if health.cluster_id.as_deref() != cluster_id {
+        if cluster_id.is_none() || health.cluster_id.as_deref() != cluster_id {
             return Err(Error::vault(format!("{what}: it belongs to another cluster")).into());
         }
         if !health.is_active() {
@@ -144,9 +144,11 @@ impl Client {
 
     /// The node that `from` redirected to by `location`, if it may be trusted with the token.
     pub(super) async fn redirected(&self, from: &Node, location: &str) -> Result<Node> {
-        let what = || format!("Vault {}: the redirect of a standby", shown(&from.address));
-        let target = from.address.join(location).map_err(|e| Error::vault(what()).because(e))?;
-        let mut origin = target;
+        let what = format!("Vault {}: the redirect of a standby", shown(&from.address));
+        if !self.follows {
+            return Err(Error::vault(what).hint("this client is of one node, which must be active itself"));
+        }
+        let mut origin = from.address.join(location).map_err(|e| Error::vault(what).because(e))?;
         origin.set_path("");
         origin.set_query(None);
         origin.set_fragment(None);

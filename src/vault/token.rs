@@ -44,11 +44,18 @@ impl Client {
         Ok(TokenInfo { policies, ttl })
     }
 
-    /// Whether `token`, made by [`Client::create_token`], is still valid.
+    /// Whether `token`, made by [`Client::create_token`], is still valid. Asked only
+    /// of an active node: others would forward the question, and one that was just
+    /// restored would forward it to its source (see [`Client::single_node`]).
     ///
     /// # Errors
     /// `Vault` where it cannot be told.
     pub async fn token_alive(&self, address: &Url, token: &Secret) -> Result<bool> {
+        let health = self.health(address).await?;
+        if !health.is_active() {
+            let what = format!("Vault {}: not active (HTTP {})", shown(address), health.status);
+            return Err(Error::vault(what).hint("unseal it, or wait until it is"));
+        }
         match self.lookup(address, token, false).await {
             Ok(_) => Ok(true),
             Err(failure) if failure.status() == Some(403) => Ok(false),

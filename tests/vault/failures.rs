@@ -117,7 +117,13 @@ async fn a_standby_names_a_leader_that_must_not_be_used() {
     let asked = plain.calls().len();
     let alone = at(&standby).single_node().with_election_wait(Duration::from_secs(1));
     assert_says(&alone.leader().await.unwrap_err(), Kind::Vault, &["unsealed, but not active"]);
+    assert_says(
+        &alone.token_alive(&url(standby.address()), &Secret::new("hvs.planted")).await.unwrap_err(),
+        Kind::Vault,
+        &["not active (HTTP 429)"],
+    );
     assert_eq!(plain.calls().len(), asked);
+    assert!(!got_token(&standby));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,7 +24,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use std::cell::{OnceCell, RefCell};
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use url::Url;
@@ -214,20 +214,14 @@ impl Context {
         vault::Client::new(vault::Settings { addresses: vec![address.clone()], ..settings })
     }
 
-    /// A client of the staging Vault alone.
+    /// A client of the staging Vault alone. It follows nothing that the node says of
+    /// a leader: freshly restored, it takes its source for that.
     ///
     /// # Errors
     /// `Usage` if its CA file cannot be used.
     pub fn staging_vault(&self, address: &Url) -> Result<vault::Client> {
-        let config = self.config()?;
-        vault::Client::new(vault::Settings {
-            addresses: vec![address.clone()],
-            namespace: None,
-            tls: TlsSettings { ca_cert: config.staging.ca_cert.clone(), ..TlsSettings::default() },
-            connect_timeout: config.run.connect_timeout,
-            idle_timeout: config.run.idle_timeout,
-            unix_socket: None,
-        })
+        let ca_cert = self.config()?.staging.ca_cert.clone();
+        self.single_node(address, TlsSettings { ca_cert, ..TlsSettings::default() }, None)
     }
 
     /// A client of the Vault that listens on `socket`, and the address to name it by.
@@ -235,18 +229,23 @@ impl Context {
     /// # Errors
     /// `Usage` if the client cannot be built.
     pub fn socket_vault(&self, socket: &Path) -> Result<(vault::Client, Url)> {
-        let run = &self.config()?.run;
         let address = Url::parse("http://localhost:8200")
             .map_err(|e| Error::unexpected("the socket's address cannot be written").because(e))?;
-        let client = vault::Client::new(vault::Settings {
+        let client = self.single_node(&address, TlsSettings::default(), Some(socket.to_owned()))?;
+        Ok((client, address))
+    }
+
+    fn single_node(&self, address: &Url, tls: TlsSettings, unix_socket: Option<PathBuf>) -> Result<vault::Client> {
+        let run = &self.config()?.run;
+        let settings = vault::Settings {
             addresses: vec![address.clone()],
             namespace: None,
-            tls: TlsSettings::default(),
+            tls,
             connect_timeout: run.connect_timeout,
             idle_timeout: run.idle_timeout,
-            unix_socket: Some(socket.to_owned()),
-        })?;
-        Ok((client, address))
+            unix_socket,
+        };
+        Ok(vault::Client::new(settings)?.single_node())
     }
 
     /// How to log in to the source Vault; its secrets are read now.

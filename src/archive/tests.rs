@@ -267,10 +267,8 @@ fn the_beginning_is_read_without_proof() {
     let cut = gzip(&snapshot.tar()[..1600]);
     assert_eq!(peek(&cut[..]).unwrap().peers[0].id, "n1");
     let mut first = [0; 10];
-    peek_state(&cut[..], |state| {
-        state.read_exact(&mut first).map_err(|e| Error::from_io(e, Kind::Unexpected, "x"))
-    })
-    .unwrap();
+    peek_state(&cut[..], |state| state.read_exact(&mut first).map_err(|e| Error::from_io(e, Kind::Unexpected, "x")))
+        .unwrap();
     assert_eq!(first, whole().member("state.bin")[..10]);
     let late = |_: &mut dyn Read| -> Result<()> { panic!("there is no state.bin") };
     for (bytes, says) in [

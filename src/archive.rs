@@ -10,12 +10,14 @@
 
 mod member;
 mod meta;
+mod peek;
 mod source;
 mod sums;
 
 pub use meta::{Meta, Peer};
+pub use peek::{peek, peek_state};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use flate2::bufread::MultiGzDecoder;
 use member::Member;
 use ring::digest::Digest;
@@ -73,50 +75,6 @@ pub fn check_with<R: BufRead, T>(
     let (meta, state_size, result) = members.finish()?;
     source::read_end(tar.into_inner())?;
     Ok((Snapshot { meta, state_size, plaintext_size: reader.total() }, result?))
-}
-
-/// What meta.json at the snapshot's beginning says. Nothing of it is proven: for
-/// that, [`check`] must follow.
-///
-/// # Errors
-/// `Integrity` if the stream does not begin with it; what `reader` fails with
-/// passes through where it is an [`Error`].
-pub fn peek<R: BufRead>(reader: R) -> Result<Meta> {
-    Ok(begin(reader, |_| Ok(()))?.0)
-}
-
-/// Has `on_state` read the beginning of state.bin, and reads no further than that.
-/// Nothing is proven: for that, [`check_with`] must follow.
-///
-/// # Errors
-/// As [`peek`], and what `on_state` returned.
-pub fn peek_state<R: BufRead, T>(reader: R, on_state: impl FnOnce(&mut dyn Read) -> Result<T>) -> Result<T> {
-    let missing = || Error::integrity(format!("the snapshot is incomplete: it ended before {STATE}"));
-    let (_, state) = begin(reader, |entries| {
-        let entry = entries.next().ok_or_else(missing)?;
-        let mut entry = entry.map_err(|e| Error::from_io(e, Kind::Integrity, format!("the snapshot's {STATE}")))?;
-        if &*entry.path_bytes() != STATE.as_bytes() {
-            return Err(missing());
-        }
-        on_state(&mut entry)
-    })?;
-    Ok(state)
-}
-
-fn begin<R: BufRead, T>(
-    reader: R,
-    then: impl FnOnce(&mut tar::Entries<'_, MultiGzDecoder<R>>) -> Result<T>,
-) -> Result<(Meta, T)> {
-    let broken = |e| Error::from_io(e, Kind::Integrity, format!("the snapshot does not begin with {META}"));
-    let mut tar = tar::Archive::new(MultiGzDecoder::new(reader));
-    let mut entries = tar.entries().map_err(broken)?;
-    let first = entries.next().ok_or_else(|| source::ended("at its start"))?.map_err(broken)?;
-    if &*first.path_bytes() != META.as_bytes() {
-        return Err(Error::integrity(format!("the snapshot does not begin with {META}")));
-    }
-    let mut text = Vec::new();
-    first.take(member::MAX_SMALL).read_to_end(&mut text).map_err(broken)?;
-    Ok((Meta::parse(&text)?, then(&mut entries)?))
 }
 
 /// The members found so far. `T` is what state.bin's reader made of it.

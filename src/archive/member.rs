@@ -7,7 +7,7 @@ use ring::digest::{self, Digest};
 use std::io::{self, Read};
 
 /// The largest member that is held in memory, in bytes.
-pub(super) const MAX_SMALL: u64 = 1 << 20;
+const MAX_SMALL: u64 = 1 << 20;
 /// How much is read and hashed at once, in bytes.
 const BUFFER: usize = 256 * 1024;
 

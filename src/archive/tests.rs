@@ -260,6 +260,32 @@ fn the_snapshots_failure_comes_before_the_readers() {
     assert!(error.to_string().contains("bytes within state.bin"), "{error}");
 }
 
+#[test]
+fn the_beginning_is_read_without_proof() {
+    let snapshot = whole();
+    // Enough for what is asked, and no more.
+    let cut = gzip(&snapshot.tar()[..1600]);
+    assert_eq!(peek(&cut[..]).unwrap().peers[0].id, "n1");
+    let mut first = [0; 10];
+    peek_state(&cut[..], |state| state.read_exact(&mut first).map_err(|e| Error::from_io(e, Kind::Unexpected, "x")))
+        .unwrap();
+    assert_eq!(first, whole().member("state.bin")[..10]);
+    let late = |_: &mut dyn Read| -> Result<()> { panic!("there is no state.bin") };
+    for (bytes, says) in [
+        (Vec::new(), "Vault sent nothing"),
+        (b"<html>".to_vec(), "not gzip but HTML"),
+        (gzip(&snapshot.tar()[..100]), "it ended before meta.json"),
+        (gzip(&snapshot.tar()[..600]), "within meta.json"),
+        (snapshot.clone().without("meta.json").bytes(), "holds state.bin before meta.json"),
+        (gzip(&snapshot.tar()[..1024]), "it ended before state.bin"),
+        (snapshot.without("state.bin").bytes(), "holds SHA256SUMS before state.bin"),
+    ] {
+        let error = peek_state(&bytes[..], late).unwrap_err();
+        assert_eq!(error.kind(), Kind::Integrity);
+        assert!(error.to_string().contains(says), "'{error}' does not contain '{says}'");
+    }
+}
+
 /// Fails at its end.
 struct Broken<'a>(&'a [u8]);
 

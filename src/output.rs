@@ -76,10 +76,12 @@ impl Output {
         }
     }
 
-    /// Prints a closing line to a person who is watching.
+    /// Prints a closing line to a person who is watching; others may ask for it (`-v`).
     pub fn closing(self, line: &str) {
         if self.is_watched() && !self.json {
             to_stderr(&format!("{line}\n"));
+        } else {
+            tracing::info!("{line}");
         }
     }
 

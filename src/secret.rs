@@ -124,7 +124,11 @@ impl Reference {
     fn read_file(&self, path: &Path, check: impl Fn(&std::fs::Metadata) -> Result<()>) -> Result<Secret> {
         let fail = |e: std::io::Error| self.broken("cannot be read").because(e);
         let file = std::fs::File::open(path).map_err(fail)?;
-        check(&file.metadata().map_err(fail)?)?;
+        let meta = file.metadata().map_err(fail)?;
+        if meta.is_dir() {
+            return Err(self.broken("it is a folder"));
+        }
+        check(&meta)?;
         let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
         file.take(MAX_SECRET + 1).read_to_end(&mut bytes).map_err(fail)?;
         if bytes.len() as u64 > MAX_SECRET {

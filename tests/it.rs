@@ -23,3 +23,5 @@ mod store;
 mod support;
 mod vault;
 mod vectors;
+mod backup;
+mod bad_input;

@@ -36,32 +36,40 @@ async fn pipeline(context: &Context, args: &BackupArgs) -> Result<Outcome> {
     let keyring = context.keyring()?;
     let _lock = Lock::take(&config.run.lock_file)?;
     let store = context.store().await?;
+    let outcome = Box::pin(make(context, args, store.as_ref(), &keyring)).await;
+    outbound::settle(store.as_ref()).await;
+    outcome
+}
+
+async fn make(context: &Context, args: &BackupArgs, store: &dyn Store, keyring: &Keyring) -> Result<Outcome> {
+    let stop = &context.stop;
     let name = BackupName::new(first_type(args.kind), context.started);
-    check_clock(context, store.as_ref()).await?;
-    check_name_is_free(store.as_ref(), &name).await?;
+    check_clock(context, store).await?;
+    stop.guard(check_name_is_free(store, &name)).await?;
 
     let client = context.vault()?;
     let auth = context.vault_auth()?;
-    let (sent, facts) = Box::pin(source::with_session(&client, &auth, &context.stop, async |node, session| {
-        let snapshot = client.snapshot(node, session).await?;
+    let (sent, facts) = Box::pin(source::with_session(&client, &auth, stop, async |node, session| {
+        let snapshot = stop.guard(client.snapshot(node, session)).await?;
         let facts = source::facts(&snapshot.node);
-        let header = header(&facts, &keyring, context);
+        let header = header(&facts, keyring, context);
         let sealer = Sealer::new(keyring.primary(), &header)?;
-        let upload = store.upload(name.object(), metadata(&facts, &header, context)).await?;
+        let upload = stop.guard(store.upload(name.object(), metadata(&facts, &header, context))).await?;
+        tracing::info!("{}: Vault {} sends its snapshot", store.locate(name.object()), snapshot.node.address);
         context.progress.stage("uploading", None);
-        let sent = outbound::send(snapshot.body, sealer, upload, &context.stop, &context.progress).await?;
+        let sent = outbound::send(snapshot.body, sealer, upload, stop, &context.progress).await?;
         Ok((sent, facts))
     }))
     .await?;
 
-    let verified = verify(context, store.as_ref(), &name, &sent, args.verify).await;
-    let verification = verified.map_err(|e| unverified(store.as_ref(), &name, e))?;
-    let manifest = manifest(&name, &sent, facts, verification, &keyring, context);
-    let mac_key = keyring.primary().mac_key();
-    let commit = Bytes::from(manifest.to_bytes(&mac_key)?);
-    store.put(&name.manifest(), commit, Put::Create).await.map_err(|e| unverified(store.as_ref(), &name, e))?;
+    let verified = verify(context, store, &name, &sent, args.verify).await;
+    let verification = verified.map_err(|e| unverified(store, &name, e))?;
+    let manifest = manifest(&name, &sent, facts, verification, keyring, context);
+    let commit = Bytes::from(manifest.to_bytes(&keyring.primary().mac_key())?);
+    let committed = stop.guard(store.put(&name.manifest(), commit, Put::Create)).await;
+    committed.map_err(|e| unverified(store, &name, e))?;
 
-    after::run(context, args, store.as_ref(), &keyring, &Committed { name, manifest, head: sent.head }).await
+    after::run(context, args, store, keyring, &Committed { name, manifest, head: sent.head }).await
 }
 
 fn first_type(kind: BackupKind) -> BackupType {

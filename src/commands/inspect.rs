@@ -12,6 +12,8 @@ use crate::pipeline::catalog::Standing;
 use crate::pipeline::hashing::{Fingerprint, Hashing};
 use crate::pipeline::inbound;
 use crate::pipeline::input::{Input, Opened};
+use crate::pipeline::object::Chosen;
+use crate::store::CHECKSUM;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::io::Read;
@@ -49,8 +51,8 @@ pub async fn run(context: &Context, args: &InspectArgs) -> Result<Done> {
     })
     .await
     .map_err(|e| if e.kind().is_stop() { e } else { e.context(&label) })?;
+    hold_against(&found, chosen.as_ref())?;
     let standing = chosen.map(|c| c.standing);
-    hold_against(&label, &found, standing.as_ref())?;
     Ok(Done::document(document(&label, &found, standing.as_ref())).with_text(text(&label, &found, standing.as_ref())))
 }
 
@@ -72,16 +74,20 @@ fn check(
     Ok(Found { header, checked: Some(Checked { snapshot, object: hashing.finish() }) })
 }
 
-/// A manifest that is authentic must name what was read.
-fn hold_against(label: &str, found: &Found, standing: Option<&Standing>) -> Result<()> {
-    let (Some(checked), Some(manifest)) = (&found.checked, standing.and_then(Standing::manifest)) else {
-        return Ok(());
-    };
-    if hex::encode(checked.object.sha256) == manifest.sha256 {
-        return Ok(());
+/// What was read must be what an authentic manifest and the object's metadata name.
+fn hold_against(found: &Found, chosen: Option<&Chosen>) -> Result<()> {
+    let (Some(checked), Some(chosen)) = (&found.checked, chosen) else { return Ok(()) };
+    let sha256 = hex::encode(checked.object.sha256);
+    let address = &chosen.address;
+    if chosen.standing.manifest().is_some_and(|manifest| manifest.sha256 != sha256) {
+        return Err(Error::integrity(format!("{address}: its SHA-256 is not the one in its manifest"))
+            .hint("the object was replaced; it is not the backup that was verified"));
     }
-    Err(Error::integrity(format!("{label}: its SHA-256 is not the one in its manifest"))
-        .hint("the object was replaced; it is not the backup that was verified"))
+    if chosen.head.metadata.get(CHECKSUM).is_some_and(|checksum| *checksum != sha256) {
+        return Err(Error::integrity(format!("{address}: its SHA-256 is not the one in its metadata"))
+            .hint("every segment authenticates: it is the metadata that was changed"));
+    }
+    Ok(())
 }
 
 fn document(label: &str, found: &Found, standing: Option<&Standing>) -> Value {

@@ -92,7 +92,7 @@ pub async fn read_back(
     let address = store.locate(name.object());
     let differs = |what: &str| Error::integrity(format!("{address}: {what}"));
     let at = ReadAt { version: sent.head.version.clone(), first: None };
-    let Download { head, body } = store.get(name.object(), at).await?;
+    let Download { head, body } = stop.guard(store.get(name.object(), at)).await?;
     if head.size != sent.sealed.size {
         return Err(differs(&format!("it has {} bytes instead of {}", head.size, sent.sealed.size)));
     }

@@ -15,10 +15,11 @@ use crate::envelope::{Sealed, Sealer};
 use crate::error::{Error, Result};
 use crate::report::Progress;
 use crate::stop::Stop;
-use crate::store::{Head, Upload};
+use crate::store::{Head, Store, Upload};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use std::io::BufRead;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -35,9 +36,15 @@ pub struct Sent {
     pub head: Head,
 }
 
+/// How long a store that does not answer may hold up the end of a run.
+const CLEAN_UP: Duration = Duration::from_secs(10);
+
+/// Nobody can tell whether a request without an answer had its effect.
+const MAY_BE_THERE: &str = "the object was being completed, and may be there, unverified";
+
 /// Sends a snapshot to the store. The object comes to exist only after the
 /// archive check and the last segment; on any error, and when `stop` is raised,
-/// the upload is aborted and nothing is left.
+/// the upload is aborted and nothing is left once the store has settled.
 ///
 /// # Errors
 /// The source's error before the check's, the check's before the upload's: the
@@ -51,15 +58,23 @@ pub async fn send(
 ) -> Result<Sent> {
     match stop.guard(transfer(source, sealer, upload.as_mut(), progress)).await {
         Ok((snapshot, plaintext, sealed)) => {
-            let head = upload.complete(sealed.sha256, sealed.size).await?;
+            let completed = stop.guard(upload.complete(sealed.sha256, sealed.size)).await;
+            let head = completed.map_err(|e| if e.kind().is_stop() { e.context(MAY_BE_THERE) } else { e })?;
             Ok(Sent { snapshot, plaintext, sealed, head })
         }
         Err(error) => {
-            if let Err(left) = upload.abort().await {
-                tracing::warn!("{left}");
-            }
+            // It warns of what it cannot remove; what takes longer is waited for by `settle`.
+            let _ = tokio::time::timeout(CLEAN_UP, upload.abort()).await;
             Err(error)
         }
+    }
+}
+
+/// Waits until nothing is left of an upload that was given up. To be called before
+/// the run ends.
+pub async fn settle(store: &dyn Store) {
+    if tokio::time::timeout(CLEAN_UP, store.settle()).await.is_err() {
+        tracing::warn!("the store did not answer, so an unfinished upload may be left there; a later prune removes it");
     }
 }
 

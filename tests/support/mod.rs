@@ -11,6 +11,7 @@ pub mod http;
 pub mod process;
 pub mod python;
 pub mod s3;
+pub mod site;
 #[allow(dead_code, reason = "the unit tests of `archive` use the rest")]
 pub mod snapshot;
 pub mod tls;

@@ -13,6 +13,7 @@ use aws_sdk_s3::types::{
     VersioningConfiguration,
 };
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use std::collections::BTreeMap;
 use std::process::Command;
 use tempfile::TempDir;
 
@@ -180,6 +181,25 @@ impl S3 {
                 Err(error) => panic!("{error:?}"),
             }
         })
+    }
+
+    /// An object's metadata.
+    pub fn metadata(&self, bucket: &str, key: &str) -> BTreeMap<String, String> {
+        let (bucket, key) = (bucket.to_owned(), key.to_owned());
+        self.ask(|s3| async move {
+            let head = s3.head_object().bucket(bucket).key(key).send().await.unwrap();
+            head.metadata.unwrap_or_default().into_iter().collect()
+        })
+    }
+
+    /// Replaces an object's metadata.
+    pub fn set_metadata(&self, bucket: &str, key: &str, metadata: &BTreeMap<String, String>) {
+        let body = self.get(bucket, key).unwrap();
+        let (bucket, key, metadata) = (bucket.to_owned(), key.to_owned(), metadata.clone().into_iter().collect());
+        self.ask(|s3| async move {
+            let put = s3.put_object().bucket(bucket).key(key).set_metadata(Some(metadata));
+            put.body(ByteStream::from(body)).send().await.unwrap()
+        });
     }
 
     /// Deletes objects, as whoever else uses the bucket might.

@@ -30,7 +30,8 @@ pub fn program(program: impl AsRef<OsStr>) -> Tool {
         ("XDG_RUNTIME_DIR".into(), dir("run")),
     ];
     let program = program.as_ref().to_owned();
-    Tool { program, cwd: room.path().join("home"), room, args: Vec::new(), env, stdin: Vec::new() }
+    let cwd = room.path().join("home");
+    Tool { program, cwd, room, args: Vec::new(), env, stdin: Vec::new(), secrets: Vec::new() }
 }
 
 /// One run of the binary, being prepared. `HOME`, `TMPDIR` and `XDG_RUNTIME_DIR`
@@ -43,6 +44,7 @@ pub struct Tool {
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
     stdin: Vec<u8>,
+    secrets: Vec<String>,
 }
 
 impl Tool {
@@ -61,6 +63,17 @@ impl Tool {
     /// Sets an environment variable.
     pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.env.push((key.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets environment variables.
+    pub fn envs<K: AsRef<OsStr>, V: AsRef<OsStr>>(self, vars: impl IntoIterator<Item = (K, V)>) -> Self {
+        vars.into_iter().fold(self, |tool, (key, value)| tool.env(key, value))
+    }
+
+    /// Has its end assert that none of `secrets` was said anywhere.
+    pub fn keeps<S: Into<String>>(mut self, secrets: impl IntoIterator<Item = S>) -> Self {
+        self.secrets.extend(secrets.into_iter().map(Into::into));
         self
     }
 
@@ -100,7 +113,8 @@ impl Tool {
         command.stdin(stdin).stdout(file("stdout")).stderr(file("stderr"));
         let line = format!("{} {}", self.program.display(), self.args.join(OsStr::new(" ")).display());
         let child = spawn(command).unwrap_or_else(|e| panic!("cannot start {line}: {e}"));
-        Running { process: Process::of(&line, child, &self.room.path().join("stderr")), line, room: self.room }
+        let process = Process::of(&line, child, &self.room.path().join("stderr"));
+        Running { process, line, room: self.room, secrets: self.secrets }
     }
 }
 
@@ -109,6 +123,7 @@ pub struct Running {
     process: Process,
     line: String,
     room: TempDir,
+    secrets: Vec<String>,
 }
 
 impl Running {
@@ -140,7 +155,11 @@ impl Running {
         let status = self.process.wait(PATIENCE);
         let read = |name: &str| std::fs::read(self.room.path().join(name)).unwrap();
         let stderr = String::from_utf8(read("stderr")).expect("UTF-8 on stderr");
-        Output { status: status.code(), stdout: read("stdout"), stderr, line: self.line, room: self.room }
+        let output = Output { status: status.code(), stdout: read("stdout"), stderr, line: self.line, room: self.room };
+        self.secrets.iter().for_each(|secret| {
+            output.never_says(secret);
+        });
+        output
     }
 }
 

@@ -12,6 +12,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// How many parts an upload may have.
@@ -49,7 +50,14 @@ impl Multipart {
             let id = request.send().await.map_err(fail)?.upload_id;
             Ok(Self { bucket: shared, name, run_id, id })
         };
-        bucket.tasks.spawn(begin).await.map_err(ended_early)?
+        let (hand_over, begun) = oneshot::channel();
+        bucket.tasks.spawn(async move {
+            if let Err(Ok(unwanted)) = hand_over.send(begin.await) {
+                // Within this task, so that `settle` waits for it. It warns if it fails.
+                let _ = unwanted.abort().await;
+            }
+        });
+        begun.await.map_err(ended_early)?
     }
 
     pub(super) fn id(&self) -> &str {
@@ -112,7 +120,7 @@ fn abort_task(bucket: &Arc<Bucket>, name: &str, id: String) -> Option<JoinHandle
     Some(bucket.tasks.spawn_on(abort, &runtime))
 }
 
-fn ended_early(error: tokio::task::JoinError) -> Error {
+fn ended_early(error: impl Into<anyhow::Error>) -> Error {
     Error::unexpected("a request's task ended early").because(error)
 }
 

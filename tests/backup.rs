@@ -1,0 +1,17 @@
+//! The main job, from end to end: the binary, a real Vault, real stores.
+
+mod cron;
+mod kinds;
+mod large;
+mod login;
+mod main_job;
+mod raced;
+mod stopped;
+
+use serde_json::Value;
+
+/// A string of a JSON document.
+#[track_caller]
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("not a string: {value}"))
+}

@@ -1,0 +1,92 @@
+//! What a run says, and how: nothing to cron, lines to those who ask.
+
+use crate::support::site::{Place, next_second};
+use crate::support::tool::{Output, Tool};
+use serde_json::Value;
+
+/// As cron calls it: no terminal, hardly any environment, everything in one file.
+fn by_cron(place: &Place) -> Tool {
+    let site = &place.site;
+    let tool = crate::support::tool().env("PATH", "/usr/bin:/bin").envs(place.site.s3.env());
+    let home = tool.home();
+    let private = |name: &str, text: &str| {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::write(home.join(name), text).unwrap();
+        std::fs::set_permissions(home.join(name), std::fs::Permissions::from_mode(0o600)).unwrap();
+        home.join(name)
+    };
+    let config = format!(
+        "[vault]\naddresses = [{:?}]\n[vault.auth]\ntoken = \"file:{}\"\n[store]\nurl = {:?}\n[encryption]\nkey = {:?}\n",
+        site.vault.address(),
+        private("token", &format!("{}\n", site.token)).display(),
+        place.url(),
+        private("key", &format!("{}\n", site.key)),
+    );
+    let config = private("config.toml", &config);
+    tool.keeps([&site.token, &site.key]).arg("--config").arg(config)
+}
+
+const FILES: [&str; 3] = ["config.toml", "key", "token"];
+
+#[test]
+fn cron_sends_no_mail() {
+    for place in Place::both() {
+        for args in [&["backup", "--prune"][..], &["prune"], &["backup", "-q"]] {
+            next_second();
+            by_cron(&place).args(args).run().ok().stdout_is("").leaves(&FILES);
+        }
+        assert_eq!(place.names().iter().filter(|name| name.starts_with("daily/") && name.ends_with(".enc")).count(), 2);
+    }
+}
+
+#[test]
+fn a_failure_is_one_line_also_for_cron() {
+    let place = Place::s3();
+    for quiet in [&[][..], &["-q"]] {
+        let output = by_cron(&place).args(["backup", "--store", "s3://no-such-bucket/x"]).args(quiet).run();
+        output.fails(4, &["vault-backup: error: s3://no-such-bucket/x", "there is no such bucket"]);
+        output.stdout_is("").leaves(&FILES);
+    }
+}
+
+fn lines(output: &Output) -> Vec<&str> {
+    output.stderr.lines().collect()
+}
+
+#[test]
+fn more_is_said_to_those_who_ask() {
+    let place = Place::folder();
+    let run = |flags: &[&str]| {
+        next_second();
+        let output = place.tool().args(["backup", "--kind", "daily"]).args(flags).run();
+        output.code(0).stdout_is("").leaves(&[]);
+        output
+    };
+    let [told, detailed] = [run(&["-v"]), run(&["-vv"])];
+    for line in lines(&told) {
+        assert!(line.starts_with("vault-backup: info: "), "{line}");
+    }
+    assert!(lines(&told).len() > 1, "{told:?}");
+    assert!(lines(&detailed).iter().any(|line| line.starts_with("vault-backup: debug: ")), "{detailed:?}");
+
+    let output = run(&["-vv", "--log-format", "json"]);
+    for line in lines(&output) {
+        let entry: Value = serde_json::from_str(line).unwrap();
+        assert!(["info", "debug"].contains(&entry["level"].as_str().unwrap()), "{line}");
+        chrono::DateTime::parse_from_rfc3339(entry["timestamp"].as_str().unwrap()).unwrap();
+        assert!(!entry["message"].as_str().unwrap().is_empty());
+    }
+    assert!(lines(&output).len() > 1, "{output:?}");
+}
+
+#[test]
+fn failures_as_documents() {
+    let place = Place::folder();
+    let vault = place.site.vault_sending("");
+    let output =
+        place.tool().env("VAULT_ADDR", vault.address()).args(["backup", "--json", "--log-format", "json"]).run();
+    output.fails(5, &["the snapshot is empty"]).leaves(&[]);
+    let (said, logged) = (output.json(), serde_json::from_str::<Value>(&output.stderr).unwrap());
+    assert_eq!([&said["error"]["exit_code"], &said["error"]["class"]], [&Value::from(5), &Value::from("integrity")]);
+    assert_eq!([&logged["message"], &logged["level"]], [&said["error"]["message"], &Value::from("error")]);
+}

@@ -1,0 +1,88 @@
+//! How a run logs in, which node it asks, and that its token is gone afterwards.
+
+use super::text;
+use crate::support::cluster::Cluster;
+use crate::support::fault::{FaultServer, Reply};
+use crate::support::site::{Place, SNAPSHOT, next_second};
+use crate::support::tool::Tool;
+use crate::support::vault::Vault;
+
+/// The tool with a role of its own that may take snapshots, through `address`.
+fn with_role(place: &Place, vault: &Vault, address: &str, policies: &[&str]) -> Tool {
+    let role = format!("role-{}", policies.join("-"));
+    let (role_id, secret_id) = vault.approle(&role, policies);
+    let tool = place.tool().env("VAULT_TOKEN", "").keeps([&secret_id]);
+    let home = tool.home();
+    std::fs::write(home.join("secret-id"), &secret_id).unwrap();
+    let config = format!(
+        "[vault]\naddresses = [{address:?}]\n[vault.auth]\nmethod = \"approle\"\nrole_id = \"{role_id}\"\nsecret_id = \"file:{}\"\n",
+        home.join("secret-id").display()
+    );
+    std::fs::write(home.join("config.toml"), config).unwrap();
+    tool.env("VAULT_ADDR", address).arg("--config").arg(home.join("config.toml"))
+}
+
+/// The token that the snapshot was asked for with.
+fn token_of(vault: &FaultServer) -> String {
+    let calls = vault.calls();
+    let asked: Vec<_> = calls.iter().filter(|call| call.path == SNAPSHOT).collect();
+    assert_eq!(asked.len(), 1);
+    asked[0].header("x-vault-token").to_owned()
+}
+
+#[test]
+fn a_role_with_the_least_rights_and_a_token_that_dies() {
+    let place = Place::s3();
+    let site = &place.site;
+    let through = |vault: &FaultServer, policies: &[&str]| with_role(&place, &site.vault, vault.address(), policies);
+
+    let good = FaultServer::proxy(&site.vault.address(), |_| Reply::forward());
+    through(&good, &["backup"]).args(["backup", "-q"]).run().ok();
+    let cut = site.vault_sending("cut");
+    next_second();
+    through(&cut, &["backup"]).args(["backup"]).run().fails(5, &["not gzip"]);
+    let denied = FaultServer::proxy(&site.vault.address(), |_| Reply::forward());
+    next_second();
+    let output = through(&denied, &["none"]).args(["backup"]).run();
+    output.fails(3, &["permission denied", "sys/storage/raft/snapshot", "read"]);
+
+    for vault in [good, cut, denied] {
+        let token = token_of(&vault);
+        assert!(token.len() > 20 && !site.vault.token_is_valid(&token));
+        assert_eq!(vault.calls().iter().filter(|call| call.path == "/v1/auth/token/revoke-self").count(), 1);
+    }
+}
+
+/// It is somebody else's.
+#[test]
+fn a_token_that_was_given_stays() {
+    let place = Place::folder();
+    let vault = FaultServer::proxy(&place.site.vault.address(), |_| Reply::forward());
+    place.tool().env("VAULT_ADDR", vault.address()).args(["backup"]).run().ok();
+    assert_eq!(token_of(&vault), place.site.token);
+    assert_eq!(place.site.vault.api_as(&place.site.token, "GET", "sys/storage/raft/snapshot", None).0, 200);
+}
+
+#[test]
+fn a_secret_id_that_is_refused() {
+    let place = Place::folder();
+    let tool = with_role(&place, &place.site.vault, &place.site.vault.address(), &["refused"]).keeps(["not-a-secret-id"]);
+    std::fs::write(tool.home().join("secret-id"), "not-a-secret-id").unwrap();
+    let address = place.site.vault.address();
+    tool.arg("backup").run().fails(3, &[&address, "AppRole", "vault.auth"]).leaves(&["config.toml", "secret-id"]);
+    place.assert_empty();
+}
+
+#[test]
+fn any_node_of_a_cluster_will_do() {
+    let cluster = Cluster::start(3);
+    let place = Place::s3();
+    let leader = cluster.leader();
+    leader.snapshot_policy("backup");
+    let standby = cluster.standbys()[0];
+    let output = with_role(&place, leader, &standby.address(), &["backup"]).args(["backup", "--json"]).run();
+    output.ok();
+    assert_eq!(text(&output.json()["vault"]["cluster_id"]), leader.cluster_id());
+    let peers = place.tool().args(["inspect", text(&output.json()["object"]), "--json"]).run();
+    assert_eq!(peers.ok().json()["checked"]["raft_peers"].as_array().unwrap().len(), 3);
+}

@@ -1,0 +1,133 @@
+//! Answers that are lost, and names that another run has taken: what is there
+//! is told from its metadata.
+
+use super::text;
+use crate::support::fault::{Call, FaultServer, Reply};
+use crate::support::site::Place;
+use crate::support::snapshot::Synthetic;
+use crate::support::tool::{Output, Tool};
+use bytes::Bytes;
+use ring::rand::{SecureRandom, SystemRandom};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::task::block_in_place;
+
+/// A snapshot that does not compress and is too large for one put.
+pub(super) fn large() -> Bytes {
+    let mut state = vec![0; 33 << 20];
+    SystemRandom::new().fill(&mut state).unwrap();
+    Synthetic::whole(&state).bytes().into()
+}
+
+/// The requests that make an object.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Request {
+    Head,
+    Put,
+    Begin,
+    Part,
+    Complete,
+    Manifest,
+    ReadBack,
+}
+
+impl Request {
+    pub(super) fn is(self, call: &Call) -> bool {
+        let is_object = call.path.ends_with(".enc");
+        let has = |name: &str| call.query.contains(name);
+        match self {
+            Self::Head => is_object && call.method == "HEAD",
+            Self::Put => is_object && call.method == "PUT" && !has("partNumber="),
+            Self::Begin => is_object && call.method == "POST" && has("uploads"),
+            Self::Part => is_object && call.method == "PUT" && has("partNumber="),
+            Self::Complete => is_object && call.method == "POST" && has("uploadId="),
+            Self::Manifest => call.method == "PUT" && call.path.ends_with(".manifest.json"),
+            Self::ReadBack => is_object && call.method == "GET",
+        }
+    }
+}
+
+/// The store behind a proxy, which does `once` with the first such request.
+fn first(place: &Place, request: Request, once: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> FaultServer {
+    let done = AtomicBool::new(false);
+    FaultServer::proxy(&place.site.s3.endpoint(), move |call| {
+        match request.is(call) && !done.swap(true, Ordering::Relaxed) {
+            true => once(call),
+            false => Reply::forward(),
+        }
+    })
+}
+
+fn through(place: &Place, s3: &FaultServer) -> Tool {
+    place.tool().env("AWS_ENDPOINT_URL", s3.address()).args(["backup", "--kind", "daily", "--json"])
+}
+
+/// The size of a snapshot decides by which of these requests its object is made.
+fn made_by(place: &Place, request: Request) -> Option<FaultServer> {
+    matches!(request, Request::Begin | Request::Part | Request::Complete).then(|| place.site.vault_sending(large()))
+}
+
+fn run(place: &Place, request: Request, once: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> Output {
+    let (vault, s3) = (made_by(place, request), first(place, request, once));
+    let tool = through(place, &s3);
+    match vault {
+        Some(vault) => tool.env("VAULT_ADDR", vault.address()).run(),
+        None => tool.run(),
+    }
+}
+
+#[test]
+fn a_lost_answer_is_made_up_for() {
+    for request in [Request::Put, Request::Part, Request::Complete, Request::Manifest] {
+        let place = Place::s3();
+        let output = run(&place, request, |_| Reply::lose());
+        output.ok().leaves(&[]);
+        let name = text(&output.json()["object"]).to_owned();
+        assert_eq!(place.names(), [name.clone(), format!("{name}.manifest.json")], "{request:?}");
+        assert_eq!(place.site.s3.incomplete_uploads(place.bucket()), [""; 0], "{request:?}");
+        place.tool().args(["inspect", &name]).run().ok().stdout_contains("good");
+    }
+}
+
+#[test]
+fn a_store_that_is_away_for_a_moment() {
+    for request in [Request::Head, Request::Put, Request::Begin, Request::Part, Request::ReadBack] {
+        let place = Place::s3();
+        run(&place, request, |_| Reply::close()).ok();
+        assert_eq!(place.names().len(), 2, "{request:?}");
+    }
+}
+
+/// Another run's object appears just before the request: found by HEAD, refused
+/// by the server itself, or, with the manifest, beside the verified object.
+#[test]
+fn another_runs_object_is_left_alone() {
+    const OTHERS: &[u8] = b"another run's";
+    for request in [Request::Head, Request::Put, Request::Complete] {
+        let place = Arc::new(Place::s3());
+        let planting = place.clone();
+        let output = run(&place, request, move |call| {
+            let key = call.path.split_once("/prod/").unwrap().1.to_owned();
+            block_in_place(|| planting.put(&key, OTHERS));
+            Reply::forward()
+        });
+        output.fails(7, &[&place.url(), "exists already", "another run"]).leaves(&[]);
+        let names = place.names();
+        assert_eq!(names.len(), 1, "{request:?}: {names:?}");
+        assert_eq!(place.get(&names[0]), OTHERS, "{request:?}");
+        assert_eq!(place.site.s3.incomplete_uploads(place.bucket()), [""; 0], "{request:?}");
+    }
+}
+
+#[test]
+fn a_manifest_that_is_there_already() {
+    let place = Arc::new(Place::s3());
+    let planting = place.clone();
+    let output = run(&place, Request::Manifest, move |call| {
+        let key = call.path.split_once("/prod/").unwrap().1.to_owned();
+        block_in_place(|| planting.put(&key, b"{}"));
+        Reply::forward()
+    });
+    output.fails(7, &["was uploaded whole, but stays unverified", ".manifest.json: exists already"]);
+    assert_eq!(place.names().len(), 2);
+}

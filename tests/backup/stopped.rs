@@ -1,0 +1,273 @@
+//! Runs that are ended from outside, at every moment that can last; and the lock.
+
+use super::raced::{Request, large};
+use crate::support::fault::{FaultServer, Reply};
+use crate::support::process::{PATIENCE, wait_for};
+use crate::support::site::{Place, SNAPSHOT};
+use crate::support::tool::{Output, Tool};
+use rustix::process::Signal;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What ends a run, and the exit code that it must have.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Interrupt,
+    Terminate,
+    Deadline,
+}
+
+impl End {
+    const ALL: [Self; 3] = [Self::Interrupt, Self::Terminate, Self::Deadline];
+
+    /// Each in turn: what a run does when it must end does not hang on why.
+    fn in_turn() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().cycle()
+    }
+
+    fn code(self) -> i32 {
+        match self {
+            Self::Interrupt => 130,
+            Self::Terminate => 143,
+            Self::Deadline => 124,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Interrupt => "interrupted",
+            Self::Terminate => "terminated",
+            Self::Deadline => "the deadline passed",
+        }
+    }
+}
+
+/// A store, and a Vault that the tool logs in to, so that there is a token to be revoked.
+struct Scene {
+    place: Place,
+    vault: FaultServer,
+    s3: FaultServer,
+}
+
+impl Scene {
+    fn tool(&self) -> Tool {
+        let tool = self.place.tool();
+        let config = "[vault.auth]\nmethod = \"userpass\"\nusername = \"backup\"\npassword = \"env:PW\"\n\
+                      [run]\npart_size = \"5MiB\"\n";
+        std::fs::write(tool.home().join("config.toml"), config).unwrap();
+        tool.env("VAULT_TOKEN", "")
+            .env("PW", &self.place.site.password)
+            .env("VAULT_ADDR", self.vault.address())
+            .env("AWS_ENDPOINT_URL", self.s3.address())
+            .args(["--config", "config.toml", "backup"])
+    }
+
+    /// Runs the tool until it waits where it is to be ended, and ends it. A deadline
+    /// may come before that, on a slow machine.
+    fn ended(&self, end: End, waits: impl Fn(&Self) -> bool) -> Output {
+        let mut run = match end {
+            End::Deadline => self.tool().args(["--deadline", "3s"]).start(),
+            _ => self.tool().start(),
+        };
+        match end {
+            End::Deadline => return run.wait(),
+            End::Interrupt | End::Terminate => run.wait_for("the moment", || waits(self).then_some(())),
+        }
+        run.signal(if matches!(end, End::Interrupt) { Signal::INT } else { Signal::TERM });
+        run.wait()
+    }
+
+    /// Nothing of the run is anywhere: no object, no upload, no token.
+    #[track_caller]
+    fn assert_nothing_left(&self, output: &Output) {
+        output.leaves(&["config.toml"]);
+        self.place.assert_empty();
+        self.assert_revoked();
+    }
+
+    #[track_caller]
+    fn assert_revoked(&self) {
+        let calls = self.vault.calls();
+        let tokens: Vec<_> = calls.iter().map(|call| call.header("x-vault-token")).filter(|t| !t.is_empty()).collect();
+        assert!(tokens.iter().all(|token| !self.place.site.vault.token_is_valid(token)));
+    }
+}
+
+fn called(server: &FaultServer, request: Request) -> bool {
+    server.calls().iter().any(|call| request.is(call))
+}
+
+fn hangs_at(place: &Place, request: Request) -> FaultServer {
+    FaultServer::proxy(&place.site.s3.endpoint(), move |call| match request.is(call) {
+        true => Reply::hang(),
+        false => Reply::forward(),
+    })
+}
+
+fn plain(place: &Place) -> FaultServer {
+    FaultServer::proxy(&place.site.s3.endpoint(), |_| Reply::forward())
+}
+
+#[test]
+fn while_vault_is_asked() {
+    let snapshot = large();
+    // A login that does not answer; a snapshot that doesn't begin; one that doesn't go on,
+    // before and after an upload was begun.
+    let login = "/v1/auth/userpass/login/backup";
+    let moments = [(login, 0), (SNAPSHOT, 0), (SNAPSHOT, 1000), (SNAPSHOT, snapshot.len() - 1)];
+    for ((at, sent), end) in moments.into_iter().zip(End::in_turn()) {
+        let place = Place::s3();
+        let body = snapshot.clone();
+        let vault = FaultServer::proxy(&place.site.vault.address(), move |call| match (call.path == at, sent) {
+            (false, _) => Reply::forward(),
+            (true, 0) => Reply::hang(),
+            (true, sent) => Reply::status(200).body(body.clone()).stall_after(sent),
+        });
+        let scene = Scene { s3: plain(&place), place, vault };
+        let output = scene.ended(end, |scene| match sent > 1000 {
+            true => called(&scene.s3, Request::Part),
+            false => scene.vault.calls().iter().any(|call| call.path == at),
+        });
+        output.fails(end.code(), &[end.word()]).stdout_is("");
+        scene.assert_nothing_left(&output);
+    }
+}
+
+#[test]
+fn while_the_store_is_asked() {
+    let snapshot = large();
+    for (request, end) in [Request::Head, Request::Part].into_iter().zip(End::in_turn()) {
+        let place = Place::s3();
+        let scene = Scene { s3: hangs_at(&place, request), vault: place.site.vault_sending(snapshot.clone()), place };
+        let output = scene.ended(end, |scene| called(&scene.s3, request));
+        output.fails(end.code(), &[end.word()]);
+        scene.assert_nothing_left(&output);
+    }
+}
+
+/// A store that never answers does not keep a run from ending.
+#[test]
+fn while_nobody_answers() {
+    let place = Place::s3();
+    let scene = Scene { s3: hangs_at(&place, Request::Begin), vault: place.site.vault_sending(large()), place };
+    let output = scene.ended(End::Deadline, |_| true);
+    output.code(124).stderr_contains("the deadline passed").stderr_contains("an unfinished upload may be left there");
+    scene.assert_nothing_left(&output);
+}
+
+/// The store begins the upload, but its answer comes only after the signal.
+#[test]
+fn while_an_upload_is_being_begun() {
+    let place = Place::s3();
+    let signalled = Arc::new(AtomicBool::new(false));
+    let late = signalled.clone();
+    let s3 = FaultServer::proxy(&place.site.s3.endpoint(), move |call| {
+        if Request::Begin.is(call) {
+            tokio::task::block_in_place(|| wait_for("the signal", PATIENCE, || late.load(Ordering::SeqCst).then_some(())));
+        }
+        Reply::forward()
+    });
+    let scene = Scene { vault: place.site.vault_sending(large()), place, s3 };
+    let mut run = scene.tool().start();
+    run.wait_for("the upload", || called(&scene.s3, Request::Begin).then_some(()));
+    run.signal(Signal::TERM);
+    // It has heard of it once it gives its token back.
+    let revoked = || scene.vault.calls().iter().any(|call| call.path.ends_with("/revoke-self"));
+    run.wait_for("the revocation", || revoked().then_some(()));
+    signalled.store(true, Ordering::SeqCst);
+    let output = run.wait();
+    output.fails(143, &["terminated"]);
+    scene.assert_nothing_left(&output);
+}
+
+/// What the store does with the last request, nobody learns.
+#[test]
+fn while_the_object_is_being_completed() {
+    for (request, end) in [(Request::Put, End::Interrupt), (Request::Complete, End::Terminate)] {
+        let place = Place::s3();
+        let body = if request == Request::Put { place.site.vault.snapshot().into() } else { large() };
+        let scene = Scene { s3: hangs_at(&place, request), vault: place.site.vault_sending(body), place };
+        let output = scene.ended(end, |scene| called(&scene.s3, request));
+        output.fails(end.code(), &["the object was being completed, and may be there, unverified", end.word()]);
+        scene.assert_nothing_left(&output);
+    }
+}
+
+/// The object is whole by then, and stays: `backup` never deletes.
+#[test]
+fn while_the_object_is_read_back() {
+    for end in [End::Interrupt, End::Terminate] {
+        let place = Place::s3();
+        let vault = FaultServer::proxy(&place.site.vault.address(), |_| Reply::forward());
+        let scene = Scene { s3: hangs_at(&place, Request::ReadBack), vault, place };
+        let output = scene.ended(end, |scene| called(&scene.s3, Request::ReadBack));
+        let names = scene.place.names();
+        assert_eq!(names.len(), 1, "{names:?}");
+        let address = format!("{}/{} was uploaded whole, but stays unverified", scene.place.url(), names[0]);
+        output.fails(end.code(), &[&address, end.word()]).leaves(&["config.toml"]);
+        scene.assert_revoked();
+        scene.place.tool().args(["decrypt", &names[0]]).run().ok();
+    }
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let place = Place::s3();
+    // Not even cleaning up gets an answer.
+    let s3 = FaultServer::proxy(&place.site.s3.endpoint(), |call| match Request::Part.is(call) || call.method == "DELETE" {
+        true => Reply::hang(),
+        false => Reply::forward(),
+    });
+    let scene = Scene { vault: place.site.vault_sending(large()), place, s3 };
+    let mut run = scene.tool().start();
+    run.wait_for("a part", || called(&scene.s3, Request::Part).then_some(()));
+    run.signal(Signal::TERM);
+    run.wait_for("cleaning up", || scene.s3.calls().iter().any(|call| call.method == "DELETE").then_some(()));
+    run.signal(Signal::INT);
+    run.wait().code(130).stdout_is("");
+}
+
+#[test]
+fn into_a_folder() {
+    let snapshot = large();
+    for end in End::ALL {
+        let place = Place::folder();
+        let body = snapshot.clone();
+        let sent = body.len() / 2;
+        let vault = place.site.vault_with(move |_| Reply::status(200).body(body.clone()).stall_after(sent));
+        let scene = Scene { s3: plain(&place), place, vault };
+        let output = scene.ended(end, |scene| !scene.place.names().is_empty());
+        output.fails(end.code(), &[end.word()]);
+        scene.assert_nothing_left(&output);
+    }
+}
+
+#[test]
+fn one_run_at_a_time() {
+    let place = Place::s3();
+    let scene = Scene { s3: hangs_at(&place, Request::Head), vault: place.site.vault_with(|_| Reply::forward()), place };
+    let lock = crate::support::process::temp_dir();
+    let config = |tool: Tool| {
+        let text = format!("[run]\nlock_file = {:?}\n", lock.path().join("lock"));
+        std::fs::write(tool.home().join("lock.toml"), text).unwrap();
+        tool.args(["--config", "lock.toml"])
+    };
+    let mut first = config(scene.place.tool()).env("AWS_ENDPOINT_URL", scene.s3.address()).arg("backup").start();
+    first.wait_for("its first request", || called(&scene.s3, Request::Head).then_some(()));
+    let holder = format!("process {}", first.pid());
+    for command in ["backup", "prune"] {
+        let output = config(scene.place.tool()).arg(command).run();
+        output.fails(7, &["another run", &holder, "holds the lock"]).leaves(&["lock.toml"]);
+    }
+    config(scene.place.tool()).args(["list"]).run().ok();
+    let line = std::fs::read(format!("/proc/{}/cmdline", first.pid())).unwrap();
+    let line = String::from_utf8(line).unwrap();
+    assert!(line.contains("backup"));
+    for secret in [&scene.place.site.token, &scene.place.site.key, &scene.place.site.s3.root().1] {
+        assert!(!line.contains(secret.as_str()), "{line}");
+    }
+    // However it ends, the lock is free then.
+    first.signal(Signal::KILL);
+    assert_eq!(first.wait().status, None);
+    config(scene.place.tool()).arg("backup").run().ok();
+}

@@ -1,0 +1,144 @@
+//! Stores that are not there, deny, are full, or do not keep what they are given.
+
+use crate::support::fault::{FaultServer, Reply};
+use crate::support::process::Port;
+use crate::support::site::Place;
+use crate::support::snapshot::Synthetic;
+use crate::support::tool::{Output, Tool, program};
+use crate::support::vectors::plaintext;
+use serde_json::json;
+
+fn backup(tool: Tool) -> Output {
+    let output = tool.arg("backup").run();
+    output.leaves(&[]).stdout_is("");
+    output
+}
+
+#[test]
+fn missing_or_with_other_credentials() {
+    let place = Place::s3();
+    let store = |url: &str| backup(place.tool().env("VAULT_BACKUP_STORE", url));
+    store("s3://no-such-bucket/x").fails(4, &["s3://no-such-bucket/x", "there is no such bucket", "never made here"]);
+    let with = |vars: &[(&str, &str)]| backup(place.tool().envs(vars.iter().copied()).keeps(["pl4nted"]));
+    let wrong = with(&[("AWS_SECRET_ACCESS_KEY", "pl4nted")]);
+    wrong.fails(4, &[&place.url(), "the secret key is wrong", "AWS_SECRET_ACCESS_KEY"]);
+    with(&[("AWS_ACCESS_KEY_ID", "stranger")]).fails(4, &["does not know the access key", "AWS_ACCESS_KEY_ID"]);
+    let none = with(&[("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", "")]);
+    none.fails(4, &["no AWS credentials", "AWS_PROFILE"]);
+    let port = Port::reserve();
+    let nobody = format!("http://{}", port.address());
+    with(&[("AWS_ENDPOINT_URL", &nobody)]).fails(4, &[&place.url(), "Connection refused", "check store.endpoint"]);
+    place.assert_empty();
+}
+
+/// An account that may list and read, and one that may do nothing.
+#[test]
+fn denied() {
+    let place = Place::s3();
+    let bucket = format!("arn:aws:s3:::{}", place.bucket());
+    let (reader, secret) = place.site.s3.account("reader");
+    let policy = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": [reader]},
+        "Action": ["s3:ListBucket", "s3:GetObject"], "Resource": [bucket, format!("{bucket}/*")]}]});
+    place.site.s3.policy(place.bucket(), &policy);
+    let account = |id: &str| place.tool().env("AWS_ACCESS_KEY_ID", id).env("AWS_SECRET_ACCESS_KEY", &secret);
+    backup(account(&reader)).fails(4, &[&place.url(), "denied: s3:PutObject", "policy"]);
+    let (nobody, _) = place.site.s3.account("nobody");
+    backup(account(&nobody)).fails(4, &[&place.url(), "denied: s3:ListBucket"]);
+    place.assert_empty();
+}
+
+#[test]
+fn full() {
+    let place = Place::s3();
+    for (status, code) in [(507, "InsufficientStorage"), (403, "QuotaExceeded"), (507, "XMinioStorageFull")] {
+        let s3 = FaultServer::proxy(&place.site.s3.endpoint(), move |call| match call.method.as_str() {
+            "PUT" => Reply::status(status).body(format!("<Error><Code>{code}</Code><Message>full</Message></Error>")),
+            _ => Reply::forward(),
+        });
+        let output = backup(place.tool().env("AWS_ENDPOINT_URL", s3.address()));
+        output.fails(4, &[&place.url(), "the store is full", "vault-backup prune"]);
+        place.assert_empty();
+    }
+}
+
+/// A folder on a file system of 1 MiB, which ends with the run's mount namespace.
+#[test]
+fn a_full_file_system() {
+    let place = Place::folder();
+    let vault = place.site.vault_sending(Synthetic::whole(&plaintext(4 << 20)).bytes());
+    let dir = crate::support::process::temp_dir();
+    let script = "mount -t tmpfs -o size=1m tmpfs \"$0\"; \"$1\" backup; code=$?; find \"$0\" -type f; exit $code";
+    let (site, store) = (&place.site, format!("file://{}", dir.path().display()));
+    let output = program("unshare")
+        .args(["--map-root-user", "--mount", "sh", "-c", script])
+        .arg(dir.path())
+        .arg(env!("CARGO_BIN_EXE_vault-backup"))
+        .envs([("VAULT_ADDR", vault.address()), ("VAULT_TOKEN", &site.token)])
+        .envs([("VAULT_BACKUP_KEY", &site.key), ("VAULT_BACKUP_STORE", &store)])
+        .run();
+    // What `find` would print is a file that was left.
+    output.fails(4, &[&store, "cannot be written", "No space left on device"]).stdout_is("").leaves(&[]);
+}
+
+#[test]
+fn no_folder() {
+    let place = Place::folder();
+    let dir = crate::support::process::temp_dir();
+    std::fs::write(dir.path().join("file"), "").unwrap();
+    let store = format!("file://{}/file/store", dir.path().display());
+    backup(place.tool().env("VAULT_BACKUP_STORE", &store)).fails(4, &[&store]);
+    for command in ["list", "status", "prune"] {
+        place.tool().arg(command).run().fails(4, &[&place.url(), "there is no such folder"]).leaves(&[]);
+    }
+}
+
+#[test]
+fn an_object_that_is_not_there() {
+    for place in Place::both() {
+        let name = "daily/2025-01-01/vault-snapshot-20250101-020000.enc";
+        place.backup();
+        for command in ["decrypt", "inspect"] {
+            for name in [name, "daily/x", "../../etc/passwd", "no-such-file"] {
+                let output = place.tool().args([command, name]).run();
+                output.fails(4, &[&format!("{}/{name}", place.url()), "no such backup", "vault-backup list"]).leaves(&[]);
+            }
+        }
+    }
+}
+
+/// What the store gives back is not what it was given: the backup is never good.
+#[test]
+fn a_store_that_damages_what_it_keeps() {
+    type Damage = fn(Reply) -> Reply;
+    let damages: [(Damage, i32, &str); 4] = [
+        (|reply| reply.flip(3), 5, "does not begin with VLTBKUP1"),
+        (|reply| reply.flip(50), 5, "header"),
+        (|reply| reply.flip(9000), 5, "segment 0 of the backup does not authenticate"),
+        (|reply| reply.end_after(9000), 4, "the store does not say its size"),
+    ];
+    for (damage, code, says) in damages {
+        let place = Place::s3();
+        let s3 = FaultServer::proxy(&place.site.s3.endpoint(), move |call| {
+            let is_read_back = call.method == "GET" && call.path.ends_with(".enc");
+            if is_read_back { damage(Reply::forward()) } else { Reply::forward() }
+        });
+        let output = backup(place.tool().env("AWS_ENDPOINT_URL", s3.address()));
+        output.fails(code, &[&place.url(), "was uploaded whole, but stays unverified", says]);
+        assert_eq!(place.names().len(), 1, "the object, and no manifest");
+        place.tool().arg("status").run().code(9);
+    }
+}
+
+/// Names and retention go by the clock.
+#[test]
+fn a_clock_that_differs() {
+    let place = Place::s3();
+    let listing = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>";
+    let s3 = FaultServer::proxy(&place.site.s3.endpoint(), move |call| match call.query.contains("list-type=2") {
+        true => Reply::status(200).header("Date", "Wed, 26 Nov 2025 02:00:00 GMT").body(listing),
+        false => Reply::forward(),
+    });
+    let output = backup(place.tool().env("AWS_ENDPOINT_URL", s3.address()));
+    output.fails(1, &["the clock here says 2", "the store's 2025-11-26T02:00:00Z", "NTP"]);
+    place.assert_empty();
+}

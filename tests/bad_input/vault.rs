@@ -1,0 +1,84 @@
+//! Vaults that give no snapshot, each in the state in which a real one refuses,
+//! but for the two that no test can bring about.
+
+use crate::support::fault::{FaultServer, Reply};
+use crate::support::process::Port;
+use crate::support::site::Place;
+use crate::support::vault::{SEALED, Vault};
+use serde_json::{Value, json};
+
+/// What must be said of the Vault at `address`, and that it left nothing.
+#[track_caller]
+fn refused(place: &Place, address: &str, token: &str, says: &[&str]) {
+    let output = place.tool().env("VAULT_ADDR", address).env("VAULT_TOKEN", token).keeps([token]).arg("backup").run();
+    output.fails(3, &[address]).fails(3, says).stdout_is("").leaves(&[]);
+    place.assert_empty();
+}
+
+#[test]
+fn denied() {
+    let place = Place::s3();
+    let vault = &place.site.vault;
+    let right = r#"path "sys/storage/raft/snapshot" { capabilities = ["read"] }"#;
+    refused(&place, &vault.address(), &vault.token(&["no-rights"]), &["permission denied", right]);
+    refused(&place, &vault.address(), "hvs.planted-and-dead", &["the token is not valid here", "vault.auth"]);
+}
+
+#[test]
+fn not_initialised_and_then_sealed() {
+    let place = Place::folder();
+    let mut vault = Vault::builder().uninitialised().start();
+    refused(&place, &vault.address(), "hvs.planted", &["it is not initialised", "is this the right Vault?"]);
+    vault.initialise(1, 1);
+    vault.wait_for_health(&[SEALED]);
+    refused(&place, &vault.address(), "hvs.planted", &["it is sealed", "vault operator unseal"]);
+}
+
+#[test]
+fn nobody_there() {
+    let place = Place::folder();
+    let port = Port::reserve();
+    let address = format!("http://{}", port.address());
+    refused(&place, &address, "hvs.planted", &["Connection refused", "is Vault running there?"]);
+    let https = place.site.vault.address().replace("http:", "https:");
+    refused(&place, &https, "hvs.planted", &["does not speak TLS"]);
+}
+
+/// A node that says `health` and `more` of itself.
+fn double(status: u16, health: &Value, more: impl Fn(&str) -> Option<Value> + Send + Sync + 'static) -> FaultServer {
+    let health = health.clone();
+    FaultServer::start(move |call| match call.path.as_str() {
+        "/v1/sys/health" => Reply::json(status, &health),
+        path => more(path).map_or_else(|| Reply::status(404), |body| Reply::json(200, &body)),
+    })
+}
+
+#[test]
+fn another_storage_than_raft() {
+    let place = Place::folder();
+    let health = json!({"initialized": true, "sealed": false, "standby": false, "version": "1.21.4", "cluster_id": "a"});
+    let seal = json!({"initialized": true, "sealed": false, "type": "shamir", "t": 2, "n": 3, "progress": 0,
+        "version": "1.21.4", "storage_type": "consul"});
+    let vault = double(200, &health, move |path| (path == "/v1/sys/seal-status").then(|| seal.clone()));
+    refused(&place, vault.address(), "hvs.planted", &["its storage is \"consul\", not Raft", "migrate it to Raft"]);
+    assert!(vault.calls().iter().all(|call| call.header("x-vault-token").is_empty()), "it was not given the token");
+}
+
+/// Takes as long as an election is waited for.
+#[test]
+fn a_standby_alone() {
+    let place = Place::folder();
+    let health = json!({"initialized": true, "sealed": false, "standby": true, "version": "1.21.4", "cluster_id": "a"});
+    let vault = double(429, &health, |path| (path == "/v1/sys/leader").then(|| json!({"leader_address": ""})));
+    let says = ["a standby that knows no leader", "vault operator raft list-peers"];
+    refused(&place, vault.address(), "hvs.planted", &says);
+}
+
+#[test]
+fn something_else_than_a_vault() {
+    let place = Place::folder();
+    let page = FaultServer::start(|_| Reply::status(200).header("Content-Type", "text/html").body("<html>Welcome"));
+    refused(&place, page.address(), "hvs.planted", &["the answer is not Vault's", "check the address"]);
+    assert!(page.calls().iter().all(|call| call.header("x-vault-token").is_empty()), "it was not given the token");
+    refused(&place, &place.site.s3.endpoint(), "hvs.planted", &["HTTP 4"]);
+}

@@ -4,30 +4,30 @@
 //! Here: the one place where sections of the configuration become the leaves' own
 //! settings. Not here: what the sections mean (`config`).
 
+mod vaults;
+
+pub use vaults::login;
+
 use crate::cli::Global;
-use crate::config::{self, Config, Overrides, RunSection, StoreSection, VaultSection};
+use crate::config::{self, Config, Overrides, RunSection, StoreSection};
 use crate::envelope::{self, Key, Keyring};
 use crate::error::{Error, Result};
-use crate::http::TlsSettings;
 use crate::manifest::MacKey;
 use crate::operation;
 use crate::output::Output;
 use crate::pipeline::input::{self, Input, Opened};
 use crate::report::Progress;
 use crate::retention::Policy;
-use crate::secret::{Reference, Secret, TextOrReference};
+use crate::secret::{Reference, Secret};
 use crate::stop::{Reason, Stop};
 use crate::store::{self, Store, s3};
-use crate::vault;
 use chrono::{DateTime, SubsecRound, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::cell::{OnceCell, RefCell};
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use url::Url;
 
 /// One run's surroundings.
 pub struct Context {
@@ -170,92 +170,6 @@ impl Context {
         self.stop.guard(input::open_object(store.as_ref(), name, keys, false)).await
     }
 
-    /// A client of the source Vault.
-    ///
-    /// # Errors
-    /// `Usage` if none is configured, or its TLS files cannot be used.
-    pub fn vault(&self) -> Result<vault::Client> {
-        vault::Client::new(self.vault_settings(self.config()?.vault()?)?)
-    }
-
-    fn vault_settings(&self, section: &VaultSection) -> Result<vault::Settings> {
-        let run = &self.config()?.run;
-        let (client_cert, client_key) = section.client_cert.clone().unzip();
-        Ok(vault::Settings {
-            addresses: section.addresses.clone(),
-            namespace: section.namespace.clone(),
-            tls: TlsSettings {
-                ca_cert: section.ca_cert.clone(),
-                client_cert,
-                client_key,
-                server_name: section.tls_server_name.clone(),
-                skip_verify: section.tls_skip_verify,
-            },
-            connect_timeout: run.connect_timeout,
-            idle_timeout: run.idle_timeout,
-            unix_socket: None,
-        })
-    }
-
-    /// A client of the source Vault for questions that need no login.
-    ///
-    /// # Errors
-    /// `Usage` as [`Context::vault`].
-    pub fn vault_anonymous(&self) -> Result<vault::Client> {
-        vault::Client::new(self.vault_settings(&self.config()?.vault)?)
-    }
-
-    /// A client of the Vault at `address`, with the TLS settings of `[vault]`.
-    ///
-    /// # Errors
-    /// `Usage` if its TLS files cannot be used.
-    pub fn vault_at(&self, address: &Url) -> Result<vault::Client> {
-        let settings = self.vault_settings(&self.config()?.vault)?;
-        vault::Client::new(vault::Settings { addresses: vec![address.clone()], ..settings })
-    }
-
-    /// A client of the staging Vault alone. It follows nothing that the node says of
-    /// a leader: freshly restored, it takes its source for that.
-    ///
-    /// # Errors
-    /// `Usage` if its CA file cannot be used.
-    pub fn staging_vault(&self, address: &Url) -> Result<vault::Client> {
-        let ca_cert = self.config()?.staging.ca_cert.clone();
-        self.single_node(address, TlsSettings { ca_cert, ..TlsSettings::default() }, None)
-    }
-
-    /// A client of the Vault that listens on `socket`, and the address to name it by.
-    ///
-    /// # Errors
-    /// `Usage` if the client cannot be built.
-    pub fn socket_vault(&self, socket: &Path) -> Result<(vault::Client, Url)> {
-        let address = Url::parse("http://localhost:8200")
-            .map_err(|e| Error::unexpected("the socket's address cannot be written").because(e))?;
-        let client = self.single_node(&address, TlsSettings::default(), Some(socket.to_owned()))?;
-        Ok((client, address))
-    }
-
-    fn single_node(&self, address: &Url, tls: TlsSettings, unix_socket: Option<PathBuf>) -> Result<vault::Client> {
-        let run = &self.config()?.run;
-        let settings = vault::Settings {
-            addresses: vec![address.clone()],
-            namespace: None,
-            tls,
-            connect_timeout: run.connect_timeout,
-            idle_timeout: run.idle_timeout,
-            unix_socket,
-        };
-        Ok(vault::Client::new(settings)?.single_node())
-    }
-
-    /// How to log in to the source Vault; its secrets are read now.
-    ///
-    /// # Errors
-    /// `Usage` naming the reference that cannot be used.
-    pub fn vault_auth(&self) -> Result<vault::Auth> {
-        login(self.config()?.vault.login()?)
-    }
-
     /// Whether a key is configured.
     pub fn has_key(&self) -> bool {
         self.config().is_ok_and(|config| config.encryption.key.is_some())
@@ -334,32 +248,4 @@ fn run_id() -> String {
         // Without randomness no key or salt can be made either; the run fails there.
         Err(_) => String::new(),
     }
-}
-
-fn literal(value: &TextOrReference) -> Result<String> {
-    value.read().map(|secret| secret.expose().to_owned())
-}
-
-/// Reads what a login method needs.
-///
-/// # Errors
-/// `Usage` naming the reference that cannot be used.
-pub fn login(auth: &config::Auth) -> Result<vault::Auth> {
-    Ok(match auth.clone() {
-        config::Auth::Token { token } => {
-            let token = token.ok_or_else(|| Error::usage("no Vault token"))?.read()?;
-            vault::Auth::Token { token }
-        }
-        config::Auth::AppRole { mount, role_id, secret_id } => vault::Auth::AppRole {
-            mount,
-            role_id: literal(&role_id)?,
-            secret_id: secret_id.map(|from| from.read()).transpose()?.unwrap_or_else(|| Secret::new("")),
-        },
-        config::Auth::Kubernetes { mount, role, jwt } => vault::Auth::Kubernetes { mount, role, jwt: jwt.read()? },
-        config::Auth::Aws { mount, role } => vault::Auth::AwsIam { mount, role },
-        config::Auth::Cert { mount, role } => vault::Auth::Cert { mount, role },
-        config::Auth::Userpass { mount, username, password } => {
-            vault::Auth::Userpass { mount, username, password: password.read()? }
-        }
-    })
 }

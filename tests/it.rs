@@ -11,6 +11,8 @@
 )]
 
 mod archive;
+mod backup;
+mod bad_input;
 mod barrier;
 mod docs;
 mod examples;
@@ -23,5 +25,3 @@ mod store;
 mod support;
 mod vault;
 mod vectors;
-mod backup;
-mod bad_input;

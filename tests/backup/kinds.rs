@@ -47,7 +47,8 @@ fn kinds_are_made_as_told() {
         }
         // That month has a good one by now.
         let said = backup(&place, &[]);
-        let same = place.names().iter().any(|name| name.starts_with(&format!("monthly/{}", &text(&said["created_at"])[..7])));
+        let same =
+            place.names().iter().any(|name| name.starts_with(&format!("monthly/{}", &text(&said["created_at"])[..7])));
         assert!(same && place.names().len() <= 8, "{said}");
     }
 }

@@ -55,7 +55,8 @@ fn sent_in_parts(s3: &FaultServer, size: usize) {
     assert!(sizes[..sizes.len() - 1].iter().all(|part| *part == 5 * MIB), "{sizes:?}");
     assert_eq!(sizes.iter().sum::<usize>(), size);
     assert!(parts.iter().all(|call| !call.header("x-amz-checksum-crc32c").is_empty()));
-    let completions: Vec<_> = calls.iter().filter(|call| call.method == "POST" && call.query.contains("uploadId=")).collect();
+    let completions: Vec<_> =
+        calls.iter().filter(|call| call.method == "POST" && call.query.contains("uploadId=")).collect();
     assert_eq!(completions.len(), 1);
     assert_eq!(completions[0].header("if-none-match"), "*");
 }

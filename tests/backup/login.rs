@@ -66,7 +66,8 @@ fn a_token_that_was_given_stays() {
 #[test]
 fn a_secret_id_that_is_refused() {
     let place = Place::folder();
-    let tool = with_role(&place, &place.site.vault, &place.site.vault.address(), &["refused"]).keeps(["not-a-secret-id"]);
+    let tool =
+        with_role(&place, &place.site.vault, &place.site.vault.address(), &["refused"]).keeps(["not-a-secret-id"]);
     std::fs::write(tool.home().join("secret-id"), "not-a-secret-id").unwrap();
     let address = place.site.vault.address();
     tool.arg("backup").run().fails(3, &[&address, "AppRole", "vault.auth"]).leaves(&["config.toml", "secret-id"]);

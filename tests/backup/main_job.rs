@@ -75,7 +75,10 @@ fn manifest_is_as_the_format_says(place: &Place, said: &Value, name: &str, kind:
     let health = place.site.vault.ok("GET", "sys/health", None);
     let vault = &manifest["vault"];
     assert_eq!([&vault["version"], &vault["cluster_id"]], [&health["version"], &health["cluster_id"]]);
-    assert_eq!([&vault["seal_type"], &vault["seal_threshold"], &vault["seal_shares"]], [&json!("shamir"), &json!(2), &json!(3)]);
+    assert_eq!(
+        [&vault["seal_type"], &vault["seal_threshold"], &vault["seal_shares"]],
+        [&json!("shamir"), &json!(2), &json!(3)]
+    );
     assert!(vault["raft_index"].as_u64() > Some(0) && vault["raft_term"].as_u64() > Some(0), "{vault}");
     assert_eq!(vault, &said["vault"]);
 
@@ -88,8 +91,21 @@ fn manifest_is_as_the_format_says(place: &Place, said: &Value, name: &str, kind:
         assert_eq!(&manifest[key], value, "{key}");
     }
     assert_eq!(text(&manifest["plaintext_sha256"]).len(), 64);
-    let keys = ["backup_type", "created_at", "key_id", "object", "plaintext_sha256", "plaintext_size_bytes", "run_id",
-        "schema", "sha256", "size_bytes", "tool", "vault", "verification"];
+    let keys = [
+        "backup_type",
+        "created_at",
+        "key_id",
+        "object",
+        "plaintext_sha256",
+        "plaintext_size_bytes",
+        "run_id",
+        "schema",
+        "sha256",
+        "size_bytes",
+        "tool",
+        "vault",
+        "verification",
+    ];
     assert!(manifest.as_object().unwrap().keys().eq(keys), "{manifest}");
 }
 
@@ -127,7 +143,10 @@ fn other_commands_agree(place: &Place, said: &Value, monthly: &str) {
         let found = run(place, &["inspect", name, "--json"]).json();
         assert_eq!([&found["layout"], &found["standing"]], ["format-1", "good"]);
         let checked = &found["checked"];
-        assert_eq!([&checked["sha256"], &checked["plaintext_size_bytes"]], [&said["sha256"], &said["plaintext_size_bytes"]]);
+        assert_eq!(
+            [&checked["sha256"], &checked["plaintext_size_bytes"]],
+            [&said["sha256"], &said["plaintext_size_bytes"]]
+        );
         assert_eq!(checked["raft_peers"][0]["id"], place.site.vault.node_id());
     }
     run(place, &["inspect", daily]).stdout_contains("this is a whole snapshot").stdout_contains(&place.site.key_id());

@@ -163,7 +163,9 @@ fn while_an_upload_is_being_begun() {
     let late = signalled.clone();
     let s3 = FaultServer::proxy(&place.site.s3.endpoint(), move |call| {
         if Request::Begin.is(call) {
-            tokio::task::block_in_place(|| wait_for("the signal", PATIENCE, || late.load(Ordering::SeqCst).then_some(())));
+            tokio::task::block_in_place(|| {
+                wait_for("the signal", PATIENCE, || late.load(Ordering::SeqCst).then_some(()))
+            });
         }
         Reply::forward()
     });
@@ -214,10 +216,11 @@ fn while_the_object_is_read_back() {
 fn a_second_signal_ends_it_at_once() {
     let place = Place::s3();
     // Not even cleaning up gets an answer.
-    let s3 = FaultServer::proxy(&place.site.s3.endpoint(), |call| match Request::Part.is(call) || call.method == "DELETE" {
-        true => Reply::hang(),
-        false => Reply::forward(),
-    });
+    let s3 =
+        FaultServer::proxy(&place.site.s3.endpoint(), |call| match Request::Part.is(call) || call.method == "DELETE" {
+            true => Reply::hang(),
+            false => Reply::forward(),
+        });
     let scene = Scene { vault: place.site.vault_sending(large()), place, s3 };
     let mut run = scene.tool().start();
     run.wait_for("a part", || called(&scene.s3, Request::Part).then_some(()));
@@ -245,7 +248,8 @@ fn into_a_folder() {
 #[test]
 fn one_run_at_a_time() {
     let place = Place::s3();
-    let scene = Scene { s3: hangs_at(&place, Request::Head), vault: place.site.vault_with(|_| Reply::forward()), place };
+    let scene =
+        Scene { s3: hangs_at(&place, Request::Head), vault: place.site.vault_with(|_| Reply::forward()), place };
     let lock = crate::support::process::temp_dir();
     let config = |tool: Tool| {
         let text = format!("[run]\nlock_file = {:?}\n", lock.path().join("lock"));

@@ -13,13 +13,21 @@ const FILES: [(&str, &str); 9] = [
     ("[vault]\naddresses = \"pl4nted\"", "config.toml:2: vault.addresses: must be a list in brackets"),
     ("[run]\ndeadline = \"pl4nted\"", "config.toml:2: run.deadline: must be a duration"),
     ("[vault.auth]\ntoken = \"hvs.pl4nted\"", "config.toml:2: vault.auth.token: "),
-    ("[encryption]\nkey = \"5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a\"", "config.toml:2: encryption.key: "),
+    (
+        "[encryption]\nkey = \"5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a\"",
+        "config.toml:2: encryption.key: ",
+    ),
     ("[store]\nurl = \"s3://AKIA:pl4nted@bucket\"", "config.toml:2: store.url: "),
     ("url = pl4nted", "config.toml:1: not TOML"),
 ];
 
-const COMMANDS: [&[&str]; 5] =
-    [&["backup"], &["prune"], &["list"], &["status"], &["decrypt", "daily/2025-01-01/vault-snapshot-20250101-020000.enc"]];
+const COMMANDS: [&[&str]; 5] = [
+    &["backup"],
+    &["prune"],
+    &["list"],
+    &["status"],
+    &["decrypt", "daily/2025-01-01/vault-snapshot-20250101-020000.enc"],
+];
 
 fn run(config: &Path, command: &[&str]) -> Output {
     tool().arg("--config").arg(config).args(command).run()

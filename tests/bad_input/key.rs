@@ -33,14 +33,20 @@ fn a_key_file_that_cannot_be_used() {
     let before = place.names();
     let nobody = FaultServer::start(|_| Reply::status(500));
     for (text, mode, says) in FILES {
-        for (command, config) in [(&["backup"][..], true), (&["decrypt", &name], true), (&["decrypt", &name, "--key", "key"], false)] {
+        for (command, config) in
+            [(&["backup"][..], true), (&["decrypt", &name], true), (&["decrypt", &name, "--key", "key"], false)]
+        {
             let tool = place.tool().env("VAULT_BACKUP_KEY", "").env("VAULT_ADDR", nobody.address());
             let key = tool.home().join("key");
             write(&key, text, mode, &place.site.key);
             std::fs::write(tool.home().join("config.toml"), format!("[encryption]\nkey = {key:?}\n")).unwrap();
             let tool = if config { tool.args(["--config", "config.toml"]) } else { tool };
             let output = tool.args(command).run();
-            output.fails(2, &["key", says]).stdout_is("").leaves(&["config.toml", "key"]).never_says("z-instead-of-hex");
+            output
+                .fails(2, &["key", says])
+                .stdout_is("")
+                .leaves(&["config.toml", "key"])
+                .never_says("z-instead-of-hex");
         }
     }
     assert!(nobody.calls().is_empty());
@@ -51,10 +57,9 @@ fn a_key_file_that_cannot_be_used() {
 fn a_key_that_is_not_there() {
     let place = Place::folder();
     let backup = || place.tool().arg("backup");
-    for (variable, says) in [
-        ("", "no backup key configured"),
-        ("5a5a", "env:VAULT_BACKUP_KEY: the backup key has 4 characters, not 64"),
-    ] {
+    for (variable, says) in
+        [("", "no backup key configured"), ("5a5a", "env:VAULT_BACKUP_KEY: the backup key has 4 characters, not 64")]
+    {
         backup().env("VAULT_BACKUP_KEY", variable).run().fails(2, &[says, "vault-backup keygen"]).leaves(&[]);
     }
     for (key, says) in [
@@ -92,7 +97,11 @@ fn a_wrong_key_is_called_so() {
         for command in ["decrypt", "inspect"] {
             let output = wrong().args([command, &name]).run();
             output.code(5).stdout_is("").leaves(&[]).stderr_contains(&place.site.key_id());
-            output.stderr_contains(&format!("wrong key: the backup is under key {}, the keys at hand are {}", place.site.key_id(), key_id(&other)));
+            output.stderr_contains(&format!(
+                "wrong key: the backup is under key {}, the keys at hand are {}",
+                place.site.key_id(),
+                key_id(&other)
+            ));
         }
         // Such a backup is not lost, but cannot be counted on.
         let output = wrong().args(["list", "--json"]).run();

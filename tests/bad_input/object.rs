@@ -35,7 +35,10 @@ fn edits(place: &Place, object: &[u8]) -> Vec<(Vec<u8>, String)> {
     let end = object.len();
     let three = reorder(object, &[0, 1, 2]).len();
     vec![
-        (header(object, &cluster, &"f".repeat(cluster.len())), says("segment 0 of the backup does not authenticate: header or data")),
+        (
+            header(object, &cluster, &"f".repeat(cluster.len())),
+            says("segment 0 of the backup does not authenticate: header or data"),
+        ),
         (header(object, &place.site.key_id(), &other), format!("wrong key: the backup is under key {other}")),
         (header(object, "\"created_at\":\"2", "\"created_at\":\"1"), says("its header says that it was made at 1")),
         (header(object, "\"key_id\"", "\"KEY_ID\""), says("header")),
@@ -83,7 +86,10 @@ fn refused(output: &Output, address: &str, says: &str) {
     output.code(5).stdout_is("").leaves(&[]);
     let lines: Vec<_> = output.stderr.lines().collect();
     let (error, warnings) = lines.split_last().unwrap();
-    assert!(error.starts_with(&format!("vault-backup: error: {address}")) && error.contains(says), "no {says:?}: {output:?}");
+    assert!(
+        error.starts_with(&format!("vault-backup: error: {address}")) && error.contains(says),
+        "no {says:?}: {output:?}"
+    );
     assert!(warnings.len() <= 1 && warnings.iter().all(|line| line.contains("its manifest fails")), "{output:?}");
 }
 
@@ -142,7 +148,10 @@ fn an_edited_manifest() {
         ] {
             place.put(&manifest_name, edited.as_bytes());
             let output = place.tool().args(["decrypt", &name, "-o", "x.snap"]).run();
-            output.code(0).stderr_contains(&format!("{}/{name}: its manifest fails: ", place.url())).stderr_contains(why);
+            output
+                .code(0)
+                .stderr_contains(&format!("{}/{name}: its manifest fails: ", place.url()))
+                .stderr_contains(why);
             assert_eq!(output.leaves(&["x.snap"]).stderr.lines().count(), 1, "{output:?}");
             place.tool().args(["inspect", &name]).run().code(0).stdout_contains("refused").stderr_contains(why);
             place.tool().arg("list").run().ok().stdout_contains("refused");

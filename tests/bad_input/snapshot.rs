@@ -64,7 +64,10 @@ fn damaged(real: &[u8]) -> Vec<(Vec<u8>, &'static str)> {
         (cut(offset(&whole, "SHA256SUMS.sealed")), "it ended before SHA256SUMS.sealed; Vault stops there if"),
         (cut(end), "it ended before the tar's end marker"),
         (cut(end + 512), "it ended within the tar's end marker"),
-        (whole.clone().without("SHA256SUMS.sealed").bytes(), "SHA256SUMS.sealed is missing: Vault could not reach its seal"),
+        (
+            whole.clone().without("SHA256SUMS.sealed").bytes(),
+            "SHA256SUMS.sealed is missing: Vault could not reach its seal",
+        ),
         (no_seal.bytes(), "SHA256SUMS.sealed is empty"),
         (changed("state.bin", 5000), "state.bin is not what SHA256SUMS says"),
         (changed("meta.json", 10), "meta.json"),

@@ -100,7 +100,9 @@ fn an_object_that_is_not_there() {
         for command in ["decrypt", "inspect"] {
             for name in [name, "daily/x", "../../etc/passwd", "no-such-file"] {
                 let output = place.tool().args([command, name]).run();
-                output.fails(4, &[&format!("{}/{name}", place.url()), "no such backup", "vault-backup list"]).leaves(&[]);
+                output
+                    .fails(4, &[&format!("{}/{name}", place.url()), "no such backup", "vault-backup list"])
+                    .leaves(&[]);
             }
         }
     }

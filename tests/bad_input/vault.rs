@@ -56,7 +56,8 @@ fn double(status: u16, health: &Value, more: impl Fn(&str) -> Option<Value> + Se
 #[test]
 fn another_storage_than_raft() {
     let place = Place::folder();
-    let health = json!({"initialized": true, "sealed": false, "standby": false, "version": "1.21.4", "cluster_id": "a"});
+    let health =
+        json!({"initialized": true, "sealed": false, "standby": false, "version": "1.21.4", "cluster_id": "a"});
     let seal = json!({"initialized": true, "sealed": false, "type": "shamir", "t": 2, "n": 3, "progress": 0,
         "version": "1.21.4", "storage_type": "consul"});
     let vault = double(200, &health, move |path| (path == "/v1/sys/seal-status").then(|| seal.clone()));

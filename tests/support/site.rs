@@ -82,9 +82,12 @@ impl Site {
 
     /// The Vault behind a proxy, which does with a snapshot's request as `reply` says.
     pub fn vault_with(&self, reply: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> FaultServer {
-        FaultServer::proxy(&self.vault.address(), move |call| {
-            if call.path == SNAPSHOT { reply(call) } else { Reply::forward() }
-        })
+        FaultServer::proxy(
+            &self.vault.address(),
+            move |call| {
+                if call.path == SNAPSHOT { reply(call) } else { Reply::forward() }
+            },
+        )
     }
 
     /// The Vault behind a proxy, which sends `body` as the snapshot.
@@ -197,7 +200,8 @@ impl Place {
     pub fn names(&self) -> Vec<String> {
         match &self.holder {
             Holder::Bucket(bucket) => {
-                let strip = |key: String| key.strip_prefix(PREFIX).map(str::to_owned).expect("nothing beside the prefix");
+                let strip =
+                    |key: String| key.strip_prefix(PREFIX).map(str::to_owned).expect("nothing beside the prefix");
                 self.site.s3.objects(bucket).into_iter().map(strip).collect()
             }
             Holder::Folder(dir) => {

@@ -1,1 +1,120 @@
-//! x
+//! What is particular to a folder: rights, links, names, what is left alone.
+
+use super::{Place, data, files, run, send};
+use bytes::Bytes;
+use chrono::Utc;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use vault_backup::error::Kind;
+use vault_backup::store::s3::Settings;
+use vault_backup::store::{self, Put, ReadAt};
+
+const NAME: &str = "daily/2025-11-26/vault-snapshot-20251126-020000.enc";
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+#[tokio::test]
+async fn a_folder_that_is_not_there_is_made_by_the_first_backup() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("new/store");
+    let store = store::open(&format!("file://{}", folder.display()), Settings::default()).await.unwrap();
+    let error = store.list("").await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Store);
+    assert!(error.to_string().contains("no such folder; the first backup makes it"), "{error}");
+    assert_eq!(store.head(NAME).await.unwrap(), None);
+    store.probe_write("daily/").await.unwrap();
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "a probe makes nothing");
+    send(store.as_ref(), NAME, "run-1", &data(10)).await.unwrap();
+    for path in [&folder, &folder.join("daily"), folder.join(NAME).parent().unwrap()] {
+        assert_eq!(mode(path), 0o700, "{}", path.display());
+    }
+    assert_eq!(mode(&folder.join(NAME)), 0o600);
+}
+
+#[tokio::test]
+async fn names_stay_below_the_folder() {
+    let place = Place::local();
+    let store = place.store().await;
+    for name in ["../x", "daily/../../x", "/etc/passwd", "daily//x", "./x", "", "daily/", "a\0b"] {
+        assert_eq!(store.upload(name, run("run-1")).await.map(|_| ()).unwrap_err().kind(), Kind::Store, "{name:?}");
+        assert_eq!(store.put(name, Bytes::new(), Put::Create).await.unwrap_err().kind(), Kind::Store, "{name:?}");
+        assert!(store.head(name).await.is_err(), "{name:?}");
+        assert!(store.delete(&[name.to_owned()]).await[0].is_err(), "{name:?}");
+    }
+    assert!(place.keys().is_empty());
+}
+
+#[tokio::test]
+async fn links_are_not_followed() {
+    let place = Place::local();
+    let Place::Local(dir) = &place else { unreachable!() };
+    place.plant("outside/file", b"outside");
+    place.plant("vault/daily/plain", b"12");
+    symlink(dir.path().join("outside"), dir.path().join("vault/monthly")).unwrap();
+    symlink(dir.path().join("outside/file"), dir.path().join("vault/daily/link")).unwrap();
+    let store = place.store().await;
+    let names: Vec<_> = store.list("").await.unwrap().into_iter().map(|l| l.name).collect();
+    assert_eq!(names, ["daily/plain"]);
+    for name in ["monthly/file", "daily/link"] {
+        let error = store.delete(&[name.to_owned()]).await.remove(0).unwrap_err();
+        assert!(error.to_string().contains("is a symbolic link"), "{error}");
+        assert!(store.get(name, ReadAt::default()).await.is_err());
+        assert!(store.put(name, Bytes::new(), Put::Replace).await.is_err());
+    }
+    assert!(store.upload("monthly/new", run("run-1")).await.is_err());
+    assert_eq!(std::fs::read(dir.path().join("outside/file")).unwrap(), b"outside");
+}
+
+#[tokio::test]
+async fn only_empty_folders_of_ours_go_with_their_last_file() {
+    let place = Place::local();
+    let Place::Local(dir) = &place else { unreachable!() };
+    let names = ["daily/2025-11-26/a", "daily/2025-11-27/a", "daily/2025-11-27/foreign", "other/2025/a", "daily/a"];
+    for name in names {
+        place.plant(&format!("vault/{name}"), b"");
+    }
+    let store = place.store().await;
+    let doomed = ["daily/2025-11-26/a", "daily/2025-11-27/a", "other/2025/a", "daily/a"].map(str::to_owned);
+    assert!(store.delete(&doomed).await.iter().all(Result::is_ok));
+    assert_eq!(place.keys(), ["vault/daily/2025-11-27/foreign"]);
+    let there = |name: &str| dir.path().join("vault").join(name).is_dir();
+    assert_eq!(["daily", "daily/2025-11-26", "daily/2025-11-27", "other/2025"].map(there), [true, false, true, true]);
+    // An upload that comes to nothing takes the folder along that was made for it.
+    store.upload(NAME, run("run-1")).await.unwrap().abort().await.unwrap();
+    assert!(!there("daily/2025-11-26"));
+}
+
+#[tokio::test]
+async fn leftovers_of_a_crash_are_hidden_and_go() {
+    let place = Place::local();
+    place.plant("vault/daily/2025-11-26/.tmp-0123456789abcdef.vault-snapshot-20251126-020000.enc", b"half");
+    place.plant("vault/daily/2025-11-26/.tmp-foreign", b"foreign");
+    let store = place.store().await;
+    let names = async || store.list("").await.unwrap().into_iter().map(|l| l.name).collect::<Vec<_>>();
+    assert_eq!(names().await, ["daily/2025-11-26/.tmp-foreign"]);
+    let soon = Utc::now() + chrono::TimeDelta::minutes(1);
+    assert_eq!(store.abort_abandoned(soon, &|name| name == NAME).await.unwrap(), [NAME]);
+    assert_eq!(place.keys(), ["vault/daily/2025-11-26/.tmp-foreign"]);
+}
+
+#[tokio::test]
+async fn a_file_in_the_way_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("file"), "").unwrap();
+    let url = format!("file://{}/file", dir.path().display());
+    let store = store::open(&url, Settings::default()).await.unwrap();
+    assert_eq!(store.list("").await.unwrap_err().kind(), Kind::Store);
+    assert_eq!(store.put(NAME, Bytes::new(), Put::Create).await.unwrap_err().kind(), Kind::Store);
+    assert_eq!(store.probe_write("daily/").await.unwrap_err().kind(), Kind::Store);
+    assert_eq!(files(dir.path()), ["file"]);
+}
+
+#[tokio::test]
+async fn a_folder_keeps_no_versions() {
+    let place = Place::local();
+    place.plant("vault/x", b"12");
+    let at = ReadAt { version: Some("1".to_owned()), first: None };
+    assert!(place.store().await.get("x", at).await.is_err());
+}

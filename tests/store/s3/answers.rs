@@ -1,0 +1,148 @@
+//! Every refusal is one line that says what to do.
+
+use super::super::data;
+use super::{answering, operation, refusal, s3_store, settings};
+use crate::support::fault::Reply;
+use crate::support::process::Port;
+use crate::support::s3::S3;
+use chrono::{TimeZone, Utc};
+use vault_backup::error::Kind;
+use vault_backup::store::ReadAt;
+use vault_backup::store::s3::Settings;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_say_what_to_do() {
+    for (status, code, what, hint) in [
+        (403, "AccessDenied", "denied: s3:ListBucket", "must allow it"),
+        (404, "NoSuchBucket", "there is no such bucket", "create it"),
+        (403, "InvalidAccessKeyId", "does not know the access key", "AWS_ACCESS_KEY_ID"),
+        (403, "SignatureDoesNotMatch", "the secret key is wrong", "AWS_SECRET_ACCESS_KEY"),
+        (400, "ExpiredToken", "credentials have expired", "get new ones"),
+        (301, "PermanentRedirect", "in another region", "set store.region = \"eu-west-1\""),
+        (400, "AuthorizationHeaderMalformed", "in another region", "set store.region = \"eu-west-1\""),
+        (507, "XMinioStorageFull", "the store is full", "prune"),
+        (403, "QuotaExceeded", "the store is full", "prune"),
+        (403, "InvalidObjectState", "the object is archived", "restore it"),
+        (400, "KMS.DisabledException", "the KMS key cannot be used", "store.kms_key_id"),
+        (418, "Teapot", "s3:ListBucket was refused", "Teapot: said the server"),
+    ] {
+        let (_server, store) =
+            answering(move |_| refusal(status, code).header("x-amz-bucket-region", "eu-west-1")).await;
+        let error = store.list("").await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Store, "{code}");
+        let line = error.to_string();
+        assert!(line.starts_with("s3://backups/vault/: "), "{line}");
+        assert!(line.contains(what) && line.contains(hint), "{code}: {line}");
+    }
+}
+
+/// An answer to HEAD has no body, hence no code.
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_without_a_word_say_it_by_their_status() {
+    for (status, what) in [
+        (403, "denied: s3:GetObject; the policy must allow s3:GetObject and s3:ListBucket"),
+        (301, "in another region"),
+        (507, "the store is full"),
+        (505, "the store failed with HTTP status 505"),
+        (418, "s3:GetObject failed with HTTP status 418"),
+    ] {
+        let (_server, store) = answering(move |_| Reply::status(status)).await;
+        let line = store.head("x").await.unwrap_err().to_string();
+        assert!(line.starts_with("s3://backups/vault/x: ") && line.contains(what), "{status}: {line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_overloaded_store_is_named_after_many_attempts() {
+    let (server, store) = answering(|_| refusal(503, "SlowDown")).await;
+    let line = store.list("").await.unwrap_err().to_string();
+    assert!(line.contains("the store is overloaded"), "{line}");
+    assert_eq!(server.calls().len(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_off_is_told() {
+    let (_server, store) =
+        answering(|_| refusal(403, "RequestTimeTooSkewed").header("date", "Wed, 26 Nov 2025 02:00:00 GMT")).await;
+    let theirs = Utc.with_ymd_and_hms(2025, 11, 26, 2, 0, 0).unwrap();
+    assert_eq!(store.clock().await.unwrap(), Some(theirs), "the caller compares");
+    let error = store.list("").await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Unexpected);
+    assert!(error.to_string().contains("clock"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clock_shows_other_refusals() {
+    let (_server, store) = answering(|_| refusal(403, "AccessDenied")).await;
+    assert!(store.clock().await.unwrap_err().to_string().contains("denied: s3:ListBucket"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_credentials_on_a_real_server() {
+    let s3 = S3::start();
+    s3.bucket("backups");
+    let root = s3.root();
+    for (credentials, what) in [
+        (("nobody".to_owned(), root.1), "does not know the access key"),
+        ((root.0, "wrong".to_owned()), "the secret key is wrong"),
+    ] {
+        let store = s3_store(settings(&s3.endpoint(), credentials)).await;
+        let line = store.clock().await.unwrap_err().to_string();
+        assert!(line.contains(what) && !line.contains("rootsecret"), "{line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_bucket_on_a_real_server() {
+    let s3 = S3::start();
+    let store = s3_store(settings(&s3.endpoint(), s3.root())).await;
+    let mut upload = store.upload("x", super::super::run("run-1")).await.unwrap();
+    upload.write(data(10)).await.unwrap();
+    let errors = [
+        store.clock().await.map(|_| ()).unwrap_err(),
+        store.list("").await.map(|_| ()).unwrap_err(),
+        store.get("x", ReadAt::default()).await.map(|_| ()).unwrap_err(),
+        store.probe_write("daily/").await.unwrap_err(),
+        upload.complete(super::super::sha256(&data(10)), 10).await.map(|_| ()).unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.kind(), Kind::Store);
+        assert!(
+            error.to_string().contains("there is no such bucket") && error.to_string().contains("; create it"),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_answers() {
+    let port = Port::reserve();
+    let endpoint = format!("http://{}", port.address());
+    let store = s3_store(settings(&endpoint, ("a".to_owned(), "b".to_owned()))).await;
+    let line = store.head("x").await.unwrap_err().to_string();
+    assert!(line.contains("refused") && line.contains("store.endpoint"), "{line}");
+
+    let endpoint = "http://vault-backup-test.invalid".to_owned();
+    let settings = Settings { endpoint: Some(endpoint), ..settings("", ("a".to_owned(), "b".to_owned())) };
+    let line = s3_store(settings).await.head("x").await.unwrap_err().to_string();
+    assert!(line.contains("store.path_style") || line.contains("store.endpoint"), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn object_lock_that_nobody_tells_of_is_none() {
+    for (status, code) in [
+        (404, "ObjectLockConfigurationNotFoundError"),
+        (403, "AccessDenied"),
+        (501, "NotImplemented"),
+        (405, "MethodNotAllowed"),
+    ] {
+        let (_server, store) = answering(move |_| refusal(status, code)).await;
+        assert!(!store.object_lock().await.unwrap(), "{code}");
+    }
+    let (_server, store) = answering(|call| {
+        assert_eq!(operation(call), "GetObject");
+        refusal(404, "NoSuchBucket")
+    })
+    .await;
+    store.object_lock().await.unwrap_err();
+}

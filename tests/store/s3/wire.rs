@@ -1,0 +1,120 @@
+//! What goes over the wire: conditions, checksums, lengths, and whom it trusts.
+
+use super::super::{MIB, data, read, run, send, sha256};
+use super::{behind, operation, s3_store, settings};
+use crate::support::fault::Reply;
+use crate::support::s3::S3;
+use crate::support::tls::Ca;
+use bytes::Bytes;
+use vault_backup::error::Kind;
+use vault_backup::store::s3::{S3Store, Settings};
+use vault_backup::store::{Put, ReadAt, Store};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_create_is_conditional_and_checksummed() {
+    let (_s3, proxy, store) = behind(|_| Reply::forward()).await;
+    let large = data(36 * MIB);
+    send(store.as_ref(), "small", "run-1", &data(1000)).await.unwrap();
+    send(store.as_ref(), "large", "run-1", &large).await.unwrap();
+    store.put("manifest", Bytes::from_static(b"{}"), Put::Create).await.unwrap();
+    store.put("drill", Bytes::from_static(b"{}"), Put::Replace).await.unwrap();
+    let mut parts = Vec::new();
+    for call in proxy.calls() {
+        match operation(&call) {
+            "PutObject" => {
+                let condition = if call.path.ends_with("/drill") { "" } else { "*" };
+                assert_eq!(call.header("if-none-match"), condition);
+                assert_eq!(call.header("x-amz-checksum-sha256").len(), 44);
+                assert_eq!(call.header("x-amz-content-sha256"), "UNSIGNED-PAYLOAD");
+            }
+            "UploadPart" => {
+                assert_eq!(call.header("x-amz-checksum-crc32c").len(), 8);
+                assert_eq!(call.header("x-amz-content-sha256"), "UNSIGNED-PAYLOAD");
+                assert_eq!(call.header("content-encoding"), "", "no aws-chunked");
+                parts.push(call.header("content-length").parse::<usize>().unwrap());
+            }
+            "CompleteMultipartUpload" => assert_eq!(call.header("if-none-match"), "*"),
+            _ => {}
+        }
+    }
+    parts.sort_unstable();
+    assert_eq!(parts, [&[MIB][..], &[5 * MIB; 7]].concat());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_checks_the_checksum() {
+    let (s3, _proxy, store) = behind(|_| Reply::forward()).await;
+    let mut upload = store.upload("x", run("run-1")).await.unwrap();
+    upload.write(data(1000)).await.unwrap();
+    let error = upload.complete(sha256(b"other bytes"), 1000).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Store, "{error}");
+    assert!(s3.objects("backups").is_empty());
+}
+
+/// Vault's version comes from a server, and goes into a header.
+#[tokio::test(flavor = "multi_thread")]
+async fn metadata_is_made_fit_for_headers() {
+    let (_s3, _proxy, store) = behind(|_| Reply::forward()).await;
+    let mut metadata = run("run-1");
+    metadata.insert("vault_version".to_owned(), " 1.21\r\nx-evil: ü ".to_owned());
+    let mut upload = store.upload("x", metadata).await.unwrap();
+    upload.write(data(10)).await.unwrap();
+    let head = upload.complete(sha256(&data(10)), 10).await.unwrap();
+    assert_eq!(head.metadata["vault_version"], "1.21??x-evil: ?");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_private_authority_is_trusted_where_told_to() {
+    let ca = Ca::new();
+    let s3 = S3::start_tls(&ca);
+    let plain = settings(&s3.endpoint(), s3.root());
+    let error = s3_store(plain.clone()).await.list("").await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Store);
+    assert!(error.to_string().contains("store.ca_cert"), "{error}");
+
+    let store = s3_store(Settings { ca_cert: Some(ca.path()), ..plain }).await;
+    let error = store.list("").await.unwrap_err();
+    assert!(error.to_string().contains("there is no such bucket"), "past TLS: {error}");
+}
+
+#[tokio::test]
+async fn authorities_that_cannot_be_used_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ca.pem");
+    let open = async || {
+        let settings = Settings { ca_cert: Some(path.clone()), ..Settings::default() };
+        S3Store::new("backups", "", settings).await.map(|_| ()).unwrap_err()
+    };
+    let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    for (content, why) in [(None, "cannot be read"), (Some("text"), "no certificate"), (Some(broken), "not a usable")] {
+        if let Some(content) = content {
+            std::fs::write(&path, content).unwrap();
+        }
+        let error = open().await;
+        assert_eq!(error.kind(), Kind::Usage);
+        assert!(error.to_string().contains(why) && error.to_string().contains("ca.pem"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_must_be_a_url_without_secrets() {
+    for endpoint in ["minio:9000", "ftp://minio", "http://key:planted@minio"] {
+        let settings = Settings { endpoint: Some(endpoint.to_owned()), ..Settings::default() };
+        let error = S3Store::new("backups", "", settings).await.map(|_| ()).unwrap_err();
+        assert_eq!(error.kind(), Kind::Usage);
+        assert!(!error.to_string().contains("planted"), "{error}");
+    }
+}
+
+/// A store without a prefix is the whole bucket.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prefix_is_not_needed() {
+    let s3 = S3::start();
+    s3.bucket("backups");
+    let store = S3Store::new("backups", "", settings(&s3.endpoint(), s3.root())).await.unwrap();
+    send(&store, "daily/x", "run-1", &data(10)).await.unwrap();
+    assert_eq!(s3.objects("backups"), ["daily/x"]);
+    assert_eq!(store.list("").await.unwrap()[0].name, "daily/x");
+    assert_eq!(store.locate("daily/x"), "s3://backups/daily/x");
+    assert_eq!(read(&store, "daily/x", ReadAt::default()).await.unwrap().1, data(10));
+}

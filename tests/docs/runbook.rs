@@ -2,8 +2,10 @@
 
 use super::markdown::{blocks, section};
 use super::{project, read, shell};
+use crate::support::process::{PATIENCE, wait_for};
 use crate::support::tool::{Output, Tool, tool};
 use crate::support::vault::Vault;
+use chrono::Utc;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use tempfile::TempDir;
@@ -24,6 +26,9 @@ impl World {
         std::fs::create_dir(world.path("store")).unwrap();
         tool().args(["keygen", "-o"]).arg(world.key()).run().code(0);
         world.with_store(tool()).args(["backup", "--kind", "daily"]).run().ok();
+        // A backup made while following the runbook must not be of this same second.
+        let made = Utc::now().timestamp();
+        wait_for("the next second", PATIENCE, || (Utc::now().timestamp() > made).then_some(()));
         world
     }
 
@@ -79,6 +84,50 @@ fn steps(title: &str) -> Vec<String> {
 
 fn canary() -> Value {
     json!({"password": "the one that was lost"})
+}
+
+#[test]
+fn is_this_backup_any_good() {
+    let world = World::new();
+    world.source.stop();
+    world.follow(&world.source, &steps("Is this backup any good?"));
+    let list = world.with_store(tool()).args(["list", "--json"]).run().ok().json();
+    assert!(list["backups"][0]["drilled_at"].is_string(), "{list}");
+}
+
+#[test]
+fn one_secret_back() {
+    let world = World::new();
+    world.source.ok("DELETE", "smtp/metadata/test-tenant-id/admin", None);
+    assert_eq!(world.canary_at(&world.source), None);
+    world.follow(&world.source, &steps("One secret back"));
+    assert_eq!(world.canary_at(&world.source), Some(canary()));
+}
+
+#[test]
+fn the_same_cluster_back_to_a_backup() {
+    let world = World::new();
+    world.source.put_secret("smtp", "test-tenant-id/admin", &json!({"password": "a mistake"}));
+    world.follow(&world.source, &steps("The same cluster, back to a backup"));
+    assert_eq!(world.canary_at(&world.source), Some(canary()));
+}
+
+#[test]
+fn a_new_cluster_from_a_backup() {
+    let world = World::new();
+    world.source.stop();
+    let target = Vault::builder().uninitialised().start();
+    world.follow(&target, &steps("A new cluster from a backup"));
+    assert_eq!(world.canary_at(&target), Some(canary()));
+}
+
+#[test]
+fn secrets_without_any_vault() {
+    let world = World::new();
+    world.source.stop();
+    let output = world.follow(&world.source, &steps("Secrets without any Vault"));
+    let secret = std::fs::read(output.home().join("secret.json")).unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&secret).unwrap(), canary());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -47,10 +48,10 @@ def s3_environment():
     return kept | keys | {"AWS_DEFAULT_REGION": servers.REGION, "AWS_EC2_METADATA_DISABLED": "true"}
 
 
-def download(address, token="any"):
-    """curl of the snapshot to /dev/null: what Vault itself takes."""
+def download(address, token="any", to="/dev/null"):
+    """curl of the snapshot: what Vault itself takes."""
     url = f"{address}/v1/sys/storage/raft/snapshot"
-    return ["curl", "-sSf", "-H", f"X-Vault-Token: {token}", "-o", "/dev/null", url]
+    return ["curl", "-sSf", "-H", f"X-Vault-Token: {token}", "-o", to, url]
 
 
 def into_s3(directory, action):
@@ -75,12 +76,12 @@ def stage_vault(directory):
         print("  filling Vault", flush=True)
         servers.fill(source, VAULT_BYTES)
         plain = directory / "plain.snap"
-        subprocess.run([*download(source.address, source.token), "-o", plain], check=True)
+        subprocess.run(download(source.address, source.token, plain), check=True)
         size = plain.stat().st_size
         backup = Backup(directory, url)
         password = directory / "password"
         password.write_text("benchmark\n")
-        curl = " ".join(f"'{word}'" for word in download(source.address, source.token)).replace("/dev/null", "-")
+        curl = shlex.join(download(source.address, source.token, "-"))
 
         def ours(verify):
             store = f"s3://{servers.BUCKET}"
@@ -205,7 +206,7 @@ def stage_drill(directory):
         print("  filling Vault", flush=True)
         servers.fill(source, VAULT_BYTES)
         plain = directory / "plain.snap"
-        subprocess.run([*download(source.address, source.token), "-o", plain], check=True)
+        subprocess.run(download(source.address, source.token, plain), check=True)
         backup = Backup(directory, url)
         store = f"s3://{servers.BUCKET}/drill"
         backup.run((source.address, source.token), store, "full")

@@ -2,7 +2,8 @@
 
 use super::markdown::{blocks, section};
 use super::{project, read, shell};
-use crate::support::process::{PATIENCE, wait_for};
+use crate::support::process::{PATIENCE, temp_dir, wait_for};
+use crate::support::s3::S3;
 use crate::support::tool::{Output, Tool, tool};
 use crate::support::vault::Vault;
 use chrono::Utc;
@@ -10,20 +11,23 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// A cluster with a canary, and a backup of it.
+/// A cluster with a canary, and a backup of it in a bucket.
 struct World {
     source: Vault,
+    s3: S3,
     dir: TempDir,
 }
+
+const STORE: &str = "s3://backups/prod";
 
 impl World {
     fn new() -> Self {
         let source = Vault::start();
         source.mount_kv("smtp", 2);
         source.put_secret("smtp", "test-tenant-id/admin", &canary());
-        let dir = tempfile::tempdir().unwrap();
-        let world = Self { source, dir };
-        std::fs::create_dir(world.path("store")).unwrap();
+        let s3 = S3::start();
+        s3.bucket("backups");
+        let world = Self { source, s3, dir: temp_dir() };
         tool().args(["keygen", "-o"]).arg(world.key()).run().code(0);
         world.with_store(tool()).args(["backup", "--kind", "daily"]).run().ok();
         // A backup made while following the runbook must not be of this same second.
@@ -32,16 +36,13 @@ impl World {
         world
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
     fn key(&self) -> PathBuf {
-        self.path("key")
+        self.dir.path().join("key")
     }
 
     fn with_store(&self, tool: Tool) -> Tool {
-        tool.env("VAULT_BACKUP_STORE", self.store())
+        tool.envs(self.s3.env())
+            .env("VAULT_BACKUP_STORE", STORE)
             .env("VAULT_BACKUP_KEY", std::fs::read_to_string(self.key()).unwrap().trim())
             .env("VAULT_ADDR", self.source.address())
             .env("VAULT_TOKEN", self.source.root_token())
@@ -53,7 +54,8 @@ impl World {
         let script = [steps("What you need"), steps("Choosing a backup"), blocks.to_vec()].concat().concat();
         let shares = self.source.enough_shares();
         let shell = shell(&script)
-            .env("VAULT_BACKUP_STORE", self.store())
+            .envs(self.s3.env())
+            .env("VAULT_BACKUP_STORE", STORE)
             .env("KEY", self.key())
             .env("SHARE1", &shares[0])
             .env("SHARE2", &shares[1])
@@ -61,10 +63,6 @@ impl World {
             .env("VAULT_TOKEN", target.root_token());
         std::fs::copy(project("examples/decrypt.py"), shell.home().join("decrypt.py")).unwrap();
         shell.run()
-    }
-
-    fn store(&self) -> String {
-        format!("file://{}", self.path("store").display())
     }
 
     /// What `node`, holding the source's data, has for the canary.

@@ -14,7 +14,6 @@ mod archive;
 mod backup;
 mod bad_input;
 mod barrier;
-mod decrypt;
 mod docs;
 mod drill;
 mod examples;

@@ -28,6 +28,7 @@ pub use init::Initialised;
 pub use kv::SecretRead;
 pub use leader::{Node, Peer};
 pub use login::{Auth, Session};
+pub use restore::Unrestored;
 pub use seal::decode_root_token;
 pub use snapshot::Snapshot;
 pub use status::{Health, SealStatus};

@@ -15,6 +15,7 @@ mod backup;
 mod bad_input;
 mod barrier;
 mod docs;
+mod drill;
 mod examples;
 mod fuzz;
 mod harness;

@@ -74,7 +74,11 @@ async fn send(
     context.progress.stage("restoring", opened.size);
     let (stop, progress) = (&context.stop, &context.progress);
     let sending = target.restore(opened.source, how, session.token(), plan.foreign, stop, progress);
-    Box::pin(sending).await.map_err(|e| e.context("nothing was changed in the target"))?;
+    let unchanged = |e: Error| match target.is_touched() {
+        true => e.context("the target has all of the backup, and whether it was restored is not known"),
+        false => e.context("nothing was changed in the target"),
+    };
+    Box::pin(sending).await.map_err(unchanged)?;
 
     context.progress.stage("waiting", None);
     let back = context.stop.guard(Box::pin(target.sealed_or_applied(&doomed))).await;
@@ -110,7 +114,7 @@ async fn connect(context: &Context, args: &RestoreArgs) -> Result<(Target, Node,
     };
     let (node, session) = Box::pin(context.stop.guard(login)).await?;
     let wait = context.config()?.staging.wait;
-    Ok((Target { client, address: node.address.clone(), shares: Vec::new(), wait }, node, session))
+    Ok((Target::new(client, node.address.clone(), Vec::new(), wait), node, session))
 }
 
 /// The first pass: checks every byte of the backup, then holds it against the target.

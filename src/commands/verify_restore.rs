@@ -65,10 +65,15 @@ async fn drill(context: &Context, object: Option<&str>, mode: Mode) -> Result<Ou
     let facts = steps.time("peek", peek(context, store.as_ref(), &chosen, how.clone())).await?;
     guard_backup(context, &chosen, &facts)?;
 
-    let mut stage = steps
-        .time("prepare", context.stop.guard(Box::pin(Stage::prepare(context, mode, &facts, manifest.as_ref()))))
-        .await?;
-    let drilled = restore_and_read(context, &stage, store.as_ref(), &chosen, &how, &facts, &mut steps).await;
+    let mut stage = steps.time("prepare", context.stop.guard(Box::pin(Stage::find(context, mode)))).await?;
+    let preparing = context.stop.guard(Box::pin(stage.prepare(context, &facts, manifest.as_ref())));
+    let drilled = match steps.time("prepare", preparing).await {
+        Ok(administrator) => {
+            let given = (&stage, &administrator);
+            restore_and_read(context, given, store.as_ref(), &chosen, &how, &facts, &mut steps).await
+        }
+        Err(error) => Err(error),
+    };
     let recorded = match drilled {
         Ok(()) => record(context, store.as_ref(), &chosen, &keyring, manifest.as_ref(), mode, &steps).await,
         Err(error) => Err(error),
@@ -115,7 +120,7 @@ fn guard_backup(context: &Context, chosen: &Chosen, facts: &Facts) -> Result<()>
 /// Everything between the guard and the verdict.
 async fn restore_and_read(
     context: &Context,
-    stage: &Stage,
+    (stage, administrator): (&Stage, &Secret),
     store: &dyn Store,
     chosen: &Chosen,
     how: &Reading,
@@ -124,11 +129,11 @@ async fn restore_and_read(
 ) -> Result<()> {
     let target = &stage.target;
     let (stop, progress) = (&context.stop, &context.progress);
-    let doomed = stop.guard(target.doomed_token(&stage.administrator)).await?;
+    let doomed = stop.guard(target.doomed_token(administrator)).await?;
     let download = chosen.download(store).await?;
     progress.stage("restoring", Some(download.head.size));
     let source = Source::Stream(download.body);
-    let restore = target.restore(source, how.clone(), &stage.administrator, true, stop, progress);
+    let restore = target.restore(source, how.clone(), administrator, true, stop, progress);
     steps.time("restore", Box::pin(restore)).await.map_err(|e| at(chosen, e))?;
 
     progress.stage("waiting", None);

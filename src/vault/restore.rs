@@ -22,6 +22,15 @@ use url::Url;
 
 const FORCE_PATH: &str = "sys/storage/raft/snapshot-force";
 
+/// A restore that Vault did not accept, as far as is known.
+#[derive(Debug)]
+pub struct Unrestored {
+    /// Why.
+    pub error: Error,
+    /// Whether no answer came: if all was sent, Vault may have taken it all the same.
+    pub unanswered: bool,
+}
+
 impl Client {
     /// Sends `body` to `node`: to a cluster with the same seal keys, or with
     /// `force` to any. When it returns, Vault has the whole snapshot and begins to
@@ -35,8 +44,9 @@ impl Client {
         token: &Secret,
         body: impl Stream<Item = Result<Bytes>> + Send + 'static,
         force: bool,
-    ) -> Result<()> {
-        refuse_other_storage(node)?;
+    ) -> Result<(), Unrestored> {
+        let unrestored = |error, unanswered| Unrestored { error, unanswered };
+        refuse_other_storage(node).map_err(|e| unrestored(e, false))?;
         let address = &node.address;
         let path = if force { FORCE_PATH } else { PATH };
         let watch = Watch::default();
@@ -46,15 +56,19 @@ impl Client {
             result = sent => {
                 // A failure of the source is the reason of whatever followed from it.
                 if let Some(error) = watch.take_error() {
-                    return Err(error);
+                    return Err(unrestored(error, true));
                 }
-                result.map_err(|failure| self.explain_restore(failure, address, path, watch.bytes()))
+                result.map_err(|failure| {
+                    let unanswered = matches!(failure, Failure::Transport(_));
+                    unrestored(self.explain_restore(failure, address, path, watch.bytes()), unanswered)
+                })
             }
             () = watch.stalled(limit) => {
                 let bytes = watch.bytes();
                 let what = format!("Vault {}: restore: it took nothing for {} s (run.idle_timeout), after {bytes} bytes",
                     shown(address), limit.as_secs_f64());
-                Err(Error::vault(what).hint("look at the server's load and log; raise run.idle_timeout if it is only slow"))
+                let todo = "look at the server's load and log; raise run.idle_timeout if it is only slow";
+                Err(unrestored(Error::vault(what).hint(todo), true))
             }
         }
     }

@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod fault;
 pub mod http;
 pub mod process;
+pub mod production;
 pub mod python;
 pub mod s3;
 pub mod site;

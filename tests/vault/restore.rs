@@ -36,10 +36,10 @@ async fn into_itself_and_into_another() {
     let (node, _) = session(&at_staging, staging.root_token()).await.unwrap();
     let token = root(&staging);
     let dies = at_staging.create_token(&node.address, &token, Duration::from_secs(3600)).await.unwrap();
-    let error = at_staging.restore(&node, &token, pieces(&snapshot), false).await.unwrap_err();
+    let error = at_staging.restore(&node, &token, pieces(&snapshot), false).await.unwrap_err().error;
     assert_says(&error, Kind::Vault, &["other seal keys", "force it"]);
     let none = Secret::new(staging.token(&["nothing"]));
-    let error = at_staging.restore(&node, &none, pieces(&snapshot), true).await.unwrap_err();
+    let error = at_staging.restore(&node, &none, pieces(&snapshot), true).await.unwrap_err().error;
     assert_says(&error, Kind::Vault, &["permission denied", r#"path "sys/storage/raft/snapshot-force""#]);
 
     at_staging.restore(&node, &token, pieces(&snapshot), true).await.unwrap();
@@ -61,7 +61,7 @@ async fn a_refusal_is_heard_while_sending() {
     let client = client(&staging);
     let (node, _) = session(&client, staging.root_token()).await.unwrap();
     let none = Secret::new(staging.token(&["nothing"]));
-    let error = client.restore(&node, &none, pieces(&vec![7; 64 << 20]), true).await.unwrap_err();
+    let error = client.restore(&node, &none, pieces(&vec![7; 64 << 20]), true).await.unwrap_err().error;
     assert_says(&error, Kind::Vault, &["permission denied", r#"path "sys/storage/raft/snapshot-force""#]);
 }
 
@@ -97,7 +97,7 @@ async fn a_source_that_fails_never_looks_whole() {
     for cut in [1, snapshot.len() / 2, snapshot.len()] {
         let failure = stream::once(async { Err(Error::integrity("segment 3: its tag does not hold")) });
         let body = pieces(&snapshot[..cut]).chain(failure);
-        let error = client.restore(&node, &root(&staging), body, true).await.unwrap_err();
+        let error = client.restore(&node, &root(&staging), body, true).await.unwrap_err().error;
         assert_says(&error, Kind::Integrity, &["segment 3"]);
     }
     assert_eq!(staging.cluster_id(), before);
@@ -114,7 +114,7 @@ async fn a_target_that_stands_still_or_dies() {
     let (node, _) = session(&client, staging.root_token()).await.unwrap();
     let endless = || stream::repeat_with(|| Ok(Bytes::from_static(&[7; 64 << 10])));
     staging.pause();
-    let error = client.restore(&node, &root(&staging), endless(), true).await.unwrap_err();
+    let error = client.restore(&node, &root(&staging), endless(), true).await.unwrap_err().error;
     assert_says(&error, Kind::Vault, &["took nothing for 1 s", "run.idle_timeout"]);
     staging.resume();
 
@@ -123,7 +123,7 @@ async fn a_target_that_stands_still_or_dies() {
         tokio::time::sleep(Duration::from_secs(3)).await;
         Err(Error::store("s3://b/o: it is slow"))
     });
-    let error = client.restore(&node, &root(&staging), slow, true).await.unwrap_err();
+    let error = client.restore(&node, &root(&staging), slow, true).await.unwrap_err().error;
     assert_says(&error, Kind::Store, &["it is slow"]);
 
     let (killed, sent) = (&staging, std::sync::atomic::AtomicU64::new(0));
@@ -140,6 +140,6 @@ async fn a_target_that_stands_still_or_dies() {
             std::future::ready(true)
         }
     });
-    let error = client.restore(&node, &root(&staging), dying, true).await.unwrap_err();
+    let error = client.restore(&node, &root(&staging), dying, true).await.unwrap_err().error;
     assert_says(&error, Kind::Vault, &["restore, after", "http_read_timeout"]);
 }

@@ -64,32 +64,19 @@ pub(super) fn name(context: &Context, mode: Mode) -> String {
 /// A staging Vault that takes the restore.
 pub(super) struct Stage {
     pub(super) target: Target,
-    /// A token that may restore.
-    pub(super) administrator: Secret,
     seal_after: bool,
     /// Ended, and its folder removed, when this is dropped.
     ephemeral: Option<Ephemeral>,
 }
 
 impl Stage {
-    /// Checks every guard, and brings staging into a state in which it takes a
-    /// restore. What it holds is not touched.
-    pub(super) async fn prepare(
-        context: &Context,
-        mode: Mode,
-        facts: &Facts,
-        manifest: Option<&Manifest>,
-    ) -> Result<Self> {
-        match mode {
-            Mode::Server => Self::server(context, facts, manifest).await,
-            Mode::Ephemeral => Self::ephemeral(context, manifest).await,
-            Mode::Offline => Err(Error::unexpected("an offline drill has no staging Vault")),
-        }
-    }
-
-    async fn server(context: &Context, facts: &Facts, manifest: Option<&Manifest>) -> Result<Self> {
+    /// Finds staging, or starts it. Nothing in it has been touched then.
+    pub(super) async fn find(context: &Context, mode: Mode) -> Result<Self> {
         let config = context.config()?;
         let staging = &config.staging;
+        if mode == Mode::Ephemeral {
+            return Self::start(context);
+        }
         let address = staging.address()?.clone();
         staging.login()?;
         let leader = match config.vault.addresses.is_empty() {
@@ -98,10 +85,46 @@ impl Stage {
             false => context.vault_anonymous()?.leader().await.map(|node| node.address).ok(),
         };
         guard::addresses(&address, &config.vault.addresses, leader.as_ref()).await?;
-        let client = context.staging_vault(&address)?;
-        let target = Target { client, address, shares: staging.shares()?, wait: staging.wait };
+        let target = Target::new(context.staging_vault(&address)?, address, staging.shares()?, staging.wait);
+        Ok(Self { target, seal_after: staging.seal_after, ephemeral: None })
+    }
+
+    fn start(context: &Context) -> Result<Self> {
+        let staging = &context.config()?.staging;
+        staging.login()?;
+        let shares = staging.shares()?;
+        if shares.is_empty() && staging.vault_config.is_none() {
+            return Err(
+                Error::usage("an ephemeral drill needs the source's unseal keys").hint("set staging.unseal_keys")
+            );
+        }
+        let settings = Settings { binary: staging.vault_binary.clone(), config: staging.vault_config.clone() };
+        let server = Ephemeral::start(&settings)?;
+        let (client, address) = context.socket_vault(server.socket())?;
+        let target = Target::new(client, address, shares, staging.wait);
+        Ok(Self { target, seal_after: false, ephemeral: Some(server) })
+    }
+
+    /// Checks every other guard, and brings staging into a state in which it takes a
+    /// restore: a token that may do so. What it holds is not touched.
+    pub(super) async fn prepare(
+        &self,
+        context: &Context,
+        facts: &Facts,
+        manifest: Option<&Manifest>,
+    ) -> Result<Secret> {
+        match self.ephemeral {
+            Some(_) => self.initialise(context, manifest).await,
+            None => self.open(context, facts, manifest).await,
+        }
+    }
+
+    async fn open(&self, context: &Context, facts: &Facts, manifest: Option<&Manifest>) -> Result<Secret> {
+        let target = &self.target;
         let seal = target.open().await?;
-        let administrator = target.administrator(optional(staging.token.as_ref())?.as_ref()).await?;
+        self.count_shares(manifest)?;
+        let token = optional(context.config()?.staging.token.as_ref())?;
+        let administrator = target.administrator(token.as_ref()).await?;
         let peers = target.client.raft_configuration(&target.address, &administrator).await?;
         guard::peers(&target.address, &peers, &facts.meta.peers)?;
         if let Some(threshold) = manifest.and_then(|m| m.vault.seal_threshold)
@@ -113,34 +136,35 @@ impl Stage {
                 seal.threshold,
             );
         }
-        Ok(Self { target, administrator, seal_after: staging.seal_after, ephemeral: None })
+        Ok(administrator)
     }
 
     /// A server of its own needs no guard. It gets as many shares as the source
     /// has: a Vault keeps its old threshold until it is restarted.
-    async fn ephemeral(context: &Context, manifest: Option<&Manifest>) -> Result<Self> {
-        let staging = &context.config()?.staging;
-        staging.login()?;
-        let shares = staging.shares()?;
-        let automatic = staging.vault_config.is_some();
-        if shares.is_empty() && !automatic {
-            return Err(
-                Error::usage("an ephemeral drill needs the source's unseal keys").hint("set staging.unseal_keys")
-            );
-        }
-        let settings = Settings { binary: staging.vault_binary.clone(), config: staging.vault_config.clone() };
-        let server = Ephemeral::start(&settings)?;
-        let (client, address) = context.socket_vault(server.socket())?;
+    async fn initialise(&self, context: &Context, manifest: Option<&Manifest>) -> Result<Secret> {
+        self.count_shares(manifest)?;
+        let Target { client, address, shares, .. } = &self.target;
+        let automatic = context.config()?.staging.vault_config.is_some();
         let vault = manifest.map(|m| &m.vault);
         let number = |stated: Option<u64>| stated.filter(|_| !automatic).unwrap_or(shares.len().max(1) as u64);
         let (n, t) = (number(vault.and_then(|v| v.seal_shares)), number(vault.and_then(|v| v.seal_threshold)));
-        let fresh = client.initialise(&address, n, t, automatic).await?;
+        let fresh = client.initialise(address, n, t, automatic).await?;
         if !fresh.shares.is_empty() && !automatic {
-            client.unseal(&address, &fresh.shares).await?;
+            client.unseal(address, &fresh.shares).await?;
         }
-        let target = Target { client, address, shares, wait: staging.wait };
-        target.active().await?;
-        Ok(Self { target, administrator: fresh.root_token, seal_after: false, ephemeral: Some(server) })
+        self.target.active().await?;
+        Ok(fresh.root_token)
+    }
+
+    /// Too few shares are told of before the restore, where the manifest says so.
+    fn count_shares(&self, manifest: Option<&Manifest>) -> Result<()> {
+        let vault = manifest.map(|m| &m.vault).filter(|v| v.seal_type.as_deref() == Some("shamir"));
+        let (given, needed) = (self.target.shares.len(), vault.and_then(|v| v.seal_threshold).unwrap_or(0));
+        if given == 0 || given as u64 >= needed {
+            return Ok(());
+        }
+        Err(Error::drill(format!("staging.unseal_keys has {given} of the {needed} shares that unseal the backup's Vault"))
+            .hint("nothing was restored; give as many different shares as its threshold asks for"))
     }
 
     /// Leaves no unlocked copy of production behind.
@@ -149,12 +173,9 @@ impl Stage {
             drop(server);
             return Ok(());
         }
-        if !self.seal_after || self.target.shares.is_empty() {
-            return Ok(());
-        }
-        match self.target.client.seal_status(&self.target.address).await {
-            Ok(status) if status.sealed => Ok(()),
-            _ => self.target.seal().await,
+        match self.seal_after && self.target.is_touched() {
+            true => self.target.seal().await,
+            false => Ok(()),
         }
     }
 }

@@ -14,6 +14,9 @@ use crate::report::Progress;
 use crate::secret::Secret;
 use crate::stop::Stop;
 use crate::vault::{Client, Node, SealStatus};
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use url::Url;
 
@@ -21,7 +24,7 @@ use url::Url;
 const POLL: Duration = Duration::from_millis(250);
 
 /// How long shares that were refused are tried again: while a node applies a
-/// restore, it may still be its old self for a moment.
+/// restore, it may still be its old self for a moment (5.5 s were seen).
 const SHARES_GRACE: Duration = Duration::from_secs(10);
 
 /// How long the token lives that a restore must kill.
@@ -37,9 +40,21 @@ pub struct Target {
     pub shares: Vec<Secret>,
     /// The longest wait for the restore to be applied, and for the node to come back.
     pub wait: Duration,
+    touched: Cell<bool>,
 }
 
 impl Target {
+    /// A node that nothing has been asked of yet.
+    pub fn new(client: Client, address: Url, shares: Vec<Secret>, wait: Duration) -> Self {
+        Self { client, address, shares, wait, touched: Cell::new(false) }
+    }
+
+    /// Whether it was unsealed here, or may have taken a restore: where an answer
+    /// was lost, nobody knows.
+    pub fn is_touched(&self) -> bool {
+        self.touched.get()
+    }
+
     /// Opens the seal if need be: from the second drill on, staging is found sealed
     /// as the source, so the source's shares open it.
     ///
@@ -62,6 +77,7 @@ impl Target {
             ))
             .hint("set staging.unseal_keys to production's unseal keys, or unseal it by hand"));
         }
+        self.touched.set(true);
         let opened = self.client.unseal(&self.address, &self.shares).await.map_err(|e| match e.kind() {
             Kind::Drill => e
                 .with_kind(Kind::Usage)
@@ -77,20 +93,40 @@ impl Target {
     /// # Errors
     /// `Drill` once `wait` has passed.
     pub async fn active(&self) -> Result<Node> {
-        let begun = Instant::now();
-        loop {
-            let seen = match self.client.health(&self.address).await {
+        let active = async |seen: &mut String| {
+            match self.client.health(&self.address).await {
                 Ok(health) if health.is_active() => {
                     let seal = self.client.seal_status(&self.address).await?;
-                    return Ok(Node { address: self.address.clone(), health, seal });
+                    return Ok(Some(Node { address: self.address.clone(), health, seal }));
                 }
-                Ok(health) => format!("sys/health says {}", health.status),
-                Err(error) => error.to_string(),
-            };
-            if begun.elapsed() >= self.wait {
-                return Err(self.not_back(&seen));
+                Ok(health) => *seen = format!("sys/health says {}", health.status),
+                Err(error) => *seen = error.to_string(),
             }
-            tokio::time::sleep(POLL).await;
+            Ok(None)
+        };
+        Box::pin(self.poll(active)).await
+    }
+
+    /// Asks `probe` until it gives a value; it says what it has seen instead.
+    async fn poll<T>(&self, mut probe: impl AsyncFnMut(&mut String) -> Result<Option<T>>) -> Result<T> {
+        let mut seen = "it does not answer".to_owned();
+        let polling = async {
+            loop {
+                if let Some(value) = probe(&mut seen).await? {
+                    return Ok(value);
+                }
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        // Also over a request that hangs.
+        match tokio::time::timeout(self.wait, polling).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::drill(format!(
+                "Vault {} did not come back with the restored state within {} s (staging.wait): {seen}",
+                self.address,
+                self.wait.as_secs()
+            ))
+            .hint("look at that server's log")),
         }
     }
 
@@ -145,15 +181,25 @@ impl Target {
             seal: self.client.seal_status(&self.address).await?,
         };
         let (feeder, body) = feed::body();
+        let (whole, refused) = (Arc::new(AtomicBool::new(false)), Cell::new(false));
+        let fed = whole.clone();
         let reading = inbound::read(source, stop, progress, move |reader| {
-            let facts = feed::pass(reader, &how, |piece| feeder.send(piece));
-            if facts.is_ok() {
-                feeder.finish();
-            }
-            facts
+            let facts = feed::pass(reader, &how, |piece| feeder.send(piece))?;
+            fed.store(true, Ordering::SeqCst);
+            feeder.finish();
+            Ok(facts)
         });
-        let sending = self.client.restore(&node, token, body.into_stream(), force);
+        let sending = async {
+            let sent = self.client.restore(&node, token, body.into_stream(), force).await;
+            sent.map_err(|unrestored| {
+                refused.set(!unrestored.unanswered);
+                unrestored.error
+            })
+        };
         let (read, sent) = tokio::join!(reading, stop.guard(Box::pin(sending)));
+        if whole.load(Ordering::SeqCst) && !refused.get() {
+            self.touched.set(true);
+        }
         match (read, sent) {
             (Ok(facts), Ok(())) => Ok(facts),
             // The reader stopped because nobody took its pieces any more.
@@ -169,12 +215,18 @@ impl Target {
     /// # Errors
     /// `Drill` if the shares do not open it, or `wait` passes.
     pub async fn applied(&self, doomed: &Secret) -> Result<()> {
-        let begun = Instant::now();
         let mut refused: Option<Instant> = None;
-        loop {
-            let seen = match self.client.seal_status(&self.address).await {
+        let applied = async |seen: &mut String| {
+            *seen = match self.client.seal_status(&self.address).await {
                 Err(error) => error.to_string(),
                 Ok(status) if status.sealed && self.shares.is_empty() => {
+                    if status.seal_type == "shamir" {
+                        return Err(Error::drill(format!(
+                            "staging {} has sealed itself, and there are no shares to open it",
+                            self.address
+                        ))
+                        .hint("set staging.unseal_keys to production's unseal keys"));
+                    }
                     "it is sealed, and there are no shares".to_owned()
                 }
                 Ok(status) if status.sealed => match self.client.unseal(&self.address, &self.shares).await {
@@ -188,17 +240,14 @@ impl Target {
                     }
                     Err(error) => error.to_string(),
                 },
-                Ok(_) => match self.client.token_alive(&self.address, doomed).await {
-                    Ok(false) => return Ok(()),
-                    Ok(true) => "a token of its old state is still valid: it kept its old state".to_owned(),
-                    Err(error) => error.to_string(),
+                Ok(_) => match self.is_dead(doomed, seen).await {
+                    true => return Ok(Some(())),
+                    false => return Ok(None),
                 },
             };
-            if begun.elapsed() >= self.wait {
-                return Err(self.not_back(&seen));
-            }
-            tokio::time::sleep(POLL).await;
-        }
+            Ok(None)
+        };
+        Box::pin(self.poll(applied)).await
     }
 
     /// Waits until the restore shows: the node has sealed itself under the backup's
@@ -207,46 +256,56 @@ impl Target {
     /// # Errors
     /// `Drill` once `wait` has passed.
     pub async fn sealed_or_applied(&self, doomed: &Secret) -> Result<bool> {
+        let shown = async |seen: &mut String| {
+            match self.client.seal_status(&self.address).await {
+                Ok(status) if status.sealed => return Ok(Some(true)),
+                Ok(_) if self.is_dead(doomed, seen).await => return Ok(Some(false)),
+                Ok(_) => {}
+                Err(error) => *seen = error.to_string(),
+            }
+            Ok(None)
+        };
+        Box::pin(self.poll(shown)).await
+    }
+
+    /// Whether a token of the old state is dead; if not, `seen` says why.
+    async fn is_dead(&self, doomed: &Secret, seen: &mut String) -> bool {
+        match self.client.token_alive(&self.address, doomed).await {
+            Ok(false) => return true,
+            Ok(true) => *seen = "a token of its old state is still valid: it kept its old state".to_owned(),
+            Err(error) => *seen = error.to_string(),
+        }
+        false
+    }
+
+    /// Sees to it that the node is sealed, with a root token made from the shares.
+    /// One that is just applying a restore may take a while to be so.
+    ///
+    /// # Errors
+    /// `Drill`: an unlocked copy of production may stay behind.
+    pub async fn seal(&self) -> Result<()> {
         let begun = Instant::now();
         loop {
-            let seen = match self.client.seal_status(&self.address).await {
-                Ok(status) if status.sealed => return Ok(true),
-                Ok(_) => match self.client.token_alive(&self.address, doomed).await {
-                    Ok(false) => return self.active().await.map(|_| false),
-                    Ok(true) => "a token of its old state is still valid: it kept its old state".to_owned(),
-                    Err(error) => error.to_string(),
-                },
-                Err(error) => error.to_string(),
-            };
-            if begun.elapsed() >= self.wait {
-                return Err(self.not_back(&seen));
+            match self.try_seal().await {
+                Ok(()) => return Ok(()),
+                Err(error) if begun.elapsed() >= SHARES_GRACE || self.shares.is_empty() => {
+                    let what = format!("staging left unsealed: {} may be an open copy of production", self.address);
+                    return Err(Error::drill(what).because(error).hint("seal it by hand: vault operator seal"));
+                }
+                Err(_) => tokio::time::sleep(POLL).await,
             }
-            tokio::time::sleep(POLL).await;
         }
     }
 
-    fn not_back(&self, seen: &str) -> Error {
-        let wait = self.wait.as_secs();
-        Error::drill(format!(
-            "Vault {} did not come back with the restored state within {wait} s (staging.wait): {seen}",
-            self.address
-        ))
-        .hint("look at that server's log")
-    }
-
-    /// Seals the node, with a root token made from the shares.
-    ///
-    /// # Errors
-    /// `Drill`: an unlocked copy of production stays behind.
-    pub async fn seal(&self) -> Result<()> {
-        let sealed = async {
-            let token = self.client.generate_root(&self.address, &self.shares).await?;
-            self.client.seal(&self.address, &token).await
-        };
-        sealed.await.map_err(|e| {
-            Error::drill(format!("staging {} is left unsealed, an open copy of production", self.address))
-                .because(e)
-                .hint("seal it by hand: vault operator seal")
-        })
+    async fn try_seal(&self) -> Result<()> {
+        if self.client.seal_status(&self.address).await?.sealed {
+            return Ok(());
+        }
+        // One that is not active would forward what follows, if just restored to its source.
+        if !self.client.health(&self.address).await?.is_active() {
+            return Err(Error::drill("it is not active"));
+        }
+        let token = self.client.generate_root(&self.address, &self.shares).await?;
+        self.client.seal(&self.address, &token).await
     }
 }

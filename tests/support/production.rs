@@ -1,0 +1,274 @@
+//! What drills, restores and recoveries begin with: a production Vault with a canary,
+//! an encrypted backup of it in a folder, and configuration files that name them.
+
+use super::process::{PATIENCE, temp_dir, wait_for};
+use super::tool::{Output, Tool, tool};
+use super::vault::Vault;
+use aes_gcm::aead::{AeadInPlace, consts::U16};
+use aes_gcm::{AesGcm, KeyInit, aes::Aes256};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use tempfile::TempDir;
+use vault_backup::envelope::{Header, Key, Sealer, Source};
+use vault_backup::naming::{BackupName, BackupType};
+use vault_backup::secret::Secret;
+
+/// The canary's path, which is the default of `staging.canary`.
+pub const CANARY: &str = "smtp/test-tenant-id/admin";
+
+/// What the canary and all other secrets hold; nothing may ever say it.
+pub const PLANTED: &str = "planted-in-production";
+
+/// How old the canary is at least when the backup is made, in seconds.
+pub const CANARY_AGE: i64 = 2;
+
+/// A production Vault that nobody changes, so that tests share it, with one backup.
+///
+/// Its secrets: the canary; `smtp/deleted`, `smtp/destroyed` and `smtp/versions` (1 deleted,
+/// 2 destroyed, 3 and 4 there) on KV v2; `old/canary` on KV v1; and more than a megabyte.
+pub struct Production {
+    /// The Vault: 2 of 3 shares, unless it was started otherwise.
+    pub vault: Vault,
+    /// The encryption key, 64 hex digits.
+    pub key: String,
+    /// The role_id and secret_id of an AppRole that may read secrets.
+    pub reader: (String, String),
+    /// A token that may do nothing.
+    pub powerless: String,
+    /// The backup's name.
+    pub object: String,
+    store: TempDir,
+    index: u64,
+}
+
+impl Production {
+    /// The one that all tests share, for as long as any of them uses it.
+    pub fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<Production>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let production = Arc::new(Self::start(3, 2));
+            *shared = Arc::downgrade(&production);
+            production
+        })
+    }
+
+    /// One of a test's own, with `shares` of which `threshold` unseal it.
+    pub fn start(shares: usize, threshold: usize) -> Self {
+        let vault = Vault::builder().shares(shares, threshold).start();
+        let planted = || json!({"password": PLANTED});
+        vault.mount_kv("smtp", 2);
+        vault.put_secret("smtp", "test-tenant-id/admin", &planted());
+        let written = Utc::now();
+        vault.mount_kv("old", 1);
+        vault.put_secret("old", "canary", &planted());
+        for (path, versions) in [("deleted", 1), ("destroyed", 1), ("versions", 4)] {
+            (1..=versions).for_each(|n| vault.put_secret("smtp", path, &json!({"n": n, "password": PLANTED})));
+        }
+        vault.ok("DELETE", "smtp/data/deleted", None);
+        vault.ok("PUT", "smtp/destroy/destroyed", Some(json!({"versions": [1]})));
+        vault.ok("POST", "smtp/delete/versions", Some(json!({"versions": [1]})));
+        vault.ok("PUT", "smtp/destroy/versions", Some(json!({"versions": [2]})));
+        vault.fill(3_000_000);
+        vault.policy("reader", r#"path "smtp/*" { capabilities = ["read"] } path "old/*" { capabilities = ["read"] }"#);
+        let reader = vault.approle("reader", &["reader"]);
+        let powerless = vault.token(&["default"]);
+        let key = Key::generate().unwrap().to_hex().expose().to_owned();
+        let age = || (Utc::now() - written > TimeDelta::seconds(CANARY_AGE + 1)).then_some(());
+        wait_for("the canary's age", PATIENCE, age);
+        let mut production =
+            Self { vault, key, reader, powerless, object: String::new(), store: temp_dir(), index: 0 };
+        let output = production.bare_tool().args(["backup", "--kind", "daily", "--json"]).run();
+        output.ok();
+        production.object = output.json()["object"].as_str().unwrap().to_owned();
+        production.index = production.raft_index();
+        production
+    }
+
+    fn bare_tool(&self) -> Tool {
+        tool()
+            .env("VAULT_ADDR", self.vault.address())
+            .env("VAULT_TOKEN", self.vault.root_token())
+            .env("VAULT_BACKUP_KEY", &self.key)
+            .env("VAULT_BACKUP_STORE", format!("file://{}", self.store.path().display()))
+    }
+
+    fn raft_index(&self) -> u64 {
+        self.vault.ok("GET", "sys/leader", None)["raft_committed_index"].as_u64().unwrap()
+    }
+
+    /// Asserts that nothing was written to it since its backup, and that it serves.
+    #[track_caller]
+    pub fn assert_untouched(&self) {
+        assert_eq!(self.vault.health(), Some(super::vault::ACTIVE));
+        assert_eq!(self.raft_index(), self.index, "something was written to production");
+        assert_eq!(self.vault.get_secret("smtp", "test-tenant-id/admin").unwrap()["password"], PLANTED);
+        assert!(self.vault.token_is_valid(&self.powerless));
+    }
+
+    /// A token that this Vault gives for the reader's credentials. Writes to it.
+    pub fn reads_with(&self, vault: &Vault) -> Option<Value> {
+        vault.get_secret_as(self.vault.root_token(), "smtp", "test-tenant-id/admin")
+    }
+
+    /// A store of a test's own with a copy of the backup in it.
+    pub fn site(self: &Arc<Self>) -> Site {
+        let site = Site { production: self.clone(), dir: temp_dir() };
+        for name in [self.object.clone(), format!("{}.manifest.json", self.object)] {
+            site.put(&name, &std::fs::read(self.store.path().join(&name)).unwrap());
+        }
+        site
+    }
+}
+
+/// A test's own store, audit log and configuration beside a [`Production`].
+pub struct Site {
+    /// Whose backups these are.
+    pub production: Arc<Production>,
+    dir: TempDir,
+}
+
+impl Site {
+    /// The shared production's.
+    pub fn new() -> Self {
+        Production::shared().site()
+    }
+
+    /// The store's URL.
+    pub fn store(&self) -> String {
+        format!("file://{}", self.path("store").display())
+    }
+
+    /// A file of the test's.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// An object's bytes.
+    pub fn get(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path("store").join(name)).unwrap()
+    }
+
+    /// An object that is a JSON document, if it is there.
+    pub fn json(&self, name: &str) -> Option<Value> {
+        let bytes = std::fs::read(self.path("store").join(name)).ok()?;
+        Some(serde_json::from_slice(&bytes).unwrap())
+    }
+
+    /// Writes an object, also over another.
+    pub fn put(&self, name: &str, bytes: &[u8]) {
+        let path = self.path("store").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+
+    /// All names in the store, in order.
+    pub fn names(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        let mut folders = vec![self.path("store")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).unwrap() {
+                let path = entry.unwrap().path();
+                match path.is_dir() {
+                    true => folders.push(path),
+                    false => names.push(path.strip_prefix(self.path("store")).unwrap().to_str().unwrap().to_owned()),
+                }
+            }
+        }
+        names.sort();
+        names
+    }
+
+    /// Puts `snapshot` into the store as a backup made a minute ago, without a manifest; its name.
+    pub fn seal(&self, snapshot: &[u8]) -> String {
+        let created_at = Utc::now() - TimeDelta::minutes(1);
+        let name = BackupName::new(BackupType::Daily, created_at);
+        self.put(name.object(), &seal(&self.production.key, snapshot, name.created_at()));
+        name.object().to_owned()
+    }
+
+    /// Puts `snapshot` into the store as the older service would have; its name.
+    pub fn seal_older(&self, snapshot: &[u8]) -> String {
+        let name = Utc::now().format("daily/%Y-%m-%d/vault-snapshot-%Y-%m-%dT%H-%M-%S-%3fZ.enc").to_string();
+        self.put(&name, &seal_older(&self.production.key, snapshot));
+        name
+    }
+
+    /// The binary with a configuration that has all but `[staging]`, which is `staging`,
+    /// and that logs to the audit file `audit.log`. It knows the shares by their numbers: `env:SHARE0`, ….
+    pub fn tool(&self, staging: &str) -> Tool {
+        self.tool_of(&[self.production.vault.address()], staging)
+    }
+
+    /// [`Site::tool`] with other `vault.addresses`.
+    pub fn tool_of(&self, addresses: &[String], staging: &str) -> Tool {
+        let config = self.path("config.toml");
+        let text = format!(
+            "[vault]\naddresses = {addresses:?}\n[store]\nurl = {:?}\n[encryption]\nkey = \"env:KEY\"\n\
+             [audit]\nfile = {:?}\n{staging}\n",
+            self.store(),
+            self.path("audit.log"),
+        );
+        std::fs::write(&config, text).unwrap();
+        let reader = &self.production.reader;
+        let tool = tool()
+            .arg("--config")
+            .arg(config)
+            .env("KEY", &self.production.key)
+            .env("ROLE_ID", &reader.0)
+            .env("SECRET_ID", &reader.1)
+            .env("ROOT", self.production.vault.root_token())
+            .env("POWERLESS", &self.production.powerless);
+        let shares = self.production.vault.shares().iter().enumerate();
+        shares.fold(tool, |tool, (n, share)| tool.env(format!("SHARE{n}"), share))
+    }
+
+    /// The audit log's lines.
+    pub fn audit(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.path("audit.log")).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Asserts that a run said nothing secret, left no file, and did nothing to production.
+    #[track_caller]
+    pub fn assert_clean(&self, output: &Output) {
+        output.leaves(&[]);
+        self.assert_silent(output);
+        self.production.assert_untouched();
+    }
+
+    /// Asserts that a run said nothing secret.
+    #[track_caller]
+    pub fn assert_silent(&self, output: &Output) {
+        let production = &self.production;
+        output.never_says(PLANTED).never_says(&production.key).never_says(&production.reader.1);
+        output.never_says(production.vault.root_token()).never_says(&production.powerless);
+        for share in production.vault.shares() {
+            output.never_says(share);
+        }
+    }
+}
+
+/// `snapshot` encrypted under the key of these hex digits, in format 1.
+pub fn seal(key: &str, snapshot: &[u8], created_at: DateTime<Utc>) -> Vec<u8> {
+    let key = Key::from_hex(&Secret::new(key)).unwrap();
+    let header = Header { key_id: key.id().to_owned(), created_at, vault: Source::default(), tool: "test/1".into() };
+    let (mut object, mut sealer) = (Vec::new(), Sealer::new(&key, &header).unwrap());
+    let mut sink = |piece: bytes::Bytes| {
+        object.extend(piece);
+        Ok(())
+    };
+    sealer.write(snapshot, &mut sink).unwrap();
+    sealer.finish(&mut sink).unwrap();
+    object
+}
+
+/// `snapshot` in the older layout: IV, tag, ciphertext.
+pub fn seal_older(key: &str, snapshot: &[u8]) -> Vec<u8> {
+    let (iv, mut ciphertext) = ([7; 16], snapshot.to_vec());
+    let cipher = AesGcm::<Aes256, U16>::new_from_slice(&hex::decode(key).unwrap()).unwrap();
+    let tag = cipher.encrypt_in_place_detached(&iv.into(), &[], &mut ciphertext).unwrap();
+    [&iv[..], &tag[..], &ciphertext[..]].concat()
+}

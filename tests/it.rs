@@ -20,6 +20,7 @@ mod examples;
 mod fuzz;
 mod harness;
 mod layering;
+mod prune;
 mod report;
 mod retention;
 mod store;

@@ -78,8 +78,7 @@ impl Production {
         let key = Key::generate().unwrap().to_hex().expose().to_owned();
         let age = || (Utc::now() - written > TimeDelta::seconds(CANARY_AGE + 1)).then_some(());
         wait_for("the canary's age", PATIENCE, age);
-        let mut production =
-            Self { vault, key, reader, powerless, object: String::new(), store: temp_dir(), index: 0 };
+        let mut production = Self { vault, key, reader, powerless, object: String::new(), store: temp_dir(), index: 0 };
         let output = production.bare_tool().args(["backup", "--kind", "daily", "--json"]).run();
         output.ok();
         production.object = output.json()["object"].as_str().unwrap().to_owned();

@@ -9,8 +9,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, RequestChecksumCalculation};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
-    BucketVersioningStatus, Delete, ObjectIdentifier, ObjectLockLegalHold, ObjectLockLegalHoldStatus,
-    VersioningConfiguration,
+    BucketVersioningStatus, ObjectLockLegalHold, ObjectLockLegalHoldStatus, VersioningConfiguration,
 };
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use rustix::process::Signal;
@@ -211,14 +210,6 @@ impl S3 {
             let put = s3.put_object().bucket(bucket).key(key).set_metadata(Some(metadata));
             put.body(ByteStream::from(body)).send().await.unwrap()
         });
-    }
-
-    /// Deletes objects, as whoever else uses the bucket might.
-    pub fn delete(&self, bucket: &str, keys: &[&str]) {
-        let object = |key: &&str| ObjectIdentifier::builder().key(*key).build().unwrap();
-        let delete = Delete::builder().set_objects(Some(keys.iter().map(object).collect())).build().unwrap();
-        let bucket = bucket.to_owned();
-        self.ask(|s3| async move { s3.delete_objects().bucket(bucket).delete(delete).send().await.unwrap() });
     }
 
     /// All keys in a bucket, in order.

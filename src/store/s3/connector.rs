@@ -233,7 +233,7 @@ mod tests {
             HttpConnectorFuture::new(async move {
                 let body = request.body_mut();
                 while let Some(frame) = body.frame().await {
-                    frame.map_err(|e| ConnectorError::io(e))?;
+                    frame.map_err(ConnectorError::io)?;
                 }
                 match answer {
                     Some(answer) => Ok(HttpResponse::new(200.try_into().unwrap(), answer())),

@@ -69,8 +69,8 @@ async fn a_name_taken_meanwhile_is_a_conflict() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_passes_is_tried_again() {
-    let (overloaded, failing): (fn() -> Reply, fn() -> Reply) =
-        (|| refusal(503, "SlowDown"), || refusal(500, "InternalError"));
+    let overloaded: fn() -> Reply = || refusal(503, "SlowDown");
+    let failing: fn() -> Reply = || refusal(500, "InternalError");
     for (wanted, fault) in [
         ("UploadPart", overloaded),
         ("UploadPart", Reply::close),

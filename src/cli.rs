@@ -103,6 +103,9 @@ pub enum Command {
       --address https://vault-1.example.com:8200 --confirm vault-cluster-1a2b3c4d --dry-run"))]
     Restore(RestoreArgs),
     /// List the backups
+    #[command(after_long_help = examples("\
+  vault-backup list
+  vault-backup list --json | jq -r '.backups[] | select(.standing != \"good\").object'"))]
     List(JsonArgs),
     /// Tell whether the newest backup and drill are fresh enough
     #[command(after_long_help = examples("\
@@ -110,6 +113,9 @@ pub enum Command {
   vault-backup status --nagios"))]
     Status(StatusArgs),
     /// Show what a backup says of itself; with a key, check all of it
+    #[command(after_long_help = examples("\
+  vault-backup inspect daily/2025-11-26/vault-snapshot-20251126-020000.enc
+  vault-backup inspect vault-snapshot-20251126-020000.enc --key /root/backup.key"))]
     Inspect(InspectArgs),
     /// Read one secret out of a backup, without any Vault
     #[command(after_long_help = examples("\
@@ -121,14 +127,21 @@ pub enum Command {
   vault-backup keygen -o /etc/vault-backup/key   then keep a copy where the backups are not"))]
     Keygen(KeygenArgs),
     /// Try every permission and path that the configuration needs, changing nothing
+    #[command(after_long_help = examples("\
+  vault-backup doctor                    before the first backup, and whenever something changed
+  vault-backup doctor --notify-test"))]
     Doctor(DoctorArgs),
     /// Print a completion script for a shell
+    #[command(after_long_help = examples("\
+  vault-backup completions bash > /etc/bash_completion.d/vault-backup"))]
     Completions {
         /// The shell.
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
     /// Print the manual page, of one command if named
+    #[command(after_long_help = examples("\
+  vault-backup man backup | man -l -"))]
     Man {
         /// A command's name.
         command: Option<String>,

@@ -3,6 +3,7 @@
 mod cron;
 mod kinds;
 mod large;
+mod lock;
 mod login;
 mod main_job;
 mod raced;

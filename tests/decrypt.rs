@@ -1,8 +1,8 @@
 //! `decrypt`: where the plaintext goes, and where it doesn't.
 
 use crate::support::fault::{FaultServer, Reply};
+use crate::support::place::Place;
 use crate::support::process::temp_dir;
-use crate::support::site::Place;
 use crate::support::tool;
 use crate::support::tool::{Tool, program};
 use crate::support::vectors::{Vectors, plaintext};
@@ -96,7 +96,10 @@ fn outputs_that_cannot_be_written() {
     to("/dev/null").ok().leaves(&[]);
     // A reader that leaves early has not got a whole snapshot, and must not think so.
     let script = "\"$@\" 2>&1 >/dev/full; echo $?";
-    let output = program("sh").args(["-c", script, "sh", env!("CARGO_BIN_EXE_vault-backup"), "decrypt", &input]).args(["--key", &samples.path("key"), "-o", "-"]).run();
+    let output = program("sh")
+        .args(["-c", script, "sh", env!("CARGO_BIN_EXE_vault-backup"), "decrypt", &input])
+        .args(["--key", &samples.path("key"), "-o", "-"])
+        .run();
     output.ok().stdout_contains("the output could not be written").stdout_contains("\n1\n");
 }
 
@@ -129,9 +132,11 @@ fn a_file_goes_before_an_object_of_that_name() {
 fn stopped_on_the_way() {
     let place = Place::s3();
     let name = place.backup()["object"].as_str().unwrap().to_owned();
-    let s3 = FaultServer::proxy(&place.site.s3.endpoint(), |call| match call.method == "GET" && call.path.ends_with(".enc") {
-        true => Reply::forward().stall_after(5000),
-        false => Reply::forward(),
+    let s3 = FaultServer::proxy(&place.site.s3.endpoint(), |call| {
+        match call.method == "GET" && call.path.ends_with(".enc") {
+            true => Reply::forward().stall_after(5000),
+            false => Reply::forward(),
+        }
     });
     let tool = || place.tool().env("AWS_ENDPOINT_URL", s3.address());
     for command in [["decrypt", &name], ["inspect", &name]] {

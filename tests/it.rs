@@ -14,6 +14,8 @@ mod archive;
 mod backup;
 mod bad_input;
 mod barrier;
+mod cli;
+mod decrypt;
 mod docs;
 mod drill;
 mod examples;

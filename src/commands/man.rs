@@ -22,6 +22,7 @@ pub fn run(command: Option<&str>) -> Result<Done> {
     };
     let mut roff = Vec::new();
     clap_mangen::Man::new(page)
+        .source(concat!("vault-backup ", env!("CARGO_PKG_VERSION")))
         .render(&mut roff)
         .map_err(|e| Error::unexpected("the manual page could not be rendered").because(e))?;
     Ok(Done::text(String::from_utf8_lossy(&roff)))

@@ -1,7 +1,7 @@
 //! What a run says, and how: nothing to cron, lines to those who ask.
 
-use crate::support::site::{Place, next_second};
-use crate::support::tool::{Output, Tool};
+use crate::support::place::{Place, next_second};
+use crate::support::tool::{Output, Tool, program};
 use serde_json::Value;
 
 /// As cron calls it: no terminal, hardly any environment, everything in one file.
@@ -77,6 +77,32 @@ fn more_is_said_to_those_who_ask() {
         assert!(!entry["message"].as_str().unwrap().is_empty());
     }
     assert!(lines(&output).len() > 1, "{output:?}");
+}
+
+/// `script` runs it on a terminal.
+#[test]
+fn a_person_who_watches_sees_how_it_ends() {
+    let place = Place::folder();
+    let on_terminal = |args: &str| {
+        next_second();
+        let command = format!("{} backup {args}", env!("CARGO_BIN_EXE_vault-backup"));
+        let site = &place.site;
+        let output = program("script")
+            .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+            .env("VAULT_ADDR", site.vault.address())
+            .env("VAULT_TOKEN", &site.token)
+            .env("VAULT_BACKUP_KEY", &site.key)
+            .env("VAULT_BACKUP_STORE", place.url())
+            .env("TERM", "xterm")
+            .keeps([&site.token, &site.key])
+            .run();
+        output.code(0);
+        output.text()
+    };
+    let said = on_terminal("--kind daily");
+    let last = said.trim_end().lines().last().unwrap();
+    assert!(last.contains(&place.url()) && last.ends_with(", verified"), "{said:?}");
+    assert_eq!(on_terminal("--kind daily --quiet"), "");
 }
 
 #[test]

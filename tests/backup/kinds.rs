@@ -2,7 +2,7 @@
 
 use super::text;
 use crate::support::fault::{FaultServer, Reply};
-use crate::support::site::{Place, next_second};
+use crate::support::place::{Place, next_second};
 use serde_json::{Value, json};
 
 fn backup(place: &Place, args: &[&str]) -> Value {
@@ -33,6 +33,22 @@ fn a_copy_without_its_manifest_is_made_again() {
     place.put(&format!("{copy}.manifest.json"), b"{}");
     let second = backup(&place, &[]);
     assert!(second["monthly_copy"].is_string() && second["monthly_copy"] != *copy, "{second}");
+}
+
+#[test]
+fn a_copy_that_fails_is_left_to_the_next_run() {
+    let place = Place::s3();
+    let s3 = FaultServer::proxy(&place.site.s3.endpoint(), |call| match call.header("x-amz-copy-source") {
+        "" => Reply::forward(),
+        _ => Reply::status(403).body("<Error><Code>AccessDenied</Code></Error>"),
+    });
+    let output = place.tool().env("AWS_ENDPOINT_URL", s3.address()).args(["backup", "--json"]).run();
+    output.fails(8, &["the monthly copy failed, the next run tries again", "denied: s3:"]).leaves(&[]);
+    let said = output.json();
+    assert_eq!(said["problems"].as_array().unwrap().len(), 1, "{said}");
+    assert_eq!(place.names().len(), 2);
+    place.tool().arg("status").run().ok().stdout_contains(text(&said["object"]));
+    assert!(backup(&place, &[])["monthly_copy"].is_string());
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use super::text;
 use crate::support::fault::{FaultServer, Reply};
-use crate::support::site::{Place, Site};
+use crate::support::place::Place;
+use crate::support::site::Site;
 use crate::support::snapshot::sha256;
 use serde_json::Value;
 use std::sync::Arc;

@@ -3,7 +3,8 @@
 use super::text;
 use crate::support::cluster::Cluster;
 use crate::support::fault::{FaultServer, Reply};
-use crate::support::site::{Place, SNAPSHOT, next_second};
+use crate::support::place::{Place, next_second};
+use crate::support::site::SNAPSHOT;
 use crate::support::tool::Tool;
 use crate::support::vault::Vault;
 
@@ -61,6 +62,30 @@ fn a_token_that_was_given_stays() {
     place.tool().env("VAULT_ADDR", vault.address()).args(["backup"]).run().ok();
     assert_eq!(token_of(&vault), place.site.token);
     assert_eq!(place.site.vault.api_as(&place.site.token, "GET", "sys/storage/raft/snapshot", None).0, 200);
+}
+
+#[test]
+fn the_token_that_vault_login_left() {
+    let place = Place::folder();
+    let tool = place.tool().env("VAULT_TOKEN", "");
+    std::fs::write(tool.home().join(".vault-token"), &place.site.token).unwrap();
+    tool.arg("backup").run().ok().leaves(&[".vault-token"]);
+}
+
+#[test]
+fn over_tls_with_a_private_authority() {
+    let vault = Vault::builder().tls(true).start();
+    let place = Place::folder();
+    let tool = || place.tool().env("VAULT_ADDR", vault.address()).env("VAULT_TOKEN", vault.root_token()).arg("backup");
+    let untrusted = tool().run();
+    untrusted.fails(3, &[&vault.address(), "certificate", "set vault.ca_cert"]).leaves(&[]);
+    place.assert_empty();
+    tool().env("VAULT_CACERT", vault.ca_cert()).run().ok();
+    let configured = tool().env("VAULT_ADDR", "");
+    let config = format!("[vault]\naddresses = [{:?}]\nca_cert = {:?}\n", vault.address(), vault.ca_cert());
+    std::fs::write(configured.home().join("config.toml"), config).unwrap();
+    next_second();
+    configured.args(["--config", "config.toml"]).run().ok();
 }
 
 #[test]

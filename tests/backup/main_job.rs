@@ -1,7 +1,8 @@
 //! A backup, all that is written and said of it, and the way back into a Vault.
 
 use super::text;
-use crate::support::site::{PLANTED, Place, Site};
+use crate::support::place::Place;
+use crate::support::site::{PLANTED, Site};
 use crate::support::snapshot::sha256;
 use crate::support::tool::Output;
 use crate::support::vault::Vault;

@@ -3,7 +3,7 @@
 
 use super::text;
 use crate::support::fault::{Call, FaultServer, Reply};
-use crate::support::site::Place;
+use crate::support::place::Place;
 use crate::support::snapshot::Synthetic;
 use crate::support::tool::{Output, Tool};
 use bytes::Bytes;

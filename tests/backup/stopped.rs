@@ -1,9 +1,10 @@
-//! Runs that are ended from outside, at every moment that can last; and the lock.
+//! Runs that are ended from outside, at every moment that can last.
 
 use super::raced::{Request, large};
 use crate::support::fault::{FaultServer, Reply};
+use crate::support::place::Place;
 use crate::support::process::{PATIENCE, wait_for};
-use crate::support::site::{Place, SNAPSHOT};
+use crate::support::site::SNAPSHOT;
 use crate::support::tool::{Output, Tool};
 use rustix::process::Signal;
 use std::sync::Arc;
@@ -164,7 +165,7 @@ fn while_an_upload_is_being_begun() {
     let s3 = FaultServer::proxy(&place.site.s3.endpoint(), move |call| {
         if Request::Begin.is(call) {
             tokio::task::block_in_place(|| {
-                wait_for("the signal", PATIENCE, || late.load(Ordering::SeqCst).then_some(()))
+                wait_for("the signal", PATIENCE, || late.load(Ordering::SeqCst).then_some(()));
             });
         }
         Reply::forward()
@@ -246,32 +247,13 @@ fn into_a_folder() {
 }
 
 #[test]
-fn one_run_at_a_time() {
-    let place = Place::s3();
-    let scene =
-        Scene { s3: hangs_at(&place, Request::Head), vault: place.site.vault_with(|_| Reply::forward()), place };
-    let lock = crate::support::process::temp_dir();
-    let config = |tool: Tool| {
-        let text = format!("[run]\nlock_file = {:?}\n", lock.path().join("lock"));
-        std::fs::write(tool.home().join("lock.toml"), text).unwrap();
-        tool.args(["--config", "lock.toml"])
-    };
-    let mut first = config(scene.place.tool()).env("AWS_ENDPOINT_URL", scene.s3.address()).arg("backup").start();
-    first.wait_for("its first request", || called(&scene.s3, Request::Head).then_some(()));
-    let holder = format!("process {}", first.pid());
-    for command in ["backup", "prune"] {
-        let output = config(scene.place.tool()).arg(command).run();
-        output.fails(7, &["another run", &holder, "holds the lock"]).leaves(&["lock.toml"]);
-    }
-    config(scene.place.tool()).args(["list"]).run().ok();
-    let line = std::fs::read(format!("/proc/{}/cmdline", first.pid())).unwrap();
-    let line = String::from_utf8(line).unwrap();
-    assert!(line.contains("backup"));
-    for secret in [&scene.place.site.token, &scene.place.site.key, &scene.place.site.s3.root().1] {
-        assert!(!line.contains(secret.as_str()), "{line}");
-    }
-    // However it ends, the lock is free then.
-    first.signal(Signal::KILL);
-    assert_eq!(first.wait().status, None);
-    config(scene.place.tool()).arg("backup").run().ok();
+fn by_the_configured_deadline() {
+    let place = Place::folder();
+    let vault = place.site.vault_with(|_| Reply::hang());
+    let tool = place.tool().env("VAULT_ADDR", vault.address());
+    std::fs::write(tool.home().join("config.toml"), "[run]\ndeadline = \"1s\"\n").unwrap();
+    let output = tool.args(["backup", "--json", "--config", "config.toml"]).run();
+    output.fails(124, &["the deadline passed"]).leaves(&["config.toml"]);
+    assert_eq!(output.json()["error"]["class"], "deadline");
+    place.assert_empty();
 }

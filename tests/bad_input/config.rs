@@ -1,6 +1,6 @@
 //! Configurations that do not fit: file, line and key are named, values never.
 
-use crate::support::site::Place;
+use crate::support::place::Place;
 use crate::support::tool::{Output, tool};
 use serde_json::json;
 use std::path::Path;

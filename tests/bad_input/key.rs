@@ -1,7 +1,8 @@
 //! Keys that cannot be used: found before anything is asked of anybody.
 
 use crate::support::fault::{FaultServer, Reply};
-use crate::support::site::{Place, key_id};
+use crate::support::place::Place;
+use crate::support::site::key_id;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 
@@ -86,6 +87,25 @@ fn an_old_key_that_cannot_be_used() {
     std::fs::write(tool.home().join("config.toml"), "[encryption]\nold_keys = [\"/no/such/key\"]\n").unwrap();
     tool.args(["backup", "--config", "config.toml"]).run().fails(2, &["file:/no/such/key"]).leaves(&["config.toml"]);
     place.assert_empty();
+}
+
+/// Found by the read-back, for which the key is read anew, and not in an emergency.
+#[test]
+fn a_key_that_changes_under_the_run() {
+    let place = Place::s3();
+    let tool = place.tool().env("VAULT_BACKUP_KEY", "");
+    let key = tool.home().join("key");
+    write(&key, "KEY", 0o600, &place.site.key);
+    std::fs::write(tool.home().join("config.toml"), format!("[encryption]\nkey = {key:?}\n")).unwrap();
+    let s3 = FaultServer::proxy(&place.site.s3.endpoint(), move |call| {
+        if call.method == "PUT" {
+            std::fs::write(&key, "0f".repeat(32)).unwrap();
+        }
+        Reply::forward()
+    });
+    let output = tool.env("AWS_ENDPOINT_URL", s3.address()).args(["backup", "--config", "config.toml"]).run();
+    output.fails(5, &["was uploaded whole, but stays unverified", "wrong key", &place.site.key_id()]);
+    assert_eq!(place.names().len(), 1, "no manifest says that it is good");
 }
 
 #[test]

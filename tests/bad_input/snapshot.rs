@@ -2,7 +2,8 @@
 //! The real Vault's own snapshot, damaged.
 
 use crate::support::fault::{FaultServer, Reply};
-use crate::support::site::{Place, Site};
+use crate::support::place::Place;
+use crate::support::site::Site;
 use crate::support::snapshot::{Synthetic, gzip};
 use flate2::read::MultiGzDecoder;
 use std::io::Read;

@@ -1,8 +1,8 @@
 //! Stores that are not there, deny, are full, or do not keep what they are given.
 
 use crate::support::fault::{FaultServer, Reply};
+use crate::support::place::Place;
 use crate::support::process::Port;
-use crate::support::site::Place;
 use crate::support::snapshot::Synthetic;
 use crate::support::tool::{Output, Tool, program};
 use crate::support::vectors::plaintext;
@@ -77,7 +77,7 @@ fn a_full_file_system() {
         .envs([("VAULT_BACKUP_KEY", &site.key), ("VAULT_BACKUP_STORE", &store)])
         .run();
     // What `find` would print is a file that was left.
-    output.fails(4, &[&store, "cannot be written", "No space left on device"]).stdout_is("").leaves(&[]);
+    output.fails(4, &[&store, "the store is full", "No space left on device"]).stdout_is("").leaves(&[]);
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn a_store_that_damages_what_it_keeps() {
     type Damage = fn(Reply) -> Reply;
     let damages: [(Damage, i32, &str); 4] = [
         (|reply| reply.flip(3), 5, "does not begin with VLTBKUP1"),
-        (|reply| reply.flip(50), 5, "header"),
+        (|reply| reply.flip(90), 5, "header is malformed"),
         (|reply| reply.flip(9000), 5, "segment 0 of the backup does not authenticate"),
         (|reply| reply.end_after(9000), 4, "the store does not say its size"),
     ];

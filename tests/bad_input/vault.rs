@@ -2,8 +2,8 @@
 //! but for the two that no test can bring about.
 
 use crate::support::fault::{FaultServer, Reply};
+use crate::support::place::Place;
 use crate::support::process::Port;
-use crate::support::site::Place;
 use crate::support::vault::{SEALED, Vault};
 use serde_json::{Value, json};
 

@@ -8,6 +8,7 @@
 pub mod cluster;
 pub mod fault;
 pub mod http;
+pub mod place;
 pub mod process;
 pub mod production;
 pub mod python;

@@ -1,0 +1,56 @@
+//! One run at a time, and what others can see of it meanwhile.
+
+use super::raced::Request;
+use crate::support::fault::{FaultServer, Reply};
+use crate::support::place::Place;
+use crate::support::process::temp_dir;
+use crate::support::tool::Tool;
+use rustix::process::Signal;
+use std::path::Path;
+
+/// `tool` with this lock file.
+fn with_lock(tool: Tool, lock: &Path) -> Tool {
+    std::fs::write(tool.home().join("lock.toml"), format!("[run]\nlock_file = {lock:?}\n")).unwrap();
+    tool.args(["--config", "lock.toml"])
+}
+
+#[test]
+fn one_run_at_a_time() {
+    let (place, dir) = (Place::s3(), temp_dir());
+    let lock = dir.path().join("lock");
+    let s3 = FaultServer::proxy(&place.site.s3.endpoint(), |call| match Request::Head.is(call) {
+        true => Reply::hang(),
+        false => Reply::forward(),
+    });
+    let mut first = with_lock(place.tool(), &lock).env("AWS_ENDPOINT_URL", s3.address()).arg("backup").start();
+    first.wait_for("its first request", || s3.calls().iter().any(|call| Request::Head.is(call)).then_some(()));
+
+    let holder = format!("process {}", first.pid());
+    for command in ["backup", "prune"] {
+        let output = with_lock(place.tool(), &lock).arg(command).run();
+        output.fails(7, &["another run", &holder, "holds the lock", lock.to_str().unwrap()]).leaves(&["lock.toml"]);
+    }
+    with_lock(place.tool(), &lock).arg("list").run().ok();
+
+    let line = String::from_utf8(std::fs::read(format!("/proc/{}/cmdline", first.pid())).unwrap()).unwrap();
+    assert!(line.contains("backup"), "{line}");
+    for secret in [&place.site.token, &place.site.key, &place.site.s3.root().1] {
+        assert!(!line.contains(secret.as_str()), "{line}");
+    }
+
+    // However it ends, the lock is free then.
+    first.signal(Signal::KILL);
+    assert_eq!(first.wait().status, None);
+    with_lock(place.tool(), &lock).arg("backup").run().ok();
+}
+
+#[test]
+fn a_lock_file_that_cannot_be_used() {
+    let (place, dir) = (Place::folder(), temp_dir());
+    std::os::unix::fs::symlink("/etc/passwd", dir.path().join("link")).unwrap();
+    for name in ["no/such/folder/lock", "link", "."] {
+        let output = with_lock(place.tool(), &dir.path().join(name)).arg("backup").run();
+        output.fails(2, &["lock file", "cannot be used", "set run.lock_file"]).leaves(&["lock.toml"]);
+        place.assert_empty();
+    }
+}

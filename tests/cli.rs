@@ -1,0 +1,146 @@
+//! What can be typed without any server: help, versions, completions, manual
+//! pages, mistakes, and `keygen`.
+
+use crate::support::process::temp_dir;
+use crate::support::site::key_id;
+use crate::support::tool;
+use crate::support::tool::{Output, program};
+use std::os::unix::fs::PermissionsExt;
+
+fn run(args: &[&str]) -> Output {
+    tool().args(args).run()
+}
+
+/// All commands, as the help lists them.
+fn commands() -> Vec<String> {
+    let help = run(&["--help"]);
+    let text = help.ok().text();
+    let (_, rest) = text.split_once("\nCommands:\n").unwrap();
+    let lines = rest.lines().take_while(|line| !line.is_empty());
+    // Descriptions may go on in further lines, which are indented more.
+    let names = lines.filter_map(|line| line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')));
+    let names: Vec<_> = names.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect();
+    assert!(names.len() > 8 && names.contains(&"backup".to_owned()), "{names:?}");
+    names.into_iter().filter(|name| name != "help").collect()
+}
+
+#[test]
+fn every_command_has_help_with_examples_and_exit_codes() {
+    let commands = commands();
+    for command in &commands {
+        let output = run(&[command, "--help"]);
+        let text = output.ok().leaves(&[]).text();
+        for part in [&format!("Usage: vault-backup {command}"), "Examples:\n", "Exit codes:\n", "124  deadline passed"]
+        {
+            assert!(text.contains(part), "no {part:?}: {output:?}");
+        }
+        let examples = text.split("Examples:\n").nth(1).unwrap().split("Exit codes:").next().unwrap();
+        let own = examples.lines().filter_map(|line| line.trim().strip_prefix("vault-backup "));
+        let own: Vec<_> = own.filter_map(|line| line.split(' ').find(|word| !word.starts_with('-'))).collect();
+        assert!(
+            own.contains(&command.as_str()) && own.iter().all(|name| commands.iter().any(|c| c == name)),
+            "{own:?}"
+        );
+        assert_eq!(run(&["help", command]).ok().text(), text);
+        let short = run(&[command, "-h"]);
+        assert!(short.ok().text().len() < text.len());
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{output:?}");
+    }
+}
+
+#[test]
+fn mistakes_are_explained() {
+    for (args, says) in [
+        (&[][..], "Usage: vault-backup"),
+        (&["bakcup"], "a similar subcommand exists: 'backup'"),
+        (&["backup", "--prun"], "a similar argument exists: '--prune'"),
+        (&["backup", "extra"], "unexpected argument 'extra'"),
+        (&["backup", "--kind", "weekly"], "scheduled, daily, monthly"),
+        (&["backup", "--verify", "none"], "full, head"),
+        (&["backup", "--deadline", "5"], "must be a duration above zero such as 90s"),
+        (&["backup", "-q", "-v"], "cannot be used with"),
+        (&["backup", "--log-format", "xml"], "text, json"),
+        (&["backup", "--store"], "a value is required"),
+        (&["decrypt"], "<INPUT>"),
+        (&["status", "--nagios", "--json"], "cannot be used with"),
+        (&["verify-restore", "--ephemeral", "--offline"], "cannot be used with"),
+        (&["completions", "tcsh"], "bash"),
+        (&["man", "nothing"], "no command is called 'nothing'"),
+    ] {
+        let output = run(args);
+        output.code(2).stdout_is("").stderr_contains(says).leaves(&[]);
+    }
+}
+
+#[test]
+fn its_version() {
+    for flag in ["--version", "-V"] {
+        run(&[flag]).ok().stdout_is(concat!("vault-backup ", env!("CARGO_PKG_VERSION"), "\n")).leaves(&[]);
+    }
+}
+
+#[test]
+fn global_options_before_and_after_the_command() {
+    for args in [&["--store", "file:///no/such", "list"][..], &["list", "--store", "file:///no/such"]] {
+        run(args).fails(4, &["file:///no/such"]);
+    }
+}
+
+#[test]
+fn completions_complete() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = run(&["completions", shell]);
+        for command in commands() {
+            script.ok().stdout_contains(&command);
+        }
+        script.stdout_contains("log-format");
+    }
+    let script = run(&["completions", "bash"]).text();
+    let typed = "
+        how=$(complete -p vault-backup); how=${how#* -F }
+        COMP_WORDS=(vault-backup bac); COMP_CWORD=1
+        ${how%% *} vault-backup bac vault-backup; echo ${COMPREPLY[@]}";
+    program("bash").args(["-euc", &(script + typed)]).run().ok().stdout_is("backup\n");
+}
+
+#[test]
+fn manual_pages() {
+    run(&["man"]).ok().stdout_contains(".TH vault-backup 1").stdout_contains("verify\\-restore").stdout_contains("124");
+    for command in commands() {
+        let page = run(&["man", &command]);
+        page.ok().stdout_contains(&format!(".TH vault-backup-{command} 1")).stdout_contains(".SH NAME");
+        page.stdout_contains(".SH OPTIONS").stdout_contains("deadline passed").leaves(&[]);
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_failure() {
+    let script = "\"$0\" man | head -c 1; echo \" ${PIPESTATUS[0]}\"";
+    let output = program("bash").args(["-c", script, env!("CARGO_BIN_EXE_vault-backup")]).run();
+    assert!(output.ok().text().ends_with(" 0\n"), "{output:?}");
+}
+
+#[test]
+fn keys_are_made_and_never_written_over() {
+    let printed = run(&["keygen"]);
+    let key = printed.text().trim_end().to_owned();
+    assert_eq!((key.len(), printed.stdout.len()), (64, 65));
+    printed.code(0).stderr_is(&format!("key id {}\n", key_id(&key))).leaves(&[]);
+
+    let dir = temp_dir();
+    let path = dir.path().join("key");
+    // Whatever the umask.
+    let script = "umask 000; exec \"$0\" keygen -o \"$1\"";
+    let written = program("sh").args(["-c", script, env!("CARGO_BIN_EXE_vault-backup")]).arg(&path).run();
+    let file = std::fs::read_to_string(&path).unwrap();
+    let other = file.trim_end();
+    written.ok().stdout_is(&format!("key id {}\n", key_id(other))).never_says(other).leaves(&[]);
+    assert_eq!((file.len(), path.metadata().unwrap().permissions().mode() & 0o777), (65, 0o600));
+    assert_ne!(other, key);
+
+    let again = tool().args(["keygen", "-o"]).arg(&path).run();
+    again.fails(2, &["the key was not written", "a key is never written over"]).stdout_is("");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), file);
+    tool().args(["keygen", "-o", "no/such/folder/key"]).run().fails(2, &["no/such/folder/key"]).leaves(&[]);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}

@@ -1,0 +1,194 @@
+//! A store for one test, changed and looked at from outside: never through the
+//! code under test.
+
+use super::process::{temp_dir, wait_for};
+use super::site::Site;
+use super::tool::Tool;
+use bytes::Bytes;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// A store of a test's own, empty at first.
+pub struct Place {
+    /// Where it is.
+    pub site: Arc<Site>,
+    holder: Holder,
+}
+
+enum Holder {
+    /// The bucket's name; names lie below a prefix.
+    Bucket(String),
+    /// The folder does not exist before it is needed.
+    Folder(TempDir),
+}
+
+/// Where in a bucket the backups lie.
+const PREFIX: &str = "prod/";
+
+impl Place {
+    /// Below a prefix in a new bucket of the shared server.
+    pub fn s3() -> Self {
+        Self::in_bucket(Site::shared())
+    }
+
+    /// Below a prefix in a new bucket of `site`.
+    pub fn in_bucket(site: Arc<Site>) -> Self {
+        let bucket = site.new_bucket();
+        Self { site, holder: Holder::Bucket(bucket) }
+    }
+
+    /// In a new folder, beside the shared servers.
+    pub fn folder() -> Self {
+        Self::folder_of(Site::shared())
+    }
+
+    /// In a new folder, beside the servers of `site`.
+    pub fn folder_of(site: Arc<Site>) -> Self {
+        Self { site, holder: Holder::Folder(temp_dir()) }
+    }
+
+    /// One of each kind.
+    pub fn both() -> [Self; 2] {
+        [Self::s3(), Self::folder()]
+    }
+
+    /// Whether it keeps metadata.
+    pub fn is_s3(&self) -> bool {
+        matches!(self.holder, Holder::Bucket(_))
+    }
+
+    /// The bucket's name.
+    ///
+    /// # Panics
+    /// If it is a folder.
+    pub fn bucket(&self) -> &str {
+        match &self.holder {
+            Holder::Bucket(name) => name,
+            Holder::Folder(dir) => panic!("{} is no bucket", dir.path().display()),
+        }
+    }
+
+    /// The store's URL.
+    pub fn url(&self) -> String {
+        match &self.holder {
+            Holder::Bucket(bucket) => format!("s3://{bucket}/{}", PREFIX.trim_end_matches('/')),
+            Holder::Folder(dir) => format!("file://{}", folder(dir).display()),
+        }
+    }
+
+    /// The binary, with all that it needs, and this store.
+    pub fn tool(&self) -> Tool {
+        self.site.tool().env("VAULT_BACKUP_STORE", self.url())
+    }
+
+    /// Makes a daily backup; its JSON result.
+    pub fn backup(&self) -> Value {
+        let output = self.tool().args(["backup", "--kind", "daily", "--json"]).run();
+        output.ok().leaves(&[]);
+        output.json()
+    }
+
+    /// Makes a daily backup of `snapshot` as if Vault had sent it; its name.
+    pub fn backup_of(&self, snapshot: impl Into<Bytes>) -> String {
+        let vault = self.site.vault_sending(snapshot);
+        let output = self.tool().env("VAULT_ADDR", vault.address()).args(["backup", "--kind", "daily", "--json"]).run();
+        output.ok().leaves(&[]);
+        output.json()["object"].as_str().unwrap().to_owned()
+    }
+
+    /// All objects, by their names relative to the URL, and files being written; in order.
+    pub fn names(&self) -> Vec<String> {
+        match &self.holder {
+            Holder::Bucket(bucket) => {
+                let strip =
+                    |key: String| key.strip_prefix(PREFIX).map(str::to_owned).expect("nothing beside the prefix");
+                self.site.s3.objects(bucket).into_iter().map(strip).collect()
+            }
+            Holder::Folder(dir) => {
+                let mut names = Vec::new();
+                if folder(dir).exists() {
+                    walk(&folder(dir), "", &mut names);
+                }
+                names.sort();
+                names
+            }
+        }
+    }
+
+    /// An object's bytes.
+    pub fn get(&self, name: &str) -> Vec<u8> {
+        match &self.holder {
+            Holder::Bucket(bucket) => self.site.s3.get(bucket, &format!("{PREFIX}{name}")).expect(name),
+            Holder::Folder(dir) => std::fs::read(folder(dir).join(name)).unwrap(),
+        }
+    }
+
+    /// An object that is a JSON document.
+    pub fn json(&self, name: &str) -> Value {
+        serde_json::from_slice(&self.get(name)).unwrap()
+    }
+
+    /// Writes an object, also over another one, as whoever else uses the store might.
+    pub fn put(&self, name: &str, body: &[u8]) {
+        match &self.holder {
+            Holder::Bucket(bucket) => self.site.s3.put(bucket, &format!("{PREFIX}{name}"), body),
+            Holder::Folder(dir) => {
+                let path = folder(dir).join(name);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, body).unwrap();
+            }
+        }
+    }
+
+    /// An object's metadata.
+    pub fn metadata(&self, name: &str) -> BTreeMap<String, String> {
+        self.site.s3.metadata(self.bucket(), &format!("{PREFIX}{name}"))
+    }
+
+    /// Replaces an object's metadata.
+    pub fn set_metadata(&self, name: &str, metadata: &BTreeMap<String, String>) {
+        self.site.s3.set_metadata(self.bucket(), &format!("{PREFIX}{name}"), metadata);
+    }
+
+    /// Asserts that there is nothing at all: no object, no upload begun, no folder.
+    #[track_caller]
+    pub fn assert_empty(&self) {
+        assert_eq!(self.names(), [""; 0], "{}", self.url());
+        match &self.holder {
+            Holder::Bucket(bucket) => assert_eq!(self.site.s3.incomplete_uploads(bucket), [""; 0]),
+            // The two folders at the top may stay, but nothing in them.
+            Holder::Folder(dir) => {
+                for top in ["daily", "monthly"] {
+                    let entries = std::fs::read_dir(folder(dir).join(top));
+                    assert_eq!(entries.map_or(0, Iterator::count), 0, "{top} in {}", self.url());
+                }
+            }
+        }
+    }
+}
+
+fn folder(dir: &TempDir) -> PathBuf {
+    dir.path().join("store")
+}
+
+fn walk(dir: &Path, prefix: &str, names: &mut Vec<String>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        let name = format!("{prefix}{}", entry.file_name().to_str().unwrap());
+        match entry.file_type().unwrap().is_dir() {
+            true => walk(&entry.path(), &format!("{name}/"), names),
+            false => names.push(name),
+        }
+    }
+}
+
+/// Waits until the clock shows another second: two runs in one would be of one name.
+pub fn next_second() {
+    let second = || chrono::Utc::now().timestamp();
+    let begun = second();
+    wait_for("the next second", Duration::from_secs(5), || (second() != begun).then_some(()));
+}

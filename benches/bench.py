@@ -1,4 +1,4 @@
-"""Runs stages of the benchmark and writes RESULTS.md. benches/run.sh prepares what it needs and says what they are."""
+"""The stages of the benchmark; benches/run.sh prepares what they need and says what they are."""
 
 import datetime
 import os
@@ -10,10 +10,193 @@ import subprocess
 import sys
 import tempfile
 
-from measure import ROUNDS
-from stages import STAGES, TOOL
+import s3
+import servers
+import snapshot_source
+from measure import MIB, ROUNDS, clocked, cpu, interleaved, peak, rate, ratio, seconds, table, timed
 
-RESULTS = pathlib.Path(__file__).resolve().parent / "RESULTS.md"
+TOOL = os.environ["VAULT_BACKUP_BIN"]
+RESULTS = servers.HERE / "RESULTS.md"
+VAULT_BYTES = 300_000_000
+SIZES = {"256 MB": 256 * MIB, "1 GB": 1024 * MIB, "4 GB": 4096 * MIB}
+TIMES = "seconds: min / median / max"
+
+
+class Backup:
+    """vault-backup with a key and a configuration of its own."""
+
+    def __init__(self, directory, endpoint=None):
+        self.key = directory / "key"
+        subprocess.run([TOOL, "keygen", "-o", self.key], check=True, stderr=subprocess.DEVNULL)
+        config = directory / "config.toml"
+        text = f'[encryption]\nkey = "{self.key}"\n[run]\nlock_file = "{directory}/lock"\n'
+        if endpoint:
+            text += f'[store]\nendpoint = "{endpoint}"\nregion = "{servers.REGION}"\n'
+        config.write_text(text)
+        self.env = s3_environment() | {"VAULT_BACKUP_CONFIG": str(config)}
+
+    def run(self, source, store, verify):
+        """Backs up the Vault `source` = (address, token) into `store`."""
+        address, token = source
+        env = self.env | {"VAULT_ADDR": address, "VAULT_TOKEN": token}
+        return timed([TOOL, "backup", "--kind", "daily", "--verify", verify, "--store", store], env)
+
+
+def s3_environment():
+    """The environment without the caller's own Vault and proxies, and with versitygw's credentials."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("VAULT_", "AWS_")) and "proxy" not in k.lower()}
+    keys = {"AWS_ACCESS_KEY_ID": servers.ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": servers.SECRET_KEY}
+    return kept | keys | {"AWS_DEFAULT_REGION": servers.REGION, "AWS_EC2_METADATA_DISABLED": "true"}
+
+
+def download(address, token="any"):
+    """curl of the snapshot to /dev/null: what Vault itself takes."""
+    url = f"{address}/v1/sys/storage/raft/snapshot"
+    return ["curl", "-sSf", "-H", f"X-Vault-Token: {token}", "-o", "/dev/null", url]
+
+
+def into_s3(directory, action):
+    """A contestant that uploads below a prefix of its own each round, which is removed afterwards."""
+
+    def contestant(number):
+        run = action(f"run-{number}")
+        shutil.rmtree(directory / "s3" / servers.BUCKET / f"run-{number}")
+        return run
+
+    return contestant
+
+
+def rows_against(runs, base, size):
+    """One row a contestant: time, rate, ratio to `base`, peak memory, processor time."""
+    return [[name, seconds(r), rate(r, size), ratio(r, runs[base]), peak(r), cpu(r)] for name, r in runs.items()]
+
+
+def stage_vault(directory):
+    """A real Vault of ~300 MB."""
+    with servers.vault(directory, "source") as source, servers.s3(directory) as url:
+        print("  filling Vault", flush=True)
+        servers.fill(source, VAULT_BYTES)
+        plain = directory / "plain.snap"
+        subprocess.run([*download(source.address, source.token), "-o", plain], check=True)
+        size = plain.stat().st_size
+        backup = Backup(directory, url)
+        password = directory / "password"
+        password.write_text("benchmark\n")
+        curl = " ".join(f"'{word}'" for word in download(source.address, source.token)).replace("/dev/null", "-")
+
+        def ours(verify):
+            store = f"s3://{servers.BUCKET}"
+            return lambda prefix: backup.run((source.address, source.token), f"{store}/{prefix}", verify)
+
+        def pipeline(prefix):
+            encrypt = f"openssl enc -aes-256-ctr -pbkdf2 -pass 'file:{password}'"
+            upload = f"aws --endpoint-url {url} s3 cp --only-show-errors - s3://{servers.BUCKET}/{prefix}/vault.enc"
+            script = f"set -o pipefail; {curl} | {encrypt} | {upload}"
+            return timed(["bash", "-c", script], s3_environment())
+
+        base = "`curl` of the snapshot to /dev/null"
+        contestants = {base: lambda _: timed(download(source.address, source.token))}
+        contestants["`vault-backup backup --verify full`"] = into_s3(directory, ours("full"))
+        contestants["`vault-backup backup --verify head`"] = into_s3(directory, ours("head"))
+        if shutil.which("aws"):
+            contestants["`curl \\| openssl enc \\| aws s3 cp -`"] = into_s3(directory, pipeline)
+        runs = interleaved(contestants)
+    header = ["", TIMES, "MB/s", "÷ bare download", "peak RSS, MiB", "CPU, s"]
+    return f"A snapshot of {size / 1e6:.0f} MB.\n\n{table(header, rows_against(runs, base, size))}"
+
+
+def stage_synthetic(directory):
+    """A source as fast as loopback allows."""
+    snapshot, limit, rows = directory / "snapshot", "S3 server alone (plain parts, no checksum)", []
+    with servers.s3(directory) as url:
+        backup = Backup(directory, url)
+
+        def contestants(source):
+            def plain(prefix):
+                return clocked(lambda: s3.upload(url, f"{prefix}/plain", snapshot))
+
+            def ours(prefix):
+                return backup.run((source, "any"), f"s3://{servers.BUCKET}/{prefix}", "head")
+
+            return {
+                "source alone (`curl`)": lambda _: timed(download(source)),
+                limit: into_s3(directory, plain),
+                "`vault-backup backup --verify head`": into_s3(directory, ours),
+            }
+
+        for label, size in SIZES.items():
+            print(f"  {label}", flush=True)
+            snapshot_source.make(size, snapshot)
+            with servers.synthetic(directory, snapshot) as source:
+                runs = interleaved(contestants(source))
+            for name, r in runs.items():
+                rows.append([label, name, seconds(r), rate(r, size), ratio(r, runs[limit]), peak(r), cpu(r)])
+    header = ["size", "", TIMES, "MB/s", "÷ S3 server alone", "peak RSS, MiB", "CPU, s"]
+    return table(header, rows)
+
+
+def stage_decrypt(directory):
+    """From a file to /dev/null."""
+    backup = Backup(directory)
+
+    def encrypted(size):
+        snapshot, store = directory / "snapshot", directory / "store"
+        shutil.rmtree(store, ignore_errors=True)
+        store.mkdir()
+        snapshot_source.make(size, snapshot)
+        with servers.synthetic(directory, snapshot) as source:
+            backup.run((source, "any"), f"file://{store}", "head")
+        return snapshot, next(store.rglob("*.enc"))
+
+    def ours(path):
+        return lambda _: timed([TOOL, "decrypt", path, "--key", backup.key, "-o", "-"], backup.env)
+
+    name = "`vault-backup decrypt`"
+    snapshot, sealed = encrypted(SIZES["1 GB"])
+    openssl = ["openssl", "enc", "-d", "-aes-256-ctr", "-K", "00" * 32, "-iv", "00" * 16, "-in", sealed]
+    contestants = {name: ours(sealed), "`openssl enc -d -aes-256-ctr`": lambda _: timed(openssl)}
+    if shutil.which("age"):
+        identity, aged = directory / "age.key", directory / "snapshot.age"
+        subprocess.run(["age-keygen", "-o", identity], check=True, stderr=subprocess.DEVNULL)
+        recipient = subprocess.check_output(["age-keygen", "-y", identity], text=True).strip()
+        subprocess.run(["age", "-r", recipient, "-o", aged, snapshot], check=True)
+        contestants["`age -d`"] = lambda _: timed(["age", "-d", "-i", identity, aged])
+    runs = interleaved(contestants)
+    size = SIZES["1 GB"]
+    rows = [["1 GB", n, seconds(r), rate(r, size), ratio(runs[name], r), peak(r), cpu(r)] for n, r in runs.items()]
+    for label in ("256 MB", "4 GB"):
+        print(f"  {label}", flush=True)
+        _, sealed = encrypted(SIZES[label])
+        r = interleaved({name: ours(sealed)})[name]
+        rows.append([label, name, seconds(r), rate(r, SIZES[label]), "", peak(r), cpu(r)])
+    return table(["size", "", TIMES, "MB/s", "`vault-backup` ÷ this", "peak RSS, MiB", "CPU, s"], rows)
+
+
+def stage_start(_directory):
+    """Size and start."""
+    runs = interleaved(
+        {
+            "`vault-backup --version`": lambda _: clocked(lambda: spawn([TOOL, "--version"])),
+            "`true`, for comparison": lambda _: clocked(lambda: spawn(["/bin/true"])),
+        },
+        rounds=max(ROUNDS, 20),
+    )
+    milliseconds = {n: [r.seconds * 1e3 for r in rs] for n, rs in runs.items()}
+    rows = [[n, " / ".join(f"{x:.1f}" for x in spread(ms))] for n, ms in milliseconds.items()]
+    size = pathlib.Path(TOOL).stat().st_size
+    return f"The binary has {size / 1e6:.1f} MB.\n\n{table(['', 'ms: min / median / max'], rows)}"
+
+
+def spread(values):
+    ordered = sorted(values)
+    return ordered[0], ordered[len(ordered) // 2], ordered[-1]
+
+
+def spawn(argv):
+    subprocess.run(argv, stdout=subprocess.DEVNULL, check=True)
+
+
+STAGES = {"vault": stage_vault, "synthetic": stage_synthetic, "decrypt": stage_decrypt, "start": stage_start}
 BY_DEFAULT = ["vault", "synthetic", "decrypt", "start"]
 
 

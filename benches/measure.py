@@ -20,12 +20,12 @@ class Run:
     cpu_seconds: float = 0.0
 
 
-def timed(argv, env=None, stdout=subprocess.DEVNULL):
-    """Runs a program below /usr/bin/time."""
+def timed(argv, env=None):
+    """Runs a program, its output thrown away, below /usr/bin/time."""
     with tempfile.NamedTemporaryFile("r") as report, tempfile.TemporaryFile("w+") as errors:
         command = ["/usr/bin/time", "-q", "-f", "%M %U %S", "-o", report.name, *argv]
         start = time.perf_counter()
-        status = subprocess.run(command, env=env, stdout=stdout, stderr=errors).returncode
+        status = subprocess.run(command, env=env, stdout=subprocess.DEVNULL, stderr=errors).returncode
         seconds = time.perf_counter() - start
         if status != 0:
             errors.seek(0)

@@ -111,23 +111,6 @@ disable_mlock = true
         yield node
 
 
-@contextlib.contextmanager
-def replaced(node, source):
-    """Waits at its end until `node` has taken over the data of `source`: a token of its old state is dead then."""
-    doomed = Vault(node.address)
-    doomed.token = node.must("POST", "auth/token/create", {"ttl": "1h"})["auth"]["client_token"]
-    yield
-
-    def applied():
-        if node.call("GET", "sys/seal-status")[1]["sealed"]:
-            node.unseal(source.share)
-        return doomed.call("GET", "auth/token/lookup-self")[0] == 403
-
-    until("the restore to be applied", applied, node.log)
-    until("an active Vault", lambda: node.call("GET", "sys/health")[0] == 200, node.log)
-    node.token, node.share = source.token, source.share
-
-
 def fill(node, size, each=512 << 10, threads=4):
     """Writes random KV v2 secrets of `each` bytes until they are `size` bytes; and the canary."""
     node.must("POST", "sys/mounts/smtp", {"type": "kv", "options": {"version": "2"}})

@@ -11,8 +11,8 @@ mod operations;
 mod readme;
 mod runbook;
 
-use crate::support::python::interpreter;
 use crate::support::tool::{Tool, program};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 /// A path below the project's root.
@@ -26,10 +26,11 @@ fn read(path: &str) -> String {
 
 /// A shell that runs `script` as a careful reader would type it, the tool on its `PATH`.
 fn shell(script: &str) -> Tool {
-    // The Python is the one that has what the documents tell one to install.
-    let programs = [PathBuf::from(env!("CARGO_BIN_EXE_vault-backup")), interpreter()];
-    let folders = programs.iter().filter_map(|program| program.parent()).map(Path::to_owned);
+    let folder = |program: &OsStr| Path::new(program).parent().map(Path::to_owned);
+    let tool = folder(env!("CARGO_BIN_EXE_vault-backup").as_ref());
+    // The Python that has what the documents tell one to install.
+    let python = std::env::var_os("TEST_PYTHON").and_then(|program| folder(&program));
     let rest = std::env::var_os("PATH").unwrap_or_default();
-    let path = std::env::join_paths(folders.chain(std::env::split_paths(&rest))).unwrap();
+    let path = std::env::join_paths(tool.into_iter().chain(python).chain(std::env::split_paths(&rest))).unwrap();
     program("bash").args(["-euxo", "pipefail", "-c", script]).env("PATH", path)
 }

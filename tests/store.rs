@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt;
 use ring::digest::{SHA256, digest};
 use std::path::Path;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use vault_backup::error::Result;
@@ -118,14 +118,18 @@ fn files(root: &Path) -> Vec<String> {
     found
 }
 
-/// `len` bytes without any repetition.
+/// Bytes that no two offsets share.
 fn data(len: usize) -> Bytes {
-    static RANDOM: LazyLock<Bytes> = LazyLock::new(|| {
-        let mut bytes = vec![0; 128 * MIB];
-        ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes).unwrap();
-        bytes.into()
-    });
-    RANDOM.slice(..len)
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut bytes = Vec::with_capacity(len + 8);
+    while bytes.len() < len {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend(state.to_le_bytes());
+    }
+    bytes.truncate(len);
+    bytes.into()
 }
 
 fn sha256(data: &[u8]) -> [u8; 32] {

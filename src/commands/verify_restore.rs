@@ -47,15 +47,16 @@ pub async fn run(context: &Context, args: &VerifyRestoreArgs) -> Result<Done> {
 }
 
 async fn drill(context: &Context, object: Option<&str>, mode: Mode) -> Result<Outcome> {
+    context.note("backup_tested", object);
+    context.note("staging_vault", stage::name(context, mode));
     let store = context.store().await?;
     let keyring = Arc::new(context.keyring()?);
     let mut steps = Steps::default();
 
     let chosen =
         steps.time("pick", context.stop.guard(pick::backup(context, store.as_ref(), &keyring, object))).await?;
-    let manifest = chosen.insist()?.cloned();
     context.note("backup_tested", chosen.name.object());
-    context.note("staging_vault", stage::name(context, mode));
+    let manifest = chosen.insist()?.cloned();
     let how = Reading {
         keyring: keyring.clone(),
         layouts: chosen.layouts(),
@@ -75,7 +76,10 @@ async fn drill(context: &Context, object: Option<&str>, mode: Mode) -> Result<Ou
         Err(error) => Err(error),
     };
     let recorded = match drilled {
-        Ok(()) => record(context, store.as_ref(), &chosen, &keyring, manifest.as_ref(), mode, &steps).await,
+        Ok(()) => {
+            let recording = record(context, store.as_ref(), &chosen, &keyring, manifest.as_ref(), mode, &steps);
+            context.stop.guard(recording).await
+        }
         Err(error) => Err(error),
     };
     let ended = match tokio::time::timeout(CLEANUP, stage.end()).await {
@@ -99,7 +103,7 @@ async fn drill(context: &Context, object: Option<&str>, mode: Mode) -> Result<Ou
 
 /// Reads the beginning of the backup, for the guard.
 async fn peek(context: &Context, store: &dyn Store, chosen: &Chosen, how: Reading) -> Result<Facts> {
-    let download = chosen.download(store).await?;
+    let download = context.stop.guard(chosen.download(store)).await?;
     context.progress.stage("looking", None);
     inbound::read(Source::Stream(download.body), &context.stop, &context.progress, move |reader| {
         feed::peek(reader, &how)
@@ -130,7 +134,7 @@ async fn restore_and_read(
     let target = &stage.target;
     let (stop, progress) = (&context.stop, &context.progress);
     let doomed = stop.guard(target.doomed_token(administrator)).await?;
-    let download = chosen.download(store).await?;
+    let download = stop.guard(chosen.download(store)).await?;
     progress.stage("restoring", Some(download.head.size));
     let source = Source::Stream(download.body);
     let restore = target.restore(source, how.clone(), administrator, true, stop, progress);

@@ -5,7 +5,6 @@
 //! what protects the object (encryption, storage class, Object Lock). Not here:
 //! buckets themselves, which are never made or changed.
 
-mod advice;
 mod body;
 mod client;
 mod connector;

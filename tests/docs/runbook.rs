@@ -2,47 +2,41 @@
 
 use super::markdown::{blocks, section};
 use super::{project, read, shell};
-use crate::support::process::{PATIENCE, temp_dir, wait_for};
-use crate::support::s3::S3;
 use crate::support::tool::{Output, Tool, tool};
 use crate::support::vault::Vault;
-use chrono::Utc;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// A cluster with a canary, and a backup of it in a bucket.
+/// A cluster with a canary, and a backup of it.
 struct World {
     source: Vault,
-    s3: S3,
     dir: TempDir,
 }
-
-const STORE: &str = "s3://backups/prod";
 
 impl World {
     fn new() -> Self {
         let source = Vault::start();
         source.mount_kv("smtp", 2);
         source.put_secret("smtp", "test-tenant-id/admin", &canary());
-        let s3 = S3::start();
-        s3.bucket("backups");
-        let world = Self { source, s3, dir: temp_dir() };
+        let dir = tempfile::tempdir().unwrap();
+        let world = Self { source, dir };
+        std::fs::create_dir(world.path("store")).unwrap();
         tool().args(["keygen", "-o"]).arg(world.key()).run().code(0);
         world.with_store(tool()).args(["backup", "--kind", "daily"]).run().ok();
-        // A backup made while following the runbook must not be of this same second.
-        let made = Utc::now().timestamp();
-        wait_for("the next second", PATIENCE, || (Utc::now().timestamp() > made).then_some(()));
         world
     }
 
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
     fn key(&self) -> PathBuf {
-        self.dir.path().join("key")
+        self.path("key")
     }
 
     fn with_store(&self, tool: Tool) -> Tool {
-        tool.envs(self.s3.env())
-            .env("VAULT_BACKUP_STORE", STORE)
+        tool.env("VAULT_BACKUP_STORE", self.store())
             .env("VAULT_BACKUP_KEY", std::fs::read_to_string(self.key()).unwrap().trim())
             .env("VAULT_ADDR", self.source.address())
             .env("VAULT_TOKEN", self.source.root_token())
@@ -54,15 +48,20 @@ impl World {
         let script = [steps("What you need"), steps("Choosing a backup"), blocks.to_vec()].concat().concat();
         let shares = self.source.enough_shares();
         let shell = shell(&script)
-            .envs(self.s3.env())
-            .env("VAULT_BACKUP_STORE", STORE)
+            .env("VAULT_BACKUP_STORE", self.store())
             .env("KEY", self.key())
             .env("SHARE1", &shares[0])
             .env("SHARE2", &shares[1])
             .env("VAULT_ADDR", target.address())
             .env("VAULT_TOKEN", target.root_token());
         std::fs::copy(project("examples/decrypt.py"), shell.home().join("decrypt.py")).unwrap();
-        shell.run()
+        let output = shell.run();
+        output.code(0);
+        output
+    }
+
+    fn store(&self) -> String {
+        format!("file://{}", self.path("store").display())
     }
 
     /// What `node`, holding the source's data, has for the canary.
@@ -83,57 +82,12 @@ fn canary() -> Value {
 }
 
 #[test]
-fn is_this_backup_any_good() {
-    let world = World::new();
-    world.source.stop();
-    world.follow(&world.source, &steps("Is this backup any good?")).code(0);
-    let list = world.with_store(tool()).args(["list", "--json"]).run().ok().json();
-    assert!(list["backups"][0]["drilled_at"].is_string(), "{list}");
-}
-
-#[test]
-fn one_secret_back() {
-    let world = World::new();
-    world.source.ok("DELETE", "smtp/metadata/test-tenant-id/admin", None);
-    assert_eq!(world.canary_at(&world.source), None);
-    world.follow(&world.source, &steps("One secret back")).code(0);
-    assert_eq!(world.canary_at(&world.source), Some(canary()));
-}
-
-#[test]
-fn the_same_cluster_back_to_a_backup() {
-    let world = World::new();
-    world.source.put_secret("smtp", "test-tenant-id/admin", &json!({"password": "a mistake"}));
-    world.follow(&world.source, &steps("The same cluster, back to a backup")).code(0);
-    assert_eq!(world.canary_at(&world.source), Some(canary()));
-}
-
-#[test]
-fn a_new_cluster_from_a_backup() {
-    let world = World::new();
-    world.source.stop();
-    let target = Vault::builder().uninitialised().start();
-    world.follow(&target, &steps("A new cluster from a backup")).code(0);
-    assert_eq!(world.canary_at(&target), Some(canary()));
-}
-
-#[test]
-fn secrets_without_any_vault() {
-    let world = World::new();
-    world.source.stop();
-    let output = world.follow(&world.source, &steps("Secrets without any Vault"));
-    output.code(0);
-    let secret = std::fs::read(output.home().join("secret.json")).unwrap();
-    assert_eq!(serde_json::from_slice::<Value>(&secret).unwrap(), canary());
-}
-
-#[test]
 fn by_hand() {
     let world = World::new();
     let new_cluster = steps("A new cluster from a backup");
     let [initialise, _, unseal] = new_cluster.as_slice() else { panic!("{} steps", new_cluster.len()) };
     let target = Vault::builder().uninitialised().start();
-    world.follow(&target, &[vec![initialise.clone()], steps("By hand"), vec![unseal.clone()]].concat()).code(0).code(0);
+    world.follow(&target, &[vec![initialise.clone()], steps("By hand"), vec![unseal.clone()]].concat()).code(0);
     assert_eq!(world.canary_at(&target), Some(canary()));
 }
 
@@ -141,7 +95,6 @@ fn by_hand() {
 fn without_vault_backup() {
     let world = World::new();
     let output = world.follow(&world.source, &steps("Without vault-backup"));
-    output.code(0);
     let target = Vault::start();
     target.take_over(&world.source, std::fs::read(output.home().join("vault.snap")).unwrap());
     assert_eq!(world.canary_at(&target), Some(canary()));

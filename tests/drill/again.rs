@@ -45,7 +45,7 @@ fn other_keys_then_a_second_and_a_third() {
     output.ok().stdout_is("");
     site.assert_clean(&output);
     assert_eq!(staging.health(), Some(ACTIVE));
-    assert_eq!(site.production.reads_with(&staging).unwrap(), json!({"password": PLANTED}));
+    assert_eq!(site.production.canary_at(&staging).unwrap(), json!({"password": PLANTED}));
     assert!(!staging.token_is_valid(staging.root_token()));
     let peers = staging.api_as(site.production.vault.root_token(), "GET", "sys/storage/raft/configuration", None).1;
     assert_eq!(peers["data"]["config"]["servers"][0]["node_id"], own_peers[0]["node_id"]);

@@ -3,16 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// The interpreter in `TEST_PYTHON`, else the one that tests/servers/python.sh makes.
-pub fn interpreter() -> PathBuf {
-    let ours = || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/python/bin/python");
-    std::env::var_os("TEST_PYTHON").map_or_else(ours, PathBuf::from)
-}
-
-/// Runs a Python program of this repository, from its root, with [`interpreter`].
+/// Runs a Python program of this repository, from its root, with the
+/// interpreter in `TEST_PYTHON`, else the one that tests/servers/python.sh makes.
 pub fn python(arguments: &[&str]) -> Ran {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let interpreter = interpreter();
+    let interpreter =
+        std::env::var_os("TEST_PYTHON").map_or_else(|| root.join("target/python/bin/python"), PathBuf::from);
     let output = Command::new(&interpreter)
         .args(arguments)
         .current_dir(root)

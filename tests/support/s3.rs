@@ -13,7 +13,6 @@ use aws_sdk_s3::types::{
     VersioningConfiguration,
 };
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::process::Command;
 use tempfile::TempDir;
@@ -89,16 +88,6 @@ impl S3 {
     /// Kills it, as a power cut would.
     pub fn kill(&mut self) {
         self.process.kill();
-    }
-
-    /// Stops it from doing anything; connections are still accepted by the kernel.
-    pub fn pause(&mut self) {
-        self.process.signal(Signal::STOP);
-    }
-
-    /// Lets it go on.
-    pub fn resume(&mut self) {
-        self.process.signal(Signal::CONT);
     }
 
     /// Starts it again on the same port, with what it had stored.

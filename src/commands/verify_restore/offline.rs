@@ -21,6 +21,8 @@ use std::sync::Arc;
 /// `Usage` for a seal other than Shamir's; `Integrity` for what is wrong with the
 /// backup; `Drill` for what does not open with the shares.
 pub(super) async fn drill(context: &Context, object: Option<&str>) -> Result<Outcome> {
+    context.note("backup_tested", object);
+    context.note("mode", "offline");
     let staging = &context.config()?.staging;
     let keyring = Arc::new(context.keyring()?);
     let shares = Arc::new(context.shares(&[])?);
@@ -29,22 +31,21 @@ pub(super) async fn drill(context: &Context, object: Option<&str>) -> Result<Out
 
     let chosen =
         steps.time("pick", context.stop.guard(pick::backup(context, store.as_ref(), &keyring, object))).await?;
-    let manifest = chosen.insist()?.cloned();
     context.note("backup_tested", chosen.name.object());
-    context.note("mode", "offline");
+    let manifest = chosen.insist()?.cloned();
     let how = Reading {
         keyring: keyring.clone(),
         layouts: chosen.layouts(),
         name: Some(chosen.name.clone()),
         sha256: manifest.as_ref().map(|m| m.sha256.clone()),
     };
-    let (first, keys) = (chosen.download(store.as_ref()).await?, how.clone());
+    let (first, keys) = (context.stop.guard(chosen.download(store.as_ref())).await?, how.clone());
     context.progress.stage("unlocking", Some(first.head.size));
     let unlock = move |reader| offline::unlock(reader, Some(&keys), &shares);
     let unlocking = inbound::read(Source::Stream(first.body), &context.stop, &context.progress, unlock);
     let barrier = steps.time("unlock", unlocking).await.map_err(|e| e.context(&chosen.address))?;
 
-    let second = chosen.download(store.as_ref()).await?;
+    let second = context.stop.guard(chosen.download(store.as_ref())).await?;
     context.progress.stage("opening", Some(second.head.size));
     let query = Query { path: staging.canary.clone(), version: None, at: chosen.name.created_at() };
     let scan = move |reader| offline::read(reader, Some(&how), |state| barrier.scan(state, Some(&query)));

@@ -163,8 +163,10 @@ impl Stage {
         if given == 0 || given as u64 >= needed {
             return Ok(());
         }
-        Err(Error::drill(format!("staging.unseal_keys has {given} of the {needed} shares that unseal the backup's Vault"))
-            .hint("nothing was restored; give as many different shares as its threshold asks for"))
+        Err(Error::drill(format!(
+            "staging.unseal_keys has {given} of the {needed} shares that unseal the backup's Vault"
+        ))
+        .hint("nothing was restored; give as many different shares as its threshold asks for"))
     }
 
     /// Leaves no unlocked copy of production behind.

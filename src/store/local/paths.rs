@@ -138,17 +138,3 @@ fn listed(entry: &DirEntry, name: String) -> io::Result<Option<Listed>> {
         Err(e) => Err(e),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_full_disk_is_named() {
-        let root = Root::new("/backups".into());
-        for kind in [ErrorKind::StorageFull, ErrorKind::QuotaExceeded] {
-            let line = root.failed("cannot be written", "daily/x", kind.into()).to_string();
-            assert!(line.starts_with("file:///backups/daily/x: the store is full") && line.contains("prune"), "{line}");
-        }
-    }
-}

@@ -11,7 +11,6 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::sync::Arc;
-use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
@@ -120,16 +119,6 @@ impl LocalUpload {
             self.staged = Some(joined(end)??);
         }
         self.staged.take().ok_or_else(|| Error::unexpected("the upload has failed already"))
-    }
-}
-
-impl Drop for LocalUpload {
-    /// A write that is still going on holds the file: a task waits for it, so that
-    /// `settle` does too.
-    fn drop(&mut self) {
-        if let (Some(writing), Ok(runtime)) = (self.writing.take(), Handle::try_current()) {
-            self.tasks.spawn_on(async move { drop(writing.await) }, &runtime);
-        }
     }
 }
 

@@ -11,18 +11,16 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region};
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::{
-    Builder, RequestChecksumCalculation, ResponseChecksumValidation, StalledStreamProtectionConfig,
-};
+use aws_sdk_s3::config::StalledStreamProtectionConfig;
+use aws_sdk_s3::config::{Builder, RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_smithy_http_client::tls::{TlsContext, TrustStore};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What is said where no region is set: servers other than AWS take it, and AWS
-/// answers where the bucket is.
-const ANY_REGION: Region = Region::from_static("us-east-1");
+/// What servers other than AWS take where no region is set.
+const NO_REGION: &str = "us-east-1";
 
 /// How often a request is tried. With the waits between them, which are drawn at
 /// random up to 0.3 s, 0.6 s, 1.2 s …, a server may be away for some seconds.
@@ -31,7 +29,7 @@ pub(super) const FIRST_WAIT: Duration = Duration::from_millis(300);
 
 /// Requests for which the server moves data before it answers may take so many times
 /// the idle timeout: completing an upload, copying.
-const SLOW: u32 = 5;
+const SLOW: u32 = 10;
 
 pub(super) async fn connect(settings: &Settings) -> Result<Client> {
     if let Some(endpoint) = &settings.endpoint {
@@ -46,30 +44,24 @@ pub(super) async fn connect(settings: &Settings) -> Result<Client> {
         TimeoutConfig::builder().connect_timeout(settings.connect_timeout).read_timeout(settings.idle_timeout);
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(IdleAwareClient::new(tls))
+        .region(region(settings))
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(FIRST_WAIT))
         .timeout_config(timeouts.build())
         // The connector watches both directions, also between body and answer.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-    if let Some(region) = region(settings) {
-        loader = loader.region(region);
-    }
     if let Ok(name) = AppName::new("vault-backup") {
         loader = loader.app_name(name);
     }
     if let Some(credentials) = &settings.credentials {
         loader = loader.credentials_provider(credentials.clone());
     }
-    let found = loader.load().await;
-    let mut config = Builder::from(&found)
+    let mut config = Builder::from(&loader.load().await)
         .force_path_style(settings.path_style)
         // Each object has a checksum that we made; many servers refuse the SDK's own.
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
     if let Some(endpoint) = &settings.endpoint {
         config = config.endpoint_url(endpoint);
-    }
-    if found.region().is_none() {
-        config = config.region(ANY_REGION);
     }
     Ok(Client::from_conf(config.build()))
 }
@@ -80,17 +72,19 @@ pub(super) fn patient(settings: &Settings) -> Builder {
     Builder::default().timeout_config(timeouts.build())
 }
 
-/// Where to look for the region; `None` for everywhere that AWS's tools look. Where
-/// there is an endpoint, the instance metadata service is not asked: off AWS, it would
-/// only cost time until it turns out not to be there.
-fn region(settings: &Settings) -> Option<RegionProviderChain> {
-    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let elsewhere = settings.endpoint.is_some() || set("AWS_ENDPOINT_URL") || set("AWS_ENDPOINT_URL_S3");
-    if settings.region.is_none() && !elsewhere {
-        return None;
+/// The region as AWS's tools find it. With an endpoint the instance metadata service
+/// is not asked: off AWS, it would only cost time until it turns out not to be there.
+fn region(settings: &Settings) -> RegionProviderChain {
+    let configured = RegionProviderChain::first_try(settings.region.clone().map(Region::new));
+    let endpoint = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    if settings.endpoint.is_some() || endpoint("AWS_ENDPOINT_URL") || endpoint("AWS_ENDPOINT_URL_S3") {
+        configured
+            .or_else(EnvironmentVariableRegionProvider::new())
+            .or_else(ProfileFileRegionProvider::new())
+            .or_else(Region::from_static(NO_REGION))
+    } else {
+        configured.or_default_provider().or_else(Region::from_static(NO_REGION))
     }
-    let chain = RegionProviderChain::first_try(settings.region.clone().map(Region::new));
-    Some(chain.or_else(EnvironmentVariableRegionProvider::new()).or_else(ProfileFileRegionProvider::new()))
 }
 
 /// The system's roots, and those in the file that is set.

@@ -5,7 +5,7 @@
 
 use super::Bucket;
 use super::client::patient;
-use super::create::{NONE, is_of};
+use super::create::NONE;
 use super::error::Failure;
 use super::multipart::{MAX_PARTS, Multipart};
 use super::settings::{PART_SIZES, protect};
@@ -26,10 +26,8 @@ const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove
 
 pub(super) async fn copy(bucket: &Arc<Bucket>, from: &str, head: &Head, to: &str) -> Result<Head> {
     let run_id = head.metadata.get(RUN_ID).map(String::as_str);
-    match bucket.head(to).await? {
-        Some(there) if is_of(&there, run_id) && there.size == head.size => return Ok(there),
-        Some(_) => return Err(bucket.taken(to)),
-        None => {}
+    if bucket.head(to).await?.is_some() {
+        return bucket.confirm(to, run_id, head.size, None).await;
     }
     if head.size > bucket.settings.copy_threshold {
         return by_parts(bucket, from, head, to).await;
@@ -46,8 +44,7 @@ pub(super) async fn copy(bucket: &Arc<Bucket>, from: &str, head: &Head, to: &str
 
 async fn by_parts(bucket: &Arc<Bucket>, from: &str, head: &Head, to: &str) -> Result<Head> {
     let multipart = Multipart::begin(bucket, to, head.metadata.clone(), None).await?;
-    let size =
-        PART.min(bucket.settings.copy_threshold).max(head.size.div_ceil(MAX_PARTS.into())).max(*PART_SIZES.start());
+    let size = PART.min(bucket.settings.copy_threshold).max(head.size.div_ceil(MAX_PARTS)).max(*PART_SIZES.start());
     let starts = (0..head.size).step_by(usize::try_from(size).unwrap_or(usize::MAX));
     let parts = stream::iter(starts.zip(1..)).map(|(start, number)| {
         let last = (start + size).min(head.size) - 1;

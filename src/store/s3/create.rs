@@ -93,19 +93,21 @@ impl Bucket {
             Some(failure) if !failure.may_have_happened() => return Err(failure.into_error()),
             other => other,
         };
-        let head = match (self.head(name).await?, failure) {
-            (Some(head), None) => head,
-            (Some(head), Some(failure)) if is_of(&head, run_id) => {
-                tracing::debug!("made, although the answer was: {}", failure.into_error());
-                head
-            }
-            (Some(_), Some(_)) => return Err(self.taken(name)),
-            (None, Some(failure)) => return Err(failure.into_error()),
-            (None, None) => return Err(Error::store(format!("{}: vanished as it was made", self.locate(name)))),
+        let Some(head) = self.head(name).await? else {
+            return Err(match failure {
+                Some(failure) => failure.into_error(),
+                None => Error::store(format!("{}: vanished as soon as it was made", self.locate(name))),
+            });
         };
+        if run_id.is_none() || head.metadata.get(RUN_ID).map(String::as_str) != run_id {
+            return Err(self.taken(name));
+        }
         if head.size != size {
             let (address, there) = (self.locate(name), head.size);
             return Err(Error::integrity(format!("{address}: the store has {there} bytes of it, sent were {size}")));
+        }
+        if let Some(failure) = failure {
+            tracing::debug!("made, although the answer was: {}", failure.into_error());
         }
         Ok(head)
     }
@@ -126,12 +128,7 @@ impl Bucket {
     }
 }
 
-/// Whether an object was made by run `run_id`.
-pub(super) fn is_of(head: &Head, run_id: Option<&str>) -> bool {
-    run_id.is_some() && head.metadata.get(RUN_ID).map(String::as_str) == run_id
-}
-
-/// Metadata as headers can carry it: ASCII without control characters.
+/// Metadata as headers can carry it: visible ASCII, single spaces between.
 pub(super) fn headers(metadata: Metadata) -> std::collections::HashMap<String, String> {
     let clean = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
     metadata.into_iter().map(|(key, value)| (key, value.trim().chars().map(clean).collect())).collect()

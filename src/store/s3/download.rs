@@ -119,10 +119,10 @@ impl Reading {
             Ok(output) => output,
             Err(error) => {
                 let failure = Failure::new("s3:GetObject", self.bucket.locate(&self.name), &error);
-                if failure.is_condition() {
-                    return Err(self.error("it was replaced by another object"));
-                }
-                return Err(failure.into_error());
+                return Err(match failure.is_condition() {
+                    true => self.error("it was replaced by another object"),
+                    false => failure.into_error(),
+                });
             }
         };
         // A server that ignores Range would begin again at the first byte.

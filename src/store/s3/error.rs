@@ -1,7 +1,8 @@
-//! Requests that failed: what kind of failure it is, and as which error it is shown.
-//! What each means, and what to do, is in `advice`.
+//! What S3's failures mean, and what to do about each.
+//!
+//! Codes: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>,
+//! and those of the servers that have their own.
 
-use super::advice::{self, Advice};
 use crate::error::{Error, Kind};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
@@ -35,7 +36,7 @@ impl Failure {
             (Some(response), Some(service)) => Some(Answer::Refused {
                 status: response.status().as_u16(),
                 code: service.code().unwrap_or_default().to_owned(),
-                message: service.message().unwrap_or_default().trim_end_matches('.').to_owned(),
+                message: service.message().unwrap_or_default().to_owned(),
                 region: response.headers().get("x-amz-bucket-region").map(str::to_owned),
             }),
             _ => None,
@@ -118,22 +119,25 @@ impl Failure {
 
     /// As the error that is shown.
     pub(super) fn into_error(self) -> Error {
-        let address = &self.address;
-        match &self.answer {
-            Answer::None { why, no_credentials: true } => {
-                Error::store(format!("{address}: no AWS credentials: {why}")).hint(advice::NO_CREDENTIALS)
+        let (what, hint) = match &self.answer {
+            Answer::None { why, no_credentials: true } => (format!("no AWS credentials: {why}"), NO_CREDENTIALS.into()),
+            Answer::None { why, .. } => (why.clone(), no_answer(why).into()),
+            Answer::Refused { code, .. } if code.is_empty() => by_status(self.status(), self.action),
+            Answer::Refused { code, .. } => by_code(code, self.status(), self.action),
+        };
+        let (hint, said) = match &self.answer {
+            Answer::Refused { region: Some(region), .. } if is_elsewhere(self.code(), self.status()) => {
+                (format!("set store.region = \"{region}\""), None)
             }
-            Answer::None { why, .. } => Error::store(format!("{address}: {why}")).hint(advice::no_answer(why)),
-            Answer::Refused { status, code, message, region } => {
-                let Advice { what, hint } = advice::refused(*status, code, message, region.as_deref(), self.action);
-                let kind = if self.is_skewed() { Kind::Unexpected } else { Kind::Store };
-                let mut error = Error::new(kind, format!("{address}: {what}"));
-                if !code.is_empty() {
-                    error = error.because(anyhow::anyhow!("{code}: {message}"));
-                }
-                if hint.is_empty() { error } else { error.hint(hint) }
-            }
+            Answer::Refused { code, message, .. } if !code.is_empty() => (hint, Some(format!("{code}: {message}"))),
+            _ => (hint, None),
+        };
+        let kind = if self.is_skewed() { Kind::Unexpected } else { Kind::Store };
+        let mut error = Error::new(kind, format!("{}: {what}", self.address));
+        if let Some(said) = said {
+            error = error.because(anyhow::anyhow!(said));
         }
+        if hint.is_empty() { error } else { error.hint(hint) }
     }
 }
 
@@ -141,6 +145,98 @@ impl Failure {
 pub(super) fn refused_key(action: &'static str, address: String, code: &str, message: &str) -> Error {
     let (code, message) = (code.to_owned(), message.to_owned());
     Failure { action, address, answer: Answer::Refused { status: 200, code, message, region: None } }.into_error()
+}
+
+const NO_CREDENTIALS: &str =
+    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or run where a role is attached";
+
+fn is_elsewhere(code: &str, status: u16) -> bool {
+    status == 301
+        || matches!(
+            code,
+            "PermanentRedirect"
+                | "AuthorizationHeaderMalformed"
+                | "IllegalLocationConstraintException"
+                | "TemporaryRedirect"
+        )
+}
+
+/// What a code means, and what to do.
+fn by_code(code: &str, status: u16, action: &str) -> (String, String) {
+    let (what, hint) = match code {
+        "AccessDenied" | "AllAccessDisabled" | "AccountProblem" => {
+            (format!("denied: {action}"), format!("the credentials' policy, or the bucket's, must allow {action}"))
+        }
+        "NoSuchBucket" => {
+            ("there is no such bucket".into(), "create it, or correct store.url; buckets are never made here".into())
+        }
+        "NoSuchKey" | "NotFound" => ("no such object".into(), String::new()),
+        "NoSuchVersion" => ("no such version of the object".into(), String::new()),
+        "NoSuchUpload" => {
+            ("the upload is gone".into(), "a lifecycle rule or another program aborted it; run again".into())
+        }
+        "InvalidAccessKeyId" => {
+            ("the store does not know the access key".into(), "check AWS_ACCESS_KEY_ID or AWS_PROFILE".into())
+        }
+        "SignatureDoesNotMatch" => ("the secret key is wrong".into(), "check AWS_SECRET_ACCESS_KEY".into()),
+        "ExpiredToken" | "ExpiredTokenException" | "InvalidToken" | "TokenRefreshRequired" => {
+            ("the credentials have expired".into(), "get new ones".into())
+        }
+        "RequestTimeTooSkewed" => {
+            ("this machine's clock differs from the store's".into(), "set the clock; is NTP running?".into())
+        }
+        "SlowDown" | "ServiceUnavailable" | "RequestLimitExceeded" | "Throttling" | "ThrottlingException" => {
+            ("the store is overloaded".into(), "run again later".into())
+        }
+        "QuotaExceeded"
+        | "NoSpaceLeftOnDevice"
+        | "InsufficientStorage"
+        | "XMinioStorageFull"
+        | "XMinioAdminBucketQuotaExceeded" => {
+            ("the store is full".into(), "free space there, or run vault-backup prune".into())
+        }
+        "InvalidObjectState" => ("the object is archived".into(), "restore it from its storage class first".into()),
+        "PreconditionFailed" | "ConditionalRequestConflict" => {
+            ("it was changed by another at the same time".into(), "run again".into())
+        }
+        _ if is_elsewhere(code, status) => ("the bucket is in another region".into(), "set store.region".into()),
+        _ if status == 507 => by_status(507, action),
+        _ if code.starts_with("KMS") => {
+            ("the KMS key cannot be used".into(), "check store.kms_key_id and the key's policy".into())
+        }
+        _ if status >= 500 => ("the store failed".into(), "run again later".into()),
+        _ => (format!("{action} was refused"), String::new()),
+    };
+    (what, hint)
+}
+
+/// What a status means where the answer says nothing else.
+fn by_status(status: u16, action: &str) -> (String, String) {
+    match status {
+        301 => by_code("PermanentRedirect", status, action),
+        403 => {
+            let (what, hint) = by_code("AccessDenied", status, action);
+            // S3 hides that an object is missing from those who may not list.
+            (what, format!("{hint}, and s3:ListBucket; the credentials or the clock may be wrong too"))
+        }
+        404 => by_code("NoSuchKey", status, action),
+        412 => by_code("PreconditionFailed", status, action),
+        507 => by_code("InsufficientStorage", status, action),
+        503 => by_code("SlowDown", status, action),
+        _ => (format!("{action} failed with HTTP status {status}"), String::new()),
+    }
+}
+
+/// What to do where nobody answered.
+fn no_answer(why: &str) -> &'static str {
+    let why = why.to_lowercase();
+    if why.contains("certificate") {
+        "if a private authority signed it, set store.ca_cert"
+    } else if why.contains("dns error") || why.contains("failed to lookup") {
+        "check store.endpoint and store.region; servers other than AWS mostly need store.path_style = true"
+    } else {
+        "check store.endpoint, the network, and HTTPS_PROXY"
+    }
 }
 
 /// `error` and what caused it, outermost first. An I/O error's `source` passes over

@@ -83,7 +83,7 @@ impl Bucket {
     }
 }
 
-/// Takes the `Date` from the first answer to a request.
+/// Takes the `Date` from a request's answer, of its last attempt's first.
 #[derive(Clone, Debug, Default)]
 struct DateHeader(Arc<OnceLock<DateTime<Utc>>>);
 

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 /// How many parts an upload may have.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>
-pub(super) const MAX_PARTS: u16 = 10_000;
+pub(super) const MAX_PARTS: u64 = 10_000;
 
 /// An upload that was begun. Dropped, it is aborted by a task of the bucket's.
 pub(super) struct Multipart {
@@ -39,30 +39,25 @@ impl Multipart {
         metadata: Metadata,
         checksum: Option<ChecksumAlgorithm>,
     ) -> Result<Self> {
-        let (tell, told) = oneshot::channel();
         let (shared, name) = (Arc::clone(bucket), name.to_owned());
+        let begin = async move {
+            let run_id = metadata.get(RUN_ID).cloned();
+            let request = shared.client.create_multipart_upload().bucket(&shared.name).key(shared.key(&name));
+            let request = protect!(request, shared.settings.protection(&name, SystemTime::now()))
+                .set_metadata(Some(headers(metadata)))
+                .set_checksum_algorithm(checksum);
+            let fail = |e| Failure::new("s3:PutObject", shared.locate(&name), &e).into_error();
+            let id = request.send().await.map_err(fail)?.upload_id;
+            Ok(Self { bucket: shared, name, run_id, id })
+        };
+        let (hand_over, begun) = oneshot::channel();
         bucket.tasks.spawn(async move {
-            let begun = Self::create(shared, name, metadata, checksum).await;
-            // Nobody listens any more: dropped here, it is aborted.
-            drop(tell.send(begun));
+            if let Err(Ok(unwanted)) = hand_over.send(begin.await) {
+                // Within this task, so that `settle` waits for it. It warns if it fails.
+                let _ = unwanted.abort().await;
+            }
         });
-        told.await.map_err(ended_early)?
-    }
-
-    async fn create(
-        bucket: Arc<Bucket>,
-        name: String,
-        metadata: Metadata,
-        checksum: Option<ChecksumAlgorithm>,
-    ) -> Result<Self> {
-        let run_id = metadata.get(RUN_ID).cloned();
-        let request = bucket.client.create_multipart_upload().bucket(&bucket.name).key(bucket.key(&name));
-        let request = protect!(request, bucket.settings.protection(&name, SystemTime::now()))
-            .set_metadata(Some(headers(metadata)))
-            .set_checksum_algorithm(checksum);
-        let fail = |e| Failure::new("s3:PutObject", bucket.locate(&name), &e).into_error();
-        let id = request.send().await.map_err(fail)?.upload_id;
-        Ok(Self { bucket, name, run_id, id })
+        begun.await.map_err(ended_early)?
     }
 
     pub(super) fn id(&self) -> &str {
@@ -78,14 +73,14 @@ impl Multipart {
         let request = request.upload_id(self.id()).multipart_upload(upload).if_none_match(NONE);
         let sent = request.customize().config_override(super::client::patient(&bucket.settings)).send().await;
         let failure = sent.err().map(|e| Failure::new("s3:PutObject", bucket.locate(&self.name), &e));
-        if failure.is_none() {
+        let completed = failure.is_none();
+        if completed {
             self.id = None;
         }
         let head = bucket.confirm(&self.name, self.run_id.as_deref(), size, failure).await;
         match head {
             Ok(_) => self.id = None,
-            // It warns of what it cannot remove.
-            Err(_) => drop(self.abort().await),
+            Err(_) => self.abort().await?,
         }
         head
     }
@@ -125,7 +120,7 @@ fn abort_task(bucket: &Arc<Bucket>, name: &str, id: String) -> Option<JoinHandle
     Some(bucket.tasks.spawn_on(abort, &runtime))
 }
 
-pub(super) fn ended_early(error: impl Into<anyhow::Error>) -> Error {
+fn ended_early(error: impl Into<anyhow::Error>) -> Error {
     Error::unexpected("a request's task ended early").because(error)
 }
 

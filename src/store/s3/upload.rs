@@ -4,7 +4,7 @@
 use super::Bucket;
 use super::body::{Part, Pending};
 use super::error::Failure;
-use super::multipart::{MAX_PARTS, Multipart, ended_early};
+use super::multipart::{MAX_PARTS, Multipart};
 use crate::error::{Error, Result};
 use crate::store::{Head, Metadata, Upload};
 use async_trait::async_trait;
@@ -13,16 +13,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::runtime::Handle;
-use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinSet};
 
 /// The largest object that is sent as one put, with its SHA-256 in its metadata, and
 /// the memory that an upload takes: waiting and on their way together.
 pub(super) const SINGLE_PUT_MAX: u64 = 32 * 1024 * 1024;
-
-/// How long parts that are on their way may take to arrive when the upload is given up.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// An upload to one bucket.
 pub(super) struct S3Upload {
@@ -31,11 +26,10 @@ pub(super) struct S3Upload {
     metadata: Metadata,
     pending: Pending,
     size: u64,
-    /// Parts on their way.
+    /// Parts on their way. Dropped before `multipart`, so that none follows the abort.
     sending: JoinSet<Result<CompletedPart>>,
     sent: Vec<CompletedPart>,
-    /// How many parts have been begun; they are numbered from 1.
-    numbered: u16,
+    numbered: u64,
     multipart: Option<Multipart>,
     failed: bool,
 }
@@ -79,16 +73,13 @@ impl S3Upload {
             return Err(Error::store(format!("{}: more than {MAX_PARTS} parts", self.bucket.locate(&self.name)))
                 .hint("raise run.part_size"));
         }
-        let multipart = match &self.multipart {
-            Some(multipart) => multipart,
-            None => {
-                let (metadata, checksum) = (self.metadata.clone(), Some(ChecksumAlgorithm::Crc32C));
-                let begun = Multipart::begin(&self.bucket, &self.name, metadata, checksum).await?;
-                self.multipart.insert(begun)
-            }
-        };
+        if self.multipart.is_none() {
+            let (metadata, checksum) = (self.metadata.clone(), Some(ChecksumAlgorithm::Crc32C));
+            self.multipart = Some(Multipart::begin(&self.bucket, &self.name, metadata, checksum).await?);
+        }
+        let id = self.multipart.as_ref().map(Multipart::id).unwrap_or_default().to_owned();
         self.numbered += 1;
-        let (id, number, part) = (multipart.id().to_owned(), self.numbered.into(), self.pending.take(size));
+        let (part, number) = (self.pending.take(size), i32::try_from(self.numbered).unwrap_or(i32::MAX));
         self.sending.spawn(send_part(Arc::clone(&self.bucket), self.name.clone(), id, number, part));
         Ok(())
     }
@@ -103,10 +94,7 @@ impl S3Upload {
     }
 
     async fn finish(&mut self, sha256: [u8; 32], size: u64) -> Result<Head> {
-        if self.failed {
-            return Err(self.over());
-        }
-        if self.size != size {
+        if self.failed || self.size != size {
             let (address, taken) = (self.bucket.locate(&self.name), self.size);
             return Err(Error::integrity(format!("{address}: {taken} bytes were written, {size} announced")));
         }
@@ -120,50 +108,24 @@ impl S3Upload {
         while self.reap().await? {}
         match self.multipart.take() {
             Some(multipart) => multipart.complete(std::mem::take(&mut self.sent), size).await,
-            None => Err(self.over()),
+            None => Err(Error::unexpected("the upload has ended already")),
         }
     }
 
-    fn over(&self) -> Error {
-        Error::unexpected(format!("{}: the upload has failed already", self.bucket.locate(&self.name)))
-    }
-
-    /// Leaves the upload to a task that makes the server forget it, whether or not
-    /// anybody waits for that. Without a runtime nothing can be sent.
-    fn release(&mut self) -> Option<JoinHandle<Result<()>>> {
+    async fn clean_up(&mut self) -> Result<()> {
         self.failed = true;
         self.pending = Pending::default();
-        let (sending, multipart) = (std::mem::take(&mut self.sending), self.multipart.take()?);
-        let runtime = Handle::try_current().ok()?;
-        Some(self.bucket.tasks.spawn_on(give_up(sending, multipart), &runtime))
-    }
-
-    async fn clean_up(&mut self) -> Result<()> {
-        match self.release() {
-            Some(task) => task.await.map_err(ended_early)?,
+        // A part that arrived after the abort would stay.
+        self.sending.shutdown().await;
+        match self.multipart.take() {
+            Some(multipart) => multipart.abort().await,
             None => Ok(()),
         }
     }
 }
 
-impl Drop for S3Upload {
-    fn drop(&mut self) {
-        drop(self.release());
-    }
-}
-
-/// A part that a server finishes after the abort may stay there, and on some servers
-/// bring the upload back: those on their way get a moment to arrive.
-async fn give_up(mut sending: JoinSet<Result<CompletedPart>>, multipart: Multipart) -> Result<()> {
-    let arriving = async { while sending.join_next().await.is_some() {} };
-    if tokio::time::timeout(GRACE, arriving).await.is_err() {
-        sending.shutdown().await;
-    }
-    multipart.abort().await
-}
-
 fn arrived(end: Result<Result<CompletedPart>, JoinError>) -> Result<CompletedPart> {
-    end.map_err(ended_early)?
+    end.map_err(|e| Error::unexpected("a part's task ended early").because(e))?
 }
 
 async fn send_part(bucket: Arc<Bucket>, name: String, id: String, number: i32, part: Part) -> Result<CompletedPart> {
@@ -186,7 +148,7 @@ async fn send_part(bucket: Arc<Bucket>, name: String, id: String, number: i32, p
 impl Upload for S3Upload {
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
         if self.failed {
-            return Err(self.over());
+            return Err(Error::unexpected("the upload has failed already"));
         }
         self.size += chunk.len() as u64;
         self.pending.push(chunk);
@@ -208,21 +170,5 @@ impl Upload for S3Upload {
 
     async fn abort(mut self: Box<Self>) -> Result<()> {
         self.clean_up().await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::s3::{S3Store, Settings};
-
-    #[tokio::test]
-    async fn too_many_parts_are_refused_with_advice() {
-        let settings = Settings { region: Some("us-east-1".to_owned()), ..Settings::default() };
-        let store = S3Store::new("backups", "", settings).await.unwrap();
-        let mut upload = S3Upload::new(Arc::clone(&store.bucket), "x", Metadata::new());
-        upload.numbered = MAX_PARTS;
-        let error = upload.write(vec![0; 33 * 1024 * 1024].into()).await.unwrap_err();
-        assert_eq!(error.to_string(), "s3://backups/x: more than 10000 parts; raise run.part_size");
     }
 }

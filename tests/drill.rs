@@ -2,6 +2,8 @@
 //! what it leaves behind.
 
 mod again;
+mod failures;
+mod guard;
 
 use crate::support::production::Site;
 use crate::support::vault::Vault;

@@ -233,8 +233,8 @@ impl Target {
                     Ok(_) => "it was just unsealed".to_owned(),
                     Err(error) if error.kind() == Kind::Drill => {
                         if refused.get_or_insert_with(Instant::now).elapsed() >= SHARES_GRACE {
-                            return Err(error.hint("if the shares are right: a staging Vault that was initialised with \
-                                another number of shares or threshold than production must be restarted, then drilled again"));
+                            return Err(error.hint("are staging.unseal_keys those of the Vault that the backup was taken \
+                                from? If so, and staging was initialised with another threshold: restart it, and drill again"));
                         }
                         error.to_string()
                     }

@@ -1,0 +1,176 @@
+//! Drills that fail after the restore was accepted: exit 6, and why.
+
+use super::{LOGIN, drill, staging_at};
+use crate::support::fault::{FaultServer, Reply};
+use crate::support::production::{CANARY_AGE, Site};
+use crate::support::tool::Tool;
+use crate::support::vault::{ACTIVE, SEALED, Vault};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The path of a restore in Vault's API.
+const RESTORE: &str = "/v1/sys/storage/raft/snapshot-force";
+
+/// A staging Vault with the keys, and the token, of `site`'s production: it never seals itself.
+fn twin(site: &Site) -> Vault {
+    let mut staging = Vault::start();
+    staging.take_over(&site.production.vault, site.production.vault.snapshot());
+    staging.take_keys_of(&site.production.vault);
+    staging
+}
+
+/// Lines of `[staging]` for a drill that leaves it unsealed, with `canary`.
+fn open_with(canary: &str) -> String {
+    format!("{LOGIN}seal_after = false\ncanary = {canary:?}\n")
+}
+
+#[test]
+fn what_is_read_is_not_what_must_be() {
+    let site = Site::new();
+    let staging = twin(&site);
+    let drilled = |lines: &str| {
+        let output = drill(&site, &staging, lines).run();
+        site.assert_clean(&output);
+        output
+    };
+
+    // The same keys: no share is needed, unless it is to be sealed.
+    let login = LOGIN.lines().nth(1).unwrap();
+    drilled(&format!("{login}\nseal_after = false\n")).ok();
+    let output = drilled(login);
+    output.fails(6, &["staging left unsealed", "an open copy of production"]);
+    assert_eq!(staging.health(), Some(ACTIVE));
+
+    drilled(&open_with("old/canary")).ok();
+    let age = format!("canary_max_age = \"{CANARY_AGE}s\"\n");
+    for (lines, code, parts) in [
+        (open_with("smtp/nothing"), 6, ["canary smtp/nothing is not in the restored Vault", "write it to production"]),
+        (open_with("no-mount/x"), 6, ["no-mount/x", ""]),
+        (open_with("smtp/deleted"), 6, ["canary smtp/deleted was deleted in this backup", "undelete it"]),
+        (open_with("smtp/destroyed"), 6, ["canary smtp/destroyed was destroyed in this backup", "write it anew"]),
+        (open_with("smtp/test-tenant-id/admin") + &age, 6, ["more than staging.canary_max_age", "has stopped"]),
+        (open_with("old/canary") + &age, 2, ["old/canary is on KV v1, which keeps no time", "unset staging.canary_max_age"]),
+        (open_with("smtp/x").replace("SECRET_ID", "KEY"), 6, ["logging in with the source's credentials", "invalid"]),
+        (open_with("fill/000000"), 6, ["fill/000000", "permission denied"]),
+    ] {
+        drilled(&lines).fails(code, &parts);
+    }
+    assert_eq!(site.names().iter().filter(|name| name.ends_with(".drill.json")).count(), 1, "of those that passed");
+    assert_eq!(staging.health(), Some(ACTIVE));
+
+    // Sealed all the same after a failure.
+    drilled(&open_with("smtp/nothing").replace("seal_after = false", "")).fails(6, &["smtp/nothing"]);
+    assert_eq!(staging.health(), Some(SEALED));
+    let failures = site.audit().into_iter().filter(|event| event["event"] == "vault_backup_test_failed");
+    let failures: Vec<_> = failures.collect();
+    assert_eq!(failures.len(), 10);
+    for event in failures {
+        assert_eq!(event["severity"], "high");
+        assert_eq!(event["details"]["backup_tested"], site.production.object);
+        assert_eq!(event["details"]["staging_vault"], format!("{}/", staging.address()));
+        assert!(event["details"]["durations_ms"]["restore"].is_u64(), "{event}");
+    }
+}
+
+/// A proxy before `staging`, which does with the restore as `reply` says, and a drill through it.
+fn through(site: &Site, staging: &Vault, lines: &str, reply: fn() -> Reply) -> (FaultServer, Tool) {
+    let proxy = FaultServer::proxy(&staging.address(), move |call| match call.path == RESTORE {
+        true => reply(),
+        false => Reply::forward(),
+    });
+    let tool = site.tool(&staging_at(proxy.address(), lines)).arg("verify-restore");
+    let tool = tool.env("STAGING_TOKEN", staging.root_token());
+    (proxy, tool)
+}
+
+#[test]
+fn staging_that_keeps_its_old_state_or_does_not_come_back() {
+    let site = Site::new();
+    let staging = Vault::start();
+    let short = format!("{LOGIN}wait = \"2s\"\n");
+    let notified = FaultServer::start(|_| Reply::status(200));
+    let notify = format!("[[notify]]\ntype = \"webhook\"\nurl = {:?}\n", notified.address());
+
+    let (proxy, tool) = through(&site, &staging, &format!("{short}{notify}"), || Reply::status(204));
+    let output = tool.arg("--json").run();
+    output.code(6).stderr_contains("did not come back with the restored state within 2 s (staging.wait)");
+    output.stderr_contains("it kept its old state").stderr_contains("staging left unsealed");
+    site.assert_clean(&output);
+    let result = output.json();
+    assert_eq!((&result["error"]["exit_code"], &result["backup_tested"]), (&json!(6), &json!(site.production.object)));
+    assert!(staging.token_is_valid(staging.root_token()));
+    let told: Value = notified.calls().pop().unwrap().json();
+    assert_eq!((&told["type"], &told["severity"]), (&json!("vault_backup_test_failure"), &json!("high")));
+    assert_eq!(told["details"]["staging_vault"], format!("{}/", proxy.address()));
+    assert_eq!(told["details"]["backup_tested"], site.production.object);
+
+    // Refused: nothing was restored, so nothing is sealed, and nothing is feared.
+    let refusal = || Reply::json(400, &json!({"errors": ["could not do it"]}));
+    let (_proxy, tool) = through(&site, &staging, &short, refusal);
+    let output = tool.run();
+    output.fails(3, &["restore", "could not do it"]);
+    site.assert_clean(&output);
+    assert_eq!(staging.health(), Some(ACTIVE));
+
+    // Accepted, and then silence.
+    let hangs = Arc::new(AtomicBool::new(false));
+    let hanging = hangs.clone();
+    let proxy = FaultServer::proxy(&staging.address(), move |call| match call.path == RESTORE {
+        true => {
+            hanging.store(true, Ordering::SeqCst);
+            Reply::forward()
+        }
+        false if hanging.load(Ordering::SeqCst) => Reply::hang(),
+        false => Reply::forward(),
+    });
+    let run = format!("{short}[run]\nidle_timeout = \"1s\"\n");
+    let tool = site.tool(&staging_at(proxy.address(), &run)).arg("verify-restore");
+    let output = tool.env("STAGING_TOKEN", staging.root_token()).run();
+    output.code(6).stderr_contains("did not come back").stderr_contains("staging left unsealed");
+    site.assert_clean(&output);
+    staging.wait_for_health(&[SEALED]);
+}
+
+#[test]
+fn shares_that_do_not_open_it() {
+    let site = Site::new();
+    let staging = Vault::builder().shares(5, 3).start();
+    let drilled = |staging: &Vault, keys: &str| {
+        let lines = LOGIN.replace("\"env:SHARE0\", \"env:SHARE1\"", keys);
+        drill(&site, staging, &lines).env("WRONG", &staging.shares()[0]).run()
+    };
+    // Too few: told beforehand, and nothing is sent.
+    let output = drilled(&staging, "\"env:SHARE2\"");
+    output.fails(6, &["staging.unseal_keys has 1 of the 2 shares", "nothing was restored"]);
+    site.assert_clean(&output);
+    assert!(staging.token_is_valid(staging.root_token()));
+
+    // Another threshold: it must be restarted, and is told so.
+    let output = drill(&site, &staging, LOGIN).run();
+    output.code(6).stderr_contains("initialised with threshold 3").stderr_contains("restart it, and drill again");
+    site.assert_clean(&output);
+    assert_eq!(staging.health(), Some(SEALED));
+    staging.restart();
+
+    // Found sealed, and the shares do not open it: the guard.
+    for keys in ["\"env:SHARE2\"", "\"env:SHARE0\", \"env:WRONG\"", "\"env:SHARE1\", \"env:SHARE1\"", ""] {
+        let output = drilled(&staging, keys);
+        output.fails(2, &["is sealed"]);
+        site.assert_clean(&output);
+        assert_eq!(staging.health(), Some(SEALED));
+    }
+    let output = drill(&site, &staging, LOGIN).run();
+    output.ok();
+    site.assert_clean(&output);
+
+    // Wrong: found out when the restored state is to be opened.
+    let staging = Vault::start();
+    let output = drilled(&staging, "\"env:SHARE0\", \"env:WRONG\"");
+    output.code(6).stderr_contains("unsealing, share 2 of 2").stderr_contains("are staging.unseal_keys those of");
+    site.assert_clean(&output);
+    assert_eq!(staging.health(), Some(SEALED));
+    let output = drill(&site, &staging, LOGIN).run();
+    output.ok();
+    assert_eq!(staging.health(), Some(SEALED));
+}

@@ -1,0 +1,200 @@
+//! What is refused before anything is sent, and what a failure before the restore leaves.
+
+use super::{LOGIN, drill, staging_at};
+use crate::support::cluster::Cluster;
+use crate::support::fault::{FaultServer, Reply};
+use crate::support::production::Site;
+use crate::support::tool::Output;
+use crate::support::vault::{ACTIVE, SEALED, UNINITIALISED, Vault};
+use serde_json::json;
+
+/// `verify-restore` of `site` into what is at `address`, with production's root token.
+fn into(site: &Site, addresses: &[String], address: &str) -> Output {
+    site.tool_of(addresses, &staging_at(address, LOGIN)).arg("verify-restore").env_of_root(site).run()
+}
+
+trait Root {
+    /// Gives it production's root token as staging's.
+    fn env_of_root(self, site: &Site) -> Self;
+}
+
+impl Root for crate::support::tool::Tool {
+    fn env_of_root(self, site: &Site) -> Self {
+        self.env("STAGING_TOKEN", site.production.vault.root_token())
+    }
+}
+
+#[test]
+fn production_is_never_staging() {
+    let site = Site::new();
+    let production = &site.production.vault;
+    let by_name = production.address().replace("127.0.0.1", "localhost");
+    let addresses = [production.address()];
+    let output = into(&site, &addresses, &production.address());
+    output.fails(2, &["is production", "it is the same address as the production Vault's address", "nothing was touched"]);
+    site.assert_clean(&output);
+    let output = into(&site, &addresses, &by_name);
+    output.fails(2, &["is production", "both resolve to 127.0.0.1"]);
+    site.assert_clean(&output);
+
+    // It is none of the addresses that are known, but the backup names its peers.
+    let output = into(&site, &[], &production.address());
+    output.fails(2, &["is production", "its raft peer address", "give the staging node another cluster_addr"]);
+    site.assert_clean(&output);
+    let proxy = FaultServer::proxy(&production.address(), |_| Reply::forward());
+    let output = into(&site, &addresses, proxy.address());
+    output.fails(2, &["is production", "its raft peer address"]);
+    site.assert_clean(&output);
+    assert!(proxy.calls().iter().all(|call| call.method == "GET"), "it was only looked at");
+    assert_eq!(site.audit().len(), 4);
+}
+
+#[test]
+fn staging_that_is_not_fit() {
+    let site = Site::new();
+    let refused = |staging: &Vault, parts: &[&str]| {
+        let output = drill(&site, staging, LOGIN).run();
+        output.fails(2, parts);
+        site.assert_clean(&output);
+    };
+    let mut staging = Vault::builder().node_id(site.production.vault.node_id()).uninitialised().start();
+    refused(&staging, &["is not initialised", "vault operator init"]);
+    assert_eq!(staging.health(), Some(UNINITIALISED));
+    staging.initialise(3, 2);
+    refused(&staging, &["is sealed, and staging.unseal_keys do not open it"]);
+    assert_eq!(staging.health(), Some(SEALED));
+    staging.unseal(staging.enough_shares());
+    refused(&staging, &["is production", "its raft node id", "give the staging node another node_id"]);
+    assert_eq!(staging.health(), Some(ACTIVE), "it is as it was found");
+    assert!(staging.token_is_valid(staging.root_token()));
+}
+
+#[test]
+fn a_node_that_was_found_sealed_is_sealed_again() {
+    let site = Site::new();
+    let clone = Vault::builder().node_id(site.production.vault.node_id()).start();
+    clone.take_over(&site.production.vault, site.production.vault.snapshot());
+    let token = site.production.vault.root_token();
+    assert_eq!(clone.api_as(token, "PUT", "sys/seal", None).0, 204);
+    clone.wait_for_health(&[SEALED]);
+    let output = drill(&site, &clone, LOGIN).run();
+    output.fails(2, &["its raft node id"]);
+    site.assert_clean(&output);
+    assert_eq!(clone.health(), Some(SEALED));
+}
+
+#[test]
+fn a_cluster_of_three_is_neither_staging_nor_hidden_by_its_standbys() {
+    let site = Site::new();
+    let cluster = Cluster::start(3);
+    let (leader, standby) = (cluster.leader(), cluster.standbys()[0]);
+    let index = || leader.ok("GET", "sys/leader", None)["raft_committed_index"].clone();
+    let before = index();
+    let refused = |addresses: &[String], parts: &[&str]| {
+        let tool = site.tool_of(addresses, &staging_at(&leader.address(), LOGIN)).arg("verify-restore");
+        let output = tool.env("STAGING_TOKEN", leader.root_token()).run();
+        output.fails(2, parts);
+        site.assert_clean(&output);
+    };
+    refused(&[site.production.vault.address()], &["has 3 raft peers, a drill needs one", "single-node"]);
+    refused(&[standby.address()], &["is production", "the same address as the production Vault's leader"]);
+
+    // Nor does a forced restore go into it.
+    let restore = site.tool("").args(["restore", &site.production.object, "--address", &leader.address(), "--force"]);
+    let name = leader.ok("GET", "sys/health", None)["cluster_name"].as_str().unwrap().to_owned();
+    let output = restore.args(["--confirm", &name]).env("VAULT_TOKEN", leader.root_token()).run();
+    output.fails(2, &["the target has 3 raft peers", "single new node"]);
+    assert_eq!(index(), before);
+}
+
+#[test]
+fn a_backup_that_is_not_to_be_trusted() {
+    let site = Site::new();
+    let object = &site.production.object;
+    let staging = FaultServer::start(|_| Reply::status(500));
+    let run = |extra: &str, object: &str| {
+        let lines = staging_at(staging.address(), &format!("{LOGIN}{extra}"));
+        let output = site.tool(&lines).args(["verify-restore", object]).env_of_root(&site).run();
+        site.assert_clean(&output);
+        output
+    };
+    let manifest = format!("{object}.manifest.json");
+    let good = site.get(&manifest);
+    let edited = String::from_utf8(good.clone()).unwrap().replace("\"seal_threshold\":2", "\"seal_threshold\":1");
+    site.put(&manifest, edited.as_bytes());
+    run("", object).fails(5, &[&site.store(), object, "its manifest fails", "its mac does not hold"]);
+    site.put(&manifest, &good);
+
+    let other = site.seal(&site.production.vault.snapshot());
+    site.put(&format!("{other}.manifest.json"), &good);
+    run("", &other).fails(5, &["its manifest fails", "it is another object's"]);
+
+    // One whose header is damaged, one that is cut, and one that is not there.
+    let mut bytes = site.get(object);
+    bytes[2_000] ^= 1;
+    site.put(object, &bytes);
+    run("", object).fails(5, &[object]);
+    site.put(object, &bytes[..1_000]);
+    run("", object).fails(5, &["its manifest fails"]);
+    run("", "daily/2025-11-26/vault-snapshot-20251126-020000.enc").fails(4, &["no such backup"]);
+    assert!(staging.calls().is_empty(), "nothing was sent");
+    let failed = site.audit();
+    assert_eq!(failed.len(), 5);
+    for event in failed {
+        assert_eq!((&event["event"], &event["severity"]), (&json!("vault_backup_test_failed"), &json!("high")));
+        assert!(event["details"]["backup_tested"].as_str().unwrap().starts_with("daily/"), "{event}");
+    }
+}
+
+#[test]
+fn another_clusters_backup() {
+    let site = Site::new();
+    let staging = FaultServer::start(|_| Reply::status(500));
+    let id = site.production.vault.cluster_id();
+    for (configured, sent) in [("another-cluster", false), (id.as_str(), true)] {
+        let tool = site.tool(&staging_at(staging.address(), LOGIN)).arg("verify-restore").env_of_root(&site);
+        let config = std::fs::read_to_string(site.path("config.toml")).unwrap();
+        let config = config.replacen("[vault]", &format!("[vault]\ncluster_id = {configured:?}"), 1);
+        std::fs::write(site.path("config.toml"), config).unwrap();
+        let output = tool.run();
+        match sent {
+            false => output.fails(2, &["it is of cluster", &id, "vault.cluster_id is another-cluster"]),
+            true => output.code(3),
+        };
+        site.assert_clean(&output);
+        assert_eq!(staging.calls().is_empty(), !sent);
+    }
+}
+
+#[test]
+fn damage_that_shows_late_leaves_staging_as_it_was() {
+    let site = Site::new();
+    let staging = Vault::start();
+    let object = &site.production.object;
+    let mut bytes = site.get(object);
+    *bytes.last_mut().unwrap() ^= 1;
+    site.put(object, &bytes);
+    let output = drill(&site, &staging, LOGIN).run();
+    output.fails(5, &[object]);
+    site.assert_clean(&output);
+    assert_eq!(staging.health(), Some(ACTIVE));
+    assert!(staging.token_is_valid(staging.root_token()));
+
+    // Whole, and well encrypted, but not what the manifest speaks of.
+    let other = site.seal(&site.production.vault.snapshot());
+    let snapshot = site.production.vault.snapshot();
+    let created_at = vault_backup::naming::BackupName::parse(object).unwrap().created_at();
+    let mut replaced = crate::support::production::seal(&site.production.key, &snapshot, created_at);
+    replaced.resize(bytes.len().max(replaced.len()), 0);
+    site.put(object, &replaced[..bytes.len()]);
+    let output = drill(&site, &staging, LOGIN).arg(object).run();
+    output.code(5).stderr_contains(object);
+    assert!(staging.token_is_valid(staging.root_token()));
+    // Cut where the archive ends, though every segment opens.
+    let cut = site.seal(&snapshot[..snapshot.len() - 5]);
+    assert_eq!(cut[..30], other[..30]);
+    let output = drill(&site, &staging, LOGIN).arg(&cut).run();
+    output.fails(5, &[&cut]);
+    site.assert_clean(&output);
+    assert!(staging.token_is_valid(staging.root_token()));
+}

@@ -57,12 +57,7 @@ async fn drill(context: &Context, object: Option<&str>, mode: Mode) -> Result<Ou
         steps.time("pick", context.stop.guard(pick::backup(context, store.as_ref(), &keyring, object))).await?;
     context.note("backup_tested", chosen.name.object());
     let manifest = chosen.insist()?.cloned();
-    let how = Reading {
-        keyring: keyring.clone(),
-        layouts: chosen.layouts(),
-        name: Some(chosen.name.clone()),
-        sha256: manifest.as_ref().map(|m| m.sha256.clone()),
-    };
+    let how = Reading::of(&chosen, keyring.clone());
     let facts = steps.time("peek", peek(context, store.as_ref(), &chosen, how.clone())).await?;
     guard_backup(context, &chosen, &facts)?;
 

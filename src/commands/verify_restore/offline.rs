@@ -33,12 +33,7 @@ pub(super) async fn drill(context: &Context, object: Option<&str>) -> Result<Out
         steps.time("pick", context.stop.guard(pick::backup(context, store.as_ref(), &keyring, object))).await?;
     context.note("backup_tested", chosen.name.object());
     let manifest = chosen.insist()?.cloned();
-    let how = Reading {
-        keyring: keyring.clone(),
-        layouts: chosen.layouts(),
-        name: Some(chosen.name.clone()),
-        sha256: manifest.as_ref().map(|m| m.sha256.clone()),
-    };
+    let how = Reading::of(&chosen, keyring.clone());
     let (first, keys) = (context.stop.guard(chosen.download(store.as_ref())).await?, how.clone());
     context.progress.stage("unlocking", Some(first.head.size));
     let unlock = move |reader| offline::unlock(reader, Some(&keys), &shares);

@@ -10,6 +10,7 @@ use crate::envelope::{self, Header, Keyring, Layouts};
 use crate::error::{Error, Kind, Result};
 use crate::naming::BackupName;
 use crate::pipeline::hashing::Hashing;
+use crate::pipeline::object::Chosen;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use std::io::{self, BufRead, Read};
@@ -33,6 +34,18 @@ pub struct Reading {
     pub name: Option<BackupName>,
     /// The hex SHA-256 that its manifest names.
     pub sha256: Option<String>,
+}
+
+impl Reading {
+    /// How to read the backup that was chosen in the store.
+    pub fn of(chosen: &Chosen, keyring: Arc<Keyring>) -> Self {
+        Self {
+            keyring,
+            layouts: chosen.layouts(),
+            name: Some(chosen.name.clone()),
+            sha256: chosen.standing.manifest().map(|m| m.sha256.clone()),
+        }
+    }
 }
 
 /// What a backup says of itself.

@@ -1,7 +1,7 @@
 //! The encrypted backup: format 1, sealed and opened as a stream, and the older
 //! service's layout, read only.
 //!
-//! Here: keys, the header, segments, and [`open`], which tells the two layouts
+//! Here: keys, the header, segments, and [`open()`], which tells the two layouts
 //! apart. Not here: where key material comes from (`secret`), what is inside a
 //! backup (`archive`), where it lies (`store`, `pipeline`). Format: docs/format.md.
 //! Pure: readers and bytes in, no I/O of its own, no clock.
@@ -62,7 +62,7 @@ impl Cipher {
     }
 }
 
-/// Which layouts [`open`] takes.
+/// Which layouts [`open()`] takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layouts {
     /// Format 1, and the older service's layout.

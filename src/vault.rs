@@ -6,10 +6,10 @@
 //!
 //! vaultrs does the logins and what belongs to the token, over a reqwest client
 //! of ours; the rest, which it lacks or gives without what is needed (bodies of
-//! answers other than 200, streams), goes through [`call`] and [`snapshot`].
+//! answers other than 200, streams), goes through `call` and `snapshot`.
 //!
 //! A token goes only to an address of [`Settings::addresses`], or to the leader
-//! that one of those names, checked in [`leader`]; never from https to http.
+//! that one of those names, checked in `leader`; never from https to http.
 
 mod aws;
 mod call;

@@ -39,7 +39,7 @@ impl<R: Read> Opener<R> {
     ///
     /// # Errors
     /// `Integrity` if it is not of format 1, malformed, cut, or under a key that
-    /// `keys` lacks; errors of `reader` as [`super::open`] has them.
+    /// `keys` lacks; errors of `reader` as [`super::open()`] has them.
     pub fn new(mut reader: R, keys: &Keyring) -> Result<Self> {
         let mut first = [0; MAGIC.len()];
         let read = fill(&mut reader, &mut first)?;

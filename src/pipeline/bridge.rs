@@ -4,14 +4,44 @@
 //! stream that ended from one that was given up. Not here: what is read.
 
 use crate::error::{Error, Result};
-use bytes::{Buf, Bytes};
-use futures_util::{Stream, StreamExt};
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::{Stream, StreamExt, stream};
 use std::io::{self, BufRead, Read};
 use tokio::sync::mpsc;
 
-/// How many chunks wait between the two ends; a network's chunk is some 10 to
-/// 500 KB, so this bounds memory and still evens out short stalls.
+/// How many chunks wait between the two ends: enough to even out short stalls.
 const CAPACITY: usize = 8;
+
+/// What small chunks are joined to, in bytes. Vault's come in a few KB each, and
+/// waking a thread for each would cost more than the copy.
+const PIECE: usize = 256 * 1024;
+
+/// Joins small chunks of `source` to pieces worth handing to another thread.
+pub fn joined<S: Stream<Item = Result<Bytes>> + Send + Unpin>(
+    source: S,
+) -> impl Stream<Item = Result<Bytes>> + Send + Unpin {
+    let step = async |state: Option<(S, BytesMut)>| {
+        let (mut source, mut piece) = state?;
+        loop {
+            match source.next().await {
+                Some(Ok(chunk)) if piece.is_empty() && chunk.len() >= PIECE => {
+                    return Some((Ok(chunk), Some((source, piece))));
+                }
+                Some(Ok(chunk)) => {
+                    piece.extend_from_slice(&chunk);
+                    if piece.len() >= PIECE {
+                        let next = BytesMut::with_capacity(piece.capacity());
+                        return Some((Ok(piece.freeze()), Some((source, next))));
+                    }
+                }
+                Some(Err(error)) => return Some((Err(error), None)),
+                None if piece.is_empty() => return None,
+                None => return Some((Ok(piece.freeze()), None)),
+            }
+        }
+    };
+    Box::pin(stream::unfold(Some((source, BytesMut::with_capacity(2 * PIECE))), step))
+}
 
 /// The end that is written to. Dropping it without [`Writer::finish`] gives the
 /// stream up: the reader gets an error, never an early end.
@@ -104,7 +134,6 @@ impl Read for Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures_util::stream;
 
     async fn read_all(mut reader: Reader) -> io::Result<Vec<u8>> {
         tokio::task::spawn_blocking(move || {
@@ -133,6 +162,18 @@ mod tests {
         let reading = tokio::spawn(read_all(reader));
         assert_eq!(writer.pump(stream::iter(chunks)).await.unwrap_err().to_string(), "connection lost");
         assert_eq!(reading.await.unwrap().unwrap_err().to_string(), "the stream was given up");
+    }
+
+    #[tokio::test]
+    async fn small_chunks_are_joined_and_nothing_is_lost() {
+        let sizes = [1, 4_096, PIECE + 1, 100_000, 200_000, PIECE, 7];
+        let chunks: Vec<_> = sizes.iter().map(|n| Ok(Bytes::from(vec![1; *n]))).collect();
+        let pieces: Vec<_> = joined(stream::iter(chunks)).map(|piece| piece.unwrap().len()).collect().await;
+        assert_eq!(pieces.iter().sum::<usize>(), sizes.iter().sum::<usize>());
+        assert_eq!(pieces.len(), 4, "{pieces:?}");
+        let broken = [Ok(Bytes::from_static(b"x")), Err(Error::vault("lost"))];
+        let seen: Vec<_> = joined(stream::iter(broken)).map(|piece| piece.is_ok()).collect().await;
+        assert_eq!(seen, [false], "what came before a failure is not worth handing over");
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@
 //! verifies a backup after its upload. Not here: what `decrypt`, `inspect` and
 //! the drills do with the bytes.
 
-use super::bridge::bridge;
+use super::bridge::{bridge, joined};
 use super::hashing::Hashing;
 use super::outbound::Sent;
 use crate::envelope::{Keyring, Opener};
@@ -45,7 +45,7 @@ pub async fn read<T: Send + 'static>(
     let (reader, pumping) = match source {
         Source::Stream(stream) => {
             let (writer, reader) = bridge();
-            (watched(Box::new(reader)), Some(writer.pump(stream)))
+            (watched(Box::new(reader)), Some(writer.pump(joined(stream))))
         }
         Source::File(file) => (watched(Box::new(file)), None),
         Source::Stdin => (watched(Box::new(io::stdin())), None),

@@ -8,7 +8,7 @@
 //!         └─► bridge ─► seal (thread) ─► segments ─► upload.write ─┴─► complete
 //! ```
 
-use super::bridge::{Reader, bridge};
+use super::bridge::{self, Reader, bridge};
 use super::hashing::{Fingerprint, Hashing};
 use crate::archive::{self, Snapshot};
 use crate::envelope::{Sealed, Sealer};
@@ -79,7 +79,7 @@ pub async fn settle(store: &dyn Store) {
 }
 
 async fn transfer(
-    mut source: impl Stream<Item = Result<Bytes>> + Send + Unpin,
+    source: impl Stream<Item = Result<Bytes>> + Send + Unpin,
     sealer: Sealer,
     upload: &mut dyn Upload,
     progress: &Progress,
@@ -90,6 +90,7 @@ async fn transfer(
     let (to_upload, mut segments) = mpsc::channel(1);
     let sealing = tokio::task::spawn_blocking(move || seal(from_source, sealer, &to_upload));
 
+    let mut source = bridge::joined(source);
     let feeding = async move {
         while let Some(chunk) = source.next().await {
             let chunk = chunk?;
@@ -111,9 +112,9 @@ async fn transfer(
     let (fed, uploaded): (Result<()>, Result<()>) = tokio::join!(feeding, uploading);
 
     fed?;
-    let checked = joined(checking).await?;
+    let checked = ended(checking).await?;
     uploaded?;
-    match (checked, joined(sealing).await?) {
+    match (checked, ended(sealing).await?) {
         (Some((snapshot, plaintext)), Some(sealed)) => Ok((snapshot, plaintext, sealed)),
         _ => Err(Error::unexpected("the pipeline stopped without a reason")),
     }
@@ -149,6 +150,6 @@ fn seal(mut reader: Reader, mut sealer: Sealer, to_upload: &mpsc::Sender<Bytes>)
     }
 }
 
-async fn joined<T>(task: JoinHandle<Result<T>>) -> Result<T> {
+async fn ended<T>(task: JoinHandle<Result<T>>) -> Result<T> {
     task.await.map_err(|e| Error::unexpected("a stage of the pipeline broke down").because(e))?
 }

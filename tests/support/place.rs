@@ -154,6 +154,11 @@ impl Place {
         self.site.s3.set_metadata(self.bucket(), &format!("{PREFIX}{name}"), metadata);
     }
 
+    /// Begins an upload and leaves it: its id.
+    pub fn abandon_upload(&self, name: &str) -> String {
+        self.site.s3.abandon_upload(self.bucket(), &format!("{PREFIX}{name}"))
+    }
+
     /// Asserts that there is nothing at all: no object, no upload begun, no folder.
     #[track_caller]
     pub fn assert_empty(&self) {

@@ -235,10 +235,11 @@ impl S3 {
         })
     }
 
-    /// Begins an upload and leaves it.
-    pub fn abandon_upload(&self, bucket: &str, key: &str) {
+    /// Begins an upload and leaves it: its id.
+    pub fn abandon_upload(&self, bucket: &str, key: &str) -> String {
         let (bucket, key) = (bucket.to_owned(), key.to_owned());
-        self.ask(|s3| async move { s3.create_multipart_upload().bucket(bucket).key(key).send().await.unwrap() });
+        let begun = self.ask(|s3| async move { s3.create_multipart_upload().bucket(bucket).key(key).send().await });
+        begun.unwrap().upload_id.unwrap()
     }
 }
 

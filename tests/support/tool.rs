@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// The binary with no arguments yet.
@@ -145,6 +146,15 @@ impl Running {
     /// Polls `probe` until it gives a value; panics if the run ends before.
     pub fn wait_for<T>(&mut self, what: &str, probe: impl FnMut() -> Option<T>) -> T {
         self.process.wait_for(what, probe)
+    }
+
+    /// Asserts that it does not end within `time`.
+    pub fn goes_on_for(&mut self, time: Duration) {
+        let until = Instant::now() + time;
+        while Instant::now() < until {
+            assert!(self.process.is_running(), "{} ended: {}", self.line, self.stderr());
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Waits for its end.

@@ -50,7 +50,11 @@ fn what_is_read_is_not_what_must_be() {
         (open_with("smtp/deleted"), 6, ["canary smtp/deleted was deleted in this backup", "undelete it"]),
         (open_with("smtp/destroyed"), 6, ["canary smtp/destroyed was destroyed in this backup", "write it anew"]),
         (open_with("smtp/test-tenant-id/admin") + &age, 6, ["more than staging.canary_max_age", "has stopped"]),
-        (open_with("old/canary") + &age, 2, ["old/canary is on KV v1, which keeps no time", "unset staging.canary_max_age"]),
+        (
+            open_with("old/canary") + &age,
+            2,
+            ["old/canary is on KV v1, which keeps no time", "unset staging.canary_max_age"],
+        ),
         (open_with("smtp/x").replace("SECRET_ID", "KEY"), 6, ["logging in with the source's credentials", "invalid"]),
         (open_with("fill/000000"), 6, ["fill/000000", "permission denied"]),
     ] {

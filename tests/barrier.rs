@@ -2,9 +2,9 @@
 //! opened with key shares alone equals what Vault's API said.
 
 mod kv;
-mod many;
+pub mod many;
 mod shares;
-mod state;
+pub mod state;
 
 use crate::support::vault::Vault;
 use serde_json::Value;

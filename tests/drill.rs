@@ -2,8 +2,10 @@
 //! what it leaves behind.
 
 mod again;
+mod ended;
 mod failures;
 mod guard;
+mod offline;
 
 use crate::support::production::Site;
 use crate::support::vault::Vault;

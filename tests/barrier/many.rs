@@ -22,7 +22,7 @@ fn in_parallel(count: usize, work: impl Fn(usize) + Sync) {
 }
 
 /// JSON objects of all shapes.
-fn objects() -> impl Strategy<Value = Value> {
+pub fn objects() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),

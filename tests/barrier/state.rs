@@ -1,11 +1,23 @@
 //! A state.bin taken apart and put together again, by other means than the tool's.
 
+use crate::support::snapshot::{Synthetic, sha256};
 use crate::support::vault::Vault;
 use std::io::Read;
 
 /// A snapshot's state.bin.
 #[derive(Clone)]
 pub struct State(Vec<u8>);
+
+/// The members of a snapshot.
+fn members(snapshot: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let mut tar = tar::Archive::new(flate2::read::MultiGzDecoder::new(snapshot));
+    let read = |member: std::io::Result<tar::Entry<'_, _>>| {
+        let (mut member, mut bytes) = (member.unwrap(), Vec::new());
+        member.read_to_end(&mut bytes).unwrap();
+        (String::from_utf8(member.path_bytes().into_owned()).unwrap(), bytes)
+    };
+    tar.entries().unwrap().map(read).collect()
+}
 
 /// Where an entry lies in it.
 pub struct Place {
@@ -19,17 +31,23 @@ pub struct Place {
 impl State {
     /// That of a snapshot taken now.
     pub fn of(vault: &Vault) -> Self {
-        let snapshot = vault.snapshot();
-        let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(&snapshot[..]));
-        for member in tar.entries().unwrap() {
-            let mut member = member.unwrap();
-            if member.path_bytes().as_ref() == b"state.bin" {
-                let mut bytes = Vec::new();
-                member.read_to_end(&mut bytes).unwrap();
-                return Self(bytes);
-            }
-        }
-        panic!("a snapshot without state.bin");
+        Self::read(&vault.snapshot())
+    }
+
+    /// That of `snapshot`.
+    pub fn read(snapshot: &[u8]) -> Self {
+        let state = members(snapshot).into_iter().find(|(name, _)| name == "state.bin");
+        Self(state.expect("a snapshot with a state.bin").1)
+    }
+
+    /// `snapshot` with this state.bin instead of its own, and right hashes.
+    pub fn packed_into(&self, snapshot: &[u8]) -> Vec<u8> {
+        let mut packed = Synthetic::whole(&self.0);
+        let meta = members(snapshot).into_iter().find(|(name, _)| name == "meta.json").unwrap().1;
+        let sums = format!("{}  meta.json\n{}  state.bin\n", sha256(&meta), sha256(&self.0));
+        *packed.member("meta.json") = meta;
+        *packed.member("SHA256SUMS") = sums.into_bytes();
+        packed.bytes()
     }
 
     pub fn bytes(&self) -> &[u8] {

@@ -3,10 +3,11 @@
 use super::{LOGIN, drill, staging_at};
 use crate::support::cluster::Cluster;
 use crate::support::fault::{FaultServer, Reply};
-use crate::support::production::Site;
+use crate::support::production::{self, Site};
 use crate::support::tool::Output;
 use crate::support::vault::{ACTIVE, SEALED, UNINITIALISED, Vault};
 use serde_json::json;
+use vault_backup::envelope::Header;
 
 /// `verify-restore` of `site` into what is at `address`, with production's root token.
 fn into(site: &Site, addresses: &[String], address: &str) -> Output {
@@ -184,20 +185,21 @@ fn damage_that_shows_late_leaves_staging_as_it_was() {
     assert!(staging.token_is_valid(staging.root_token()));
 
     // Whole, and well encrypted, but not what the manifest speaks of.
-    let other = site.seal(&site.production.vault.snapshot());
-    let snapshot = site.production.vault.snapshot();
-    let created_at = vault_backup::naming::BackupName::parse(object).unwrap().created_at();
-    let mut replaced = crate::support::production::seal(&site.production.key, &snapshot, created_at);
-    replaced.resize(bytes.len().max(replaced.len()), 0);
-    site.put(object, &replaced[..bytes.len()]);
-    let output = drill(&site, &staging, LOGIN).arg(object).run();
-    output.code(5).stderr_contains(object);
-    assert!(staging.token_is_valid(staging.root_token()));
-    // Cut where the archive ends, though every segment opens.
-    let cut = site.seal(&snapshot[..snapshot.len() - 5]);
-    assert_eq!(cut[..30], other[..30]);
+    *bytes.last_mut().unwrap() ^= 1;
+    let file = site.path("object.enc");
+    std::fs::write(&file, &bytes).unwrap();
+    let plain = site.tool("").args(["decrypt", file.to_str().unwrap(), "-o-"]).run();
+    let header = Header::peek(&bytes[..]).unwrap().unwrap();
+    site.put(object, &production::seal(&site.production.key, &plain.ok().stdout, &header));
+    let output = drill(&site, &staging, LOGIN).run();
+    output.fails(5, &[object, "its SHA-256 is not the one in its manifest"]);
+    site.assert_clean(&output);
+
+    // Every segment opens, but the snapshot in them is cut.
+    let cut = site.seal(&plain.stdout[..plain.stdout.len() - 5]);
     let output = drill(&site, &staging, LOGIN).arg(&cut).run();
     output.fails(5, &[&cut]);
     site.assert_clean(&output);
+    assert_eq!(staging.health(), Some(ACTIVE));
     assert!(staging.token_is_valid(staging.root_token()));
 }

@@ -6,7 +6,7 @@ use super::tool::{Output, Tool, tool};
 use super::vault::Vault;
 use aes_gcm::aead::{AeadInPlace, consts::U16};
 use aes_gcm::{AesGcm, KeyInit, aes::Aes256};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -195,9 +195,14 @@ impl Site {
 
     /// Puts `snapshot` into the store as a backup made a minute ago, without a manifest; its name.
     pub fn seal(&self, snapshot: &[u8]) -> String {
-        let created_at = Utc::now() - TimeDelta::minutes(1);
-        let name = BackupName::new(BackupType::Daily, created_at);
-        self.put(name.object(), &seal(&self.production.key, snapshot, name.created_at()));
+        let name = BackupName::new(BackupType::Daily, Utc::now() - TimeDelta::minutes(1));
+        let header = Header {
+            key_id: Key::from_hex(&Secret::new(&self.production.key)).unwrap().id().to_owned(),
+            created_at: name.created_at(),
+            vault: Source::default(),
+            tool: "test/1".into(),
+        };
+        self.put(name.object(), &seal(&self.production.key, snapshot, &header));
         name.object().to_owned()
     }
 
@@ -243,10 +248,9 @@ impl Site {
 }
 
 /// `snapshot` encrypted under the key of these hex digits, in format 1.
-pub fn seal(key: &str, snapshot: &[u8], created_at: DateTime<Utc>) -> Vec<u8> {
+pub fn seal(key: &str, snapshot: &[u8], header: &Header) -> Vec<u8> {
     let key = Key::from_hex(&Secret::new(key)).unwrap();
-    let header = Header { key_id: key.id().to_owned(), created_at, vault: Source::default(), tool: "test/1".into() };
-    let (mut object, mut sealer) = (Vec::new(), Sealer::new(&key, &header).unwrap());
+    let (mut object, mut sealer) = (Vec::new(), Sealer::new(&key, header).unwrap());
     let mut sink = |piece: bytes::Bytes| {
         object.extend(piece);
         Ok(())

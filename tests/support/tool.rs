@@ -133,6 +133,11 @@ impl Running {
         self.process.pid()
     }
 
+    /// Whether it has not ended yet.
+    pub fn is_running(&mut self) -> bool {
+        self.process.is_running()
+    }
+
     /// Sends `signal`.
     pub fn signal(&mut self, signal: Signal) {
         self.process.signal(signal);

@@ -1,0 +1,166 @@
+//! The offline drill: no Vault is asked anything.
+
+use crate::barrier::state::State;
+use crate::support::fault::{FaultServer, Reply};
+use crate::support::production::{CANARY, CANARY_AGE, Production, Site};
+use crate::support::s3::S3;
+use crate::support::tool::{Output, Tool};
+use rustix::process::Signal;
+use serde_json::json;
+use std::sync::Arc;
+
+const REFUSAL: &str = "these shares do not open this backup";
+
+/// `[staging]` with these shares by number, and more `lines`.
+fn staging(shares: &[usize], lines: &str) -> String {
+    let shares: Vec<_> = shares.iter().map(|n| format!("env:SHARE{n}")).collect();
+    format!("[staging]\nunseal_keys = {shares:?}\n{lines}")
+}
+
+/// An offline drill of `object` that knows of no Vault at all.
+fn offline(site: &Site, staging: &str, object: &str) -> Tool {
+    site.tool_of(&[], staging).args(["verify-restore", "--offline", "--json", object])
+}
+
+/// The same, run to its end; nothing may be left.
+fn run(site: &Site, staging: &str, object: &str) -> Output {
+    let output = offline(site, staging, object).run();
+    site.assert_clean(&output);
+    output
+}
+
+#[test]
+fn every_entry_is_opened_and_the_canary_read() {
+    let site = Site::new();
+    let object = site.production.object.clone();
+    let output = run(&site, &staging(&[2, 0], ""), &object);
+    let result = output.ok().json();
+    assert_eq!((&result["mode"], &result["canary"]), (&json!("offline"), &json!(CANARY)));
+    let terms: u64 = result["entries_by_term"].as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum();
+    assert!(terms > 50 && terms < result["entries"].as_u64().unwrap(), "{result}");
+    assert!(result["state_bytes"].as_u64().unwrap() > 3_000_000);
+    let record = site.json(&format!("{object}.drill.json")).unwrap();
+    assert_eq!((&record["mode"], record.get("staging_vault")), (&json!("offline"), None));
+    assert_eq!(record["drilled_at"], result["drilled_at"]);
+    site.tool("").args(["status", "--max-drill-age", "1h"]).run().ok().stdout_contains("newest passed drill");
+    let event = site.audit().pop().unwrap();
+    assert_eq!(event["event"], "vault_backup_test_success");
+    assert_eq!((&event["details"]["backup_tested"], &event["details"]["mode"]), (&json!(object), &json!("offline")));
+
+    let older = site.seal_older(&site.production.vault.snapshot());
+    let output = run(&site, &staging(&[0, 1], ""), &older);
+    output.code(0).stderr_contains("no manifest, so no drill record was written");
+}
+
+#[test]
+fn the_canarys_rules_are_the_same() {
+    let site = Site::new();
+    let object = &site.production.object;
+    let age = format!("canary_max_age = \"{CANARY_AGE}s\"\n");
+    for (canary, more, code, part) in [
+        ("old/canary", "", 0, ""),
+        ("old/canary", age.as_str(), 2, "old/canary is on KV v1, which keeps no time"),
+        (CANARY, "canary_max_age = \"1h\"\n", 0, ""),
+        (CANARY, age.as_str(), 6, "more than staging.canary_max_age before this backup"),
+        ("smtp/nothing", "", 6, "the canary smtp/nothing is not in"),
+        ("no-mount/x", "", 6, "the canary no-mount/x is not in"),
+        ("smtp/deleted", "", 6, "the canary smtp/deleted was deleted"),
+        ("smtp/destroyed", "", 6, "the canary smtp/destroyed was destroyed"),
+    ] {
+        let output = run(&site, &staging(&[0, 1], &format!("canary = {canary:?}\n{more}")), object);
+        match code {
+            0 => output.ok(),
+            _ => output.fails(code, &[part]),
+        };
+    }
+    let failed = site.audit().into_iter().filter(|event| event["event"] == "vault_backup_test_failed").count();
+    assert_eq!(failed, 6);
+}
+
+#[test]
+fn only_the_right_shares() {
+    for (count, threshold, right, wrong) in [
+        (1, 1, vec![vec![0]], vec![]),
+        (3, 2, vec![vec![1, 2], vec![2, 1, 0]], vec![vec![1], vec![1, 1]]),
+        (5, 3, vec![vec![4, 0, 2]], vec![vec![0, 1], vec![0, 1, 1], vec![2, 2, 2, 3]]),
+    ] {
+        let site = match (count, threshold) {
+            (3, 2) => Site::new(),
+            _ => Arc::new(Production::start(count, threshold)).site(),
+        };
+        let object = site.production.object.clone();
+        for shares in right {
+            run(&site, &staging(&shares, ""), &object).ok();
+        }
+        let record = site.get(&format!("{object}.drill.json"));
+        for shares in wrong {
+            run(&site, &staging(&shares, ""), &object).fails(6, &[&object, REFUSAL]);
+        }
+        // One of another Vault.
+        let stranger = "[staging]\nunseal_keys = [\"env:SHARE0\", \"env:STRANGER\", \"env:STRANGER\"]\n";
+        let output =
+            offline(&site, stranger, &object).env("STRANGER", "qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq").run();
+        output.fails(6, &[&object, REFUSAL]).never_says("qqqq");
+        assert_eq!(site.get(&format!("{object}.drill.json")), record, "a failure replaces no record");
+    }
+    let site = Site::new();
+    run(&site, "", &site.production.object).fails(2, &["no unseal shares", "staging.unseal_keys"]);
+}
+
+#[test]
+fn a_flipped_byte_is_found_and_named() {
+    let site = Site::new();
+    let snapshot = site.production.vault.snapshot();
+    let state = State::read(&snapshot);
+    let places = state.places();
+    let inside = |prefix: &str| places.iter().find(|place| place.key.starts_with(prefix)).unwrap();
+    let staging = staging(&[0, 1], "");
+    for place in [inside("logical/"), inside("core/mounts"), inside("sys/token/id/"), places.last().unwrap()] {
+        let damaged = state.flipped(place.value + place.length / 2);
+        let object = site.seal(&damaged.packed_into(&snapshot));
+        run(&site, &staging, &object).fails(6, &[&object, &place.key]);
+    }
+    // As it was, it passes: the packing is not what is found.
+    let object = site.seal(&state.packed_into(&snapshot));
+    run(&site, &staging, &object).code(0);
+
+    // Hashes that do not fit are the archive's affair.
+    let place = inside("logical/");
+    let mut members = crate::support::snapshot::Synthetic::whole(state.bytes());
+    *members.member("state.bin") = state.flipped(place.value + 40).bytes().to_vec();
+    let object = site.seal(&members.bytes());
+    run(&site, &staging, &object).fails(5, &[&object, "state.bin"]);
+
+    let config = String::from_utf8(state.value("core/seal-config").to_vec()).unwrap();
+    let other = state.with("core/seal-config", config.replace("shamir", "awskms").as_bytes());
+    let object = site.seal(&other.packed_into(&snapshot));
+    run(&site, &staging, &object).fails(2, &["awskms", "--ephemeral"]);
+}
+
+#[test]
+fn ended_while_the_backup_is_read() {
+    let (site, s3) = (Site::new(), S3::start());
+    s3.bucket("backups");
+    site.names().iter().for_each(|name| s3.put("backups", name, &site.get(name)));
+    let object = site.production.object.clone();
+    // Enough for the first pass, which reads the keys alone; not for the second.
+    for (sent, end) in [(50_000, Signal::TERM), (2_000_000, Signal::INT), (2_000_000, Signal::TERM)] {
+        let path = format!("/backups/{object}");
+        let proxy = FaultServer::proxy(&s3.endpoint(), move |call| match call.method == "GET" && call.path == path {
+            true => Reply::forward().stall_after(sent),
+            false => Reply::forward(),
+        });
+        let tool = offline(&site, &staging(&[0, 1], ""), &object).args(["--store", "s3://backups"]);
+        let mut run = tool.envs(s3.env()).env("AWS_ENDPOINT_URL", proxy.address()).start();
+        run.wait_for("the download", || {
+            proxy.calls().iter().any(|c| c.path.ends_with(".enc") && c.method == "GET").then_some(())
+        });
+        run.signal(end);
+        let output = run.wait();
+        output.fails(if end == Signal::TERM { 143 } else { 130 }, &[]);
+        site.assert_clean(&output);
+        assert_eq!(output.json()["backup_tested"], object);
+    }
+    let output = offline(&site, &staging(&[0, 1], ""), &object).args(["--store", "s3://backups"]).envs(s3.env()).run();
+    output.ok();
+}

@@ -1,0 +1,146 @@
+//! `restore` into real clusters: every guard, then the deed.
+
+use crate::support::cluster::Cluster;
+use crate::support::production::{self, PLANTED, Production, Site};
+use crate::support::tool::Tool;
+use crate::support::vault::{ACTIVE, SEALED, Vault};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+fn index(vault: &Vault) -> Value {
+    vault.ok("GET", "sys/leader", None)["raft_committed_index"].clone()
+}
+
+fn cluster_name(vault: &Vault) -> String {
+    vault.ok("GET", "sys/health", None)["cluster_name"].as_str().unwrap().to_owned()
+}
+
+/// `restore OBJECT` into `target`, with its root token.
+fn restore(site: &Site, object: &str, target: &Vault) -> Tool {
+    site.tool("").args(["restore", object, "--address", &target.address()]).env("VAULT_TOKEN", target.root_token())
+}
+
+#[test]
+fn into_its_own_cluster() {
+    let site = Arc::new(Production::start(3, 2)).site();
+    let (vault, object) = (&site.production.vault, site.production.object.clone());
+    let name = cluster_name(vault);
+    vault.put_secret("smtp", "test-tenant-id/admin", &json!({"password": "overwritten by mistake"}));
+    let later = vault.token(&["nothing"]);
+    let before = index(vault);
+
+    let refused = |tool: Tool, code: i32, parts: &[&str]| {
+        tool.run().fails(code, parts).stdout_is("").leaves(&[]);
+        assert_eq!(vault.health(), Some(ACTIVE));
+    };
+    refused(restore(&site, &object, vault), 2, &["nobody confirmed it", "--confirm"]);
+    refused(
+        restore(&site, &object, vault).args(["--confirm", "vault-cluster-0"]),
+        2,
+        &["is not the target's cluster name", &name],
+    );
+    let forced = restore(&site, &object, vault).args(["--confirm", &name, "--force"]);
+    refused(forced, 2, &["is the backup's own cluster", "needs no --force"]);
+    let denied =
+        restore(&site, &object, vault).args(["--confirm", &name]).env("VAULT_TOKEN", &site.production.powerless);
+    refused(denied, 3, &["permission denied"]);
+    let manifest = format!("{object}.manifest.json");
+    let good = site.get(&manifest);
+    site.put(
+        &manifest,
+        String::from_utf8(good.clone()).unwrap().replace("\"seal_shares\":3", "\"seal_shares\":1").as_bytes(),
+    );
+    refused(
+        restore(&site, &object, vault).args(["--confirm", &name]),
+        5,
+        &["its manifest fails", "choose another backup"],
+    );
+    site.put(&manifest, &good);
+    let nowhere =
+        site.tool("").args(["restore", &object, "--address", "http://127.0.0.1:1", "--confirm", &name, "--dry-run"]);
+    refused(nowhere.env("VAULT_TOKEN", vault.root_token()), 3, &["127.0.0.1:1"]);
+    let events = site.audit();
+    assert!(
+        events.iter().all(|event| event["event"] == "vault_backup_restore_failed" && event["severity"] == "critical")
+    );
+    assert_eq!(events.len(), 4, "a lacking --confirm is usage, and dry runs tell nobody");
+
+    let dry = restore(&site, &object, vault).args(["--dry-run", "--json"]).run();
+    let plan = dry.ok().json();
+    assert_eq!((&plan["forced"], &plan["target"]["cluster_name"]), (&json!(false), &json!(name)));
+    assert_eq!(plan["source"]["cluster_id"], plan["target"]["cluster_id"]);
+    assert_eq!((&plan["source"]["seal"], &plan["target"]["raft_peers"]), (&json!("shamir, 2 of 3 shares"), &json!(1)));
+    let dry = restore(&site, &object, vault).arg("--dry-run").run();
+    dry.ok().stdout_contains(&name).stdout_contains(&vault.cluster_id()).stdout_contains("2 of 3 shares");
+    assert_eq!(index(vault), before, "nothing was sent, nothing was written");
+    assert_eq!(site.audit().len(), events.len());
+
+    let output = restore(&site, &object, vault).args(["--confirm", &name, "--json"]).run();
+    let result = output.ok().leaves(&[]).json();
+    assert_eq!(result["sealed"], false);
+    assert_eq!(vault.health(), Some(ACTIVE));
+    assert_eq!(vault.get_secret("smtp", "test-tenant-id/admin"), Some(json!({"password": PLANTED})));
+    assert!(vault.token_is_valid(vault.root_token()), "it was there when the backup was made");
+    assert_eq!(vault.api("POST", "auth/token/lookup", Some(json!({"token": later}))).0, 403);
+    let event = site.audit().pop().unwrap();
+    assert_eq!((&event["event"], &event["details"]["backup"]), (&json!("vault_backup_restored"), &json!(object)));
+    assert_eq!(event["details"]["target"], vault.address());
+}
+
+#[test]
+fn into_another_cluster() {
+    let site = Site::new();
+    let object = site.production.object.clone();
+    let snapshot = site.production.vault.snapshot();
+    let (file, plain) = (site.path("copy.enc"), site.path("plain.snap"));
+    std::fs::write(&file, site.get(&object)).unwrap();
+    std::fs::write(&plain, &snapshot).unwrap();
+    let older = site.path("older.enc");
+    std::fs::write(&older, production::seal_older(&site.production.key, &snapshot)).unwrap();
+
+    let target = Vault::start();
+    let (name, before) = (cluster_name(&target), index(&target));
+    let output = restore(&site, &object, &target).args(["--confirm", &name]).run();
+    output
+        .fails(2, &["the backup is of cluster", &site.production.vault.cluster_id(), &target.cluster_id(), "--force"]);
+    for input in [&file, &older] {
+        let input = input.to_str().unwrap();
+        restore(&site, input, &target).args(["--dry-run", "--force"]).run().ok().stdout_contains(input);
+        restore(&site, input, &target).arg("--dry-run").run().fails(2, &["refused", "--force"]);
+    }
+    let output = restore(&site, plain.to_str().unwrap(), &target).args(["--dry-run", "--force"]).run();
+    output.fails(5, &["plain.snap", "never encrypted"]);
+    restore(&site, "-", &target).args(["--dry-run", "--force"]).run().fails(2, &["stdin cannot be read twice"]);
+    assert_eq!(index(&target), before);
+    assert!(target.token_is_valid(target.root_token()));
+
+    // The name, the file, the older layout: into a cluster each.
+    let targets = [&target, &Vault::start()];
+    for (target, input) in targets.into_iter().zip([object.as_str(), older.to_str().unwrap()]) {
+        let output = restore(&site, input, target).args(["--confirm", &cluster_name(target), "--force"]).run();
+        output
+            .ok()
+            .stdout_contains("Next: unseal every node of the target with the unseal keys of the backup's cluster");
+        site.assert_clean(&output);
+        assert_eq!(target.health(), Some(SEALED));
+        target.unseal(site.production.vault.enough_shares());
+        assert_eq!(site.production.canary_at(target), Some(json!({"password": PLANTED})));
+        assert!(!target.token_is_valid(target.root_token()));
+    }
+}
+
+#[test]
+fn into_a_cluster_of_three_by_any_of_its_nodes() {
+    let site = Site::new();
+    let cluster = Cluster::start(3);
+    let (leader, standby) = (cluster.leader(), cluster.standbys()[0]);
+    leader.mount_kv("app", 2);
+    leader.put_secret("app", "a", &json!({"n": 1}));
+    let backup = site.tool_of(&cluster.addresses(), "").args(["backup", "--kind", "daily", "--json"]);
+    let object =
+        backup.env("VAULT_TOKEN", leader.root_token()).run().ok().json()["object"].as_str().unwrap().to_owned();
+    leader.put_secret("app", "a", &json!({"n": 2}));
+    let output = restore(&site, &object, standby).args(["--confirm", &cluster_name(leader)]).run();
+    output.ok().stdout_contains("serves the restored state");
+    assert_eq!(cluster.leader().get_secret("app", "a"), Some(json!({"n": 1})));
+}

@@ -160,14 +160,27 @@ impl Context {
         store::open(section.url.as_str(), store_settings(section, run)).await
     }
 
-    /// Opens what a person named as INPUT. Only an object needs a configuration.
+    /// Opens what a person named as INPUT; what is doubtful about it is said. Only an
+    /// object needs a configuration.
     ///
     /// # Errors
     /// What [`Input::open_local`] and [`input::open_object`] fail with.
     pub async fn open(&self, input: &Input, keys: &[MacKey]) -> Result<Opened> {
+        self.open_input(input, keys, false).await
+    }
+
+    /// [`Context::open`] where a manifest that fails is reason enough to refuse.
+    ///
+    /// # Errors
+    /// As [`Context::open`], and `Integrity` for such a manifest.
+    pub async fn open_strictly(&self, input: &Input, keys: &[MacKey]) -> Result<Opened> {
+        self.open_input(input, keys, true).await
+    }
+
+    async fn open_input(&self, input: &Input, keys: &[MacKey], strict: bool) -> Result<Opened> {
         let Input::Object(name) = input else { return input.open_local() };
         let store = self.store().await.map_err(|e| e.context(format!("{name} is no file here")))?;
-        self.stop.guard(input::open_object(store.as_ref(), name, keys, false)).await
+        self.stop.guard(input::open_object(store.as_ref(), name, keys, strict)).await
     }
 
     /// Whether a key is configured.

@@ -1,6 +1,7 @@
 //! `restore` into real clusters: every guard, then the deed.
 
 use crate::support::cluster::Cluster;
+use crate::support::fault::{FaultServer, Reply};
 use crate::support::production::{self, PLANTED, Production, Site};
 use crate::support::tool::Tool;
 use crate::support::vault::{ACTIVE, SEALED, Vault};
@@ -138,9 +139,31 @@ fn into_a_cluster_of_three_by_any_of_its_nodes() {
     leader.put_secret("app", "a", &json!({"n": 1}));
     let backup = site.tool_of(&cluster.addresses(), "").args(["backup", "--kind", "daily", "--json"]);
     let object =
-        backup.env("VAULT_TOKEN", leader.root_token()).run().ok().json()["object"].as_str().unwrap().to_owned();
+        backup.env("VAULT_TOKEN", leader.root_token()).run().code(0).json()["object"].as_str().unwrap().to_owned();
     leader.put_secret("app", "a", &json!({"n": 2}));
     let output = restore(&site, &object, standby).args(["--confirm", &cluster_name(leader)]).run();
     output.ok().stdout_contains("serves the restored state");
     assert_eq!(cluster.leader().get_secret("app", "a"), Some(json!({"n": 1})));
+}
+
+#[test]
+fn an_answer_that_is_lost_is_not_taken_for_a_refusal() {
+    let site = Site::new();
+    let target = Vault::start();
+    // In this order: once it was restored, it is another cluster.
+    for (reply, part) in [
+        ((|| Reply::json(400, &json!({"errors": ["no"]}))) as fn() -> Reply, "nothing was changed in the target"),
+        (Reply::lose, "whether it was restored is not known"),
+    ] {
+        let proxy = FaultServer::proxy(&target.address(), move |call| match call.path.ends_with("/snapshot-force") {
+            true => reply(),
+            false => Reply::forward(),
+        });
+        let tool = site.tool("").args(["restore", &site.production.object, "--address", proxy.address(), "--force"]);
+        let tool = tool.args(["--confirm", &cluster_name(&target)]).env("VAULT_TOKEN", target.root_token());
+        let output = tool.run();
+        output.fails(3, &[part]);
+        site.assert_clean(&output);
+    }
+    target.wait_for_health(&[SEALED]);
 }

@@ -148,9 +148,9 @@ async fn open(context: &Context, args: &RestoreArgs) -> Result<(Opened, Reading)
         return Err(Error::usage("a backup on stdin cannot be read twice").hint("save it to a file first"));
     }
     let keyring: Keyring = context.keyring()?;
-    let opened = context.open(&input, &keyring.mac_keys()).await?;
+    let opened = context.open_strictly(&input, &keyring.mac_keys()).await?;
     let chosen = opened.chosen.as_ref();
-    let manifest = chosen.map(crate::pipeline::object::Chosen::insist).transpose()?.flatten();
+    let manifest = chosen.and_then(|c| c.standing.manifest());
     let how = Reading {
         keyring: Arc::new(keyring),
         layouts: opened.layouts,

@@ -8,6 +8,7 @@ mod login;
 mod main_job;
 mod raced;
 mod stopped;
+mod told;
 
 use serde_json::Value;
 

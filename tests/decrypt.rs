@@ -3,10 +3,12 @@
 use crate::support::fault::{FaultServer, Reply};
 use crate::support::place::Place;
 use crate::support::process::temp_dir;
+use crate::support::snapshot::Synthetic;
 use crate::support::tool;
-use crate::support::tool::{Tool, program};
+use crate::support::tool::{Running, Tool, program};
 use crate::support::vectors::{Vectors, plaintext};
 use rustix::process::Signal;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 
 /// A small backup of each layout, its plaintext, and a file with its key.
@@ -149,4 +151,48 @@ fn stopped_on_the_way() {
         run.wait().fails(130, &["interrupted"]).stdout_is("").leaves(&[]);
         tool().args(command).args(["--deadline", "1s"]).run().fails(124, &["the deadline passed"]).leaves(&[]);
     }
+}
+
+/// A shell that runs `decrypt`'s arguments with `redirection` of a named pipe `pipe`
+/// in its `HOME`, whose other end is the test's.
+fn with_pipe(samples: &Samples, redirection: &str, args: &[&str]) -> (Running, std::fs::File) {
+    let script = format!("mkfifo pipe; exec \"$0\" \"$@\" {redirection}");
+    let tool = program("sh").args(["-c", &script, env!("CARGO_BIN_EXE_vault-backup"), "decrypt", "--key"]);
+    let tool = tool.arg(samples.path("key")).args(args);
+    let pipe = tool.home().join("pipe");
+    let mut run = tool.start();
+    run.wait_for("the pipe", || pipe.exists().then_some(()));
+    // Waits until the shell has opened its end.
+    let end =
+        std::fs::File::options().read(redirection.starts_with('>')).write(redirection.starts_with('<')).open(pipe);
+    (run, end.unwrap())
+}
+
+#[test]
+fn stopped_while_it_waits_for_its_input() {
+    let samples = Samples::new();
+    for (redirection, input) in [("< pipe", "-"), ("<> pipe", "pipe")] {
+        let (mut run, mut pipe) = with_pipe(&samples, redirection, &[input, "-o", "x"]);
+        pipe.write_all(&samples.bytes("new.enc")[..100]).unwrap();
+        let home = run.home();
+        let begun =
+            || std::fs::read_dir(&home).unwrap().any(|e| e.unwrap().file_name().to_str().unwrap().starts_with(".tmp-"));
+        run.wait_for("the output", || begun().then_some(()));
+        run.signal(Signal::INT);
+        run.wait().fails(130, &["interrupted"]).leaves(&["pipe"]);
+    }
+}
+
+#[test]
+fn stopped_while_nobody_takes_its_output() {
+    let place = Place::folder();
+    let name = place.backup_of(Synthetic::whole(&plaintext(1 << 20)).bytes());
+    let samples = Samples::new();
+    let file = samples.path("large.enc");
+    std::fs::write(&file, place.get(&name)).unwrap();
+    std::fs::write(samples.path("key"), &place.site.key).unwrap();
+    let (mut run, mut pipe) = with_pipe(&samples, "> pipe", &[&file, "-o", "-"]);
+    pipe.read_exact(&mut [0; 1]).unwrap();
+    run.signal(Signal::TERM);
+    run.wait().fails(143, &["terminated"]).leaves(&["pipe"]);
 }

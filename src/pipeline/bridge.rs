@@ -14,7 +14,7 @@ const CAPACITY: usize = 8;
 
 /// What small chunks are joined to, in bytes. Vault's come in a few KB each, and
 /// waking a thread for each would cost more than the copy.
-const PIECE: usize = 256 * 1024;
+pub(super) const PIECE: usize = 256 * 1024;
 
 /// Joins small chunks of `source` to pieces worth handing to another thread.
 pub fn joined<S: Stream<Item = Result<Bytes>> + Send + Unpin>(

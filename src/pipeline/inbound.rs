@@ -4,7 +4,7 @@
 //! verifies a backup after its upload. Not here: what `decrypt`, `inspect` and
 //! the drills do with the bytes.
 
-use super::bridge::{bridge, joined};
+use super::bridge::{PIECE, bridge, joined};
 use super::hashing::Hashing;
 use super::outbound::Sent;
 use crate::envelope::{Keyring, Opener};
@@ -14,23 +14,28 @@ use crate::report::Progress;
 use crate::stop::Stop;
 use crate::store::{Download, ReadAt, Store};
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
+use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, Read};
+use std::time::Duration;
+use tokio_util::io::ReaderStream;
 
 /// Bytes to be read.
 pub enum Source {
     /// A download.
     Stream(BoxStream<'static, Result<Bytes>>),
-    /// A local file.
+    /// A local file, pipe or device.
     File(File),
-    /// Standard input.
-    Stdin,
 }
 
-/// Runs `read` on a thread over the bytes of `source`. It has always ended, and
-/// cleaned up after itself, when this returns.
+/// How long a thread may go on when the run is to end. What it writes to may be a
+/// pipe that nobody reads.
+const LINGER: Duration = Duration::from_secs(10);
+
+/// Runs `read` on a thread over the bytes of `source`. It has ended, and cleaned
+/// up after itself, when this returns, unless its output hangs after a stop.
 ///
 /// # Errors
 /// The source's error before the reader's: a broken download is not a damaged
@@ -42,21 +47,47 @@ pub async fn read<T: Send + 'static>(
     read: impl FnOnce(Box<dyn Read + Send>) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let watched = |reader: Box<dyn Read + Send>| Watched { reader, stop: stop.clone(), progress: progress.clone() };
-    let (reader, pumping) = match source {
+    let (reader, pumping) = match unhurried(source) {
         Source::Stream(stream) => {
             let (writer, reader) = bridge();
             (watched(Box::new(reader)), Some(writer.pump(joined(stream))))
         }
         Source::File(file) => (watched(Box::new(file)), None),
-        Source::Stdin => (watched(Box::new(io::stdin())), None),
     };
     let reading = tokio::task::spawn_blocking(move || read(Box::new(reader)));
     let pumped = match pumping {
         Some(pumping) => stop.guard(pumping).await,
         None => Ok(()),
     };
-    let result = reading.await.map_err(|e| Error::unexpected("a stage of the pipeline broke down").because(e))?;
+    let result = tokio::select! {
+        biased;
+        ended = reading => ended.map_err(|e| Error::unexpected("a stage of the pipeline broke down").because(e))?,
+        reason = lingered(stop) => Err(reason),
+    };
     pumped.and(result)
+}
+
+/// What may keep a thread waiting, such as a terminal or a pipe, as a stream,
+/// which can be given up.
+fn unhurried(source: Source) -> Source {
+    match source {
+        Source::File(file) if !file.metadata().is_ok_and(|meta| meta.is_file()) => {
+            let broken = |e| Error::store("the input could not be read").because(e);
+            Source::Stream(ReaderStream::with_capacity(tokio::fs::File::from_std(file), PIECE).map_err(broken).boxed())
+        }
+        other => other,
+    }
+}
+
+/// The stop's reason, some time after it was raised.
+async fn lingered(stop: &Stop) -> Error {
+    match stop.guard(std::future::pending::<Result<Infallible>>()).await {
+        Err(reason) => {
+            tokio::time::sleep(LINGER).await;
+            reason
+        }
+        Ok(never) => match never {},
+    }
 }
 
 /// Counts what is read, and ends the reading when the run is to end.

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::manifest::MacKey;
 use crate::store::Store;
 use std::fs::File;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 /// An INPUT argument.
@@ -63,7 +64,11 @@ impl Input {
     pub fn open_local(&self) -> Result<Opened> {
         let opened = |source, size, label| Opened { source, size, layouts: Layouts::Any, label, chosen: None };
         match self {
-            Input::Stdin => Ok(opened(Source::Stdin, None, "stdin".to_owned())),
+            Input::Stdin => {
+                let stdin = std::io::stdin().as_fd().try_clone_to_owned();
+                let stdin = stdin.map_err(|e| Error::usage("stdin cannot be read").because(e))?;
+                Ok(opened(Source::File(stdin.into()), None, "stdin".to_owned()))
+            }
             Input::File(path) => {
                 let fail = |e: std::io::Error| Error::usage(format!("{}: cannot be read", path.display())).because(e);
                 let file = File::open(path).map_err(fail)?;

@@ -158,8 +158,8 @@ fn while_the_store_is_asked() {
 fn while_nobody_answers() {
     let place = Arc::new(Place::s3());
     let scene = Scene { s3: hangs_at(&place, Request::Begin), vault: place.site.vault_sending(large()), place };
-    let output = scene.ended(End::Deadline, |_| true);
-    output.code(124).stderr_contains("the deadline passed").stderr_contains("an unfinished upload may be left there");
+    let output = scene.ended(End::Terminate, |scene| called(&scene.s3, Request::Begin));
+    output.code(143).stderr_contains("terminated").stderr_contains("an unfinished upload may be left there");
     scene.assert_nothing_left(&output);
 }
 

@@ -113,17 +113,18 @@ fn a_flipped_bit_on_the_way() {
 #[test]
 fn a_connection_that_breaks_or_stalls_is_vaults_failure() {
     for place in Place::both() {
-        let run = |vault: &FaultServer| {
+        let run = |vault: &FaultServer, config: &str| {
             let tool = place.tool().env("VAULT_ADDR", vault.address());
-            std::fs::write(tool.home().join("config.toml"), "[run]\nidle_timeout = \"1s\"\n").unwrap();
+            std::fs::write(tool.home().join("config.toml"), config).unwrap();
             tool.args(["backup", "--config", "config.toml"]).run()
         };
         let broken = place.site.vault_with(|_| Reply::forward().break_after(5000));
-        run(&broken).fails(3, &[broken.address(), "snapshot, after 5000 bytes"]).leaves(&["config.toml"]);
+        run(&broken, "").fails(3, &[broken.address(), "snapshot, after 5000 bytes"]).leaves(&["config.toml"]);
         let stalled = place.site.vault_with(|_| Reply::forward().stall_after(5000));
-        run(&stalled).fails(3, &[stalled.address(), "nothing came for 1 s", "run.idle_timeout"]);
+        let output = run(&stalled, "[run]\nidle_timeout = \"1s\"\n");
+        output.fails(3, &[stalled.address(), "nothing came for 1 s", "run.idle_timeout"]);
         let page = place.site.vault_with(|_| Reply::status(200).header("Content-Type", "text/html").body("<html>"));
-        run(&page).fails(3, &[page.address(), "not a snapshot but text/html"]);
+        run(&page, "").fails(3, &[page.address(), "not a snapshot but text/html"]);
         place.assert_empty();
     }
 }

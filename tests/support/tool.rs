@@ -143,6 +143,11 @@ impl Running {
         self.process.signal(signal);
     }
 
+    /// Its `HOME`.
+    pub fn home(&self) -> PathBuf {
+        self.room.path().join("home")
+    }
+
     /// What it has said on stderr so far.
     pub fn stderr(&self) -> String {
         self.process.log()

@@ -1,0 +1,163 @@
+//! How people and machines are told of a run: by the binary, over its whole way.
+
+use super::text;
+use crate::support::fault::{FaultServer, Reply};
+use crate::support::place::Place;
+use crate::support::tool::{Output, Tool};
+use serde_json::{Value, json};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+/// Part of each URL that is told, and must not be said.
+const PLANTED: &str = "planted-in-a-url";
+
+/// Everybody who is told, at one address, which answers with `status`.
+struct Listeners {
+    server: FaultServer,
+    dir: tempfile::TempDir,
+}
+
+impl Listeners {
+    fn start(status: u16) -> Self {
+        Self { server: FaultServer::start(move |_| Reply::status(status)), dir: crate::support::process::temp_dir() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    /// `tool`, told to tell them, with its audit log in `audit`.
+    fn listen(&self, tool: Tool, audit: &str) -> Tool {
+        let url = format!("{}/{PLANTED}", self.server.address());
+        let config = format!(
+            "[audit]\nfile = {:?}\n[[notify]]\ntype = \"webhook\"\nurl = \"{url}/hook\"\n\
+             [[notify]]\ntype = \"slack\"\nurl = \"env:SLACK\"\non = [\"failure\"]\n\
+             [ping]\nurl = \"{url}/ping\"\n[metrics]\ntextfile = {:?}\n",
+            self.path(audit),
+            self.path("backup.prom"),
+        );
+        std::fs::write(tool.home().join("config.toml"), config).unwrap();
+        tool.env("SLACK", format!("{url}/slack")).keeps([PLANTED]).args(["--config", "config.toml"])
+    }
+
+    /// The lines of the audit log.
+    fn audited(&self) -> Vec<Value> {
+        self.read("audit.log").lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// What was sent to a path, in order.
+    fn sent(&self, to: &str) -> Vec<Value> {
+        let path = format!("/{PLANTED}/{to}");
+        self.server.calls().iter().filter(|call| call.path == path).map(|call| call.json()).collect()
+    }
+
+    fn metric(&self, line: &str) -> bool {
+        self.read("backup.prom").lines().any(|said| said.starts_with(line))
+    }
+}
+
+fn backup(place: &Place, listeners: &Listeners, audit: &str, args: &[&str]) -> Output {
+    let output = listeners.listen(place.tool(), audit).arg("backup").args(args).run();
+    output.leaves(&["config.toml"]);
+    output
+}
+
+#[test]
+fn of_what_was_done() {
+    let (place, listeners) = (Place::s3(), Listeners::start(204));
+    let output = backup(&place, &listeners, "audit.log", &["--prune", "--json"]);
+    let said = output.ok().json();
+
+    let lines = listeners.audited();
+    assert_eq!([&lines[0]["event"], &lines[1]["event"]], ["vault_backup_completed", "vault_backup_pruned"]);
+    assert_eq!(lines.len(), 2);
+    let details = &lines[0]["details"];
+    for (key, result) in [
+        ("backup_path", "object"),
+        ("checksum", "sha256"),
+        ("size_bytes", "size_bytes"),
+        ("backup_type", "backup_type"),
+    ] {
+        assert_eq!(details[key], said[result], "{key}");
+    }
+    assert_eq!(listeners.path("audit.log").metadata().unwrap().permissions().mode() & 0o777, 0o640);
+
+    let [message] = &listeners.sent("hook")[..] else { panic!("one message expected") };
+    assert_eq!(message["type"], "vault_backup_success");
+    assert_eq!(message["details"]["backup_path"], said["object"]);
+    assert!(text(&message["message"]).contains(text(&said["object"])), "{message}");
+    assert!(listeners.sent("slack").is_empty(), "it wants to hear of failures alone");
+    assert_eq!(
+        [listeners.sent("ping/start").len(), listeners.sent("ping").len(), listeners.sent("ping/fail").len()],
+        [1, 1, 0]
+    );
+    assert!(listeners.metric("vault_backup_last_run_exit_code{operation=\"backup\"} 0"));
+    assert!(listeners.metric("vault_backup_newest_good_backup_timestamp_seconds{type=\"daily\"}"));
+}
+
+#[test]
+fn of_what_failed() {
+    let (place, listeners) = (Place::folder(), Listeners::start(204));
+    let vault = place.site.vault_sending("<html>");
+    let tool = place.tool().env("VAULT_ADDR", vault.address());
+    let output = listeners.listen(tool, "audit.log").args(["backup", "--prune"]).run();
+    output.fails(5, &["not gzip but HTML"]);
+    let lines = listeners.audited();
+    assert_eq!(lines.len(), 1);
+    assert_eq!([&lines[0]["event"], &lines[0]["severity"]], ["vault_backup_failed", "critical"]);
+    for to in ["hook", "slack"] {
+        let [message] = &listeners.sent(to)[..] else { panic!("one message expected at {to}") };
+        assert!(message.to_string().contains("not gzip but HTML"), "{message}");
+    }
+    assert_eq!(listeners.sent("hook")[0]["type"], "vault_backup_failure");
+    assert_eq!(
+        [listeners.sent("ping/start").len(), listeners.sent("ping").len(), listeners.sent("ping/fail").len()],
+        [1, 0, 1]
+    );
+    assert!(listeners.metric("vault_backup_last_run_exit_code{operation=\"backup\"} 5"));
+}
+
+/// A run that was ended is told of, too.
+#[test]
+fn of_a_deadline() {
+    let (place, listeners) = (Place::folder(), Listeners::start(204));
+    let vault = place.site.vault_with(|_| Reply::hang());
+    let tool = place.tool().env("VAULT_ADDR", vault.address());
+    let output = listeners.listen(tool, "audit.log").args(["backup", "--deadline", "2s"]).run();
+    output.fails(124, &["the deadline passed"]);
+    assert_eq!(listeners.audited()[0]["event"], "vault_backup_failed");
+    assert_eq!([listeners.sent("hook").len(), listeners.sent("ping/fail").len()], [1, 1]);
+}
+
+/// The backup is made, and stays good; but somebody ought to look.
+#[test]
+fn when_nobody_can_be_told() {
+    let (place, listeners) = (Place::folder(), Listeners::start(404));
+    let output = backup(&place, &listeners, "no/such/folder/audit.log", &["--json"]);
+    output.code(8);
+    let said = output.json();
+    let problems = said["problems"].as_array().unwrap();
+    for part in ["audit log", "webhook 1", "ping"] {
+        let told = |lines: &str| lines.contains(part);
+        assert!(problems.iter().any(|problem| told(text(problem))) && told(&output.stderr), "no {part}: {output:?}");
+    }
+    let stray = output.stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    assert_eq!(stray.map(|line| line["event"].clone()).collect::<Vec<_>>(), [json!("vault_backup_completed")]);
+    place.tool().arg("status").run().ok();
+}
+
+/// It never hides the failure itself.
+#[test]
+fn when_nobody_can_be_told_of_a_failure() {
+    let (place, listeners) = (Place::folder(), Listeners::start(404));
+    let vault = place.site.vault_sending("");
+    let tool = place.tool().env("VAULT_ADDR", vault.address());
+    let output = listeners.listen(tool, "no/such/folder/audit.log").arg("backup").run();
+    output.code(5).stderr_contains("webhook 2");
+    assert!(output.stderr.lines().last().unwrap().contains("the snapshot is empty"), "{output:?}");
+    place.assert_empty();
+}

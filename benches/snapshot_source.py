@@ -13,17 +13,15 @@ what is measured. The other answers are a real Vault 1.21.4's, as far as a backu
 import gzip
 import hashlib
 import http.server
-import io
 import json
 import os
 import sys
 import tarfile
 
-MIB = 1 << 20
 # Seen of a real Vault 1.21.4: the chunks of a snapshot have these sizes in turn.
 CHUNKS = (2048, 14341)
 # state.bin repeats this much randomness: beyond the reach of deflate's window of 32 KiB.
-BLOCK = 64 * MIB
+BLOCK = 16 << 20
 
 CLUSTER = {"cluster_name": "vault-cluster-synthetic", "cluster_id": "5e0c1e62-0000-4000-8000-000000000001"}
 VERSION = "1.21.4"
@@ -35,23 +33,6 @@ ANSWERS = {
     "/v1/sys/seal-status": {**STATE, "type": "shamir", "t": 2, "n": 3, "progress": 0, "storage_type": "raft"},
     "/v1/auth/token/lookup-self": {"data": {"policies": ["backup"], "ttl": 3600, "renewable": False}},
 }
-
-
-class Blocks(io.RawIOBase):
-    """`size` bytes: one random block over and over."""
-
-    def __init__(self, block, size):
-        self.block, self.left, self.offset = block, size, 0
-
-    def readable(self):
-        return True
-
-    def readinto(self, buffer):
-        n = min(len(buffer), self.left, len(self.block) - self.offset)
-        buffer[:n] = self.block[self.offset : self.offset + n]
-        self.left -= n
-        self.offset = (self.offset + n) % len(self.block)
-        return n
 
 
 class Chunked:
@@ -81,10 +62,11 @@ class Chunked:
 
 def make(size, path):
     """Writes the body of an answer that is a snapshot with a state.bin of `size` bytes."""
-    block = memoryview(os.urandom(min(BLOCK, max(size, 1))))
+    block = os.urandom(BLOCK)
+    pieces = [block] * (size // BLOCK) + [block[: size % BLOCK]]
     digest = hashlib.sha256()
-    for start in range(0, size, len(block)):
-        digest.update(block[: min(len(block), size - start)])
+    for piece in pieces:
+        digest.update(piece)
     servers = [{"Suffrage": 0, "ID": "synthetic-1", "Address": "127.0.0.1:8201"}]
     meta = {
         "Version": 1, "ID": "bolt-snapshot", "Index": 1000, "Term": 3, "Peers": None,
@@ -92,22 +74,23 @@ def make(size, path):
     }  # fmt: skip
     meta = json.dumps(meta, separators=(",", ":")).encode() + b"\n"
     sums = f"{hashlib.sha256(meta).hexdigest()}  meta.json\n{digest.hexdigest()}  state.bin\n".encode()
-    entries = [
-        ("meta.json", len(meta), io.BytesIO(meta)),
-        ("state.bin", size, Blocks(block, size)),
-        ("SHA256SUMS", len(sums), io.BytesIO(sums)),
-        ("SHA256SUMS.sealed", 187, io.BytesIO(os.urandom(187))),
-    ]
+    entries = {
+        "meta.json": [meta],
+        "state.bin": pieces,
+        "SHA256SUMS": [sums],
+        "SHA256SUMS.sealed": [os.urandom(187)],
+    }
     with open(path, "wb") as file:
         body = Chunked(file)
-        with (
-            gzip.GzipFile("", "wb", compresslevel=0, fileobj=body) as out,
-            tarfile.open(fileobj=out, mode="w|", format=tarfile.USTAR_FORMAT, copybufsize=MIB) as archive,
-        ):
-            for name, length, content in entries:
+        with gzip.GzipFile("", "wb", compresslevel=0, fileobj=body) as archive:
+            for name, content in entries.items():
                 entry = tarfile.TarInfo(name)
-                entry.size, entry.mode = length, 0o600
-                archive.addfile(entry, content)
+                entry.size, entry.mode = sum(map(len, content)), 0o600
+                archive.write(entry.tobuf(tarfile.USTAR_FORMAT))
+                archive.writelines(content)
+                archive.write(bytes(-entry.size % tarfile.BLOCKSIZE))
+            # Two blocks of zeros end it, as Go's writer has it; Python's would add more.
+            archive.write(bytes(2 * tarfile.BLOCKSIZE))
         body.finish()
 
 

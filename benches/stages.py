@@ -26,7 +26,7 @@ class Backup:
 
     def __init__(self, directory, endpoint=None):
         self.key = directory / "key"
-        subprocess.run([TOOL, "keygen", "-o", self.key], check=True, stderr=subprocess.DEVNULL)
+        subprocess.run([TOOL, "keygen", "-o", self.key], check=True, stdout=subprocess.DEVNULL)
         config = directory / "config.toml"
         text = f'[encryption]\nkey = "{self.key}"\n[run]\nlock_file = "{directory}/lock"\n'
         if endpoint:

@@ -66,6 +66,17 @@ impl Client {
             .hint("give as many different shares of the Vault that the snapshot came from as its threshold asks for"))
     }
 
+    /// Throws away the shares that were given so far. One that is still on its way
+    /// then counts as the first.
+    ///
+    /// # Errors
+    /// `Vault`, also where the node is not sealed.
+    pub async fn reset_unseal(&self, address: &Url) -> Result<()> {
+        let explain = |f: Failure| f.explain(self, address, "resetting the unsealing", None);
+        let reset = Call::put("sys/unseal").json(&json!({ "reset": true })).map_err(explain)?;
+        self.call(address, reset).await.map(drop).map_err(explain)
+    }
+
     /// A root token made from `shares`. An attempt that others began is thrown away.
     ///
     /// # Errors

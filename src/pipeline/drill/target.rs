@@ -298,6 +298,11 @@ impl Target {
     }
 
     async fn try_seal(&self) -> Result<()> {
+        // A run that was ended may have a share on its way still: it must not be the
+        // last one that is needed. An open node refuses this, and is sealed below.
+        if let Err(error) = self.client.reset_unseal(&self.address).await {
+            tracing::debug!("{error}");
+        }
         if self.client.seal_status(&self.address).await?.sealed {
             return Ok(());
         }

@@ -71,13 +71,7 @@ async fn open(context: &Context, args: &RecoverArgs, input: &Input) -> Result<(O
     };
     let mac_keys = keyring.as_ref().map(crate::envelope::Keyring::mac_keys).unwrap_or_default();
     let opened = context.open(input, &mac_keys).await?;
-    let chosen = opened.chosen.as_ref();
-    let how = keyring.map(|keyring| Reading {
-        keyring: Arc::new(keyring),
-        layouts: opened.layouts,
-        name: chosen.map(|c| c.name.clone()),
-        sha256: chosen.and_then(|c| c.standing.manifest()).map(|m| m.sha256.clone()),
-    });
+    let how = keyring.map(|keyring| Reading::of_input(&opened, Arc::new(keyring)));
     Ok((opened, how))
 }
 

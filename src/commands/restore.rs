@@ -149,14 +149,7 @@ async fn open(context: &Context, args: &RestoreArgs) -> Result<(Opened, Reading)
     }
     let keyring: Keyring = context.keyring()?;
     let opened = context.open_strictly(&input, &keyring.mac_keys()).await?;
-    let chosen = opened.chosen.as_ref();
-    let manifest = chosen.and_then(|c| c.standing.manifest());
-    let how = Reading {
-        keyring: Arc::new(keyring),
-        layouts: opened.layouts,
-        name: chosen.map(|c| c.name.clone()),
-        sha256: manifest.map(|m| m.sha256.clone()),
-    };
+    let how = Reading::of_input(&opened, Arc::new(keyring));
     Ok((opened, how))
 }
 

@@ -10,6 +10,7 @@ use crate::envelope::{self, Header, Keyring, Layouts};
 use crate::error::{Error, Kind, Result};
 use crate::naming::BackupName;
 use crate::pipeline::hashing::Hashing;
+use crate::pipeline::input::Opened;
 use crate::pipeline::object::Chosen;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
@@ -44,6 +45,14 @@ impl Reading {
             layouts: chosen.layouts(),
             name: Some(chosen.name.clone()),
             sha256: chosen.standing.manifest().map(|m| m.sha256.clone()),
+        }
+    }
+
+    /// How to read an input that was opened: from the store, as its choice says.
+    pub fn of_input(opened: &Opened, keyring: Arc<Keyring>) -> Self {
+        match &opened.chosen {
+            Some(chosen) => Self::of(chosen, keyring),
+            None => Self { keyring, layouts: opened.layouts, name: None, sha256: None },
         }
     }
 }

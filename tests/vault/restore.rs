@@ -126,19 +126,15 @@ async fn a_target_that_stands_still_or_dies() {
     let error = client.restore(&node, &root(&staging), slow, true).await.unwrap_err().error;
     assert_says(&error, Kind::Store, &["it is slow"]);
 
-    let (killed, sent) = (&staging, std::sync::atomic::AtomicU64::new(0));
-    let dying = endless().take_while({
-        let pid = killed.pid();
-        move |_| {
-            if sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 8 {
-                rustix::process::kill_process(
-                    rustix::process::Pid::from_raw(pid as i32).unwrap(),
-                    rustix::process::Signal::KILL,
-                )
-                .unwrap();
-            }
-            std::future::ready(true)
+    // What it cannot read it would refuse before it dies.
+    staging.fill(6 << 20);
+    let snapshot = take(&client, staging.root_token()).await.unwrap();
+    let pid = rustix::process::Pid::from_raw(staging.pid() as i32).unwrap();
+    let dying = pieces(&snapshot).enumerate().map(move |(sent, piece)| {
+        if sent == 8 {
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
         }
+        piece
     });
     let error = client.restore(&node, &root(&staging), dying, true).await.unwrap_err().error;
     assert_says(&error, Kind::Vault, &["restore, after", "http_read_timeout"]);

@@ -56,8 +56,9 @@ fn guard_secrets() {
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    // One thread moves the bytes, the stages that compute have their own: workers that
+    // hand each small chunk of Vault's on would take more of the processor than the work.
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| Error::unexpected("the asynchronous runtime could not be started").because(e))

@@ -35,7 +35,7 @@ pub use summary::{Largest, Summary, Tally};
 
 use crate::error::{Error, Result};
 use crate::secret::Secret;
-use entries::Entries;
+use entries::{Entries, Entry};
 use keyring::Keyring;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -83,23 +83,12 @@ impl Barrier {
     /// `Usage` for a seal other than Shamir's, `Drill` where the shares do not open
     /// it or what they open is not as known, `Integrity` for a malformed stream.
     pub fn unlock(state: impl Read, shares: &[Secret]) -> Result<Self> {
-        let (mut core, namespaces) = read_core(state)?;
-        let seal = SealConfig::parse(take(&mut core, seal::CONFIG_ENTRY)?.as_slice())?;
-        seal.require_shamir()?;
-        let closed = || Error::drill("these shares do not open this backup");
-        let unseal_key = shamir::combine(shares, seal.threshold).ok_or_else(closed)?;
-        let root = if seal.stores_root_key() {
-            seal::root_key(&unseal_key, &take(&mut core, seal::KEYS_ENTRY)?)?.ok_or_else(closed)?
-        } else {
-            unseal_key
-        };
-        let keyring = Keyring::unlock(&root, &mut take(&mut core, keyring::ENTRY)?)?;
-        let keyring = keyring.ok_or_else(|| match seal.stores_root_key() {
-            true => Error::drill(format!("{}: its tag does not hold under the root key", keyring::ENTRY)),
-            false => closed(),
-        })?;
-        let (mounts, others) = Mounts::read(&mut core, &keyring)?;
-        Ok(Self { seal, keyring, mounts, namespaces: namespaces || others })
+        let mut core = Core::default();
+        let mut entries = Entries::new(state);
+        while let Some(entry) = entries.read()?.filter(|entry| entry.key < AFTER_CORE) {
+            core.keep(&entry);
+        }
+        core.unlock(shares)
     }
 
     /// The seal that the shares opened.
@@ -187,33 +176,60 @@ impl Barrier {
     }
 }
 
-/// Counts what is in `state`, without keys.
+/// Counts what is in `state`, to its end; with `shares` its keys are opened too, on
+/// the way.
 ///
 /// # Errors
-/// `Integrity` for a malformed stream.
-pub fn summary(state: impl Read) -> Result<Summary> {
-    let mut counter = summary::Counter::default();
+/// `Integrity` for a malformed stream; with `shares` also as [`Barrier::unlock`].
+pub fn survey(state: impl Read, shares: Option<&[Secret]>) -> Result<(Summary, Option<Barrier>)> {
+    let (mut counter, mut core) = (summary::Counter::default(), Core::default());
     let mut entries = Entries::new(state);
     while let Some(entry) = entries.read()? {
         counter.count(&entry);
+        if shares.is_some() {
+            core.keep(&entry);
+        }
     }
-    Ok(counter.finish())
+    let barrier = shares.map(|shares| core.unlock(shares)).transpose()?;
+    Ok((counter.finish(), barrier))
 }
 
-/// The values under `core/` that [`Barrier::unlock`] needs, by key, and whether there
-/// are namespaces (OpenBao `vault/namespace_store.go`).
-fn read_core(state: impl Read) -> Result<(Values, bool)> {
-    let mut core = Values::new();
-    let mut namespaces = false;
-    let mut entries = Entries::new(state);
-    while let Some(entry) = entries.read()?.filter(|entry| entry.key < AFTER_CORE) {
+/// What lies under `core/`, as far as the keys and mounts need it.
+#[derive(Default)]
+struct Core {
+    values: Values,
+    /// Whether there are namespaces (OpenBao `vault/namespace_store.go`).
+    namespaces: bool,
+}
+
+impl Core {
+    fn keep(&mut self, entry: &Entry<'_>) {
         let needed = [seal::CONFIG_ENTRY, seal::KEYS_ENTRY, keyring::ENTRY].contains(&entry.key);
         if needed || Mounts::is_table(entry.key) {
-            core.insert(entry.key.to_owned(), Zeroizing::new(entry.value.to_vec()));
+            self.values.insert(entry.key.to_owned(), Zeroizing::new(entry.value.to_vec()));
         }
-        namespaces |= entry.key.starts_with("core/namespaces/");
+        self.namespaces |= entry.key.starts_with("core/namespaces/");
     }
-    Ok((core, namespaces))
+
+    fn unlock(self, shares: &[Secret]) -> Result<Barrier> {
+        let Self { values: mut core, namespaces } = self;
+        let seal = SealConfig::parse(take(&mut core, seal::CONFIG_ENTRY)?.as_slice())?;
+        seal.require_shamir()?;
+        let closed = || Error::drill("these shares do not open this backup");
+        let unseal_key = shamir::combine(shares, seal.threshold).ok_or_else(closed)?;
+        let root = if seal.stores_root_key() {
+            seal::root_key(&unseal_key, &take(&mut core, seal::KEYS_ENTRY)?)?.ok_or_else(closed)?
+        } else {
+            unseal_key
+        };
+        let keyring = Keyring::unlock(&root, &mut take(&mut core, keyring::ENTRY)?)?;
+        let keyring = keyring.ok_or_else(|| match seal.stores_root_key() {
+            true => Error::drill(format!("{}: its tag does not hold under the root key", keyring::ENTRY)),
+            false => closed(),
+        })?;
+        let (mounts, others) = Mounts::read(&mut core, &keyring)?;
+        Ok(Barrier { seal, keyring, mounts, namespaces: namespaces || others })
+    }
 }
 
 /// Takes the entry `name` out of `core`.

@@ -119,7 +119,8 @@ pub enum Command {
     /// Show what a backup says of itself; with a key, check all of it
     #[command(after_long_help = examples("\
   vault-backup inspect daily/2025-11-26/vault-snapshot-20251126-020000.enc
-  vault-backup inspect vault-snapshot-20251126-020000.enc --key /root/backup.key"))]
+  vault-backup inspect vault-snapshot-20251126-020000.enc --key /root/backup.key
+  vault-backup inspect copy.enc --key /root/backup.key --share file:/root/share1 --share file:/root/share2"))]
     Inspect(InspectArgs),
     /// Read one secret out of a backup, without any Vault
     #[command(after_long_help = examples("\

@@ -21,6 +21,7 @@ mod drill;
 mod examples;
 mod fuzz;
 mod harness;
+mod inspect;
 mod layering;
 mod prune;
 mod recover;

@@ -7,15 +7,15 @@ mod state;
 
 use libfuzzer_sys::fuzz_target;
 use state::State;
-use vault_backup::barrier::{Barrier, summary};
+use vault_backup::barrier::{Barrier, survey};
 use vault_backup::secret::Secret;
 
 fuzz_target!(|bytes: &[u8]| {
     let share = [Secret::new(State::share())];
     let barrier = Barrier::unlock(&*State::new().bytes(), &share).expect("a whole state");
     let _ = Barrier::unlock(bytes, &share);
-    let counted = summary(bytes);
+    let counted = survey(bytes, None);
     if let Ok(scan) = barrier.scan(bytes, None) {
-        assert_eq!(scan.summary, counted.expect("what opens can be counted"));
+        assert_eq!(scan.summary, counted.expect("what opens can be counted").0);
     }
 });

@@ -191,6 +191,6 @@ proptest! {
         let _ = Barrier::unlock(&*bytes, &[Secret::new(State::share())]);
         let barrier = unlock(&State::new()).unwrap();
         let _ = barrier.scan(&*bytes, None);
-        let _ = summary(&*bytes);
+        let _ = survey(&*bytes, None);
     }
 }

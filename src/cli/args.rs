@@ -142,6 +142,9 @@ pub struct InspectArgs {
     /// The key: a file, env:NAME or credential:NAME [default: the configured keys]
     #[arg(long, value_name = "REF")]
     pub key: Option<String>,
+    /// An unseal share, to show mounts by name: env:NAME or file:PATH; repeat for each
+    #[arg(long = "share", value_name = "REF")]
+    pub shares: Vec<String>,
     /// Print one JSON document on stdout
     #[arg(long)]
     pub json: bool,

@@ -1,4 +1,7 @@
-//! `inspect`: what a backup says of itself; with a key, whether all of it is true.
+//! `inspect`: what a backup says of itself; with a key, whether all of it is true and
+//! what is in it.
+
+mod contents;
 
 use crate::archive::{self, Snapshot};
 use crate::cli::InspectArgs;
@@ -7,13 +10,16 @@ use crate::context::Context;
 use crate::envelope::{self, Header, Keyring};
 use crate::error::{Error, Result};
 use crate::manifest::{Manifest, rfc3339};
+use crate::naming::BackupName;
 use crate::output;
 use crate::pipeline::catalog::Standing;
 use crate::pipeline::hashing::{Fingerprint, Hashing};
 use crate::pipeline::inbound;
 use crate::pipeline::input::{Input, Opened};
 use crate::pipeline::object::Chosen;
+use crate::secret::Secret;
 use crate::store::CHECKSUM;
+use contents::Contents;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::io::Read;
@@ -28,25 +34,32 @@ struct Found {
 struct Checked {
     snapshot: Snapshot,
     object: Fingerprint,
+    /// Absent if its entries are of a form that is not known.
+    contents: Option<Contents>,
 }
 
 /// Shows header, manifest and meta.json. With a key every segment is opened and
 /// the archive checked; without one only what can be read in clear is shown.
 ///
 /// # Errors
-/// `Integrity` for whatever is wrong with the backup.
+/// `Integrity` for whatever is wrong with the backup, `Drill` if given shares do not
+/// open it.
 pub async fn run(context: &Context, args: &InspectArgs) -> Result<Done> {
     let keyring = match &args.key {
         None if !context.has_key() => None,
         key => Some(context.keyring_or(key.as_deref())?),
     };
+    if keyring.is_none() && !args.shares.is_empty() {
+        return Err(Error::usage("--share: without the key nothing can be opened").hint("give --key too"));
+    }
+    let shares = if args.shares.is_empty() { None } else { Some(context.shares(&args.shares)?) };
     let mac_keys = keyring.as_ref().map(Keyring::mac_keys).unwrap_or_default();
     let input = Input::of(&args.input);
     let Opened { source, size, layouts, label, chosen } = context.open(&input, &mac_keys).await?;
     context.progress.stage("inspecting", size);
     let name = chosen.as_ref().map(|c| c.name.clone());
     let found = inbound::read(source, &context.stop, &context.progress, move |reader| match keyring {
-        Some(keyring) => check(reader, &keyring, layouts, name.as_ref()),
+        Some(keyring) => check(reader, &keyring, layouts, name.as_ref(), shares.as_deref()),
         None => Ok(Found { header: Header::peek(reader)?, checked: None }),
     })
     .await
@@ -60,18 +73,21 @@ fn check(
     reader: Box<dyn Read + Send>,
     keyring: &Keyring,
     layouts: envelope::Layouts,
-    name: Option<&crate::naming::BackupName>,
+    name: Option<&BackupName>,
+    shares: Option<&[Secret]>,
 ) -> Result<Found> {
     let mut hashing = Hashing::new(reader);
-    let (header, snapshot) = {
+    let (header, (snapshot, contents)) = {
         let mut opened = envelope::open(&mut hashing, keyring, layouts)?;
         let header = opened.header().cloned();
         if let (Some(header), Some(name)) = (&header, name) {
             header.check_name(name)?;
         }
-        (header, archive::check(&mut opened)?)
+        // What is wrong with the snapshot is said before what could not be counted in it.
+        (header, archive::check_with(&mut opened, |_, state| Ok(Contents::read(state, shares)))?)
     };
-    Ok(Found { header, checked: Some(Checked { snapshot, object: hashing.finish() }) })
+    let contents = contents::if_known(contents, shares.is_some())?;
+    Ok(Found { header, checked: Some(Checked { snapshot, object: hashing.finish(), contents }) })
 }
 
 /// What was read must be what an authentic manifest and the object's metadata name.
@@ -103,6 +119,7 @@ fn document(label: &str, found: &Found, standing: Option<&Standing>) -> Value {
             "raft_term": meta.term,
             "snapshot_id": meta.id,
             "raft_peers": meta.peers.iter().map(|p| json!({ "id": p.id, "address": p.address })).collect::<Vec<_>>(),
+            "contents": c.contents.as_ref().map(Contents::document),
         })
     });
     json!({
@@ -143,6 +160,9 @@ fn text(label: &str, found: &Found, standing: Option<&Standing>) -> String {
         Some(checked) => checked_rows(checked, &mut row),
         None => row("checked", "no: give --key to check every byte".into()),
     }
+    if let Some(contents) = found.checked.as_ref().and_then(|checked| checked.contents.as_ref()) {
+        text += &contents.table();
+    }
     text
 }
 
@@ -155,7 +175,7 @@ fn manifest_rows(manifest: &Manifest, row: &mut impl FnMut(&str, String)) {
 }
 
 fn checked_rows(checked: &Checked, row: &mut impl FnMut(&str, String)) {
-    let Checked { snapshot, object } = checked;
+    let Checked { snapshot, object, .. } = checked;
     let meta = &snapshot.meta;
     row("size", format!("{} ({} bytes)", output::bytes(object.size), object.size));
     row("sha256", hex::encode(object.sha256));

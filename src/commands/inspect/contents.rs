@@ -1,0 +1,130 @@
+//! What a snapshot holds, by mount.
+//!
+//! Here: the rows, by the mounts' names where shares open them, and how they are
+//! shown. Not here: the counting (`barrier`).
+
+use crate::barrier::{self, Largest, Mounts, Summary, Tally};
+use crate::error::Result;
+use crate::output;
+use crate::secret::Secret;
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::io::Read;
+
+/// What is in state.bin.
+#[derive(Debug)]
+pub(super) struct Contents {
+    total: Tally,
+    largest: Largest,
+    /// The largest first.
+    parts: Vec<Part>,
+}
+
+/// The entries of one mount, or of one of Vault's own stores.
+#[derive(Debug, PartialEq, Eq)]
+struct Part {
+    /// What their keys begin with.
+    storage: String,
+    /// The mount's path and type.
+    mount: Option<(String, String)>,
+    tally: Tally,
+}
+
+impl Contents {
+    /// Counts what is in `state`, to its end.
+    ///
+    /// # Errors
+    /// `Integrity` for entries that cannot be read, `Drill` where `shares` do not open
+    /// the keys.
+    pub(super) fn read(state: &mut dyn Read, shares: Option<&[Secret]>) -> Result<Self> {
+        let (summary, barrier) = barrier::survey(state, shares)?;
+        Ok(Self::of(summary, barrier.as_ref().map(barrier::Barrier::mounts)))
+    }
+
+    fn of(summary: Summary, mounts: Option<&Mounts>) -> Self {
+        let name = |storage: &str| {
+            let mount = mounts?.stored_at(storage)?;
+            Some((mount.path.clone(), mount.kind.clone()))
+        };
+        let part = |(storage, tally): (String, Tally)| Part { mount: name(&storage), storage, tally };
+        let mut parts: Vec<_> = summary.parts.into_iter().map(part).collect();
+        parts.sort_by_key(|part| std::cmp::Reverse(part.tally.bytes));
+        Self { total: summary.total, largest: summary.largest, parts }
+    }
+
+    pub(super) fn document(&self) -> Value {
+        let part = |part: &Part| {
+            let (path, kind) = part.mount.clone().unzip();
+            json!({
+                "mount": path,
+                "type": kind,
+                "storage": part.storage,
+                "entries": part.tally.entries,
+                "bytes": part.tally.bytes,
+                "largest_bytes": part.tally.largest,
+            })
+        };
+        json!({
+            "entries": self.total.entries,
+            "bytes": self.total.bytes,
+            "largest": { "key": self.largest.key, "bytes": self.largest.bytes },
+            "mounts": self.parts.iter().map(part).collect::<Vec<_>>(),
+        })
+    }
+
+    /// A table, with its sum as the last line.
+    pub(super) fn table(&self) -> String {
+        let named = |part: &Part| match &part.mount {
+            Some((path, kind)) => format!("{path} ({kind})"),
+            None => part.storage.clone(),
+        };
+        let names: Vec<_> = self.parts.iter().map(named).collect();
+        let width = names.iter().map(|name| name.chars().count()).max().unwrap_or_default().max("mount".len());
+        let mut text = format!("\n{:<width$}  {:>9}  {:>11}  {:>11}\n", "mount", "entries", "bytes", "largest");
+        let rows = names.iter().map(String::as_str).zip(self.parts.iter().map(|part| part.tally));
+        for (name, tally) in rows.chain([("all", self.total)]) {
+            let (bytes, largest) = (output::bytes(tally.bytes), output::bytes(tally.largest));
+            let _ = writeln!(text, "{name:<width$}  {:>9}  {bytes:>11}  {largest:>11}", tally.entries);
+        }
+        text
+    }
+}
+
+/// What of `result` may be missing: state.bin is whole, its hashes say so, and only a
+/// later Vault's way to write it would be unknown. With shares more was asked for.
+///
+/// # Errors
+/// What `result` failed with, if shares were given.
+pub(super) fn if_known(result: Result<Contents>, shares: bool) -> Result<Option<Contents>> {
+    match result {
+        Ok(contents) => Ok(Some(contents)),
+        Err(error) if shares => Err(error),
+        Err(error) => {
+            tracing::warn!("what the snapshot holds cannot be told: {error}");
+            Ok(None)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_come_first_and_the_sum_last() {
+        let tally = |entries, bytes, largest| Tally { entries, bytes, largest };
+        let summary = Summary {
+            total: tally(7, 2148, 1024),
+            largest: Largest { key: "logical/u/x".into(), bytes: 1024 },
+            parts: [("core/".to_owned(), tally(5, 100, 50)), ("logical/u/".to_owned(), tally(2, 2048, 1024))].into(),
+        };
+        let contents = Contents::of(summary, None);
+        let table = contents.table();
+        let lines: Vec<_> = table.lines().filter(|line| !line.is_empty()).collect();
+        assert_eq!(lines.len(), 4, "{table}");
+        assert!(lines[1].starts_with("logical/u/") && lines[1].contains("2.00 KiB"), "{table}");
+        assert!(lines[3].starts_with("all ") && lines[3].contains('7'), "{table}");
+        assert!(lines.iter().all(|line| line.len() == lines[0].len()), "columns stand below each other:\n{table}");
+        assert_eq!(contents.document()["mounts"][1]["storage"], "core/");
+    }
+}

@@ -1,0 +1,81 @@
+//! `inspect`: what is in a backup, by mount.
+
+use crate::support::production::{Production, Site, seal_older};
+use crate::support::snapshot::Synthetic;
+use crate::support::tool::{Tool, tool};
+use serde_json::Value;
+
+fn inspect(production: &Production, from: &str, shares: &[&str]) -> Tool {
+    let flags = ["inspect", from, "--key", "env:KEY"];
+    shares.iter().fold(production.armed(tool()).args(flags), |tool, share| tool.args(["--share", share]))
+}
+
+/// The site's backup as a file.
+fn copy(site: &Site) -> String {
+    file(site, "copy.enc", &site.get(&site.production.object))
+}
+
+fn file(site: &Site, name: &str, bytes: &[u8]) -> String {
+    std::fs::write(site.path(name), bytes).unwrap();
+    site.path(name).to_str().unwrap().to_owned()
+}
+
+#[test]
+fn by_name_with_shares_and_by_place_without() {
+    let site = Site::new();
+    let from = copy(&site);
+    let mounts = |shares: &[&str]| -> Vec<Value> {
+        let output = inspect(&site.production, &from, shares).args(["--json"]).run();
+        let contents = output.ok().json()["checked"]["contents"].clone();
+        let mounts = contents["mounts"].as_array().unwrap().clone();
+        for sum in ["entries", "bytes"] {
+            let parts: u64 = mounts.iter().map(|mount| mount[sum].as_u64().unwrap()).sum();
+            assert_eq!(contents[sum], parts, "{sum}: {contents}");
+        }
+        let largest = mounts.iter().map(|mount| mount["largest_bytes"].as_u64().unwrap()).max();
+        assert_eq!(contents["largest"]["bytes"].as_u64(), largest, "{contents}");
+        mounts
+    };
+    let (placed, named) = (mounts(&[]), mounts(&["env:SHARE0", "env:SHARE2"]));
+    let places =
+        |mounts: &[Value]| mounts.iter().map(|m| (m["storage"].clone(), m["bytes"].clone())).collect::<Vec<_>>();
+    assert_eq!(places(&placed), places(&named));
+    assert!(placed.iter().all(|mount| mount["mount"].is_null() && mount["type"].is_null()));
+    let entries = |path: &str| {
+        let mount = named.iter().find(|mount| mount["mount"] == path).unwrap_or_else(|| panic!("no {path}: {named:?}"));
+        (mount["type"].as_str().unwrap(), mount["entries"].as_u64().unwrap())
+    };
+    assert_eq!(entries("old/"), ("kv", 1), "KV v1 has one entry a secret");
+    let (kind, versions) = entries("smtp/");
+    assert!(kind == "kv" && versions > 8, "KV v2 has entries for metadata and versions: {versions}");
+
+    let output = inspect(&site.production, &from, &["env:SHARE1", "env:SHARE0"]).run();
+    let text = output.ok().text();
+    for part in ["entries", "smtp/ (kv)", "old/ (kv)", "core/", "this is a whole snapshot"] {
+        assert!(text.contains(part), "no {part} in:\n{text}");
+    }
+    site.production.assert_untouched();
+}
+
+#[test]
+fn what_is_wrong_with_the_shares() {
+    let site = Site::new();
+    let from = copy(&site);
+    let refusal = "these shares do not open this backup";
+    inspect(&site.production, &from, &["env:SHARE0"]).run().fails(6, &[&from, refusal]).stdout_is("").leaves(&[]);
+    inspect(&site.production, &from, &["SHARE0"]).run().fails(2, &["--share"]).stdout_is("").leaves(&[]);
+    let keyless = site.production.armed(tool()).args(["inspect", &from, "--share", "env:SHARE0"]);
+    keyless.run().fails(2, &["--share", "--key"]).stdout_is("").leaves(&[]);
+}
+
+/// A later Vault may write its entries otherwise; the backup is whole all the same.
+#[test]
+fn entries_of_an_unknown_form() {
+    let site = Site::new();
+    let odd = Synthetic::whole(&[0xff; 1000]).bytes();
+    let from = &file(&site, "odd.enc", &seal_older(&site.production.key, &odd));
+    let output = inspect(&site.production, from, &[]).args(["--json"]).run();
+    let found = output.code(0).stderr_contains("what the snapshot holds cannot be told").json();
+    assert!(found["checked"]["contents"].is_null() && !found["checked"]["sha256"].is_null(), "{found}");
+    inspect(&site.production, from, &["env:SHARE0"]).run().fails(5, &[from]);
+}

@@ -90,22 +90,6 @@ impl Contents {
     }
 }
 
-/// What of `result` may be missing: state.bin is whole, its hashes say so, and only a
-/// later Vault's way to write it would be unknown. With shares more was asked for.
-///
-/// # Errors
-/// What `result` failed with, if shares were given.
-pub(super) fn if_known(result: Result<Contents>, shares: bool) -> Result<Option<Contents>> {
-    match result {
-        Ok(contents) => Ok(Some(contents)),
-        Err(error) if shares => Err(error),
-        Err(error) => {
-            tracing::warn!("what the snapshot holds cannot be told: {error}");
-            Ok(None)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

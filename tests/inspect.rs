@@ -12,12 +12,7 @@ fn inspect(production: &Production, from: &str, shares: &[&str]) -> Tool {
 
 /// The site's backup as a file.
 fn copy(site: &Site) -> String {
-    file(site, "copy.enc", &site.get(&site.production.object))
-}
-
-fn file(site: &Site, name: &str, bytes: &[u8]) -> String {
-    std::fs::write(site.path(name), bytes).unwrap();
-    site.path(name).to_str().unwrap().to_owned()
+    site.file("copy.enc", &site.get(&site.production.object))
 }
 
 #[test]
@@ -73,7 +68,7 @@ fn what_is_wrong_with_the_shares() {
 fn entries_of_an_unknown_form() {
     let site = Site::new();
     let odd = Synthetic::whole(&[0xff; 1000]).bytes();
-    let from = &file(&site, "odd.enc", &seal_older(&site.production.key, &odd));
+    let from = &site.file("odd.enc", &seal_older(&site.production.key, &odd));
     let output = inspect(&site.production, from, &[]).args(["--json"]).run();
     let found = output.ok().json();
     assert!(found["checked"]["contents"].is_null() && !found["checked"]["sha256"].is_null(), "{found}");

@@ -27,10 +27,7 @@ fn forms(site: &Site) -> [String; 3] {
         ("older.enc", seal_older(&site.production.key, &plain)),
         ("vault.snap", plain),
     ];
-    forms.map(|(name, bytes)| {
-        std::fs::write(site.path(name), bytes).unwrap();
-        site.path(name).to_str().unwrap().to_owned()
-    })
+    forms.map(|(name, bytes)| site.file(name, &bytes))
 }
 
 fn password(path: &Path) -> Value {
@@ -110,8 +107,7 @@ fn what_is_wrong_with_the_request() {
 
     let mut cut = std::fs::read(&encrypted).unwrap();
     cut.truncate(cut.len() - 1);
-    std::fs::write(site.path("cut.enc"), cut).unwrap();
-    let from = site.path("cut.enc").to_str().unwrap().to_owned();
+    let from = site.file("cut.enc", &cut);
     recover(&site.production, &from).args([CANARY, "-o", "x"]).run().fails(5, &[&from]).leaves(&[]);
 }
 

@@ -158,6 +158,12 @@ impl Site {
         self.dir.path().join(name)
     }
 
+    /// Writes a file of the test's; its path, as an argument.
+    pub fn file(&self, name: &str, bytes: &[u8]) -> String {
+        std::fs::write(self.path(name), bytes).unwrap();
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
     /// An object's bytes.
     pub fn get(&self, name: &str) -> Vec<u8> {
         std::fs::read(self.path("store").join(name)).unwrap()

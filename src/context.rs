@@ -123,6 +123,15 @@ impl Context {
         Ok(Keyring::new(key(&from, &from.read_key()?)?, Vec::new()))
     }
 
+    /// The key of `--key` alone, else the configured ones, if there are any.
+    ///
+    /// # Errors
+    /// `Usage` naming the reference that cannot be used.
+    pub fn keyring_if_any(&self, flag: Option<&str>) -> Result<Option<Keyring>> {
+        let configured = self.config().is_ok_and(|config| config.encryption.key.is_some());
+        if flag.is_some() || configured { self.keyring_or(flag).map(Some) } else { Ok(None) }
+    }
+
     /// Unseal shares: those of `--share`, else `staging.unseal_keys`, else asked for
     /// on the terminal without an echo.
     ///
@@ -181,11 +190,6 @@ impl Context {
         let Input::Object(name) = input else { return input.open_local() };
         let store = self.store().await.map_err(|e| e.context(format!("{name} is no file here")))?;
         self.stop.guard(input::open_object(store.as_ref(), name, keys, strict)).await
-    }
-
-    /// Whether a key is configured.
-    pub fn has_key(&self) -> bool {
-        self.config().is_ok_and(|config| config.encryption.key.is_some())
     }
 
     /// `[retention]`

@@ -46,10 +46,7 @@ struct Checked {
 /// `Integrity` for whatever is wrong with the backup, `Drill` if given shares do not
 /// open it.
 pub async fn run(context: &Context, args: &InspectArgs) -> Result<Done> {
-    let keyring = match &args.key {
-        None if !context.has_key() => None,
-        key => Some(context.keyring_or(key.as_deref())?),
-    };
+    let keyring = context.keyring_if_any(args.key.as_deref())?;
     if keyring.is_none() && !args.shares.is_empty() {
         return Err(Error::usage("--share: without the key nothing can be opened").hint("give --key too"));
     }
@@ -84,11 +81,13 @@ fn check(
         if let (Some(header), Some(name)) = (&header, name) {
             header.check_name(name)?;
         }
-        // What is wrong with the snapshot is said before what could not be counted in it.
-        (header, archive::check_with(&mut opened, |_, state| Ok(Contents::read(state, shares)))?)
+        let count = |state: &mut dyn Read| match Contents::read(state, shares) {
+            // With shares more was asked for than whether it is whole.
+            Err(error) if shares.is_some() => Err(error),
+            contents => Ok(contents),
+        };
+        (header, archive::check_with(&mut opened, |_, state| count(state))?)
     };
-    // With shares more was asked for than whether it is whole.
-    let contents = if shares.is_some() { Ok(contents?) } else { contents };
     Ok(Found { header, checked: Some(Checked { snapshot, object: hashing.finish(), contents }) })
 }
 

@@ -65,10 +65,7 @@ async fn recover(context: &Context, args: &RecoverArgs) -> Result<Outcome> {
 
 /// Opens the backup once more: each pass reads it from its beginning.
 async fn open(context: &Context, args: &RecoverArgs, input: &Input) -> Result<(Opened, Option<Reading>)> {
-    let keyring = match &args.key {
-        None if !context.has_key() => None,
-        key => Some(context.keyring_or(key.as_deref())?),
-    };
+    let keyring = context.keyring_if_any(args.key.as_deref())?;
     let mac_keys = keyring.as_ref().map(crate::envelope::Keyring::mac_keys).unwrap_or_default();
     let opened = context.open(input, &mac_keys).await?;
     let how = keyring.map(|keyring| Reading::of_input(&opened, Arc::new(keyring)));

@@ -3,7 +3,7 @@
 //! Here: the rows, by the mounts' names where shares open them, and how they are
 //! shown. Not here: the counting (`barrier`).
 
-use crate::barrier::{self, Largest, Mounts, Summary, Tally};
+use crate::barrier::{self, Barrier, Largest, Mount, Mounts, Summary, Tally};
 use crate::error::Result;
 use crate::output;
 use crate::secret::Secret;
@@ -21,12 +21,11 @@ pub(super) struct Contents {
 }
 
 /// The entries of one mount, or of one of Vault's own stores.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 struct Part {
     /// What their keys begin with.
     storage: String,
-    /// The mount's path and type.
-    mount: Option<(String, String)>,
+    mount: Option<Mount>,
     tally: Tally,
 }
 
@@ -38,15 +37,12 @@ impl Contents {
     /// the keys.
     pub(super) fn read(state: &mut dyn Read, shares: Option<&[Secret]>) -> Result<Self> {
         let (summary, barrier) = barrier::survey(state, shares)?;
-        Ok(Self::of(summary, barrier.as_ref().map(barrier::Barrier::mounts)))
+        Ok(Self::of(summary, barrier.as_ref().map(Barrier::mounts)))
     }
 
     fn of(summary: Summary, mounts: Option<&Mounts>) -> Self {
-        let name = |storage: &str| {
-            let mount = mounts?.stored_at(storage)?;
-            Some((mount.path.clone(), mount.kind.clone()))
-        };
-        let part = |(storage, tally): (String, Tally)| Part { mount: name(&storage), storage, tally };
+        let mount = |storage: &str| mounts?.stored_at(storage).cloned();
+        let part = |(storage, tally): (String, Tally)| Part { mount: mount(&storage), storage, tally };
         let mut parts: Vec<_> = summary.parts.into_iter().map(part).collect();
         parts.sort_by_key(|part| std::cmp::Reverse(part.tally.bytes));
         Self { total: summary.total, largest: summary.largest, parts }
@@ -54,10 +50,9 @@ impl Contents {
 
     pub(super) fn document(&self) -> Value {
         let part = |part: &Part| {
-            let (path, kind) = part.mount.clone().unzip();
             json!({
-                "mount": path,
-                "type": kind,
+                "mount": part.mount.as_ref().map(|mount| &mount.path),
+                "type": part.mount.as_ref().map(|mount| &mount.kind),
                 "storage": part.storage,
                 "entries": part.tally.entries,
                 "bytes": part.tally.bytes,
@@ -75,7 +70,7 @@ impl Contents {
     /// A table, with its sum as the last line.
     pub(super) fn table(&self) -> String {
         let named = |part: &Part| match &part.mount {
-            Some((path, kind)) => format!("{path} ({kind})"),
+            Some(mount) => format!("{} ({})", mount.path, mount.kind),
             None => part.storage.clone(),
         };
         let names: Vec<_> = self.parts.iter().map(named).collect();

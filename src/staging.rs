@@ -1,38 +1,33 @@
 //! An ephemeral Vault for one drill: a server of our own, thrown away afterwards.
 //!
-//! Here: its private folder, its process, its end. It is isolated: a restored
-//! clone would revoke leases that it believes expired, in real databases
-//! (hashicorp/vault#22275). Not here: what is restored into it (`pipeline::drill`).
+//! Here: what it is started with, its start, its configuration. Not here: its folder
+//! (`folder`), its process (`process`), and what is restored into it
+//! (`pipeline::drill`).
 //!
-//! The folder holds only Vault's own encrypted storage. After `kill -9` the kernel
-//! ends the server with its parent, and the next drill removes the folder.
+//! It is isolated: a restored clone would revoke leases that it believes expired, in
+//! real databases (hashicorp/vault#22275). The folder holds only Vault's own
+//! encrypted storage. Server and folder are gone when the drill ends; after `kill -9`
+//! the server is ended all the same, and the next drill removes the folder.
+
+mod folder;
+mod process;
 
 use crate::error::{Error, Result};
-use rustix::fs::{FlockOperation, flock};
-use rustix::process::{Pid, Signal, kill_process};
-use std::ffi::OsString;
-use std::fs::File;
+use folder::Folder;
+use process::Server;
+use rustix::fs::{Access, access};
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use tempfile::TempDir;
+use tokio::net::UnixStream;
 
-/// How the folders of drills are named.
-const PREFIX: &str = "vault-backup-drill-";
-/// Held as long as its drill lives.
-const LOCK: &str = "lock";
-/// A Vault takes up to 2.5 s to end.
-const END: Duration = Duration::from_secs(5);
-/// How long the server may take to make its socket.
+/// How long the server may take to listen on its socket.
 const START: Duration = Duration::from_secs(30);
-
-/// A user and a network namespace of its own, with nothing but a loopback device,
-/// and a signal when the parent dies (set last: a new user namespace clears it).
-const ISOLATED: &str =
-    r#"exec unshare -rn setpriv --pdeathsig KILL sh -c 'ip link set lo up && exec "$0" server -config="$1"' "$0" "$1""#;
-/// The same signal alone.
-const BOUND: &str = r#"exec setpriv --pdeathsig KILL "$0" server -config="$1""#;
+/// How often that is looked for.
+const POLL: Duration = Duration::from_millis(20);
+/// The longest path that a socket can have, on Linux.
+const SOCKET_PATH: usize = 107;
 
 /// What an ephemeral Vault is started with.
 #[derive(Clone, Debug, Default)]
@@ -44,189 +39,116 @@ pub struct Settings {
     pub config: Option<PathBuf>,
 }
 
-/// A running server. Dropped, it is killed and its folder removed.
+/// A running server. Dropped, it is ended and its folder removed.
 #[derive(Debug)]
 pub struct Ephemeral {
-    child: Child,
-    socket: PathBuf,
-    isolated: bool,
-    _lock: File,
-    folder: TempDir,
+    // In this order: the server ends before its folder goes.
+    server: Server,
+    folder: Folder,
 }
 
 impl Ephemeral {
     /// Starts a server, not initialised yet, that listens on a socket alone.
-    /// Folders that killed drills left are removed first.
+    /// What killed drills left is removed first.
     ///
     /// # Errors
-    /// `Usage` if there is no server to start; `Drill` if it does not come up.
-    pub fn start(settings: &Settings) -> Result<Self> {
-        let binary = binary(settings)?;
-        let parent = std::env::temp_dir();
-        remove_leftovers(&parent);
-        let unusable = |e: std::io::Error| {
-            Error::usage(format!("{}: no folder for the drill can be made there", parent.display()))
-                .because(e)
-                .hint("set TMPDIR to a folder that this user can write to")
-        };
-        // tempfile makes folders 0700.
-        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(&parent).map_err(unusable)?;
-        let lock = File::create(folder.path().join(LOCK)).map_err(unusable)?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|e| unusable(e.into()))?;
-        let extra = settings
-            .config
-            .as_deref()
-            .map(std::fs::read_to_string)
-            .transpose()
-            .map_err(|e| Error::usage("staging.vault_config cannot be read").because(e))?;
-        let socket = folder.path().join("vault.sock");
-        let config = folder.path().join("vault.hcl");
-        std::fs::create_dir(folder.path().join("data")).map_err(unusable)?;
-        std::fs::write(&config, configuration(folder.path(), extra.as_deref()).map_err(unusable)?).map_err(unusable)?;
-
-        let isolated = extra.is_none() && can_isolate();
-        if !isolated {
-            tracing::warn!(
-                "the drill's Vault has this machine's network: whatever it restores may act, for example revoke leases"
-            );
+    /// `Usage` if there is no server to start, or it ends at once; `Vault` if it does
+    /// not listen.
+    pub async fn start(settings: &Settings) -> Result<Self> {
+        let binary = binary(settings.binary.as_deref())?;
+        let extra = settings.config.as_deref().map(read_config).transpose()?;
+        let folder = Folder::create()?;
+        let socket = folder.socket();
+        if socket.as_os_str().len() > SOCKET_PATH {
+            let what = format!("{}: too long a path for a socket", socket.display());
+            return Err(Error::usage(what).hint("set TMPDIR to a shorter path"));
         }
-        let child = spawn(&binary, &config, isolated, folder.path())?;
-        let mut server = Self { child, socket, isolated, _lock: lock, folder };
-        server.wait_for_socket(&binary)?;
-        Ok(server)
+        let text = configuration(folder.path(), extra.as_deref());
+        text.and_then(|text| folder.prepare(&text)).map_err(|e| folder::unusable(folder.path(), e))?;
+        let isolated = isolated(extra.is_some()).await;
+        let server = Server::start(&binary, folder.path(), &folder.config(), isolated)?;
+        let mut ephemeral = Self { server, folder };
+        ephemeral.listening(&binary).await?;
+        Ok(ephemeral)
     }
 
     /// Where its API listens.
-    pub fn socket(&self) -> &Path {
-        &self.socket
+    pub fn socket(&self) -> PathBuf {
+        self.folder.socket()
     }
 
-    /// Whether it runs without a network.
-    pub fn is_isolated(&self) -> bool {
-        self.isolated
-    }
-
-    fn wait_for_socket(&mut self, binary: &Path) -> Result<()> {
+    async fn listening(&mut self, binary: &Path) -> Result<()> {
         let begun = Instant::now();
-        while !self.socket.exists() {
-            let ended = self.child.try_wait().ok().flatten();
-            if ended.is_some() || begun.elapsed() >= START {
-                let how = ended.map_or("it makes no socket".to_owned(), |status| status.to_string());
-                return Err(Error::drill(format!("{} server: {how}: {}", binary.display(), self.last_words()))
-                    .hint("try another server by staging.vault_binary"));
+        while UnixStream::connect(self.socket()).await.is_err() {
+            if let Some(status) = self.server.ended() {
+                let what = format!("{} server: {status}: {}", binary.display(), self.folder.last_words());
+                return Err(Error::usage(what)
+                    .hint("is staging.vault_binary a Vault, and staging.vault_config its configuration?"));
             }
-            std::thread::sleep(Duration::from_millis(20));
+            if begun.elapsed() >= START {
+                let (binary, seconds) = (binary.display(), START.as_secs());
+                let what = format!("{binary} server: not listening after {seconds} s: {}", self.folder.last_words());
+                return Err(Error::vault(what));
+            }
+            tokio::time::sleep(POLL).await;
         }
         Ok(())
     }
+}
 
-    /// The last line that the server logged.
-    fn last_words(&self) -> String {
-        let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
-        log.lines()
-            .rev()
-            .find(|line| !line.trim().is_empty())
-            .unwrap_or("it logged nothing")
-            .chars()
-            .take(300)
-            .collect()
+/// Whether the server is to be isolated; if not, that is said.
+async fn isolated(needs_network: bool) -> bool {
+    let why = match needs_network {
+        true => "staging.vault_config may need it",
+        false if process::can_isolate().await => return true,
+        false => "this system gives no network namespace by `unshare -rn` and `ip`",
+    };
+    tracing::warn!(
+        "the drill's Vault has this machine's network ({why}): whatever it restores may act, for example revoke leases"
+    );
+    false
+}
+
+/// The server's program, by its full path.
+fn binary(given: Option<&Path>) -> Result<PathBuf> {
+    let usable = |file: &PathBuf| file.is_file() && access(file, Access::EXEC_OK).is_ok();
+    let on_path = |name: &Path| {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).map(|folder| folder.join(name)).find(usable)
+    };
+    let found = match given {
+        None => [Path::new("vault"), Path::new("bao")].into_iter().find_map(on_path),
+        Some(given) if given.as_os_str().as_bytes().contains(&b'/') => Some(given.to_owned()).filter(usable),
+        Some(name) => on_path(name),
+    };
+    match (found, given) {
+        // The server is started in its own folder.
+        (Some(found), _) => std::path::absolute(&found)
+            .map_err(|e| Error::usage(format!("{}: where it lies cannot be told", found.display())).because(e)),
+        (None, Some(given)) => {
+            Err(Error::usage(format!("staging.vault_binary {}: there is no such program", given.display()))
+                .hint("set it to the path of a vault or bao program"))
+        }
+        (None, None) => Err(Error::usage("no Vault to restore into: neither vault nor bao is on PATH")
+            .hint("install one, set staging.vault_binary, or drill with --offline")),
     }
 }
 
-impl Drop for Ephemeral {
-    fn drop(&mut self) {
-        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-            // Asked first, so that it leaves nothing outside its folder either.
-            let _ = kill_process(pid, Signal::TERM);
-        }
-        let begun = Instant::now();
-        while begun.elapsed() < END && self.child.try_wait().is_ok_and(|status| status.is_none()) {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn binary(settings: &Settings) -> Result<PathBuf> {
-    if let Some(binary) = &settings.binary {
-        return Ok(binary.clone());
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = ["vault", "bao"]
-        .iter()
-        .find_map(|name| std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file()));
-    found.ok_or_else(|| {
-        Error::usage("no Vault to restore into: neither vault nor bao is on PATH")
-            .hint("install one, or set staging.vault_binary")
-    })
+fn read_config(path: &Path) -> Result<String> {
+    let failed = |e| Error::usage(format!("staging.vault_config {}: cannot be read", path.display())).because(e);
+    std::fs::read_to_string(path).map_err(failed)
 }
 
 fn configuration(folder: &Path, extra: Option<&str>) -> std::io::Result<String> {
     // A port that is free now; in a network of its own any would do.
     let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-    let folder = folder.display();
+    let folder = folder.display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
     let mut text = format!(
         "storage \"raft\" {{\n  path = \"{folder}/data\"\n  node_id = \"drill\"\n  performance_multiplier = \"1\"\n}}\n\
-         listener \"unix\" {{\n  address = \"{folder}/vault.sock\"\n  cluster_address = \"127.0.0.1:{port}\"\n}}\n\
-         api_addr = \"http://127.0.0.1:8200\"\ncluster_addr = \"https://127.0.0.1:{port}\"\ndisable_mlock = true\n"
+         listener \"unix\" {{\n  address = \"{folder}/{socket}\"\n  cluster_address = \"127.0.0.1:{port}\"\n}}\n\
+         api_addr = \"http://127.0.0.1:8200\"\ncluster_addr = \"https://127.0.0.1:{port}\"\ndisable_mlock = true\n",
+        socket = folder::SOCKET,
     );
-    if let Some(extra) = extra {
-        text.push_str(extra);
-    }
+    text.push_str(extra.unwrap_or_default());
     Ok(text)
-}
-
-/// Whether the kernel gives this user a network namespace, and the tools are there.
-fn can_isolate() -> bool {
-    quietly("unshare", &["-rn", "setpriv", "--pdeathsig", "KILL", "ip", "link", "set", "lo", "up"])
-}
-
-fn quietly(program: &str, args: &[&str]) -> bool {
-    let mut command = Command::new(program);
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().is_ok_and(|status| status.success())
-}
-
-fn spawn(binary: &Path, config: &Path, isolated: bool, folder: &Path) -> Result<Child> {
-    let failed =
-        |e: std::io::Error| Error::drill(format!("{} server could not be started", binary.display())).because(e);
-    let log = File::create(folder.join("log")).map_err(failed)?;
-    let script = if isolated { Some(ISOLATED) } else { quietly("setpriv", &["--version"]).then_some(BOUND) };
-    let mut command = match script {
-        Some(script) => {
-            let mut command = Command::new("sh");
-            command.arg("-c").arg(script).arg(binary).arg(config);
-            command
-        }
-        None => {
-            let mut flag = OsString::from("-config=");
-            flag.push(config);
-            let mut command = Command::new(binary);
-            command.arg("server").arg(flag);
-            command
-        }
-    };
-    // Its surroundings are its own: no VAULT_*, AWS or proxy settings of this run.
-    command
-        .env_clear()
-        .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
-        .env("HOME", folder)
-        .current_dir(folder);
-    command.stdin(Stdio::null()).stdout(log.try_clone().map_err(failed)?).stderr(log);
-    command.spawn().map_err(failed)
-}
-
-/// Removes folders of drills that were killed: nobody holds their lock.
-fn remove_leftovers(parent: &Path) {
-    let Ok(entries) = std::fs::read_dir(parent) else { return };
-    for entry in entries.flatten().filter(|e| e.file_name().to_string_lossy().starts_with(PREFIX)) {
-        let Ok(lock) = File::open(entry.path().join(LOCK)) else { continue };
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            tracing::info!("removing {}, which a killed drill left", entry.path().display());
-            if let Err(error) = std::fs::remove_dir_all(entry.path()) {
-                tracing::warn!("{}: left by a killed drill, and cannot be removed: {error}", entry.path().display());
-            }
-        }
-    }
 }

@@ -3,9 +3,13 @@
 
 mod again;
 mod ended;
+mod ephemeral;
 mod failures;
 mod guard;
+mod killed;
+mod moments;
 mod offline;
+mod traces;
 
 use crate::support::production::Site;
 use crate::support::vault::Vault;

@@ -40,6 +40,7 @@ pub struct Production {
     /// The backup's name.
     pub object: String,
     store: TempDir,
+    cluster_id: String,
     index: u64,
 }
 
@@ -78,7 +79,8 @@ impl Production {
         let key = Key::generate().unwrap().to_hex().expose().to_owned();
         let age = || (Utc::now() - written > TimeDelta::seconds(CANARY_AGE + 1)).then_some(());
         wait_for("the canary's age", PATIENCE, age);
-        let mut production = Self { vault, key, reader, powerless, object: String::new(), store: temp_dir(), index: 0 };
+        let (object, cluster_id, store) = (String::new(), vault.cluster_id(), temp_dir());
+        let mut production = Self { vault, key, reader, powerless, object, store, cluster_id, index: 0 };
         let output = production.bare_tool().args(["backup", "--kind", "daily", "--json"]).run();
         output.ok();
         production.object = output.json()["object"].as_str().unwrap().to_owned();
@@ -115,6 +117,7 @@ impl Production {
     #[track_caller]
     pub fn assert_untouched(&self) {
         assert_eq!(self.vault.health(), Some(super::vault::ACTIVE));
+        assert_eq!(self.vault.cluster_id(), self.cluster_id);
         assert_eq!(self.raft_index(), self.index, "something was written to production");
         assert_eq!(self.vault.get_secret("smtp", "test-tenant-id/admin").unwrap()["password"], PLANTED);
         self.vault.ok("POST", "auth/token/lookup", Some(json!({"token": self.powerless})));

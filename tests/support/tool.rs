@@ -148,6 +148,11 @@ impl Running {
         self.room.path().join("home")
     }
 
+    /// Its `TMPDIR`.
+    pub fn tmp(&self) -> PathBuf {
+        self.room.path().join("tmp")
+    }
+
     /// What it has said on stderr so far.
     pub fn stderr(&self) -> String {
         self.process.log()

@@ -75,7 +75,7 @@ impl Stage {
         let config = context.config()?;
         let staging = &config.staging;
         if mode == Mode::Ephemeral {
-            return Self::start(context);
+            return Self::start(context).await;
         }
         let address = staging.address()?.clone();
         staging.login()?;
@@ -89,7 +89,7 @@ impl Stage {
         Ok(Self { target, seal_after: staging.seal_after, ephemeral: None })
     }
 
-    fn start(context: &Context) -> Result<Self> {
+    async fn start(context: &Context) -> Result<Self> {
         let staging = &context.config()?.staging;
         staging.login()?;
         let shares = staging.shares()?;
@@ -99,8 +99,8 @@ impl Stage {
             );
         }
         let settings = Settings { binary: staging.vault_binary.clone(), config: staging.vault_config.clone() };
-        let server = Ephemeral::start(&settings)?;
-        let (client, address) = context.socket_vault(server.socket())?;
+        let server = Ephemeral::start(&settings).await?;
+        let (client, address) = context.socket_vault(&server.socket())?;
         let target = Target::new(client, address, shares, staging.wait);
         Ok(Self { target, seal_after: false, ephemeral: Some(server) })
     }
@@ -169,12 +169,13 @@ impl Stage {
         .hint("nothing was restored; give as many different shares as its threshold asks for"))
     }
 
-    /// Leaves no unlocked copy of production behind.
+    /// Leaves no unlocked copy of production behind, nor a token that was made for the drill.
     pub(super) async fn end(&mut self) -> Result<()> {
         if let Some(server) = self.ephemeral.take() {
             drop(server);
             return Ok(());
         }
+        self.target.withdraw().await;
         match self.seal_after && self.target.is_touched() {
             true => self.target.seal().await,
             false => Ok(()),

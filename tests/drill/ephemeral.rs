@@ -1,0 +1,182 @@
+//! Drills into a Vault of their own: what they prove, and what they begin with.
+
+use super::LOGIN;
+use super::traces::{assert_gone, plaintext_in, processes, room};
+use crate::support::process::temp_dir;
+use crate::support::production::{CANARY, Site};
+use crate::support::tool::{Output, Tool, program};
+use crate::support::vault::binary;
+use rustix::process::Signal;
+use serde_json::json;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+/// `[staging]` with the test Vault as its binary, and more `lines`.
+pub(super) fn staging(lines: &str) -> String {
+    format!("[staging]\nvault_binary = {:?}\n{LOGIN}{lines}", binary())
+}
+
+/// An ephemeral drill of `site` that knows of no other Vault.
+pub(super) fn ephemeral(site: &Site, lines: &str) -> Tool {
+    site.tool_of(&[], &staging(lines)).args(["verify-restore", "--ephemeral", "--json"])
+}
+
+/// Whether this machine can start a program without a network.
+fn can_isolate() -> bool {
+    program("unshare").args(["-rn", "ip", "link", "set", "lo", "up"]).run().status == Some(0)
+}
+
+/// Asserts that a drill passed, in silence where it could be isolated.
+#[track_caller]
+pub(super) fn passed(output: &Output) {
+    match can_isolate() {
+        true => output.ok(),
+        false => output.code(0).stderr_contains("has this machine's network"),
+    };
+}
+
+/// The network namespace of a process.
+fn network(process: &str) -> String {
+    std::fs::read_link(format!("/proc/{process}/ns/net")).unwrap().to_str().unwrap().to_owned()
+}
+
+/// Asserts that nobody else can read anything in `folder`.
+fn assert_private(folder: &Path) {
+    let mode = |path: &Path| std::fs::symlink_metadata(path).map_or(0, |meta| meta.permissions().mode() & 0o7777);
+    assert_eq!(mode(folder), 0o700);
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        assert_eq!(mode(&entry.path()) & 0o077, 0, "{:?}", entry.path());
+        if entry.path().is_dir() {
+            assert_private(&entry.path());
+        }
+    }
+}
+
+#[test]
+fn the_whole_drill() {
+    let site = Site::new();
+    let object = site.production.object.clone();
+    // A staging server that is configured is left alone; here it is production itself.
+    let production = format!("address = {:?}\ntoken = \"env:ROOT\"\n", site.production.vault.address());
+    let mut run = ephemeral(&site, &production).start();
+    let tmp = run.tmp();
+    let (folder, server) = run.wait_for("its server", || room(&tmp));
+    if can_isolate() {
+        assert_ne!(network(&server.to_string()), network("self"));
+        let devices = std::fs::read_to_string(format!("/proc/{server}/net/dev")).unwrap();
+        assert_eq!(devices.lines().filter(|line| line.contains(':')).count(), 1, "only lo: {devices}");
+    }
+    while run.is_running() && folder.exists() {
+        assert_eq!(plaintext_in(&folder, &site), None);
+        if folder.join("data/vault.db").exists() && run.is_running() {
+            assert_private(&folder);
+        }
+    }
+    let output = run.wait();
+    passed(&output);
+    site.assert_clean(&output);
+    assert_gone(&folder);
+
+    let result = output.json();
+    assert_eq!((&result["mode"], &result["staging_vault"]), (&json!("ephemeral"), &json!("ephemeral")));
+    assert_eq!((&result["backup_tested"], &result["canary"]), (&json!(object), &json!(CANARY)));
+    for step in ["pick", "peek", "prepare", "restore", "wait", "unseal", "canary"] {
+        assert!(result["durations_ms"][step].is_u64(), "{step}: {result}");
+    }
+    let record = site.json(&format!("{object}.drill.json")).unwrap();
+    for key in ["drilled_at", "mode", "staging_vault", "canary", "durations_ms"] {
+        assert_eq!(record[key], result[key], "{key}");
+    }
+    let event = site.audit().pop().unwrap();
+    assert_eq!(event["event"], "vault_backup_test_success");
+    assert_eq!((&event["details"]["staging_vault"], &event["severity"]), (&json!("ephemeral"), &json!(null)));
+}
+
+#[test]
+fn as_configured_with_what_is_on_path_and_without_the_means_to_isolate() {
+    let site = Site::new();
+    let older = site.seal_older(&site.production.vault.snapshot());
+    // Neither unshare, nor ip, nor setpriv; and a Vault by its other name.
+    let path = temp_dir();
+    symlink("/bin/sh", path.path().join("sh")).unwrap();
+    symlink(binary(), path.path().join("bao")).unwrap();
+    let configured = format!("[staging]\nmode = \"ephemeral\"\n{LOGIN}");
+    let tool = site.tool_of(&[], &configured).args(["verify-restore", &older]).env("PATH", path.path());
+    let mut run = tool.start();
+    let tmp = run.tmp();
+    let (folder, server) = run.wait_for("its server", || room(&tmp));
+    assert_eq!(network(&server.to_string()), network("self"));
+    let output = run.wait();
+    output.code(0).stderr_contains("has this machine's network").stderr_contains("may act, for example revoke leases");
+    output.stderr_contains("no manifest, so no drill record was written");
+    site.assert_clean(&output);
+    assert_gone(&folder);
+}
+
+#[test]
+fn what_it_cannot_begin_with() {
+    let site = Site::new();
+    let room = temp_dir();
+    let at = |name: &str| room.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(at("data"), "no program").unwrap();
+    std::fs::create_dir(at("folder")).unwrap();
+    site.file("broken.hcl", b"seal \"no-such-seal\" {}");
+    let with = |binary: &str| format!("[staging]\nvault_binary = {binary:?}\n{LOGIN}");
+    let broken = staging(&format!("vault_config = {:?}\n", site.path("broken.hcl")));
+    let missing = staging(&format!("vault_config = {:?}\n", at("missing.hcl")));
+    let long = room.path().join("x".repeat(120));
+    std::fs::create_dir(&long).unwrap();
+    for (staging, env, parts) in [
+        (with(&at("missing")), None, ["/missing: there is no such program", "path of a vault or bao program"]),
+        (with(&at("folder")), None, ["/folder: there is no such program", "staging.vault_binary"]),
+        (with(&at("data")), None, ["/data: there is no such program", "staging.vault_binary"]),
+        (with("no-vault-of-this-name"), None, ["no-vault-of-this-name: there is no such program", ""]),
+        (format!("[staging]\n{LOGIN}"), Some(("PATH", room.path())), ["neither vault nor bao is on PATH", "--offline"]),
+        (with("false"), None, ["server: exit status: 1", "is staging.vault_binary a Vault"]),
+        (missing, None, ["missing.hcl: cannot be read", "staging.vault_config"]),
+        (staging(""), Some(("TMPDIR", &room.path().join("none"))), ["no folder for the drill", "set TMPDIR"]),
+        (staging(""), Some(("TMPDIR", &long)), ["too long a path for a socket", "TMPDIR"]),
+        (
+            format!("[staging]\nvault_binary = {:?}\n{}", binary(), LOGIN.lines().nth(1).unwrap()),
+            None,
+            ["unseal keys", "staging.unseal_keys"],
+        ),
+    ] {
+        let tool = site.tool_of(&[], &staging).args(["verify-restore", "--ephemeral"]).envs(env);
+        let output = tool.run();
+        output.fails(2, &parts);
+        site.assert_clean(&output);
+        assert_eq!(std::fs::read_dir(&long).unwrap().count(), 0);
+    }
+    // The server says why, and that the network is its own is said before.
+    let output = site.tool_of(&[], &broken).args(["verify-restore", "--ephemeral"]).run();
+    output.code(2).stderr_contains("no-such-seal").stderr_contains("staging.vault_config");
+    site.assert_clean(&output);
+}
+
+#[test]
+fn a_server_that_never_listens_is_not_waited_for_once_the_run_is_to_end() {
+    let site = Site::new();
+    let script = site.file("vault", b"#!/bin/sh\nsleep 600\n");
+    std::fs::set_permissions(&script, PermissionsExt::from_mode(0o700)).unwrap();
+    let tool = || {
+        let staging = format!("[staging]\nvault_binary = {script:?}\n{LOGIN}");
+        site.tool_of(&[], &staging).args(["verify-restore", "--ephemeral"])
+    };
+    for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
+        let mut run = tool().start();
+        let tmp = run.tmp();
+        let folder = run.wait_for("its folder", || {
+            let folder = std::fs::read_dir(&tmp).unwrap().next()?.unwrap().path();
+            processes(&folder).iter().any(|(_, line)| line.contains("600")).then_some(folder)
+        });
+        run.signal(signal);
+        let output = run.wait();
+        output.fails(code, &[]);
+        site.assert_clean(&output);
+        assert_gone(&folder);
+    }
+    let output = tool().args(["--deadline", "1s"]).run();
+    output.fails(124, &["the deadline passed"]);
+    site.assert_clean(&output);
+}

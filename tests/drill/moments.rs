@@ -1,0 +1,63 @@
+//! Random moments of a run, to end it at: spread over its duration, and named where a
+//! test fails, so that the test can be made to try them again.
+
+use crate::support::tool::Running;
+use std::fmt;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Set to a number that a failure named, it makes the moments the same again.
+const SEED: &str = "VAULT_BACKUP_TEST_SEED";
+
+/// The duration of a run, and where in it chance begins.
+pub(super) struct Moments {
+    whole: Duration,
+    seed: u64,
+}
+
+/// A moment after a run's start.
+pub(super) struct Moment {
+    after: Duration,
+    seed: u64,
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} after the start ({SEED}={})", self.after, self.seed)
+    }
+}
+
+impl Moments {
+    /// The moments of what `run` runs to its end.
+    pub(super) fn of(run: impl FnOnce()) -> Self {
+        let begun = Instant::now();
+        run();
+        let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64;
+        let seed = std::env::var(SEED).map_or_else(|_| now(), |seed| seed.parse().unwrap());
+        Self { whole: begun.elapsed(), seed }
+    }
+
+    /// One moment in each of `count` equal parts of the run.
+    pub(super) fn spread(&self, count: usize) -> impl Iterator<Item = Moment> {
+        let (part, seed) = (self.whole / u32::try_from(count).unwrap(), self.seed);
+        let mut random = seed;
+        (0..count).map(move |n| {
+            // Steele, Lea, Flood: splitmix64.
+            random = random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = random;
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            let within = (z ^ (z >> 31)) as f64 / u64::MAX as f64;
+            Moment { after: part.mul_f64(n as f64 + within), seed }
+        })
+    }
+}
+
+impl Moment {
+    /// Waits until `run`, which was just started, has come to this moment, or to its end.
+    pub(super) fn wait_in(&self, run: &mut Running) {
+        let begun = Instant::now();
+        while begun.elapsed() < self.after && run.is_running() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}

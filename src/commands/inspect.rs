@@ -18,7 +18,6 @@ use crate::pipeline::inbound;
 use crate::pipeline::input::{Input, Opened};
 use crate::pipeline::object::Chosen;
 use crate::secret::Secret;
-use crate::store::CHECKSUM;
 use contents::Contents;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -94,17 +93,7 @@ fn check(
 /// What was read must be what an authentic manifest and the object's metadata name.
 fn hold_against(found: &Found, chosen: Option<&Chosen>) -> Result<()> {
     let (Some(checked), Some(chosen)) = (&found.checked, chosen) else { return Ok(()) };
-    let sha256 = hex::encode(checked.object.sha256);
-    let address = &chosen.address;
-    if chosen.standing.manifest().is_some_and(|manifest| manifest.sha256 != sha256) {
-        return Err(Error::integrity(format!("{address}: its SHA-256 is not the one in its manifest"))
-            .hint("the object was replaced; it is not the backup that was verified"));
-    }
-    if chosen.head.metadata.get(CHECKSUM).is_some_and(|checksum| *checksum != sha256) {
-        return Err(Error::integrity(format!("{address}: its SHA-256 is not the one in its metadata"))
-            .hint("every segment authenticates: it is the metadata that was changed"));
-    }
-    Ok(())
+    chosen.named().check(&hex::encode(checked.object.sha256)).map_err(|e| e.context(&chosen.address))
 }
 
 fn document(label: &str, found: &Found, standing: Option<&Standing>) -> Value {

@@ -56,6 +56,9 @@ async fn restore(context: &Context, args: &RestoreArgs) -> Result<Outcome> {
     context.note("target", &args.address);
     let (target, node, session) = connect(context, args).await?;
     let outcome = send(context, args, &target, &node, &session).await;
+    if tokio::time::timeout(REVOKE_TIMEOUT, target.withdraw()).await.is_err() {
+        tracing::debug!("{} did not answer the revocation", target.address);
+    }
     revoke(&target, session).await;
     outcome
 }
@@ -74,7 +77,7 @@ async fn send(
     context.progress.stage("restoring", opened.size);
     let (stop, progress) = (&context.stop, &context.progress);
     let sending = target.restore(opened.source, how, session.token(), plan.foreign, stop, progress);
-    let unchanged = |e: Error| match target.is_touched() {
+    let unchanged = |e: Error| match target.may_be_restored() {
         true => e.context("the target has all of the backup, and whether it was restored is not known"),
         false => e.context("nothing was changed in the target"),
     };

@@ -8,7 +8,7 @@ use crate::envelope::Layouts;
 use crate::error::{Error, Result};
 use crate::manifest::{MacKey, Manifest};
 use crate::naming::BackupName;
-use crate::store::{Download, Head, ReadAt, Store};
+use crate::store::{CHECKSUM, Download, Head, ReadAt, Store};
 
 /// A backup in the store that is about to be read.
 #[derive(Debug)]
@@ -58,7 +58,42 @@ pub async fn choose(store: &dyn Store, object: &str, keys: &[MacKey]) -> Result<
     Ok(Chosen { name: backup.name, head, standing: current, address })
 }
 
+/// What a backup's bytes must hash to: the hex SHA-256 that its manifest, if that is
+/// authentic, and its metadata name.
+#[derive(Clone, Debug, Default)]
+pub struct Named {
+    manifest: Option<String>,
+    metadata: Option<String>,
+}
+
+impl Named {
+    /// Holds the hex SHA-256 of all that was read against what is named.
+    ///
+    /// # Errors
+    /// `Integrity`.
+    pub fn check(&self, sha256: &str) -> Result<()> {
+        let differs = |named: &Option<String>| named.as_ref().is_some_and(|named| !named.eq_ignore_ascii_case(sha256));
+        if differs(&self.manifest) {
+            return Err(Error::integrity("its SHA-256 is not the one in its manifest")
+                .hint("the object was replaced; it is not the backup that was verified"));
+        }
+        if differs(&self.metadata) {
+            return Err(Error::integrity("its SHA-256 is not the one in its metadata")
+                .hint("every segment authenticates: the metadata was changed, or another backup put in its place"));
+        }
+        Ok(())
+    }
+}
+
 impl Chosen {
+    /// What its bytes must hash to.
+    pub fn named(&self) -> Named {
+        Named {
+            manifest: self.standing.manifest().map(|manifest| manifest.sha256.clone()),
+            metadata: self.head.metadata.get(CHECKSUM).cloned(),
+        }
+    }
+
     /// Starts the download of exactly the chosen version.
     ///
     /// # Errors

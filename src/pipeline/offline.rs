@@ -63,11 +63,8 @@ pub fn read<T>(
         (header, archive::check_with(&mut opened, |_, state| on_state(state))?)
     };
     let sha256 = hex::encode(hashing.finish().sha256);
-    match how.and_then(|how| how.sha256.as_ref()) {
-        Some(expected) if *expected != sha256 => Err(Error::integrity("its SHA-256 is not the one in its manifest")
-            .hint("the object was replaced; it is not the backup that was verified")),
-        _ => Ok(Checked { header, snapshot, sha256, result }),
-    }
+    how.map_or(Ok(()), |how| how.named.check(&sha256))?;
+    Ok(Checked { header, snapshot, sha256, result })
 }
 
 fn is_plain(reader: &mut impl BufRead) -> Result<bool> {

@@ -6,6 +6,7 @@
 use super::call::{Call, backoff};
 use super::failure::Failure;
 use super::leader::Node;
+use super::token::REVOKE;
 use super::{Client, aws, checked_token, shown};
 use crate::error::{Error, Result};
 use crate::secret::Secret;
@@ -137,7 +138,7 @@ impl Client {
         let others = self.settings.addresses.iter().filter(|a| **a != session.address);
         let mut first = None;
         for address in std::iter::once(&session.address).chain(others) {
-            match self.revoke_at(address, &session.token).await {
+            match self.revoke_at(address, &session.token, true).await {
                 Ok(()) => return Ok(()),
                 Err(failure) => {
                     let answered = failure.status().is_some();
@@ -151,12 +152,6 @@ impl Client {
             }
         }
         first.map_or(Ok(()), Err)
-    }
-
-    async fn revoke_at(&self, address: &Url, token: &Secret) -> Result<(), Failure> {
-        let vault = self.vaultrs(address, Some(token), true)?;
-        let attempt = || async { Ok(vaultrs::token::revoke_self(&vault).await?) };
-        attempt.retry(backoff()).when(Failure::may_pass).await
     }
 
     async fn auth_info(&self, address: &Url, auth: &Auth) -> Result<AuthInfo, Failure> {
@@ -226,8 +221,6 @@ impl Client {
         Ok(Secret::new(secret.secret_id))
     }
 }
-
-const REVOKE: &str = "auth/token/revoke-self";
 
 /// Repeats a login only where the first one surely did nothing: it may use up a secret id.
 async fn login<F>(attempt: impl Fn() -> F) -> Result<AuthInfo, Failure>

@@ -1,7 +1,7 @@
 //! What a token is and may do.
 //!
 //! Here: looking a token up, its capabilities, the token that a restore must
-//! kill. Not here: getting one (`login`).
+//! kill, revoking one. Not here: getting one (`login`).
 
 use super::call::{Call, backoff};
 use super::failure::Failure;
@@ -86,6 +86,21 @@ impl Client {
         Ok(Secret::new(info.client_token))
     }
 
+    /// Ends the life of `token`, made by [`Client::create_token`] or from shares.
+    ///
+    /// # Errors
+    /// `Vault`.
+    pub async fn revoke_token(&self, address: &Url, token: &Secret) -> Result<()> {
+        let revoked = self.revoke_at(address, token, false).await;
+        revoked.map_err(|f| f.explain(self, address, "revoking a token", Some((REVOKE, &["update"]))))
+    }
+
+    pub(super) async fn revoke_at(&self, address: &Url, token: &Secret, namespaced: bool) -> Result<(), Failure> {
+        let vault = self.vaultrs(address, Some(token), namespaced)?;
+        let attempt = || async { Ok(vaultrs::token::revoke_self(&vault).await?) };
+        attempt.retry(backoff()).when(Failure::may_pass).await
+    }
+
     /// What `token` may do at each of `paths`. Those below `sys/` are the root
     /// namespace's, the others the configured one's.
     ///
@@ -128,6 +143,7 @@ impl Client {
     }
 }
 
+pub(super) const REVOKE: &str = "auth/token/revoke-self";
 const LOOKUP: &str = "auth/token/lookup-self";
 const CAPABILITIES: &str = "sys/capabilities-self";
 

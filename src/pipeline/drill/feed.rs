@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::naming::BackupName;
 use crate::pipeline::hashing::Hashing;
 use crate::pipeline::input::Opened;
-use crate::pipeline::object::Chosen;
+use crate::pipeline::object::{Chosen, Named};
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use std::io::{self, BufRead, Read};
@@ -33,26 +33,21 @@ pub struct Reading {
     pub layouts: Layouts,
     /// The name that its header must agree with.
     pub name: Option<BackupName>,
-    /// The hex SHA-256 that its manifest names.
-    pub sha256: Option<String>,
+    /// What it must hash to.
+    pub named: Named,
 }
 
 impl Reading {
     /// How to read the backup that was chosen in the store.
     pub fn of(chosen: &Chosen, keyring: Arc<Keyring>) -> Self {
-        Self {
-            keyring,
-            layouts: chosen.layouts(),
-            name: Some(chosen.name.clone()),
-            sha256: chosen.standing.manifest().map(|m| m.sha256.clone()),
-        }
+        Self { keyring, layouts: chosen.layouts(), name: Some(chosen.name.clone()), named: chosen.named() }
     }
 
     /// How to read an input that was opened: from the store, as its choice says.
     pub fn of_input(opened: &Opened, keyring: Arc<Keyring>) -> Self {
         match &opened.chosen {
             Some(chosen) => Self::of(chosen, keyring),
-            None => Self { keyring, layouts: opened.layouts, name: None, sha256: None },
+            None => Self { keyring, layouts: opened.layouts, name: None, named: Named::default() },
         }
     }
 }
@@ -89,11 +84,7 @@ pub fn pass(reader: Box<dyn Read + Send>, how: &Reading, send: impl FnMut(Bytes)
     let unsent = |e| Error::from_io(e, Kind::Unexpected, "a piece was not sent");
     let Tee { pending, failed, mut send, .. } = tee;
     failed.map_or(Ok(()), |e| Err(unsent(e)))?;
-    let sha256 = hex::encode(hashing.finish().sha256);
-    if how.sha256.as_ref().is_some_and(|expected| *expected != sha256) {
-        return Err(Error::integrity("its SHA-256 is not the one in its manifest")
-            .hint("the object was replaced; it is not the backup that was verified"));
-    }
+    how.named.check(&hex::encode(hashing.finish().sha256))?;
     send(Bytes::from(pending)).map_err(unsent)?;
     Ok(Facts { header, meta })
 }

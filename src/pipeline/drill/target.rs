@@ -1,27 +1,27 @@
 //! The Vault that a backup is restored into.
 //!
-//! Here: bringing it into a state in which it takes a restore, sending one, and
-//! telling when it was applied. Not here: whether it may be touched (`guard`), and
-//! what is read from it afterwards.
+//! Here: bringing it into a state in which it takes a restore. Sending one and telling
+//! when it was applied is `applied`, leaving it as it should be is `end`. Not here:
+//! whether it may be touched (`guard`), and what is read from it afterwards.
 //!
 //! Every request goes to one address: a freshly restored node names the source's
 //! leader as its own for a moment, so nothing that it says of a leader is followed.
 
-use super::feed::{self, Facts, Reading};
+mod applied;
+mod end;
+
 use crate::error::{Error, Kind, Result};
-use crate::pipeline::inbound::{self, Source};
-use crate::report::Progress;
 use crate::secret::Secret;
-use crate::stop::Stop;
 use crate::vault::{Client, Node, SealStatus};
-use std::cell::Cell;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
 use url::Url;
 
 /// How often a state is asked for that is waited for.
 const POLL: Duration = Duration::from_millis(250);
+
+/// What a node that was restored is waited for to do.
+const RESTORED: &str = "come back with the restored state";
 
 /// How long shares that were refused are tried again: while a node applies a
 /// restore, it may still be its old self for a moment (5.5 s were seen).
@@ -40,19 +40,27 @@ pub struct Target {
     pub shares: Vec<Secret>,
     /// The longest wait for the restore to be applied, and for the node to come back.
     pub wait: Duration,
-    touched: Cell<bool>,
+    opened: Cell<bool>,
+    restored: Cell<bool>,
+    /// Tokens that were made here and are of the node's present state.
+    made: RefCell<Vec<Secret>>,
 }
 
 impl Target {
     /// A node that nothing has been asked of yet.
     pub fn new(client: Client, address: Url, shares: Vec<Secret>, wait: Duration) -> Self {
-        Self { client, address, shares, wait, touched: Cell::new(false) }
+        let (opened, restored, made) = Default::default();
+        Self { client, address, shares, wait, opened, restored, made }
     }
 
-    /// Whether it was unsealed here, or may have taken a restore: where an answer
-    /// was lost, nobody knows.
+    /// Whether it may have taken a restore: where an answer was lost, nobody knows.
+    pub fn may_be_restored(&self) -> bool {
+        self.restored.get()
+    }
+
+    /// Whether it was unsealed here, or may have taken a restore.
     pub fn is_touched(&self) -> bool {
-        self.touched.get()
+        self.opened.get() || self.restored.get()
     }
 
     /// Opens the seal if need be: from the second drill on, staging is found sealed
@@ -77,7 +85,7 @@ impl Target {
             ))
             .hint("set staging.unseal_keys to production's unseal keys, or unseal it by hand"));
         }
-        self.touched.set(true);
+        self.opened.set(true);
         let opened = self.client.unseal(&self.address, &self.shares).await.map_err(|e| match e.kind() {
             Kind::Drill => e
                 .with_kind(Kind::Usage)
@@ -104,11 +112,12 @@ impl Target {
             }
             Ok(None)
         };
-        Box::pin(self.poll(active)).await
+        Box::pin(self.poll(if self.may_be_restored() { RESTORED } else { "become active" }, active)).await
     }
 
-    /// Asks `probe` until it gives a value; it says what it has seen instead.
-    async fn poll<T>(&self, mut probe: impl AsyncFnMut(&mut String) -> Result<Option<T>>) -> Result<T> {
+    /// Asks `probe` until it gives a value; it says what it has seen instead. `what` is
+    /// what the node does then.
+    async fn poll<T>(&self, what: &str, mut probe: impl AsyncFnMut(&mut String) -> Result<Option<T>>) -> Result<T> {
         let mut seen = "it does not answer".to_owned();
         let polling = async {
             loop {
@@ -122,7 +131,7 @@ impl Target {
         match tokio::time::timeout(self.wait, polling).await {
             Ok(result) => result,
             Err(_) => Err(Error::drill(format!(
-                "Vault {} did not come back with the restored state within {} s (staging.wait): {seen}",
+                "Vault {} did not {what} within {} s (staging.wait): {seen}",
                 self.address,
                 self.wait.as_secs()
             ))
@@ -149,7 +158,9 @@ impl Target {
             return Err(none(if given.is_some() { "staging.token is dead" } else { "none is configured" }));
         }
         let made = self.client.generate_root(&self.address, &self.shares).await;
-        made.map_err(|e| if e.kind() == Kind::Drill { none(&e.to_string()) } else { e })
+        let token = made.map_err(|e| if e.kind() == Kind::Drill { none(&e.to_string()) } else { e })?;
+        self.made.borrow_mut().push(token.clone());
+        Ok(token)
     }
 
     /// A token of the present state. The restore must kill it: that is the proof
@@ -158,159 +169,8 @@ impl Target {
     /// # Errors
     /// `Vault`.
     pub async fn doomed_token(&self, administrator: &Secret) -> Result<Secret> {
-        self.client.create_token(&self.address, administrator, DOOMED_TTL).await
-    }
-
-    /// Streams the backup into the node, checking it on the way.
-    ///
-    /// # Errors
-    /// The source's error first, then the backup's, then Vault's. Before Vault
-    /// accepted it, nothing has changed there.
-    pub async fn restore(
-        &self,
-        source: Source,
-        how: Reading,
-        token: &Secret,
-        force: bool,
-        stop: &Stop,
-        progress: &Progress,
-    ) -> Result<Facts> {
-        let node = Node {
-            address: self.address.clone(),
-            health: self.client.health(&self.address).await?,
-            seal: self.client.seal_status(&self.address).await?,
-        };
-        let (feeder, body) = feed::body();
-        let (whole, refused) = (Arc::new(AtomicBool::new(false)), Cell::new(false));
-        let fed = whole.clone();
-        let reading = inbound::read(source, stop, progress, move |reader| {
-            let facts = feed::pass(reader, &how, |piece| feeder.send(piece))?;
-            fed.store(true, Ordering::SeqCst);
-            feeder.finish();
-            Ok(facts)
-        });
-        let sending = async {
-            let sent = self.client.restore(&node, token, body.into_stream(), force).await;
-            sent.map_err(|unrestored| {
-                refused.set(!unrestored.unanswered);
-                unrestored.error
-            })
-        };
-        let (read, sent) = tokio::join!(reading, stop.guard(Box::pin(sending)));
-        if whole.load(Ordering::SeqCst) && !refused.get() {
-            self.touched.set(true);
-        }
-        match (read, sent) {
-            (Ok(facts), Ok(())) => Ok(facts),
-            // The reader stopped because nobody took its pieces any more.
-            (Err(read), Err(sent)) if read.kind() == Kind::Unexpected => Err(sent),
-            (Err(read), _) => Err(read),
-            (Ok(_), Err(sent)) => Err(sent),
-        }
-    }
-
-    /// Waits until the restore was applied: the node may seal itself, and is
-    /// unsealed, or never show as sealed; it was applied once `doomed` is dead.
-    ///
-    /// # Errors
-    /// `Drill` if the shares do not open it, or `wait` passes.
-    pub async fn applied(&self, doomed: &Secret) -> Result<()> {
-        let mut refused: Option<Instant> = None;
-        let applied = async |seen: &mut String| {
-            *seen = match self.client.seal_status(&self.address).await {
-                Err(error) => error.to_string(),
-                Ok(status) if status.sealed && self.shares.is_empty() => {
-                    if status.seal_type == "shamir" {
-                        return Err(Error::drill(format!(
-                            "staging {} has sealed itself, and there are no shares to open it",
-                            self.address
-                        ))
-                        .hint("set staging.unseal_keys to production's unseal keys"));
-                    }
-                    "it is sealed, and there are no shares".to_owned()
-                }
-                Ok(status) if status.sealed => match self.client.unseal(&self.address, &self.shares).await {
-                    Ok(_) => "it was just unsealed".to_owned(),
-                    Err(error) if error.kind() == Kind::Drill => {
-                        if refused.get_or_insert_with(Instant::now).elapsed() >= SHARES_GRACE {
-                            return Err(error.hint("are staging.unseal_keys those of the Vault that the backup was taken \
-                                from? If so, and staging was initialised with another threshold: restart it, and drill again"));
-                        }
-                        error.to_string()
-                    }
-                    Err(error) => error.to_string(),
-                },
-                Ok(_) => match self.is_dead(doomed, seen).await {
-                    true => return Ok(Some(())),
-                    false => return Ok(None),
-                },
-            };
-            Ok(None)
-        };
-        Box::pin(self.poll(applied)).await
-    }
-
-    /// Waits until the restore shows: the node has sealed itself under the backup's
-    /// keys (true), or serves the restored state (false).
-    ///
-    /// # Errors
-    /// `Drill` once `wait` has passed.
-    pub async fn sealed_or_applied(&self, doomed: &Secret) -> Result<bool> {
-        let shown = async |seen: &mut String| {
-            match self.client.seal_status(&self.address).await {
-                Ok(status) if status.sealed => return Ok(Some(true)),
-                Ok(_) if self.is_dead(doomed, seen).await => return Ok(Some(false)),
-                Ok(_) => {}
-                Err(error) => *seen = error.to_string(),
-            }
-            Ok(None)
-        };
-        Box::pin(self.poll(shown)).await
-    }
-
-    /// Whether a token of the old state is dead; if not, `seen` says why.
-    async fn is_dead(&self, doomed: &Secret, seen: &mut String) -> bool {
-        match self.client.token_alive(&self.address, doomed).await {
-            Ok(false) => return true,
-            Ok(true) => *seen = "a token of its old state is still valid: it kept its old state".to_owned(),
-            Err(error) => *seen = error.to_string(),
-        }
-        false
-    }
-
-    /// Sees to it that the node is sealed, with a root token made from the shares.
-    /// One that is just applying a restore may take a while to be so.
-    ///
-    /// # Errors
-    /// `Drill`: an unlocked copy of production may stay behind.
-    pub async fn seal(&self) -> Result<()> {
-        let begun = Instant::now();
-        loop {
-            match self.try_seal().await {
-                Ok(()) => return Ok(()),
-                Err(error) if begun.elapsed() >= SHARES_GRACE || self.shares.is_empty() => {
-                    let what = format!("staging left unsealed: {} may be an open copy of production", self.address);
-                    return Err(Error::drill(what).because(error).hint("seal it by hand: vault operator seal"));
-                }
-                Err(_) => tokio::time::sleep(POLL).await,
-            }
-        }
-    }
-
-    async fn try_seal(&self) -> Result<()> {
-        // A run that was ended may have a share on its way still: it must not be the
-        // last one that is needed. An open node refuses this, and is sealed below.
-        if let Err(error) = self.client.reset_unseal(&self.address).await {
-            tracing::debug!("{error}");
-        }
-        if self.client.seal_status(&self.address).await?.sealed {
-            return Ok(());
-        }
-        // One that is not active would forward what follows, if just restored to its source.
-        if !self.client.health(&self.address).await?.is_active() {
-            return Err(Error::drill("it is not active"));
-        }
-        let token = self.client.generate_root(&self.address, &self.shares).await?;
-        self.client.seal(&self.address, &token).await
+        let token = self.client.create_token(&self.address, administrator, DOOMED_TTL).await?;
+        self.made.borrow_mut().push(token.clone());
+        Ok(token)
     }
 }

@@ -17,3 +17,4 @@ pub mod outbound;
 pub mod prune;
 pub mod source;
 pub mod survey;
+pub mod versions;

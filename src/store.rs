@@ -71,6 +71,26 @@ pub struct Version {
     pub latest: bool,
 }
 
+/// What became of an object that was deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deleted {
+    /// It is gone, or was not there.
+    Gone,
+    /// The store keeps versions: a marker hides it, and its bytes stay.
+    Hidden,
+}
+
+/// Whether a store keeps objects under Object Lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Locking {
+    /// It does not, or knows of no such thing.
+    Off,
+    /// It may: each object says whether it is locked.
+    On,
+    /// It would not say, and why: each object must be asked.
+    Untold(String),
+}
+
 /// An object being read: what it is, and its bytes in order.
 pub struct Download {
     /// What the store said when the read began.
@@ -135,7 +155,7 @@ pub trait Store: Send + Sync {
 
     /// Deletes `names`, in as few requests as there can be; one result for each,
     /// in the same order. Deleting what is not there is success.
-    async fn delete(&self, names: &[String]) -> Vec<Result<()>>;
+    async fn delete(&self, names: &[String]) -> Vec<Result<Deleted>>;
 
     /// Copies `from`, if its entity tag is still `head`'s, to `to`, which must not
     /// exist, inside the store; metadata is copied. An object of the same run and
@@ -157,8 +177,8 @@ pub trait Store: Send + Sync {
     async fn versions(&self, name: &str) -> Result<Vec<Version>>;
 
     /// Whether objects are kept under Object Lock (then deletion candidates are
-    /// HEADed first). A store that will not say, or cannot, has none.
-    async fn object_lock(&self) -> Result<bool>;
+    /// HEADed first).
+    async fn object_lock(&self) -> Result<Locking>;
 
     /// Waits until nothing remains of uploads that were dropped. To be called before
     /// the process ends: dropping alone only begins the cleaning up.

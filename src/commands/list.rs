@@ -3,15 +3,21 @@
 use crate::commands::Done;
 use crate::context::Context;
 use crate::error::Result;
-use crate::manifest::rfc3339;
+use crate::manifest::{MacKey, rfc3339};
+use crate::naming::BackupName;
 use crate::output;
 use crate::pipeline::catalog::Standing;
-use crate::pipeline::object;
 use crate::pipeline::survey::{Survey, Surveyed, survey};
+use crate::pipeline::versions;
 use crate::store::Store;
 use chrono::TimeDelta;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fmt::Write;
+
+/// For how many backups older versions are looked for at a time.
+const CONCURRENCY: usize = 16;
 
 /// Lists every backup with what is known of it, newest first.
 ///
@@ -20,12 +26,29 @@ use std::fmt::Write;
 pub async fn run(context: &Context) -> Result<Done> {
     let store = context.store().await?;
     let keys = context.mac_keys()?;
-    let listing = context.stop.guard(survey(store.as_ref(), &keys, &context.policy()?, context.started)).await?;
-    for refused in listing.backups.iter().filter(|s| matches!(s.standing, Standing::Refused(_))) {
-        // Says so where an older version is the one that the manifest names.
-        object::choose(store.as_ref(), refused.backup.name.object(), &keys).await?;
+    let policy = context.policy()?;
+    let look = async {
+        let listing = survey(store.as_ref(), &keys, &policy, context.started).await?;
+        let older = older_versions(store.as_ref(), &listing, &keys).await?;
+        Ok((listing, older))
+    };
+    let (listing, older) = context.stop.guard(look).await?;
+    for (name, version) in &older {
+        let address = store.locate(name.object());
+        tracing::warn!("{address}: the current version is not what its manifest names; version {version} may be");
     }
-    Ok(Done::document(document(&listing, store.as_ref())).with_text(table(&listing)))
+    Ok(Done::document(document(&listing, &older, store.as_ref())).with_text(table(&listing)))
+}
+
+/// Of backups whose manifest does not fit the object: the older version that it fits.
+async fn older_versions(store: &dyn Store, listing: &Survey, keys: &[MacKey]) -> Result<BTreeMap<BackupName, String>> {
+    let refused = listing.backups.iter().filter(|s| matches!(s.standing, Standing::Refused(_)));
+    let look = stream::iter(refused).map(async |s| {
+        let name = &s.backup.name;
+        Ok(versions::older_id(store, name, keys).await?.map(|version| (name.clone(), version)))
+    });
+    let found: Vec<_> = look.buffered(CONCURRENCY).try_collect().await?;
+    Ok(found.into_iter().flatten().collect())
 }
 
 fn table(listing: &Survey) -> String {
@@ -67,8 +90,15 @@ fn age(age: TimeDelta) -> String {
     }
 }
 
-fn document(listing: &Survey, store: &dyn Store) -> Value {
-    let backups: Vec<_> = listing.backups.iter().map(|s| entry(listing, s, store)).collect();
+fn document(listing: &Survey, older: &BTreeMap<BackupName, String>, store: &dyn Store) -> Value {
+    let entries = listing.backups.iter().map(|s| {
+        let mut entry = entry(listing, s, store);
+        if let Some(version) = older.get(&s.backup.name) {
+            entry["older_version"] = version.clone().into();
+        }
+        entry
+    });
+    let backups: Vec<_> = entries.collect();
     json!({ "backups": backups, "orphans": listing.orphans, "foreign_objects": listing.foreign })
 }
 

@@ -159,14 +159,43 @@ pub async fn standing(store: &dyn Store, backup: &Backup, keys: &[MacKey]) -> Re
     if !backup.has_manifest {
         return Ok(Standing::Unverified);
     }
-    let Some(bytes) = document(store, &backup.name.manifest()).await? else { return Ok(Standing::Unverified) };
-    Ok(match Manifest::from_bytes(&bytes, &backup.name, keys) {
-        Ok(m) if m.size_bytes != backup.size => {
-            Standing::Refused(format!("it names {} bytes, the object has {}", m.size_bytes, backup.size))
+    Ok(claim(store, &backup.name, keys).await?.held_against(backup.size))
+}
+
+/// What lies beside a backup as its manifest.
+#[derive(Debug)]
+pub enum Claim {
+    /// An authentic manifest of this name.
+    Authentic(Box<Manifest>),
+    /// Nothing, or what cannot be relied on.
+    Worthless(Standing),
+}
+
+impl Claim {
+    /// What it is worth for an object of `size` bytes.
+    pub fn held_against(self, size: u64) -> Standing {
+        match self {
+            Claim::Authentic(m) if m.size_bytes != size => {
+                Standing::Refused(format!("it names {} bytes, the object has {size}", m.size_bytes))
+            }
+            Claim::Authentic(manifest) => Standing::Good(manifest),
+            Claim::Worthless(standing) => standing,
         }
-        Ok(manifest) => Standing::Good(Box::new(manifest)),
-        Err(Refused::UnknownKey) => Standing::Unproven,
-        Err(refused) => Standing::Refused(refused.to_string()),
+    }
+}
+
+/// Fetches and checks the manifest of `name`, whatever its object is.
+///
+/// # Errors
+/// The store's.
+pub async fn claim(store: &dyn Store, name: &BackupName, keys: &[MacKey]) -> Result<Claim> {
+    let Some(bytes) = document(store, &name.manifest()).await? else {
+        return Ok(Claim::Worthless(Standing::Unverified));
+    };
+    Ok(match Manifest::from_bytes(&bytes, name, keys) {
+        Ok(manifest) => Claim::Authentic(Box::new(manifest)),
+        Err(Refused::UnknownKey) => Claim::Worthless(Standing::Unproven),
+        Err(refused) => Claim::Worthless(Standing::Refused(refused.to_string())),
     })
 }
 

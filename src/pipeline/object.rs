@@ -3,12 +3,16 @@
 //!
 //! Here: the choice, before a byte is read. Not here: reading it (`inbound`).
 
-use super::catalog::{Backup, Standing, standing};
+use super::catalog::{self, Claim, Standing};
+use super::versions;
 use crate::envelope::Layouts;
 use crate::error::{Error, Result};
 use crate::manifest::{MacKey, Manifest};
 use crate::naming::BackupName;
 use crate::store::{CHECKSUM, Download, Head, ReadAt, Store};
+
+const SEE_LIST: &str = "see: vault-backup list";
+const HIDDEN: &str = "it was deleted, and the bucket still has it: remove the delete markers of object and manifest";
 
 /// A backup in the store that is about to be read.
 #[derive(Debug)]
@@ -24,38 +28,38 @@ pub struct Chosen {
 }
 
 /// Finds `object`, with its manifest. Where the current version is not what the
-/// manifest names, an older version that is gets chosen, with a warning.
+/// manifest names, or is a delete marker, an older version that is gets chosen, with
+/// a warning.
 ///
 /// # Errors
 /// `Store` if there is no such backup.
 pub async fn choose(store: &dyn Store, object: &str, keys: &[MacKey]) -> Result<Chosen> {
     let address = store.locate(object);
-    let missing = || Error::store(format!("{address}: no such backup")).hint("see: vault-backup list");
-    let name = BackupName::parse(object).ok_or_else(missing)?;
-    let head = store.head(object).await?.ok_or_else(missing)?;
-    let has_manifest = store.head(&name.manifest()).await?.is_some();
-    let mut backup = Backup { name, size: head.size, has_manifest, has_drill_record: false };
-    let current = standing(store, &backup, keys).await?;
-    if matches!(&current, Standing::Refused(_)) {
-        for version in store.versions(object).await? {
-            backup.size = version.size;
-            let older = standing(store, &backup, keys).await?;
-            if !version.latest && older.is_good() {
-                tracing::warn!(
-                    "{address}: the current version is not what its manifest names; reading version {} instead",
-                    version.id
-                );
-                let head = Head {
-                    size: version.size,
-                    modified: version.modified,
-                    version: Some(version.id),
-                    ..Head::default()
-                };
-                return Ok(Chosen { name: backup.name, head, standing: older, address });
+    let missing = || Error::store(format!("{address}: no such backup"));
+    let name = BackupName::parse(object).ok_or_else(|| missing().hint(SEE_LIST))?;
+    let current = store.head(object).await?;
+    let claim = catalog::claim(store, &name, keys).await?;
+    let named = match &claim {
+        Claim::Authentic(manifest) => versions::named_by(manifest, store, &name, current.as_ref()).await?,
+        Claim::Worthless(_) => None,
+    };
+    let head = match (named, current) {
+        (Some(head), current) => {
+            if current.as_ref().is_none_or(|current| current.version != head.version) {
+                let instead = head.version.as_deref().unwrap_or_default();
+                let what =
+                    if current.is_some() { "the current version is not what its manifest names" } else { "deleted" };
+                tracing::warn!("{address}: {what}; reading version {instead} instead");
             }
+            head
         }
-    }
-    Ok(Chosen { name: backup.name, head, standing: current, address })
+        (None, Some(current)) => current,
+        (None, None) => {
+            let hidden = store.versions(object).await.is_ok_and(|versions| !versions.is_empty());
+            return Err(missing().hint(if hidden { HIDDEN } else { SEE_LIST }));
+        }
+    };
+    Ok(Chosen { standing: claim.held_against(head.size), name, head, address })
 }
 
 /// What a backup's bytes must hash to: the hex SHA-256 that its manifest, if that is

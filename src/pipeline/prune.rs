@@ -9,7 +9,7 @@ use crate::manifest::MacKey;
 use crate::naming::{BackupName, Role};
 use crate::retention::{self, Candidate, Drill, Plan, Policy};
 use crate::stop::Stop;
-use crate::store::{Head, Store};
+use crate::store::{Deleted, Head, Locking, Store};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::BTreeMap;
@@ -101,8 +101,12 @@ async fn prove(
 /// What a prune did.
 #[derive(Debug, Default)]
 pub struct Pruned {
-    /// Backups that are gone.
+    /// Backups that are gone, or are hidden by a marker.
     pub deleted: Vec<Candidate>,
+    /// How many bytes they had that are gone: none of those that a marker only hides.
+    pub freed: u64,
+    /// How many of them a marker only hides.
+    pub hidden: usize,
     /// Backups that Object Lock keeps for now, and until when.
     pub locked: Vec<(BackupName, String)>,
     /// Objects that could not be deleted, and why.
@@ -128,15 +132,18 @@ pub async fn execute(store: &dyn Store, planned: &Planned, now: DateTime<Utc>, s
     let due = unlocked(store, planned.plan.deletions().cloned().collect(), now, &mut pruned, stop).await?;
     for batch in due.chunks(BATCH) {
         let names: Vec<_> = batch.iter().map(|c| c.name.object().to_owned()).collect();
-        let gone = delete(store, &names, &mut pruned.failed, stop).await?;
-        let confirmed: Vec<_> = batch.iter().zip(gone).filter_map(|(c, gone)| gone.then_some(c)).collect();
-        pruned.deleted.extend(confirmed.iter().map(|c| (*c).clone()));
+        let ends = delete(store, &names, &mut pruned.failed, stop).await?;
+        let confirmed: Vec<_> = batch.iter().zip(ends).filter_map(|(c, end)| Some((c, end?))).collect();
+        pruned.freed += confirmed.iter().filter(|(_, end)| *end == Deleted::Gone).map(|(c, _)| c.size).sum::<u64>();
+        pruned.hidden += confirmed.iter().filter(|(_, end)| *end == Deleted::Hidden).count();
+        let confirmed: Vec<_> = confirmed.into_iter().map(|(c, _)| c.clone()).collect();
         delete(store, &documents(&planned.catalog, &confirmed), &mut pruned.failed, stop).await?;
+        pruned.deleted.extend(confirmed);
     }
     let orphans: Vec<_> =
         planned.catalog.orphans.iter().filter(|o| o.modified.is_some_and(|t| now - t > GRACE)).collect();
     let names: Vec<_> = orphans.iter().map(|o| o.name.clone()).collect();
-    pruned.orphans = delete(store, &names, &mut pruned.failed, stop).await?.into_iter().filter(|gone| *gone).count();
+    pruned.orphans = delete(store, &names, &mut pruned.failed, stop).await?.into_iter().flatten().count();
     let ours = |name: &str| matches!(Role::of(name), Role::Backup(_));
     match stop.guard(store.abort_abandoned(now - GRACE, &ours)).await {
         Ok(names) => pruned.uploads = names,
@@ -148,7 +155,7 @@ pub async fn execute(store: &dyn Store, planned: &Planned, now: DateTime<Utc>, s
 }
 
 /// The documents that lie beside deleted backups, as the listing showed them.
-fn documents(catalog: &Catalog, deleted: &[&Candidate]) -> Vec<String> {
+fn documents(catalog: &Catalog, deleted: &[Candidate]) -> Vec<String> {
     let listed = deleted.iter().filter_map(|c| catalog.find(&c.name));
     let beside = listed.flat_map(|b| {
         let manifest = b.has_manifest.then(|| b.name.manifest());
@@ -158,25 +165,28 @@ fn documents(catalog: &Catalog, deleted: &[&Candidate]) -> Vec<String> {
     beside.collect()
 }
 
-/// Deletes `names`; true for each that is gone. Failures are collected.
+/// Deletes `names`; what became of each, none if it failed. Failures are collected.
 async fn delete(
     store: &dyn Store,
     names: &[String],
     failed: &mut Vec<(String, Error)>,
     stop: &Stop,
-) -> Result<Vec<bool>> {
-    let mut gone = Vec::with_capacity(names.len());
+) -> Result<Vec<Option<Deleted>>> {
+    let mut ends = Vec::with_capacity(names.len());
     for batch in names.chunks(BATCH) {
         stop.check()?;
         // Not cut short: what a request in flight did would not be known.
         for (name, result) in batch.iter().zip(store.delete(batch).await) {
-            gone.push(result.is_ok());
-            if let Err(error) = result {
-                failed.push((name.clone(), error));
+            match result {
+                Ok(end) => ends.push(Some(end)),
+                Err(error) => {
+                    failed.push((name.clone(), error));
+                    ends.push(None);
+                }
             }
         }
     }
-    Ok(gone)
+    Ok(ends)
 }
 
 /// Leaves out what Object Lock keeps. A delete there would succeed and only hide
@@ -188,8 +198,13 @@ async fn unlocked(
     pruned: &mut Pruned,
     stop: &Stop,
 ) -> Result<Vec<Candidate>> {
-    if due.is_empty() || !stop.guard(store.object_lock()).await? {
+    if due.is_empty() {
         return Ok(due);
+    }
+    match stop.guard(store.object_lock()).await? {
+        Locking::Off => return Ok(due),
+        Locking::On => {}
+        Locking::Untold(why) => tracing::warn!("each backup that is due is asked whether it is locked: {why}"),
     }
     let look = stream::iter(due).map(|c| async move { Ok((store.head(c.name.object()).await?, c)) });
     let seen: Vec<(Option<Head>, Candidate)> = stop.guard(look.buffered(CONCURRENCY).try_collect()).await?;

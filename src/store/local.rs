@@ -9,7 +9,7 @@ mod paths;
 mod read;
 mod upload;
 
-use super::{Download, Head, Listed, Metadata, Put, ReadAt, Store, Upload, Version};
+use super::{Deleted, Download, Head, Listed, Locking, Metadata, Put, ReadAt, Store, Upload, Version};
 use crate::atomic_file::{AtomicFile, target_of};
 use crate::error::{Error, Result};
 use async_trait::async_trait;
@@ -102,7 +102,7 @@ impl Store for LocalStore {
         .await
     }
 
-    async fn delete(&self, names: &[String]) -> Vec<Result<()>> {
+    async fn delete(&self, names: &[String]) -> Vec<Result<Deleted>> {
         let owned = names.to_vec();
         let deleted = self.run(move |root| Ok(owned.iter().map(|name| root.remove(name)).collect::<Vec<_>>()));
         match deleted.await {
@@ -160,8 +160,8 @@ impl Store for LocalStore {
         Ok(Vec::new())
     }
 
-    async fn object_lock(&self) -> Result<bool> {
-        Ok(false)
+    async fn object_lock(&self) -> Result<Locking> {
+        Ok(Locking::Off)
     }
 
     async fn settle(&self) {
@@ -192,14 +192,14 @@ impl Root {
         Ok((file, read::describe(&meta)))
     }
 
-    fn remove(&self, name: &str) -> Result<()> {
+    fn remove(&self, name: &str) -> Result<Deleted> {
         match std::fs::remove_file(self.resolve(name)?) {
             Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
                 Err(self.failed("cannot be deleted", name, e))
             }
             _ => {
                 self.tidy(name);
-                Ok(())
+                Ok(Deleted::Gone)
             }
         }
     }

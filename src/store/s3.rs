@@ -22,7 +22,7 @@ mod upload;
 
 pub use settings::{LockMode, ObjectLock, Settings};
 
-use super::{Download, Head, Listed, Metadata, Put, ReadAt, Store, Upload, Version};
+use super::{Deleted, Download, Head, Listed, Locking, Metadata, Put, ReadAt, Store, Upload, Version};
 use crate::error::Result;
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
@@ -105,7 +105,7 @@ impl Store for S3Store {
         self.bucket.list(prefix).await
     }
 
-    async fn delete(&self, names: &[String]) -> Vec<Result<()>> {
+    async fn delete(&self, names: &[String]) -> Vec<Result<Deleted>> {
         self.bucket.delete(names).await
     }
 
@@ -131,7 +131,7 @@ impl Store for S3Store {
         self.bucket.versions(name).await
     }
 
-    async fn object_lock(&self) -> Result<bool> {
+    async fn object_lock(&self) -> Result<Locking> {
         self.bucket.object_lock().await
     }
 

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use chrono::{TimeDelta, Utc};
 use std::collections::BTreeMap;
 use vault_backup::error::Kind;
-use vault_backup::store::{CHECKSUM, Put, ReadAt};
+use vault_backup::store::{CHECKSUM, Locking, Put, ReadAt};
 
 const NAME: &str = "daily/2025-11-26/vault-snapshot-20251126-020000.enc";
 
@@ -279,7 +279,7 @@ async fn only_old_uploads_of_ours_are_aborted(place: Place) {
 async fn what_plain_stores_do_not_have(place: Place) {
     let store = place.store().await;
     send(store.as_ref(), NAME, "run-1", &data(10)).await.unwrap();
-    assert!(!store.object_lock().await.unwrap());
+    assert_eq!(store.object_lock().await.unwrap(), Locking::Off);
     assert_eq!(store.versions(NAME).await.unwrap(), []);
     match store.clock().await.unwrap() {
         Some(clock) => assert!((Utc::now() - clock).abs() < TimeDelta::minutes(5)),

@@ -1,7 +1,10 @@
 //! A store for one test, changed and looked at from outside: never through the
 //! code under test.
 
+mod rights;
+
 use super::process::{temp_dir, wait_for};
+use super::s3::S3;
 use super::site::Site;
 use super::tool::Tool;
 use bytes::Bytes;
@@ -37,8 +40,23 @@ impl Place {
 
     /// Below a prefix in a new bucket of `site`.
     pub fn in_bucket(site: Arc<Site>) -> Self {
-        let bucket = site.new_bucket();
+        Self::in_bucket_of(site, S3::bucket)
+    }
+
+    /// Below a prefix in a new bucket that `make` makes.
+    fn in_bucket_of(site: Arc<Site>, make: fn(&S3, &str)) -> Self {
+        let bucket = site.new_bucket(make);
         Self { site, holder: Holder::Bucket(bucket) }
+    }
+
+    /// Below a prefix in a new bucket that keeps versions.
+    pub fn versioned() -> Self {
+        Self::in_bucket_of(Site::shared(), S3::versioned_bucket)
+    }
+
+    /// Below a prefix in a new bucket with Object Lock.
+    pub fn locked() -> Self {
+        Self::in_bucket_of(Site::shared(), S3::locked_bucket)
     }
 
     /// In a new folder, beside the shared servers.
@@ -69,6 +87,22 @@ impl Place {
         match &self.holder {
             Holder::Bucket(name) => name,
             Holder::Folder(dir) => panic!("{} is no bucket", dir.path().display()),
+        }
+    }
+
+    /// The key of an object in the bucket.
+    pub fn key(&self, name: &str) -> String {
+        format!("{PREFIX}{name}")
+    }
+
+    /// The folder's path.
+    ///
+    /// # Panics
+    /// If it is a bucket.
+    pub fn path(&self) -> PathBuf {
+        match &self.holder {
+            Holder::Bucket(name) => panic!("{name} is no folder"),
+            Holder::Folder(dir) => folder(dir),
         }
     }
 
@@ -122,7 +156,7 @@ impl Place {
     /// An object's bytes.
     pub fn get(&self, name: &str) -> Vec<u8> {
         match &self.holder {
-            Holder::Bucket(bucket) => self.site.s3.get(bucket, &format!("{PREFIX}{name}")).expect(name),
+            Holder::Bucket(bucket) => self.site.s3.get(bucket, &self.key(name)).expect(name),
             Holder::Folder(dir) => std::fs::read(folder(dir).join(name)).unwrap(),
         }
     }
@@ -135,7 +169,7 @@ impl Place {
     /// Writes an object, also over another one, as whoever else uses the store might.
     pub fn put(&self, name: &str, body: &[u8]) {
         match &self.holder {
-            Holder::Bucket(bucket) => self.site.s3.put(bucket, &format!("{PREFIX}{name}"), body),
+            Holder::Bucket(bucket) => self.site.s3.put(bucket, &self.key(name), body),
             Holder::Folder(dir) => {
                 let path = folder(dir).join(name);
                 std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -144,19 +178,41 @@ impl Place {
         }
     }
 
+    /// Writes many objects.
+    pub fn put_many(&self, objects: Vec<(String, Vec<u8>)>) {
+        match &self.holder {
+            Holder::Bucket(bucket) => {
+                let keyed = objects.into_iter().map(|(name, body)| (self.key(&name), body)).collect();
+                self.site.s3.put_many(bucket, keyed);
+            }
+            Holder::Folder(_) => objects.iter().for_each(|(name, body)| self.put(name, body)),
+        }
+    }
+
+    /// Has the store believe that an object was written so long ago.
+    pub fn age(&self, name: &str, by: Duration) {
+        match &self.holder {
+            Holder::Bucket(bucket) => self.site.s3.age(bucket, &self.key(name), by),
+            Holder::Folder(dir) => {
+                let file = std::fs::File::open(folder(dir).join(name)).unwrap();
+                file.set_modified(std::time::SystemTime::now() - by).unwrap();
+            }
+        }
+    }
+
     /// An object's metadata.
     pub fn metadata(&self, name: &str) -> BTreeMap<String, String> {
-        self.site.s3.metadata(self.bucket(), &format!("{PREFIX}{name}"))
+        self.site.s3.metadata(self.bucket(), &self.key(name))
     }
 
     /// Replaces an object's metadata.
     pub fn set_metadata(&self, name: &str, metadata: &BTreeMap<String, String>) {
-        self.site.s3.set_metadata(self.bucket(), &format!("{PREFIX}{name}"), metadata);
+        self.site.s3.set_metadata(self.bucket(), &self.key(name), metadata);
     }
 
     /// Begins an upload and leaves it: its id.
     pub fn abandon_upload(&self, name: &str) -> String {
-        self.site.s3.abandon_upload(self.bucket(), &format!("{PREFIX}{name}"))
+        self.site.s3.abandon_upload(self.bucket(), &self.key(name))
     }
 
     /// Asserts that there is nothing at all: no object, no upload begun, no folder.

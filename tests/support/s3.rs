@@ -1,6 +1,8 @@
 //! A real S3 server, versitygw, and its buckets looked at from outside: through
 //! the AWS SDK, never through the code under test.
 
+mod protect;
+
 use super::http::block_on;
 use super::process::{Port, Process, temp_dir};
 use super::server_binary;
@@ -8,10 +10,9 @@ use super::tls::{Ca, Identity};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, RequestChecksumCalculation};
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{
-    BucketVersioningStatus, ObjectLockLegalHold, ObjectLockLegalHoldStatus, VersioningConfiguration,
-};
+use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use futures_util::{StreamExt, stream};
 use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -19,6 +20,9 @@ use tempfile::TempDir;
 
 /// The owner of everything on the server.
 const ROOT: (&str, &str) = ("rootaccess", "rootsecret");
+
+/// How many objects are written at a time.
+const AT_A_TIME: usize = 16;
 
 const REGION: &str = "us-east-1";
 
@@ -156,15 +160,6 @@ impl S3 {
         self.ask(|s3| async move { s3.put_bucket_policy().bucket(bucket).policy(policy).send().await.unwrap() });
     }
 
-    /// Forbids to delete an object until further notice.
-    pub fn legal_hold(&self, bucket: &str, key: &str) {
-        let (bucket, key) = (bucket.to_owned(), key.to_owned());
-        let on = ObjectLockLegalHold::builder().status(ObjectLockLegalHoldStatus::On).build();
-        self.ask(|s3| async move {
-            s3.put_object_legal_hold().bucket(bucket).key(key).legal_hold(on).send().await.unwrap()
-        });
-    }
-
     /// Writes an object, over one that may be there.
     pub fn put(&self, bucket: &str, key: &str, body: &[u8]) {
         self.put_all(bucket, &[key.to_owned()], body);
@@ -172,12 +167,18 @@ impl S3 {
 
     /// Writes many objects with the same body.
     pub fn put_all(&self, bucket: &str, keys: &[String], body: &[u8]) {
-        let (bucket, keys, body) = (bucket.to_owned(), keys.to_vec(), body.to_vec());
+        self.put_many(bucket, keys.iter().map(|key| (key.clone(), body.to_vec())).collect());
+    }
+
+    /// Writes many objects, some at a time, in no order.
+    pub fn put_many(&self, bucket: &str, objects: Vec<(String, Vec<u8>)>) {
+        let bucket = bucket.to_owned();
         self.ask(|s3| async move {
-            for key in keys {
-                let body = ByteStream::from(body.clone());
-                s3.put_object().bucket(&bucket).key(key).body(body).send().await.unwrap();
-            }
+            let puts = objects.into_iter().map(|(key, body)| {
+                let put = s3.put_object().bucket(&bucket).key(key).body(ByteStream::from(body)).send();
+                async move { put.await.unwrap() }
+            });
+            stream::iter(puts).buffer_unordered(AT_A_TIME).for_each(async |_| ()).await;
         });
     }
 

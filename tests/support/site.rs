@@ -75,10 +75,10 @@ impl Site {
             .keeps([&self.token, &self.password, &self.key, self.vault.root_token(), &self.s3.root().1, PLANTED])
     }
 
-    /// Makes a bucket that no other test uses.
-    pub fn new_bucket(&self) -> String {
+    /// Makes a bucket that no other test uses, by `make`.
+    pub fn new_bucket(&self, make: fn(&S3, &str)) -> String {
         let name = format!("backups-{}", self.buckets.fetch_add(1, Ordering::Relaxed));
-        self.s3.bucket(&name);
+        make(&self.s3, &name);
         name
     }
 

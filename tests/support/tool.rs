@@ -90,6 +90,15 @@ impl Tool {
         self
     }
 
+    /// Has files' permissions apply to it, also where it is root's.
+    pub fn without_override(mut self) -> Self {
+        if rustix::process::geteuid().is_root() {
+            let program = std::mem::replace(&mut self.program, "setpriv".into());
+            self.args.splice(0..0, ["--bounding-set=-dac_override,-dac_read_search".into(), program]);
+        }
+        self
+    }
+
     /// Its `HOME`, to put files into.
     pub fn home(&self) -> PathBuf {
         self.room.path().join("home")

@@ -48,6 +48,12 @@ impl Failure {
         Self { action, address, answer }
     }
 
+    /// One key's failure, as DeleteObjects reports it in the body of a success.
+    pub(super) fn of_key(action: &'static str, address: String, code: &str, message: &str) -> Self {
+        let (code, message) = (code.to_owned(), message.to_owned());
+        Self { action, address, answer: Answer::Refused { status: 200, code, message, region: None } }
+    }
+
     fn code(&self) -> &str {
         match &self.answer {
             Answer::Refused { code, .. } => code,
@@ -135,12 +141,6 @@ impl Failure {
             }
         }
     }
-}
-
-/// One key's failure, as DeleteObjects reports it in the body of a success.
-pub(super) fn refused_key(action: &'static str, address: String, code: &str, message: &str) -> Error {
-    let (code, message) = (code.to_owned(), message.to_owned());
-    Failure { action, address, answer: Answer::Refused { status: 200, code, message, region: None } }.into_error()
 }
 
 /// `error` and what caused it, outermost first. An I/O error's `source` passes over

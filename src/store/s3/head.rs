@@ -3,7 +3,7 @@
 use super::Bucket;
 use super::error::Failure;
 use crate::error::Result;
-use crate::store::Head;
+use crate::store::{Head, Locking};
 use aws_sdk_s3::config::interceptors::BeforeDeserializationInterceptorContextRef;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::types::{ObjectLockEnabled, ObjectLockLegalHoldStatus};
@@ -60,24 +60,20 @@ impl Bucket {
         }
     }
 
-    pub(super) async fn object_lock(&self) -> Result<bool> {
+    pub(super) async fn object_lock(&self) -> Result<Locking> {
         match self.client.get_object_lock_configuration().bucket(&self.name).send().await {
             Ok(output) => {
                 let enabled = output.object_lock_configuration.and_then(|c| c.object_lock_enabled);
-                Ok(enabled == Some(ObjectLockEnabled::Enabled))
+                Ok(if enabled == Some(ObjectLockEnabled::Enabled) { Locking::On } else { Locking::Off })
             }
             Err(error) => {
                 let failure = Failure::new("s3:GetBucketObjectLockConfiguration", self.locate(""), &error);
                 if failure.is_no_lock() {
-                    return Ok(false);
+                    return Ok(Locking::Off);
                 }
                 let denied = failure.is_denied();
                 let error = failure.into_error();
-                if denied {
-                    tracing::debug!("whether the bucket has Object Lock is not known: {error}");
-                    return Ok(false);
-                }
-                Err(error)
+                if denied { Ok(Locking::Untold(error.to_string())) } else { Err(error) }
             }
         }
     }

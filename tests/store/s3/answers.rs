@@ -7,8 +7,8 @@ use crate::support::process::Port;
 use crate::support::s3::S3;
 use chrono::{TimeZone, Utc};
 use vault_backup::error::Kind;
-use vault_backup::store::ReadAt;
 use vault_backup::store::s3::Settings;
+use vault_backup::store::{Locking, ReadAt};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_say_what_to_do() {
@@ -129,16 +129,19 @@ async fn nobody_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn object_lock_that_nobody_tells_of_is_none() {
-    for (status, code) in [
-        (404, "ObjectLockConfigurationNotFoundError"),
-        (403, "AccessDenied"),
-        (501, "NotImplemented"),
-        (405, "MethodNotAllowed"),
-    ] {
+async fn object_lock_that_nobody_knows_of_is_none() {
+    for (status, code) in
+        [(404, "ObjectLockConfigurationNotFoundError"), (501, "NotImplemented"), (405, "MethodNotAllowed")]
+    {
         let (_server, store) = answering(move |_| refusal(status, code)).await;
-        assert!(!store.object_lock().await.unwrap(), "{code}");
+        assert_eq!(store.object_lock().await.unwrap(), Locking::Off, "{code}");
     }
+    let (_server, store) = answering(|_| refusal(403, "AccessDenied")).await;
+    let untold = store.object_lock().await.unwrap();
+    assert!(
+        matches!(&untold, Locking::Untold(why) if why.contains("denied: s3:GetBucketObjectLockConfiguration")),
+        "{untold:?}"
+    );
     let (_server, store) = answering(|call| {
         assert_eq!(operation(call), "GetObject");
         refusal(404, "NoSuchBucket")

@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use vault_backup::error::Kind;
-use vault_backup::store::{Head, Put, ReadAt};
+use vault_backup::store::{Deleted, Head, Put, ReadAt};
 
 const NAME: &str = "daily/2025-11-26/vault-snapshot-20251126-020000.enc";
 
@@ -200,10 +200,13 @@ async fn a_listing_is_whole_or_an_error() {
 #[tokio::test(flavor = "multi_thread")]
 async fn deletions_are_only_what_the_server_says() {
     const RESULT: &str = "<DeleteResult><Deleted><Key>vault/a</Key></Deleted>
-        <Error><Key>vault/b</Key><Code>AccessDenied</Code><Message>no</Message></Error></DeleteResult>";
+        <Error><Key>vault/b</Key><Code>AccessDenied</Code><Message>no</Message></Error>
+        <Deleted><Key>vault/d</Key><DeleteMarker>true</DeleteMarker></Deleted>
+        <Error><Key>vault/e</Key><Code>NoSuchKey</Code><Message>another was faster</Message></Error></DeleteResult>";
     let (_server, store) = answering(|_| Reply::status(200).body(RESULT)).await;
-    let results = store.delete(&["a", "b", "c"].map(str::to_owned)).await;
-    assert!(results[0].is_ok());
+    let results = store.delete(&["a", "b", "c", "d", "e"].map(str::to_owned)).await;
+    let ends: Vec<_> = results.iter().map(|result| result.as_ref().ok().copied()).collect();
+    assert_eq!(ends, [Some(Deleted::Gone), None, None, Some(Deleted::Hidden), Some(Deleted::Gone)]);
     let errors: Vec<_> = results.into_iter().filter_map(Result::err).map(|e| e.to_string()).collect();
     assert!(errors[0].starts_with("s3://backups/vault/b: denied: s3:DeleteObject: AccessDenied: no"), "{errors:?}");
     assert!(errors[1].starts_with("s3://backups/vault/c: the store did not confirm"), "{errors:?}");

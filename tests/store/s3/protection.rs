@@ -8,7 +8,7 @@ use bytes::Bytes;
 use chrono::{TimeDelta, Utc};
 use std::time::Duration;
 use vault_backup::store::s3::{LockMode, ObjectLock, Settings};
-use vault_backup::store::{Put, ReadAt};
+use vault_backup::store::{Deleted, Locking, Put, ReadAt};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -21,7 +21,7 @@ async fn versions_are_listed_and_read() {
         s3.put("backups", "vault/daily/x", body);
         s3.put("backups", "vault/daily/x.manifest.json", body);
     }
-    assert!(!store.object_lock().await.unwrap());
+    assert_eq!(store.object_lock().await.unwrap(), Locking::Off);
     let versions = store.versions("daily/x").await.unwrap();
     assert_eq!(versions.iter().map(|v| (v.size, v.latest)).collect::<Vec<_>>(), [(6, true), (5, false), (6, false)]);
     let at = |index: usize| ReadAt { version: Some(versions[index].id.clone()), first: None };
@@ -30,7 +30,7 @@ async fn versions_are_listed_and_read() {
         assert_eq!((bytes.as_slice(), head.version), (body, Some(versions[index].id.clone())));
     }
     // A delete hides the object and keeps its versions.
-    assert!(store.delete(&["daily/x".to_owned()]).await[0].is_ok());
+    assert_eq!(store.delete(&["daily/x".to_owned()]).await.remove(0).unwrap(), Deleted::Hidden);
     assert_eq!(store.head("daily/x").await.unwrap(), None);
     assert_eq!(store.list("").await.unwrap().len(), 1);
     let left = store.versions("daily/x").await.unwrap();
@@ -51,7 +51,7 @@ async fn what_is_written_is_locked() {
         ..plain
     })
     .await;
-    assert!(store.object_lock().await.unwrap());
+    assert_eq!(store.object_lock().await.unwrap(), Locking::On);
     store.probe_write("daily/").await.unwrap();
     for (name, size) in [("daily/1/small", 1000), ("daily/1/large", 40_000_000)] {
         let head = send(store.as_ref(), name, "run-1", &data(size)).await.unwrap();

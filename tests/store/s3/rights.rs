@@ -7,7 +7,7 @@ use bytes::Bytes;
 use chrono::Utc;
 use serde_json::json;
 use std::sync::Arc;
-use vault_backup::store::{Put, ReadAt, Store};
+use vault_backup::store::{Locking, Put, ReadAt, Store};
 
 const NAME: &str = "daily/2025-11-26/vault-snapshot-20251126-020000.enc";
 
@@ -59,7 +59,7 @@ async fn prune() {
     )
     .await;
     assert_eq!(store.list("").await.unwrap().len(), 1);
-    assert!(!store.object_lock().await.unwrap());
+    assert_eq!(store.object_lock().await.unwrap(), Locking::Off);
     assert!(store.head("daily/x").await.unwrap().is_some());
     assert_eq!(read(store.as_ref(), "daily/x", ReadAt::default()).await.unwrap().1, b"12");
     assert!(store.delete(&["daily/x".to_owned()]).await[0].is_ok());

@@ -1,0 +1,70 @@
+//! What lies beside no backup: documents without their object, uploads without end.
+
+use super::{World, ago};
+use crate::support::place::Place;
+use serde_json::json;
+use std::time::Duration;
+use vault_backup::naming::{BackupName, BackupType};
+
+const TWO_DAYS: Duration = Duration::from_hours(48);
+
+#[test]
+fn stray_documents_go_after_a_day() {
+    for world in World::both() {
+        let daily = world.good(BackupType::Daily, 0);
+        let gone = [3, 4].map(|day| BackupName::new(BackupType::Daily, ago(day)));
+        let strays = gone.each_ref().map(|name| [name.manifest(), name.drill_record()]).concat();
+        strays.iter().for_each(|name| world.write(name, b"{}"));
+        // As old as they are, these are nobody's strays.
+        let others = ["daily/2020-01-01/notes.manifest.json".to_owned(), format!("{}.bak", gone[0].manifest())];
+        others.iter().for_each(|name| world.write(name, b"{}"));
+        let old = [&strays[0], &strays[3]];
+        old.into_iter().chain(&others).for_each(|name| world.place.age(name, TWO_DAYS));
+        world.place.age(&daily.manifest(), TWO_DAYS);
+
+        let output = world.prune();
+        assert_eq!(output.ok().json()["orphans_deleted"], 2);
+        let mut left = [strays[1].clone(), strays[2].clone(), daily.object().to_owned(), daily.manifest()].to_vec();
+        left.extend(others);
+        assert_eq!(world.files(), left.into_iter().collect(), "what was just written may be of a run that still goes");
+    }
+}
+
+/// Two uploads that ours could be, of which one is old, and one that is not ours.
+fn names() -> [String; 3] {
+    let ours = |day| BackupName::new(BackupType::Daily, ago(day)).object().to_owned();
+    [ours(3), "daily/2020-01-01/somebody-elses".to_owned(), ours(2)]
+}
+
+#[test]
+fn abandoned_uploads_go_after_a_day() {
+    let world = World::new(Place::s3());
+    world.good(BackupType::Daily, 0);
+    let (place, names) = (&world.place, names());
+    let ids = names.each_ref().map(|name| place.abandon_upload(name));
+    ids[..2].iter().for_each(|id| place.site.s3.age(place.bucket(), id, TWO_DAYS));
+    let output = world.prune();
+    assert_eq!(output.ok().json()["uploads_aborted"], json!([names[0]]));
+    let mut left = place.site.s3.incomplete_uploads(place.bucket());
+    left.sort();
+    let mut expected = [&names[1], &names[2]].map(|name| place.key(name));
+    expected.sort();
+    assert_eq!(left, expected);
+}
+
+#[test]
+fn abandoned_files_go_after_a_day() {
+    let world = World::new(Place::folder());
+    let daily = world.good(BackupType::Daily, 0);
+    let names = names();
+    let parts = names.each_ref().map(|name| {
+        let (folder, base) = name.rsplit_once('/').unwrap();
+        format!("{folder}/.tmp-0123456789abcdef.{base}")
+    });
+    parts.iter().for_each(|part| world.write(part, b"half"));
+    parts[..2].iter().for_each(|part| world.place.age(part, TWO_DAYS));
+    let output = world.prune();
+    assert_eq!(output.ok().json()["uploads_aborted"], json!([names[0]]));
+    let left = [parts[1].clone(), parts[2].clone(), daily.object().to_owned(), daily.manifest()];
+    assert_eq!(world.files(), left.into());
+}

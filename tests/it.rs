@@ -23,6 +23,7 @@ mod fuzz;
 mod harness;
 mod inspect;
 mod layering;
+mod machine;
 mod prune;
 mod recover;
 mod report;

@@ -6,7 +6,7 @@ mod large;
 mod lock;
 mod login;
 mod main_job;
-mod raced;
+pub(crate) mod raced;
 mod stopped;
 mod told;
 

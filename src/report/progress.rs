@@ -3,14 +3,16 @@
 //! Here: one indicatif line that is replaced from stage to stage and wiped at the
 //! end. Not here: whether anybody is watching (`output`), and the closing line.
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use console::Term;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+use std::io;
 use std::time::Duration;
 
 /// The progress line of a run; clones share it.
 #[derive(Clone, Debug)]
 pub struct Progress(ProgressBar);
 
-/// Where the size is known: at most 80 columns wide.
+/// Where the size is known: at most 78 columns wide.
 const KNOWN: &str = "{msg:<12} [{bar:22}] {percent:>3}% {bytes:>10} {binary_bytes_per_sec:>12} {elapsed:>4}";
 /// While Vault streams, nobody knows how much will come.
 const UNKNOWN: &str = "{msg:<12} {spinner} {bytes:>10} {binary_bytes_per_sec:>12} {elapsed:>4}";
@@ -21,12 +23,11 @@ const TICK: Duration = Duration::from_millis(200);
 impl Progress {
     /// Draws on stderr if `watched`, else nothing.
     pub fn new(watched: bool) -> Self {
-        let target = if watched { ProgressDrawTarget::stderr_with_hz(8) } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(None, target);
-        if watched {
-            bar.enable_steady_tick(TICK);
-        }
-        Self(bar)
+        let target = match watched {
+            true => ProgressDrawTarget::term_like_with_hz(Box::new(Echoing(Term::buffered_stderr())), 8),
+            false => ProgressDrawTarget::hidden(),
+        };
+        Self(ProgressBar::with_draw_target(None, target))
     }
 
     /// Begins a stage: a word or two, and how many bytes it has, if known.
@@ -41,6 +42,9 @@ impl Progress {
         }
         self.0.set_message(name);
         self.0.reset();
+        if !self.0.is_hidden() {
+            self.0.enable_steady_tick(TICK); // not before there is something to show
+        }
         tracing::debug!("{name}");
     }
 
@@ -52,6 +56,57 @@ impl Progress {
     /// Wipes the line.
     pub fn clear(&self) {
         self.0.finish_and_clear();
+    }
+}
+
+/// A terminal that echoes `^C` at the end of the line. indicatif fills its line with
+/// spaces: two columns must be left, else the echo is on the next line, and what is
+/// wiped then is that one.
+#[derive(Debug)]
+struct Echoing(Term);
+
+/// The columns of `^C`.
+const ECHO: u16 = 2;
+
+impl TermLike for Echoing {
+    fn width(&self) -> u16 {
+        self.0.size().1.saturating_sub(ECHO)
+    }
+
+    fn height(&self) -> u16 {
+        self.0.size().0
+    }
+
+    fn move_cursor_up(&self, n: usize) -> io::Result<()> {
+        self.0.move_cursor_up(n)
+    }
+
+    fn move_cursor_down(&self, n: usize) -> io::Result<()> {
+        self.0.move_cursor_down(n)
+    }
+
+    fn move_cursor_right(&self, n: usize) -> io::Result<()> {
+        self.0.move_cursor_right(n)
+    }
+
+    fn move_cursor_left(&self, n: usize) -> io::Result<()> {
+        self.0.move_cursor_left(n)
+    }
+
+    fn write_line(&self, s: &str) -> io::Result<()> {
+        self.0.write_line(s)
+    }
+
+    fn write_str(&self, s: &str) -> io::Result<()> {
+        self.0.write_str(s)
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.0.clear_line()
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 

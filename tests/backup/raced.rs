@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::task::block_in_place;
 
 /// A snapshot that does not compress and is too large for one put.
-pub(super) fn large() -> Bytes {
+pub(crate) fn large() -> Bytes {
     let mut state = vec![0; 33 << 20];
     SystemRandom::new().fill(&mut state).unwrap();
     Synthetic::whole(&state).bytes().into()
@@ -21,7 +21,7 @@ pub(super) fn large() -> Bytes {
 
 /// The requests that make an object.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Request {
+pub(crate) enum Request {
     Head,
     Put,
     Begin,
@@ -32,7 +32,7 @@ pub(super) enum Request {
 }
 
 impl Request {
-    pub(super) fn is(self, call: &Call) -> bool {
+    pub(crate) fn is(self, call: &Call) -> bool {
         let is_object = call.path.ends_with(".enc");
         let has = |name: &str| call.query.contains(name);
         match self {

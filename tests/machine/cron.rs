@@ -101,10 +101,8 @@ fn cron_mails_what_failed_and_nothing_else() {
         ("key", site.key.clone()),
         (".aws/credentials", format!("[default]\naws_access_key_id = {access}\naws_secret_access_key = {secret}\n")),
     ];
-    let crontab = format!(
-        "HOME=/run/home\nVAULT_BACKUP_CONFIG=/run/home/config.toml\n{}* * * * *  {FAILS}\n",
-        every_minute()
-    );
+    let crontab =
+        format!("HOME=/run/home\nVAULT_BACKUP_CONFIG=/run/home/config.toml\n{}* * * * *  {FAILS}\n", every_minute());
     let mut machine = Machine::start(&crontab, &files);
     let log = machine.after(2);
     let said = |parts: &[&str]| log.iter().any(|line| parts.iter().all(|part| line.contains(part)));

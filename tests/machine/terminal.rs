@@ -1,0 +1,165 @@
+//! The tool in a real terminal, tmux, 80 columns wide.
+
+use crate::backup::raced::{Request, large};
+use crate::support::fault::{FaultServer, Reply};
+use crate::support::place::Place;
+use crate::support::process::{PATIENCE, wait_for};
+use crate::support::tool::{Running, Tool, program};
+use std::path::Path;
+use std::process::Command;
+
+const WIDTH: usize = 80;
+
+/// A terminal in which a person works: an interactive shell, one command after another.
+struct Terminal {
+    server: Running,
+}
+
+impl Terminal {
+    /// The shell knows what `env` gives it.
+    fn start(env: impl FnOnce(Tool) -> Tool) -> Self {
+        let tmux = program("tmux").envs([("TERM", "xterm"), ("LANG", "C.UTF-8"), ("PS1", "$ ")]);
+        let tmux = env(tmux);
+        let socket = tmux.home().join("socket");
+        let mut server = tmux.arg("-S").arg(&socket).args(["-f", "/dev/null", "-D"]).start();
+        server.wait_for("its socket", || socket.exists().then_some(()));
+        Self { server }
+    }
+
+    fn ask(&self, args: &[&str]) -> String {
+        let socket = self.server.home().join("socket");
+        // The shell has the server's environment, but its PATH is the client's.
+        let bin = Path::new(env!("CARGO_BIN_EXE_vault-backup")).parent().unwrap();
+        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+        let output = Command::new("tmux").env("PATH", path).arg("-S").arg(socket).args(args).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Types a command on an empty screen.
+    fn run(&self, command: &str) {
+        self.ask(&["new-session", "-d", "-x", &WIDTH.to_string(), "-y", "24", "-s", "s", "sh", "-i"]);
+        wait_for("the prompt", PATIENCE, || (self.screen() == ["$"]).then_some(()));
+        self.ask(&["send-keys", "-t", "s", "-l", &format!("{command}; echo \"[$?]\"")]);
+        self.key("Enter");
+    }
+
+    /// What is on the screen, without what is empty at its end.
+    fn screen(&self) -> Vec<String> {
+        let text = self.ask(&["capture-pane", "-p", "-t", "s"]);
+        text.trim_end().lines().map(|line| line.trim_end().to_owned()).collect()
+    }
+
+    /// The line below the command, as soon as it fulfils `wanted`: the only one there is.
+    fn line(&self, wanted: impl Fn(&str) -> bool) -> String {
+        let look = || match &self.screen()[..] {
+            [_, line] if wanted(line) => Some(line.clone()),
+            _ => None,
+        };
+        wait_for("a line on the screen", PATIENCE, look)
+    }
+
+    fn key(&self, key: &str) {
+        self.ask(&["send-keys", "-t", "s", key]);
+    }
+
+    /// Waits for the end of the command: its exit code and the lines that it leaves.
+    fn end(&self) -> (String, Vec<String>) {
+        let over = || {
+            let screen = self.screen();
+            let at = screen.iter().position(|line| line.starts_with('['))?;
+            (screen.last().unwrap() == "$").then_some((screen[at].clone(), screen[1..at].to_vec()))
+        };
+        let ended = wait_for("the end of the command", PATIENCE, over);
+        assert_eq!(self.ask(&["display-message", "-p", "-t", "s", "#{cursor_flag}"]).trim_end(), "1", "no cursor");
+        self.ask(&["kill-session", "-t", "s"]);
+        ended
+    }
+}
+
+/// A terminal whose programs know all that a backup to `place` needs.
+fn terminal(place: &Place, vault: &str, s3: &str) -> Terminal {
+    let site = &place.site;
+    Terminal::start(|tool| {
+        tool.envs(site.s3.env())
+            .env("AWS_ENDPOINT_URL", s3)
+            .env("VAULT_ADDR", vault)
+            .env("VAULT_TOKEN", &site.token)
+            .env("VAULT_BACKUP_KEY", &site.key)
+            .env("VAULT_BACKUP_STORE", place.url())
+    })
+}
+
+/// Stage, bytes, rate and time in one line, with room for the echo of Ctrl-C.
+#[track_caller]
+fn assert_legible(line: &str, stage: &str, bytes: &str) {
+    let (named, rest) = line.split_once(' ').unwrap();
+    let words: Vec<_> = rest.split_whitespace().collect();
+    assert!(named == stage && rest.contains(bytes) && line.chars().count() <= WIDTH - 2, "{line:?}");
+    let (rate, time) = (words[words.len() - 2], words[words.len() - 1]);
+    assert!(rate.ends_with("B/s") && time.ends_with('s') && time.len() <= 3, "{line:?}");
+}
+
+/// What the tool says last on the screen, with the lines joined that were too long for it.
+fn said(screen: &[String]) -> String {
+    screen.concat()
+}
+
+#[test]
+fn a_backup_on_a_terminal() {
+    let place = Place::s3();
+    let terminal = terminal(&place, &place.site.vault.address(), &place.site.s3.endpoint());
+    terminal.run("vault-backup backup --kind daily");
+    let (code, screen) = terminal.end();
+    // No line of the progress is left, but what was made.
+    let (said, name) = (said(&screen), &place.names()[0]);
+    assert_eq!(code, "[0]", "{screen:?}");
+    let rest = said.strip_prefix(&format!("{}/{name}: ", place.url())).unwrap_or_else(|| panic!("{said:?}"));
+    let [size, time, rate, verified] = rest.split([',']).flat_map(|part| part.split(" in ")).collect::<Vec<_>>()[..]
+    else {
+        panic!("{said:?}");
+    };
+    assert!(
+        size.ends_with("iB") && time.ends_with(" s") && rate.ends_with("iB/s") && verified == " verified",
+        "{said}"
+    );
+}
+
+/// While Vault streams, nobody knows how much will come.
+#[test]
+fn ctrl_c_during_the_upload_leaves_nothing() {
+    let place = Place::s3();
+    let body = large();
+    let vault = place.site.vault_with(move |_| Reply::status(200).body(body.clone()).stall_after(20 << 20));
+    let terminal = terminal(&place, vault.address(), &place.site.s3.endpoint());
+    terminal.run("vault-backup backup");
+    let most = |line: &str| line.split_whitespace().any(|word| word.parse::<f64>().is_ok_and(|n| n > 15.0));
+    let line = terminal.line(|line| line.contains(" MiB ") && most(line));
+    assert_legible(&line, "uploading", " MiB ");
+    terminal.key("C-c");
+    let (code, screen) = terminal.end();
+    assert_eq!((&code[..], &screen[..]), ("[130]", &["vault-backup: error: interrupted".to_owned()][..]));
+    place.assert_empty();
+    // No lock either.
+    terminal.run("vault-backup prune");
+    assert_eq!(terminal.end().0, "[0]");
+}
+
+#[test]
+fn ctrl_c_during_the_verification_leaves_a_clean_screen() {
+    let place = Place::s3();
+    let vault = place.site.vault_sending(large());
+    let s3 = FaultServer::proxy(&place.site.s3.endpoint(), |call| match Request::ReadBack.is(call) {
+        true => Reply::forward().stall_after(10 << 20),
+        false => Reply::forward(),
+    });
+    let terminal = terminal(&place, vault.address(), s3.address());
+    terminal.run("vault-backup backup");
+    let line = terminal.line(|line| line.starts_with("verifying") && line.contains(" 10.00 MiB"));
+    assert_legible(&line, "verifying", "[======>               ]  29%");
+    terminal.key("C-c");
+    let (code, screen) = terminal.end();
+    let said = said(&screen);
+    assert_eq!(code, "[130]");
+    assert!(said.starts_with("vault-backup: error: s3://") && said.ends_with("interrupted"), "{said:?}");
+}

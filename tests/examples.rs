@@ -1,6 +1,7 @@
 //! The examples do what they say, as far as one machine can tell.
 
 mod policies;
+mod roles;
 
 use crate::support::process::temp_dir;
 use crate::support::python::python;

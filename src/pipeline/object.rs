@@ -19,7 +19,8 @@ const HIDDEN: &str = "it was deleted, and the bucket still has it: remove the de
 pub struct Chosen {
     /// Its name.
     pub name: BackupName,
-    /// The version that will be read.
+    /// What will be read. It names a version only where that is an older one: reading the
+    /// latest takes fewer rights without.
     pub head: Head,
     /// What its manifest says, held against that version.
     pub standing: Standing,
@@ -45,15 +46,14 @@ pub async fn choose(store: &dyn Store, object: &str, keys: &[MacKey]) -> Result<
     };
     let head = match (named, current) {
         (Some(head), current) => {
-            if current.as_ref().is_none_or(|current| current.version != head.version) {
-                let instead = head.version.as_deref().unwrap_or_default();
+            if let Some(instead) = &head.version {
                 let what =
                     if current.is_some() { "the current version is not what its manifest names" } else { "deleted" };
                 tracing::warn!("{address}: {what}; reading version {instead} instead");
             }
             head
         }
-        (None, Some(current)) => current,
+        (None, Some(current)) => Head { version: None, ..current },
         (None, None) => {
             let hidden = store.versions(object).await.is_ok_and(|versions| !versions.is_empty());
             return Err(missing().hint(if hidden { HIDDEN } else { SEE_LIST }));
@@ -98,7 +98,7 @@ impl Chosen {
         }
     }
 
-    /// Starts the download of exactly the chosen version.
+    /// Starts the download of what was chosen.
     ///
     /// # Errors
     /// The store's.

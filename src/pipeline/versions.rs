@@ -12,7 +12,8 @@ use futures_util::TryStreamExt;
 use ring::digest;
 
 /// The version of `name` that `manifest` names, `current` being what a read without
-/// a version would get; `None` if there is none, as far as sizes and hashes tell.
+/// a version would get; `None` if there is none, as far as sizes and hashes tell. Only
+/// an older one has its version in the answer.
 ///
 /// Objects are read only where there are several of the right size.
 ///
@@ -24,7 +25,8 @@ pub async fn named_by(
     name: &BackupName,
     current: Option<&Head>,
 ) -> Result<Option<Head>> {
-    let mut fitting: Vec<_> = current.filter(|head| head.size == manifest.size_bytes).cloned().into_iter().collect();
+    let fits = current.filter(|head| head.size == manifest.size_bytes).cloned();
+    let mut fitting: Vec<_> = fits.map(|head| Head { version: None, ..head }).into_iter().collect();
     if current.is_none_or(|head| head.version.is_some()) {
         match older(store, name, manifest.size_bytes).await {
             Ok(older) => fitting.extend(older),
@@ -36,7 +38,8 @@ pub async fn named_by(
         return Ok(fitting.pop());
     }
     for head in fitting {
-        tracing::info!("{}: reading version {:?} to compare it", store.locate(name.object()), head.version);
+        let version = head.version.as_deref().unwrap_or("which is the latest");
+        tracing::info!("{}: reading version {version}, to compare it", store.locate(name.object()));
         if sha256(store, name, &head).await? == manifest.sha256 {
             return Ok(Some(head));
         }

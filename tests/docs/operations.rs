@@ -34,6 +34,24 @@ fn its_policies_are_json() {
     }
 }
 
+/// Row by row what is in the policies of examples/iam, the KMS key's aside.
+#[test]
+fn it_lists_what_each_role_may() {
+    let actions = |text: &str| -> BTreeSet<String> {
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != ':');
+        words.filter(|word| word.starts_with("s3:")).map(str::to_owned).collect()
+    };
+    let operations = operations();
+    let rows: Vec<_> =
+        section(&operations, "Split roles").lines().filter(|line| line.contains("`s3:ListBucket`")).collect();
+    for role in ["backup", "prune", "drill", "restore"] {
+        let row = rows.iter().find(|row| row.starts_with(&format!("| {role} |"))).expect(role);
+        let mut allowed = actions(&read(&format!("examples/iam/{role}.json")));
+        allowed.remove("s3:prefix"); // a condition's key
+        assert_eq!(actions(row), allowed, "{role}");
+    }
+}
+
 /// Every number at the start of a line, `130, 143` being two.
 fn codes<'a>(lines: impl Iterator<Item = &'a str>) -> BTreeSet<u8> {
     lines.flat_map(|line| line.split(',').map_while(|text| text.trim().parse().ok())).collect()

@@ -21,7 +21,7 @@ pub(super) async fn start(bucket: Arc<Bucket>, name: &str, at: ReadAt) -> Result
     let output = match request.send().await {
         Ok(output) => output,
         Err(error) => {
-            let failure = Failure::new("s3:GetObject", bucket.locate(name), &error);
+            let failure = Failure::new(action(at.version.as_deref()), bucket.locate(name), &error);
             // The first bytes of nothing are out of range.
             return if failure.is_range() { empty(&bucket, name).await } else { Err(failure.into_error()) };
         }
@@ -43,6 +43,11 @@ pub(super) async fn start(bucket: Arc<Bucket>, name: &str, at: ReadAt) -> Result
         broken: 0,
     };
     Ok(Download { head, body: try_unfold(reading, Reading::next).boxed() })
+}
+
+/// The right that a read needs: naming a version, even the latest, takes one of its own.
+fn action(version: Option<&str>) -> &'static str {
+    if version.is_some() { "s3:GetObjectVersion" } else { "s3:GetObject" }
 }
 
 async fn empty(bucket: &Bucket, name: &str) -> Result<Download> {
@@ -118,7 +123,8 @@ impl Reading {
         let output = match request.set_if_match(self.etag.clone()).send().await {
             Ok(output) => output,
             Err(error) => {
-                let failure = Failure::new("s3:GetObject", self.bucket.locate(&self.name), &error);
+                let action = action(self.version.as_deref());
+                let failure = Failure::new(action, self.bucket.locate(&self.name), &error);
                 if failure.is_condition() {
                     return Err(self.error("it was replaced by another object"));
                 }

@@ -5,18 +5,25 @@ use super::{s3_store, settings};
 use crate::support::s3::S3;
 use bytes::Bytes;
 use chrono::Utc;
-use serde_json::json;
+use serde_json::{Value, json};
+use std::path::Path;
 use std::sync::Arc;
 use vault_backup::store::{Locking, Put, ReadAt, Store};
 
 const NAME: &str = "daily/2025-11-26/vault-snapshot-20251126-020000.enc";
 
-/// A store for somebody who may only do `on_bucket` and `on_objects`.
-async fn role(s3: &S3, on_bucket: &[&str], on_objects: &[&str]) -> Arc<dyn Store> {
+/// A store for somebody who has the role's example policy.
+async fn role(s3: &S3, role: &str) -> Arc<dyn Store> {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/iam/{role}.json"));
+    let example = std::fs::read_to_string(example).unwrap();
+    let ours = example.replace("example-vault-backups", "backups").replace("prod/", "vault/");
+    let mut policy: Value = serde_json::from_str(&ours).unwrap();
+    let statements = policy["Statement"].as_array_mut().unwrap();
+    // The server knows of no keys.
+    statements.retain(|statement| statement["Sid"] != "Key");
+    statements.iter_mut().for_each(|statement| statement["Principal"] = json!({"AWS": ["role"]}));
     let account = s3.account("role");
-    let allow = |actions: &[&str], resource: &str| json!({"Effect": "Allow", "Principal": {"AWS": ["role"]}, "Action": actions, "Resource": resource});
-    let statements = [allow(on_bucket, "arn:aws:s3:::backups"), allow(on_objects, "arn:aws:s3:::backups/vault/*")];
-    s3.policy("backups", &json!({"Version": "2012-10-17", "Statement": statements}));
+    s3.policy("backups", &policy);
     s3_store(settings(&s3.endpoint(), account)).await
 }
 
@@ -29,7 +36,7 @@ fn server() -> S3 {
 #[tokio::test(flavor = "multi_thread")]
 async fn backup() {
     let s3 = server();
-    let store = role(&s3, &["s3:ListBucket"], &["s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload"]).await;
+    let store = role(&s3, "backup").await;
     store.clock().await.unwrap();
     store.probe_write("daily/").await.unwrap();
     assert_eq!(store.head(NAME).await.unwrap(), None);
@@ -52,12 +59,7 @@ async fn prune() {
     let s3 = server();
     s3.put_all("backups", &["vault/daily/x".to_owned(), "other/daily/x".to_owned()], b"12");
     s3.abandon_upload("backups", &format!("vault/{NAME}"));
-    let store = role(
-        &s3,
-        &["s3:ListBucket", "s3:ListBucketMultipartUploads", "s3:GetBucketObjectLockConfiguration"],
-        &["s3:GetObject", "s3:DeleteObject", "s3:AbortMultipartUpload"],
-    )
-    .await;
+    let store = role(&s3, "prune").await;
     assert_eq!(store.list("").await.unwrap().len(), 1);
     assert_eq!(store.object_lock().await.unwrap(), Locking::Off);
     assert!(store.head("daily/x").await.unwrap().is_some());
@@ -74,7 +76,7 @@ async fn prune() {
 async fn restore() {
     let s3 = server();
     s3.put("backups", "vault/daily/x", b"12");
-    let store = role(&s3, &["s3:ListBucket"], &["s3:GetObject"]).await;
+    let store = role(&s3, "restore").await;
     assert_eq!(store.list("").await.unwrap().len(), 1);
     assert_eq!(read(store.as_ref(), "daily/x", ReadAt::default()).await.unwrap().1, b"12");
     let error = store.probe_write("daily/").await.unwrap_err().to_string();

@@ -6,6 +6,7 @@ mod ended;
 mod ephemeral;
 mod failures;
 mod guard;
+mod hostile;
 mod killed;
 mod moments;
 mod offline;

@@ -1,6 +1,6 @@
 //! A backup read without a Vault: two passes over it with the unseal shares.
 //!
-//! Here: opening whatever holds a snapshot (encrypted, older, or plain), the first
+//! Here: opening whatever holds a snapshot (encrypted, older, or a plain file), the first
 //! pass for the keys, the second for everything, which checks the archive too. Not
 //! here: what entries are (`barrier`), the rules of a drill (`drill::canary`).
 
@@ -35,7 +35,7 @@ pub struct Checked<T> {
 /// `Drill` where the shares do not open it; `Usage` for a seal other than Shamir's.
 pub fn unlock(reader: Box<dyn Read + Send>, how: Option<&Reading>, shares: &[Secret]) -> Result<Barrier> {
     let mut reader = BufReader::new(reader);
-    if is_plain(&mut reader)? {
+    if is_plain(&mut reader, how)? {
         return archive::peek_state(reader, |state| Barrier::unlock(state, shares));
     }
     let mut opened = open(&mut reader, how)?;
@@ -52,7 +52,7 @@ pub fn read<T>(
     mut on_state: impl FnMut(&mut dyn Read) -> Result<T>,
 ) -> Result<Checked<T>> {
     let mut hashing = Hashing::new(BufReader::with_capacity(1 << 18, reader));
-    let (header, (snapshot, result)) = if is_plain(&mut hashing)? {
+    let (header, (snapshot, result)) = if is_plain(&mut hashing, how)? {
         (None, archive::check_with(&mut hashing, |_, state| on_state(state))?)
     } else {
         let mut opened = open(&mut hashing, how)?;
@@ -67,7 +67,11 @@ pub fn read<T>(
     Ok(Checked { header, snapshot, sha256, result })
 }
 
-fn is_plain(reader: &mut impl BufRead) -> Result<bool> {
+/// Never an object of the store: there, whoever can write could plant one.
+fn is_plain(reader: &mut impl BufRead, how: Option<&Reading>) -> Result<bool> {
+    if how.is_some_and(|how| how.name.is_some()) {
+        return Ok(false);
+    }
     let first = reader.fill_buf().map_err(|e| Error::from_io(e, Kind::Store, "the backup could not be read"))?;
     Ok(first.starts_with(&GZIP))
 }

@@ -10,6 +10,7 @@ mod hostile;
 mod killed;
 mod moments;
 mod offline;
+mod tokens;
 mod traces;
 
 use crate::support::production::Site;

@@ -150,6 +150,8 @@ fn into_a_cluster_of_three_by_any_of_its_nodes() {
 fn an_answer_that_is_lost_is_not_taken_for_a_refusal() {
     let site = Site::new();
     let target = Vault::start();
+    let tokens = || target.ok("LIST", "auth/token/accessors", None)["data"]["keys"].clone();
+    let before = tokens();
     // In this order: once it was restored, it is another cluster.
     for (reply, part) in [
         ((|| Reply::json(400, &json!({"errors": ["no"]}))) as fn() -> Reply, "nothing was changed in the target"),
@@ -164,6 +166,9 @@ fn an_answer_that_is_lost_is_not_taken_for_a_refusal() {
         let output = tool.run();
         output.fails(3, &[part]);
         site.assert_clean(&output);
+        if part.starts_with("nothing") {
+            assert_eq!(tokens(), before, "the token that was to show the restore is gone");
+        }
     }
     target.wait_for_health(&[SEALED]);
 }

@@ -1,60 +1,91 @@
 //! Drills that are ended from outside: whenever it happens, staging is left sealed if
 //! it was found so or may hold production's data, and nothing else is left.
 
+use super::ephemeral::{ephemeral, passed};
+use super::moments::{Moment, Moments};
+use super::traces::assert_gone;
 use super::{LOGIN, drill, staging_at};
 use crate::support::fault::{FaultServer, Reply};
-use crate::support::process::{PATIENCE, wait_for};
 use crate::support::production::Site;
-use crate::support::tool::{Output, Tool};
 use crate::support::vault::{ACTIVE, SEALED, Vault};
 use rustix::process::Signal;
+use std::sync::Mutex;
 
-/// How many moments of a drill are tried.
-const MOMENTS: usize = 12;
+/// How many moments of each kind of drill are tried; two stagings share the first.
+const SERVER: usize = 20;
+const EPHEMERAL: usize = 20;
+const OFFLINE: usize = 10;
 
-/// Starts `tool`, and signals it once `proxy` has had more than `calls`.
-fn ended_after(tool: Tool, proxy: &FaultServer, calls: usize, signal: Signal) -> Output {
-    let mut run = tool.start();
-    wait_for("the moment", PATIENCE, || (proxy.calls().len() > calls || !run.is_running()).then_some(()));
-    run.signal(signal);
-    run.wait()
+/// How many runs of one kind are ended at a time: most of their time they wait.
+const LANES: usize = 4;
+
+/// Gives each of `moments` to `end`, several at a time; `make` makes what each lane needs.
+fn in_lanes<T>(moments: Vec<Moment>, make: impl Fn() -> T + Sync, end: impl Fn(&T, &Moment) + Sync) {
+    let moments = Mutex::new(moments.into_iter());
+    std::thread::scope(|scope| {
+        for _ in 0..LANES {
+            scope.spawn(|| {
+                let lane = make();
+                loop {
+                    let Some(moment) = moments.lock().unwrap().next() else { break };
+                    end(&lane, &moment);
+                }
+            });
+        }
+    });
 }
 
 #[test]
 fn a_clone_is_sealed_again_at_whatever_moment() {
     let site = Site::new();
-    let staging = Vault::start();
-    drill(&site, &staging, LOGIN).run().ok();
-    assert_eq!(staging.health(), Some(SEALED));
-    let proxied = || {
-        let proxy = FaultServer::proxy(&staging.address(), |_| Reply::forward());
-        let tool = site.tool(&staging_at(proxy.address(), LOGIN)).arg("verify-restore");
-        (tool.env("STAGING_TOKEN", staging.root_token()), proxy)
+    let first = clone(&site);
+    let drilled = |staging: &Vault| drill(&site, staging, LOGIN);
+    let moments = Moments::of(|| {
+        drilled(&first).run().ok();
+    });
+    let end = |staging: &Vault, moment: &Moment| {
+        let output = moment.end(drilled(staging));
+        site.assert_clean(&output);
+        assert_eq!(staging.health(), Some(SEALED), "{moment}: {output:?}");
     };
-    let (tool, proxy) = proxied();
-    tool.run().ok();
-    let all = proxy.calls().len();
-    for moment in 0..MOMENTS {
-        let (tool, proxy) = proxied();
-        let (signal, code, word) = match moment % 2 {
-            0 => (Signal::TERM, 143, "terminated"),
-            _ => (Signal::INT, 130, "interrupted"),
-        };
-        let output = ended_after(tool, &proxy, all * moment / MOMENTS, signal);
-        match output.status {
-            Some(0) => output.ok(),
-            _ => output.fails(code, &[word]),
-        };
+    let first = Mutex::new(Some(first));
+    let lane = || first.lock().unwrap().take().unwrap_or_else(|| clone(&site));
+    in_lanes(moments.spread(SERVER).collect(), lane, end);
+    assert_eq!(site.names().len(), 3, "object, manifest, and one drill record");
+}
+
+/// A staging Vault that has been through a drill: a clone of production, sealed.
+fn clone(site: &Site) -> Vault {
+    let staging = Vault::start();
+    drill(site, &staging, LOGIN).run().ok();
+    assert_eq!(staging.health(), Some(SEALED));
+    staging
+}
+
+#[test]
+fn nothing_stays_of_an_ephemeral_vault_at_whatever_moment() {
+    let site = Site::new();
+    let moments = Moments::of(|| passed(&ephemeral(&site, "").run()));
+    let end = |(): &(), moment: &Moment| {
+        let tool = ephemeral(&site, "");
+        let tmp = tool.tmp();
+        let output = moment.end(tool);
         site.assert_clean(&output);
-        assert_eq!(staging.health(), Some(SEALED), "moment {moment}: {output:?}");
+        assert_gone(&tmp);
+    };
+    in_lanes(moments.spread(EPHEMERAL).collect(), || (), end);
+}
+
+#[test]
+fn nor_of_a_drill_in_memory() {
+    let site = Site::new();
+    let tool = || site.tool_of(&[], &format!("[staging]\n{LOGIN}")).args(["verify-restore", "--offline"]);
+    let moments = Moments::of(|| {
+        tool().run().ok();
+    });
+    for moment in moments.spread(OFFLINE) {
+        site.assert_clean(&moment.end(tool()));
     }
-    for seconds in ["1s", "2s"] {
-        let output = drill(&site, &staging, LOGIN).args(["--deadline", seconds]).run();
-        assert!(matches!(output.status, Some(0 | 124)), "{output:?}");
-        site.assert_clean(&output);
-        assert_eq!(staging.health(), Some(SEALED));
-    }
-    assert_eq!(site.names().len(), 3, "object, manifest, and the drill record of the first");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::path::{Path, PathBuf};
 
 /// How many moments of a drill are tried.
-const MOMENTS: usize = 6;
+const MOMENTS: usize = 5;
 
 fn folders(tmp: &Path) -> Vec<PathBuf> {
     std::fs::read_dir(tmp).unwrap().map(|entry| entry.unwrap().path()).collect()

@@ -1,7 +1,8 @@
 //! Random moments of a run, to end it at: spread over its duration, and named where a
 //! test fails, so that the test can be made to try them again.
 
-use crate::support::tool::Running;
+use crate::support::tool::{Output, Running, Tool};
+use rustix::process::Signal;
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -16,6 +17,7 @@ pub(super) struct Moments {
 
 /// A moment after a run's start.
 pub(super) struct Moment {
+    number: usize,
     after: Duration,
     seed: u64,
 }
@@ -37,7 +39,7 @@ impl Moments {
     }
 
     /// One moment in each of `count` equal parts of the run.
-    pub(super) fn spread(&self, count: usize) -> impl Iterator<Item = Moment> {
+    pub(super) fn spread(&self, count: usize) -> impl Iterator<Item = Moment> + use<> {
         let (part, seed) = (self.whole / u32::try_from(count).unwrap(), self.seed);
         let mut random = seed;
         (0..count).map(move |n| {
@@ -47,7 +49,7 @@ impl Moments {
             z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
             z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
             let within = (z ^ (z >> 31)) as f64 / u64::MAX as f64;
-            Moment { after: part.mul_f64(n as f64 + within), seed }
+            Moment { number: n, after: part.mul_f64(n as f64 + within), seed }
         })
     }
 }
@@ -58,6 +60,35 @@ impl Moment {
         let begun = Instant::now();
         while begun.elapsed() < self.after && run.is_running() {
             std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Runs `tool` and ends it at this moment: by SIGTERM, SIGINT or, in whole seconds,
+    /// its deadline. Asserts that it ended by that, or else that it had passed.
+    pub(super) fn end(&self, tool: Tool) -> Output {
+        let signalled = |tool: Tool, signal| {
+            let mut run = tool.start();
+            self.wait_in(&mut run);
+            run.signal(signal);
+            run.wait()
+        };
+        let (output, code) = match self.number % 3 {
+            0 => (signalled(tool, Signal::TERM), 143),
+            1 => (signalled(tool, Signal::INT), 130),
+            _ => (tool.args(["--deadline", &format!("{}s", self.after.as_secs().max(1))]).run(), 124),
+        };
+        if output.status != Some(0) {
+            output.code(code);
+            assert_eq!(output.stderr.matches("error:").count(), 1, "{output:?}");
+        }
+        output
+    }
+}
+
+impl Drop for Moment {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the run was to end {self} ---");
         }
     }
 }

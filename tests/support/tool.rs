@@ -104,6 +104,11 @@ impl Tool {
         self.room.path().join("home")
     }
 
+    /// Its `TMPDIR`, unless it is given another.
+    pub fn tmp(&self) -> PathBuf {
+        self.room.path().join("tmp")
+    }
+
     /// Runs it to its end.
     ///
     /// # Panics

@@ -29,11 +29,12 @@ impl Target {
         stop: &Stop,
         progress: &Progress,
     ) -> Result<Facts> {
-        let node = Node {
-            address: self.address.clone(),
-            health: self.client.health(&self.address).await?,
-            seal: self.client.seal_status(&self.address).await?,
+        let asking = async {
+            let health = self.client.health(&self.address).await?;
+            let seal = self.client.seal_status(&self.address).await?;
+            Ok(Node { address: self.address.clone(), health, seal })
         };
+        let node = Box::pin(stop.guard(asking)).await?;
         let (feeder, body) = feed::body();
         let (whole, refused) = (Arc::new(AtomicBool::new(false)), Cell::new(false));
         let fed = whole.clone();

@@ -2,6 +2,7 @@
 //! what it leaves behind.
 
 mod again;
+mod automatic;
 mod ended;
 mod ephemeral;
 mod failures;

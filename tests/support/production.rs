@@ -58,7 +58,11 @@ impl Production {
 
     /// One of a test's own, with `shares` of which `threshold` unseal it.
     pub fn start(shares: usize, threshold: usize) -> Self {
-        let vault = Vault::builder().shares(shares, threshold).start();
+        Self::of(Vault::builder().shares(shares, threshold).start())
+    }
+
+    /// A new `vault` becomes one.
+    pub fn of(vault: Vault) -> Self {
         let planted = || json!({"password": PLANTED});
         vault.mount_kv("smtp", 2);
         vault.put_secret("smtp", "test-tenant-id/admin", &planted());

@@ -1,0 +1,94 @@
+//! Drills of a source with an automatic seal: Vault's own `transit`. The key service
+//! behind it is a double, the servers that it opens are real.
+
+use super::ephemeral::staging;
+use super::{LOGIN, staging_at};
+use crate::support::fault::{FaultServer, Reply};
+use crate::support::production::{CANARY, Production, Site};
+use crate::support::vault::{ACTIVE, Vault};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::json;
+use std::sync::Arc;
+
+/// What stands in for the transit engine of another Vault, which keeps the keys of seals.
+fn transit() -> FaultServer {
+    FaultServer::start(|call| {
+        let (given, Some((work, key))) = (call.json(), call.path.trim_start_matches("/v1/transit/").split_once('/'))
+        else {
+            return Reply::status(404);
+        };
+        // Of what another key made, nothing is known.
+        let mine = format!("vault:v1:{}", BASE64_STANDARD.encode(key));
+        let ciphertext = |plaintext: &str| format!("{mine}{plaintext}");
+        let data = match (work, given["plaintext"].as_str(), given["ciphertext"].as_str()) {
+            ("encrypt", Some(plaintext), _) => json!({"ciphertext": ciphertext(plaintext)}),
+            ("decrypt", _, Some(text)) if text.starts_with(&mine) => json!({"plaintext": text[mine.len()..]}),
+            _ => return Reply::json(400, &json!({"errors": ["cipher: message authentication failed"]})),
+        };
+        Reply::json(200, &json!({"data": data}))
+    })
+}
+
+/// A seal stanza with the key `key` at `transit`.
+fn seal(transit: &FaultServer, key: &str) -> String {
+    let address = transit.address();
+    format!(
+        "seal \"transit\" {{\n  address = {address:?}\n  token = \"none\"\n  disable_renewal = \"true\"\n  \
+         key_name = {key:?}\n  mount_path = \"transit/\"\n}}\n"
+    )
+}
+
+/// A new Vault with such a seal.
+fn vault(transit: &FaultServer, key: &str) -> Vault {
+    let mut vault = Vault::builder().config(&seal(transit, key)).uninitialised().start();
+    vault.initialise_automatic();
+    vault
+}
+
+/// The drill's login, without any share.
+fn login() -> &'static str {
+    LOGIN.lines().nth(1).unwrap()
+}
+
+#[test]
+fn a_node_with_the_sources_seal_opens_by_itself_and_one_with_another_does_not() {
+    let transit = transit();
+    let site = Arc::new(Production::of(vault(&transit, "production"))).site();
+    let drill = |key: &str, lines: &str| {
+        let stanza = site.file("seal.hcl", seal(&transit, key).as_bytes());
+        let lines = format!("{lines}vault_config = {stanza:?}\n");
+        let lines = staging(&lines).replace(LOGIN, &format!("{}\n", login()));
+        let output = site.tool_of(&[], &lines).args(["verify-restore", "--ephemeral", "--json"]).run();
+        output.stderr_contains("has this machine's network (staging.vault_config may need it)");
+        site.assert_clean(&output);
+        output
+    };
+    let result = drill("production", "").code(0).json();
+    assert_eq!((&result["mode"], &result["canary"]), (&json!("ephemeral"), &json!(CANARY)));
+
+    let output = drill("another", "wait = \"20s\"\n");
+    output.code(6).stderr_contains("did not come back with the restored state within 20 s (staging.wait)");
+    output.stderr_contains("it is sealed, and there are no shares");
+    assert_eq!(output.json()["error"]["exit_code"], 6);
+    let event = site.audit().pop().unwrap();
+    assert_eq!((&event["event"], &event["severity"]), (&json!("vault_backup_test_failed"), &json!("high")));
+}
+
+#[test]
+fn a_staging_server_with_the_sources_seal() {
+    let transit = transit();
+    let site = Arc::new(Production::of(vault(&transit, "production"))).site();
+    let staging = vault(&transit, "production");
+    let lines = staging_at(&staging.address(), &format!("{}\nseal_after = false\n", login()));
+    let drill = |site: &Site| {
+        let tool = site.tool(&lines).arg("verify-restore").env("STAGING_TOKEN", staging.root_token());
+        let output = tool.run();
+        site.assert_clean(&output);
+        output
+    };
+    drill(&site).ok();
+    assert_eq!(staging.health(), Some(ACTIVE));
+    assert!(site.production.canary_at(&staging).is_some());
+    // Its token is of the state that is gone; with an automatic seal there are no shares to make another.
+    drill(&site).fails(2, &["no administrative token", "staging.token is dead"]);
+}

@@ -11,11 +11,12 @@ pub use vaults::login;
 use crate::cli::Global;
 use crate::config::{self, Config, Overrides, RunSection, StoreSection};
 use crate::envelope::{self, Key, Keyring};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::manifest::MacKey;
 use crate::operation;
 use crate::output::Output;
 use crate::pipeline::input::{self, Input, Opened};
+use crate::prompt;
 use crate::report::Progress;
 use crate::retention::Policy;
 use crate::secret::{Reference, Secret};
@@ -137,14 +138,37 @@ impl Context {
     ///
     /// # Errors
     /// `Usage` if there are none, or a reference cannot be used.
-    pub fn shares(&self, flags: &[String]) -> Result<Vec<Secret>> {
+    pub async fn shares(&self, flags: &[String]) -> Result<Vec<Secret>> {
         let references = flags.iter().map(|text| text.parse::<Reference>().map_err(|e| e.context("--share")));
         let given: Vec<_> = references.map(|from| from?.read()).collect::<Result<_>>()?;
         if !given.is_empty() {
             return Ok(given);
         }
         let configured = self.config()?.staging.shares()?;
-        if configured.is_empty() { ask_for_shares() } else { Ok(configured) }
+        if configured.is_empty() { self.ask_for_shares().await } else { Ok(configured) }
+    }
+
+    /// Asks until an empty line.
+    async fn ask_for_shares(&self) -> Result<Vec<Secret>> {
+        let none = || {
+            Error::usage("no unseal shares")
+                .hint("set staging.unseal_keys, or run this on a terminal, which then asks for them")
+        };
+        if !std::io::stdin().is_terminal() {
+            return Err(none());
+        }
+        let mut shares = Vec::new();
+        loop {
+            let question = format!("Unseal share {} (not shown; empty when all are given): ", shares.len() + 1);
+            let share = prompt::hidden(&self.stop, question).await.inspect_err(|e| match e.kind() {
+                Kind::Interrupted => {} // Ctrl-C ends the line
+                _ => self.output.aside(""),
+            })?;
+            if share.expose().trim().is_empty() {
+                return if shares.is_empty() { Err(none()) } else { Ok(shares) };
+            }
+            shares.push(share);
+        }
     }
 
     /// What manifests can be checked with: the keys, the manifest key, or nothing.
@@ -235,27 +259,6 @@ fn object_lock(lock: config::ObjectLock) -> s3::ObjectLock {
 
 fn key(from: &Reference, hex: &Secret) -> Result<Key> {
     Key::from_hex(hex).map_err(|e| e.context(from))
-}
-
-/// Asks until an empty line.
-fn ask_for_shares() -> Result<Vec<Secret>> {
-    let none = || {
-        Error::usage("no unseal shares")
-            .hint("set staging.unseal_keys, or run this on a terminal, which then asks for them")
-    };
-    if !std::io::stdin().is_terminal() {
-        return Err(none());
-    }
-    let mut shares = Vec::new();
-    loop {
-        let prompt = format!("Unseal share {} (not shown; empty when all are given): ", shares.len() + 1);
-        let typed = rpassword::prompt_password(prompt).map_err(|e| none().because(e))?;
-        let share = Secret::new(typed);
-        if share.expose().trim().is_empty() {
-            return if shares.is_empty() { Err(none()) } else { Ok(shares) };
-        }
-        shares.push(share);
-    }
 }
 
 fn run_id() -> String {

@@ -21,6 +21,7 @@ pub mod context;
 pub mod lock;
 pub mod operation;
 pub mod output;
+pub mod prompt;
 pub mod run;
 
 // The base.

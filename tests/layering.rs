@@ -33,7 +33,7 @@ const LAYERS: &[(Layer, &[&str])] = &[
     (Base, &["atomic_file", "error", "http", "manifest", "naming", "secret", "stop"]),
     (Leaf, &["archive", "barrier", "envelope", "report", "retention", "staging", "store", "vault"]),
     (Pipeline, &["pipeline"]),
-    (Front, &["cli", "config", "lock", "output"]),
+    (Front, &["cli", "config", "lock", "output", "prompt"]),
     (Run, &["context", "operation"]),
     (Commands, &["commands"]),
     (Top, &["lib", "main", "run"]),

@@ -49,7 +49,7 @@ pub async fn run(context: &Context, args: &InspectArgs) -> Result<Done> {
     if keyring.is_none() && !args.shares.is_empty() {
         return Err(Error::usage("--share: without the key nothing can be opened").hint("give --key too"));
     }
-    let shares = if args.shares.is_empty() { None } else { Some(context.shares(&args.shares)?) };
+    let shares = if args.shares.is_empty() { None } else { Some(context.shares(&args.shares).await?) };
     let mac_keys = keyring.as_ref().map(Keyring::mac_keys).unwrap_or_default();
     let input = Input::of(&args.input);
     let Opened { source, size, layouts, label, chosen } = context.open(&input, &mac_keys).await?;

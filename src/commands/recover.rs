@@ -39,7 +39,7 @@ async fn recover(context: &Context, args: &RecoverArgs) -> Result<Outcome> {
     }
     context.note("from", &args.from);
     context.note("path", args.path.as_ref().or(args.list.as_ref()));
-    let shares = Arc::new(context.shares(&args.shares)?);
+    let shares = Arc::new(context.shares(&args.shares).await?);
     let (first, how) = open(context, args, &input).await?;
     let label = first.label.clone();
     context.progress.stage("unlocking", first.size);

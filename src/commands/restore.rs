@@ -14,10 +14,11 @@ use crate::pipeline::drill::guard;
 use crate::pipeline::drill::target::Target;
 use crate::pipeline::inbound;
 use crate::pipeline::input::{Input, Opened};
+use crate::prompt;
 use crate::report::Operation;
 use crate::vault::{Node, Session};
 use plan::Plan;
-use std::io::{BufRead, IsTerminal};
+use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
@@ -71,7 +72,7 @@ async fn send(
     session: &Session,
 ) -> Result<Outcome> {
     let plan = checked_plan(context, args, target, node, session).await?;
-    confirm(context, args, &plan)?;
+    confirm(context, args, &plan).await?;
     let doomed = context.stop.guard(target.doomed_token(session.token())).await?;
     let (opened, how) = open(context, args).await?;
     context.progress.stage("restoring", opened.size);
@@ -157,17 +158,14 @@ async fn open(context: &Context, args: &RestoreArgs) -> Result<(Opened, Reading)
 }
 
 /// The cluster's name, typed by a person or given as `--confirm`, is the consent.
-fn confirm(context: &Context, args: &RestoreArgs, plan: &Plan) -> Result<()> {
+async fn confirm(context: &Context, args: &RestoreArgs, plan: &Plan) -> Result<()> {
     let given = match &args.confirm {
         Some(name) => name.clone(),
         None => {
             context.progress.clear();
             context.output.aside(&plan.text());
             context.output.aside("Everything in the target will be replaced. Type its cluster name to go on:");
-            let mut line = String::new();
-            let read = std::io::stdin().lock().read_line(&mut line);
-            read.map_err(|e| Error::usage("no confirmation could be read").because(e))?;
-            line.trim().to_owned()
+            prompt::line(&context.stop).await?.trim().to_owned()
         }
     };
     if given == plan.target_name {

@@ -25,7 +25,7 @@ pub(super) async fn drill(context: &Context, object: Option<&str>) -> Result<Out
     context.note("mode", "offline");
     let staging = &context.config()?.staging;
     let keyring = Arc::new(context.keyring()?);
-    let shares = Arc::new(context.shares(&[])?);
+    let shares = Arc::new(context.shares(&[]).await?);
     let store = context.store().await?;
     let mut steps = Steps::default();
 

@@ -69,7 +69,7 @@ impl Context {
         self.clock.elapsed()
     }
 
-    /// The configuration.
+    /// The configuration. Its deadline counts from then on.
     ///
     /// # Errors
     /// `Usage` saying what is wrong with it and where.
@@ -84,12 +84,20 @@ impl Context {
             key: None,
         };
         let config = Config::load(&overrides, &|name| std::env::var(name).ok())?;
+        if self.global.deadline.is_none() {
+            self.end_at(config.run.deadline);
+        }
         Ok(self.config.get_or_init(|| config))
     }
 
-    /// Ends the run at `--deadline`, else at the `configured` one, counted from its start.
-    pub fn end_at(&self, configured: Option<Duration>) {
-        if let Some(deadline) = self.global.deadline.or(configured) {
+    /// Ends the run at `--deadline`, which needs no configuration to be read.
+    pub fn end_at_deadline(&self) {
+        self.end_at(self.global.deadline);
+    }
+
+    /// Counted from the run's start.
+    fn end_at(&self, deadline: Option<Duration>) {
+        if let Some(deadline) = deadline {
             self.stop.raise_after(deadline.saturating_sub(self.elapsed()), Reason::Deadline);
         }
     }

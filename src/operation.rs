@@ -97,7 +97,6 @@ pub fn plain(value: impl Serialize) -> Value {
 /// What `work` failed with; a panic becomes an `Unexpected` error.
 pub async fn run(context: &Context, operation: Operation, work: impl Future<Output = Result<Outcome>>) -> Result<Done> {
     let config = context.config()?;
-    context.end_at(config.run.deadline);
     let channels = Channels::of(config);
     let mut problems = channels.announce().await;
     let result = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {

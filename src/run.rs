@@ -97,7 +97,7 @@ async fn ended_by_second_signal(cli: Cli, output: Output) -> u8 {
 /// Runs the command and prints how it ended.
 async fn finish(cli: Cli, output: Output, stop: Stop) -> u8 {
     let context = Context::new(cli.global, output, stop);
-    context.end_at(None);
+    context.end_at_deadline();
     let result = Box::pin(dispatch(&context, cli.command)).await;
     context.progress.clear();
     match result {

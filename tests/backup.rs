@@ -6,6 +6,7 @@ mod large;
 mod lock;
 mod login;
 mod main_job;
+mod proxied;
 pub(crate) mod raced;
 mod stopped;
 mod told;

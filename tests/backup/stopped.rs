@@ -259,6 +259,21 @@ fn into_a_folder() {
     }
 }
 
+/// Also a command that only looks: it may be a monitoring system's.
+#[test]
+fn by_the_configured_deadline_whatever_it_does() {
+    let place = Place::s3();
+    let s3 = FaultServer::start(|_| Reply::hang());
+    let name = "daily/2025-11-26/vault-snapshot-20251126-020000.enc";
+    for command in ["list", "status", "inspect", "decrypt", "prune", "doctor"] {
+        let tool = place.tool().env("AWS_ENDPOINT_URL", s3.address());
+        std::fs::write(tool.home().join("config.toml"), "[run]\ndeadline = \"1s\"\n").unwrap();
+        let object = ["inspect", "decrypt"].contains(&command).then_some(name);
+        let output = tool.args(["--config", "config.toml", command]).args(object).run();
+        output.fails(124, &["the deadline passed"]).leaves(&["config.toml"]);
+    }
+}
+
 #[test]
 fn by_the_configured_deadline() {
     let place = Place::folder();

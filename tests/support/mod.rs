@@ -11,6 +11,7 @@ pub mod http;
 pub mod place;
 pub mod process;
 pub mod production;
+pub mod proxy;
 pub mod python;
 pub mod s3;
 pub mod site;

@@ -11,7 +11,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, RequestChecksumCalculation};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use futures_util::{StreamExt, stream};
 use rustix::process::Signal;
 use std::collections::BTreeMap;
@@ -33,32 +33,30 @@ pub struct S3 {
     dir: TempDir,
     tls: Option<Identity>,
     /// Lives in the harness's runtime.
-    client: Option<Client>,
+    client: Client,
 }
 
 impl S3 {
     /// Starts a server without TLS.
     pub fn start() -> Self {
-        Self::run(None)
+        Self::run(None, None)
     }
 
-    /// Starts a server that speaks TLS with a certificate of `ca`. Buckets cannot be
-    /// looked at from outside there.
+    /// Starts a server that speaks TLS with a certificate of `ca`.
     pub fn start_tls(ca: &Ca) -> Self {
-        Self::run(Some(ca.server()))
+        Self::run(Some(ca.server()), Some(ca.pem()))
     }
 
-    fn run(tls: Option<Identity>) -> Self {
+    fn run(tls: Option<Identity>, ca: Option<&str>) -> Self {
         let (port, dir) = (Port::reserve(), temp_dir());
         for folder in ["data", "versions", "accounts"] {
             std::fs::create_dir(dir.path().join(folder)).unwrap();
         }
         let process = spawn(&port, &dir, tls.as_ref());
-        let mut s3 = Self { port, process, dir, tls, client: None };
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let client = client(&format!("{scheme}://{}", port.address()), ROOT, ca);
+        let mut s3 = Self { port, process, dir, tls, client };
         s3.wait_until_ready();
-        if s3.tls.is_none() {
-            s3.client = Some(client(&s3.endpoint(), ROOT));
-        }
         s3
     }
 
@@ -127,7 +125,7 @@ impl S3 {
         F: Future<Output = T> + Send + 'static,
         T: Send + 'static,
     {
-        block_on(request(self.client.clone().expect("a server without TLS")))
+        block_on(request(self.client.clone()))
     }
 
     /// Makes a bucket. Its name needs at least three characters.
@@ -255,8 +253,13 @@ fn spawn(port: &Port, dir: &TempDir, tls: Option<&Identity>) -> Process {
     Process::start("versitygw", command, &dir.path().join("log"))
 }
 
-fn client(endpoint: &str, (access, secret): (&str, &str)) -> Client {
-    let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+fn client(endpoint: &str, (access, secret): (&str, &str), ca: Option<&str>) -> Client {
+    let trusted = TrustStore::empty().with_native_roots(ca.is_none());
+    let trusted = ca.into_iter().fold(trusted, |trusted, pem| trusted.with_pem_certificate(pem));
+    let http = aws_smithy_http_client::Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .tls_context(TlsContext::builder().with_trust_store(trusted).build().unwrap())
+        .build_https();
     let config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(REGION))

@@ -6,6 +6,7 @@ mod automatic;
 mod ended;
 mod ephemeral;
 mod failures;
+mod far;
 mod guard;
 mod hostile;
 mod killed;

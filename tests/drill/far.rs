@@ -1,0 +1,83 @@
+//! Drills with an `s3://` store, and a staging server that speaks TLS by a private CA.
+
+use super::{LOGIN, drill};
+use crate::support::production::{PLANTED, Site};
+use crate::support::s3::S3;
+use crate::support::tool::Tool;
+use crate::support::vault::{ACTIVE, SEALED, Vault};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+const BUCKET: &str = "backups";
+
+/// A bucket with the backup of `site`, and its manifest.
+fn bucket(site: &Site) -> S3 {
+    let s3 = S3::start();
+    s3.bucket(BUCKET);
+    site.names().iter().for_each(|name| s3.put(BUCKET, name, &site.get(name)));
+    s3
+}
+
+/// `tool` with the bucket as its store.
+fn from(s3: &S3, tool: Tool) -> Tool {
+    tool.args(["--store", &format!("s3://{BUCKET}")]).envs(s3.env())
+}
+
+#[test]
+fn into_a_server_by_a_private_ca_from_a_bucket() {
+    let site = Site::new();
+    let s3 = bucket(&site);
+    let staging = Vault::builder().tls(true).start();
+    let drilled = |lines: &str| {
+        let output = from(&s3, drill(&site, &staging, &format!("{LOGIN}{lines}"))).run();
+        site.assert_clean(&output);
+        output
+    };
+    drilled("").fails(3, &[&staging.address(), "certificate"]);
+    assert!(staging.token_is_valid(staging.root_token()));
+    let trust = format!("ca_cert = {:?}\n", staging.ca_cert());
+    drilled(&trust).ok();
+    assert_eq!(staging.health(), Some(SEALED));
+    let object = &site.production.object;
+    let record = s3.get(BUCKET, &format!("{object}.drill.json")).expect("a drill record");
+    let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+    assert_eq!(record["staging_vault"], format!("{}/", staging.address()));
+    // The second begins with a node that is sealed, and a store that has a record.
+    drilled(&format!("{trust}seal_after = false\n")).ok();
+    assert_eq!(site.production.canary_at(&staging), Some(json!({"password": PLANTED})));
+}
+
+#[test]
+fn what_is_read_is_held_against_the_objects_metadata() {
+    let site = Site::new();
+    let s3 = bucket(&site);
+    let staging = Vault::start();
+    let object = site.production.object.clone();
+    let older = site.seal_older(&site.production.vault.snapshot());
+    s3.put(BUCKET, &older, &site.get(&older));
+    let hash = |bytes: &[u8]| hex::encode(ring::digest::digest(&ring::digest::SHA256, bytes));
+    let say = |name: &str, checksum: String| {
+        s3.set_metadata(BUCKET, name, &BTreeMap::from([("checksum".to_owned(), checksum)]));
+    };
+    for name in [&object, &older] {
+        say(name, hash(b"something else"));
+        let restore = site.tool("").args(["restore", name, "--address", &staging.address(), "--force", "--dry-run"]);
+        for tool in [
+            drill(&site, &staging, LOGIN).arg(name),
+            restore.env("VAULT_TOKEN", staging.root_token()),
+            drill(&site, &staging, LOGIN).args(["--offline", name]),
+        ] {
+            let output = from(&s3, tool).run();
+            output.fails(5, &[name, "its SHA-256 is not the one in its metadata"]);
+            site.assert_clean(&output);
+        }
+        assert_eq!(staging.health(), Some(ACTIVE));
+        assert!(staging.token_is_valid(staging.root_token()), "nothing was restored");
+        say(name, hash(&site.get(name)).to_uppercase());
+        from(&s3, drill(&site, &staging, LOGIN).args(["--offline", name])).run().code(0);
+    }
+    // As the older service would have left it, which wrote no manifest.
+    let output = from(&s3, drill(&site, &staging, LOGIN).arg(&older)).run();
+    output.code(0).stderr_contains("no manifest, so no drill record was written");
+    site.assert_clean(&output);
+}

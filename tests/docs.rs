@@ -13,6 +13,7 @@ mod runbook;
 
 use crate::support::python::interpreter;
 use crate::support::tool::{Tool, program};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// A path below the project's root.
@@ -26,10 +27,14 @@ fn read(path: &str) -> String {
 
 /// A shell that runs `script` as a careful reader would type it, the tool on its `PATH`.
 fn shell(script: &str) -> Tool {
+    program("bash").args(["-euxo", "pipefail", "-c", script]).env("PATH", path())
+}
+
+/// The `PATH` of such a shell.
+fn path() -> OsString {
     // The Python is the one that has what the documents tell one to install.
     let programs = [PathBuf::from(env!("CARGO_BIN_EXE_vault-backup")), interpreter()];
     let folders = programs.iter().filter_map(|program| program.parent()).map(Path::to_owned);
     let rest = std::env::var_os("PATH").unwrap_or_default();
-    let path = std::env::join_paths(folders.chain(std::env::split_paths(&rest))).unwrap();
-    program("bash").args(["-euxo", "pipefail", "-c", script]).env("PATH", path)
+    std::env::join_paths(folders.chain(std::env::split_paths(&rest))).unwrap()
 }

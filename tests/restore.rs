@@ -40,8 +40,6 @@ fn into_its_own_cluster() {
         2,
         &["is not the target's cluster name", &name],
     );
-    let forced = restore(&site, &object, vault).args(["--confirm", &name, "--force"]);
-    refused(forced, 2, &["is the backup's own cluster", "needs no --force"]);
     let denied =
         restore(&site, &object, vault).args(["--confirm", &name]).env("VAULT_TOKEN", &site.production.powerless);
     refused(denied, 3, &["permission denied"]);
@@ -64,7 +62,7 @@ fn into_its_own_cluster() {
     assert!(
         events.iter().all(|event| event["event"] == "vault_backup_restore_failed" && event["severity"] == "critical")
     );
-    assert_eq!(events.len(), 4, "a lacking --confirm is usage, and dry runs tell nobody");
+    assert_eq!(events.len(), 3, "a lacking --confirm is usage, and dry runs tell nobody");
 
     let dry = restore(&site, &object, vault).args(["--dry-run", "--json"]).run();
     let plan = dry.ok().json();
@@ -86,6 +84,31 @@ fn into_its_own_cluster() {
     let event = site.audit().pop().unwrap();
     assert_eq!((&event["event"], &event["details"]["backup"]), (&json!("vault_backup_restored"), &json!(object)));
     assert_eq!(event["details"]["target"], vault.address());
+}
+
+#[test]
+fn into_its_own_cluster_after_a_rekey() {
+    let site = Arc::new(Production::start(3, 2)).site();
+    let (vault, object) = (&site.production.vault, site.production.object.clone());
+    let name = cluster_name(vault);
+    vault.put_secret("smtp", "test-tenant-id/admin", &json!({"password": "overwritten by mistake"}));
+    vault.rekey(5, 3);
+    let output = restore(&site, &object, vault).args(["--confirm", &name]).run();
+    output.fails(3, &["nothing was changed", "under other seal keys", "if the cluster was rekeyed since", "--force"]);
+    assert_eq!(vault.health(), Some(ACTIVE));
+    assert_ne!(vault.get_secret("smtp", "test-tenant-id/admin"), Some(json!({"password": PLANTED})));
+
+    let output = restore(&site, &object, vault).args(["--confirm", &name, "--force", "--json"]).run();
+    assert_eq!(output.ok().leaves(&[]).json()["sealed"], false, "a rekey leaves the key below the shares' as it is");
+    assert_eq!(vault.get_secret("smtp", "test-tenant-id/admin"), Some(json!({"password": PLANTED})));
+    vault.restart();
+    vault.unseal(vault.enough_shares());
+
+    // With the keys that it has, --force changes nothing: Vault checks them.
+    let asked = FaultServer::proxy(&vault.address(), |_| Reply::forward());
+    let tool = site.tool("").args(["restore", &object, "--address", asked.address(), "--confirm", &name, "--force"]);
+    tool.env("VAULT_TOKEN", vault.root_token()).run().ok();
+    assert!(asked.calls().iter().all(|call| !call.path.ends_with("/snapshot-force")));
 }
 
 #[test]

@@ -98,7 +98,7 @@ pub struct RestoreArgs {
     /// The target cluster's name, as a confirmation
     #[arg(long, value_name = "CLUSTER_NAME")]
     pub confirm: Option<String>,
-    /// Restore also into a cluster with other keys (snapshot-force)
+    /// Restore also into a cluster with other keys, such as its own after a rekey (snapshot-force)
     #[arg(long)]
     pub force: bool,
     /// Check everything, send nothing

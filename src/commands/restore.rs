@@ -74,15 +74,25 @@ async fn send(
     let plan = checked_plan(context, args, target, node, session).await?;
     confirm(context, args, &plan).await?;
     let doomed = context.stop.guard(target.doomed_token(session.token())).await?;
-    let (opened, how) = open(context, args).await?;
-    context.progress.stage("restoring", opened.size);
-    let (stop, progress) = (&context.stop, &context.progress);
-    let sending = target.restore(opened.source, how, session.token(), plan.foreign, stop, progress);
+    let sending = async |force| {
+        let (opened, how) = open(context, args).await?;
+        context.progress.stage("restoring", opened.size);
+        let (stop, progress) = (&context.stop, &context.progress);
+        target.restore(opened.source, how, session.token(), force, stop, progress).await
+    };
+    let mut sent = Box::pin(sending(plan.foreign)).await;
+    if args.force && !plan.foreign && target.has_other_keys() {
+        // Its own cluster, rekeyed since the backup. Vault has changed nothing yet.
+        sent = match plan.refuse_several_peers() {
+            Ok(()) => Box::pin(sending(true)).await,
+            Err(refused) => Err(refused),
+        };
+    }
     let unchanged = |e: Error| match target.may_be_restored() {
         true => e.context("the target has all of the backup, and whether it was restored is not known"),
         false => e.context("nothing was changed in the target"),
     };
-    Box::pin(sending).await.map_err(unchanged)?;
+    sent.map_err(unchanged)?;
 
     context.progress.stage("waiting", None);
     let back = context.stop.guard(Box::pin(target.sealed_or_applied(&doomed))).await;

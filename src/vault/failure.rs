@@ -102,6 +102,11 @@ impl Failure {
         }
     }
 
+    /// Whether a snapshot was refused that other seal keys than the cluster's sealed.
+    pub(super) fn is_other_keys(&self) -> bool {
+        matches!(self, Failure::Refused { errors, .. } if errors.iter().any(|e| e.contains(OTHER_KEYS)))
+    }
+
     /// Whether Vault surely did nothing of what was asked: it was not reached, or
     /// a quota refused the request before it was looked at.
     pub(super) fn surely_not_done(&self) -> bool {
@@ -167,6 +172,9 @@ pub(super) fn transport(error: &reqwest::Error, what: &str, settings: &Settings)
     }
 }
 
+/// What Vault says of a snapshot that other seal keys sealed.
+const OTHER_KEYS: &str = "could not verify hash file";
+
 fn is_sealed(errors: &[String]) -> bool {
     errors.iter().any(|e| e.contains("Vault is sealed") || e.contains("is sealed"))
 }
@@ -191,9 +199,9 @@ pub(super) fn in_words(status: u16, errors: &[String], right: Right<'_>) -> (Str
         _ if has("active cluster node not found") || has("node not active") || has("no active") => {
             ("the cluster has no leader", "look at its nodes: vault operator raft list-peers")
         }
-        _ if has("hash file") => (
+        _ if has(OTHER_KEYS) => (
             "the snapshot was made under other seal keys than this cluster's",
-            "if this is the cluster to overwrite with another one's data, force it",
+            "if the cluster was rekeyed since, or is to become another one: --force",
         ),
         403 if has("invalid token") || has("bad token") => (
             "the token is not valid here: expired, revoked, or another cluster's",

@@ -29,6 +29,8 @@ pub struct Unrestored {
     pub error: Error,
     /// Whether no answer came: if all was sent, Vault may have taken it all the same.
     pub unanswered: bool,
+    /// Whether it was refused because the target has other seal keys.
+    pub other_keys: bool,
 }
 
 impl Client {
@@ -45,7 +47,7 @@ impl Client {
         body: impl Stream<Item = Result<Bytes>> + Send + 'static,
         force: bool,
     ) -> Result<(), Unrestored> {
-        let unrestored = |error, unanswered| Unrestored { error, unanswered };
+        let unrestored = |error, unanswered| Unrestored { error, unanswered, other_keys: false };
         refuse_other_storage(node).map_err(|e| unrestored(e, false))?;
         let address = &node.address;
         let path = if force { FORCE_PATH } else { PATH };
@@ -60,7 +62,9 @@ impl Client {
                 }
                 result.map_err(|failure| {
                     let unanswered = matches!(failure, Failure::Transport(_));
-                    unrestored(self.explain_restore(failure, address, path, watch.bytes()), unanswered)
+                    let other_keys = failure.is_other_keys();
+                    let error = self.explain_restore(failure, address, path, watch.bytes());
+                    Unrestored { error, unanswered, other_keys }
                 })
             }
             () = watch.stalled(limit) => {

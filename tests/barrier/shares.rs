@@ -3,7 +3,7 @@
 use super::{State, assert_drill, found, query, secrets, unlocked};
 use crate::support::vault::Vault;
 use base64::{Engine, prelude::BASE64_STANDARD};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::BTreeMap;
 use vault_backup::barrier::{self, Barrier};
 use vault_backup::error::Kind;
@@ -80,23 +80,13 @@ fn rotation_adds_terms_and_rekeying_changes_shares() {
         assert_eq!(found(&answer).0, json!({"term": term}));
     }
 
-    let new_shares = rekey(&vault, 4, 3);
+    let new_shares = vault.rekey(4, 3);
     let state = State::of(&vault);
     let old = Barrier::unlock(state.bytes(), &secrets(vault.shares())).unwrap_err();
     assert_eq!((old.kind(), old.to_string().as_str()), (Kind::Drill, REFUSAL));
     let barrier = Barrier::unlock(state.bytes(), &secrets(&new_shares[..3])).unwrap();
     assert_eq!((barrier.seal().shares, barrier.seal().threshold), (4, 3));
     barrier.scan(state.bytes(), None).unwrap();
-}
-
-/// Gives `vault` new shares, which are returned.
-fn rekey(vault: &Vault, count: usize, threshold: usize) -> Vec<String> {
-    let body = json!({"secret_shares": count, "secret_threshold": threshold});
-    let nonce = vault.ok("PUT", "sys/rekey/init", Some(body))["nonce"].clone();
-    let hand_in = |share| vault.ok("PUT", "sys/rekey/update", Some(json!({"key": share, "nonce": nonce})));
-    let answers: Vec<Value> = vault.enough_shares().iter().map(hand_in).collect();
-    let keys = answers.last().unwrap()["keys_base64"].as_array().unwrap();
-    keys.iter().map(|key| key.as_str().unwrap().to_owned()).collect()
 }
 
 #[test]

@@ -5,9 +5,10 @@ use super::{project, read, shell};
 use crate::support::process::{PATIENCE, temp_dir, wait_for};
 use crate::support::s3::S3;
 use crate::support::tool::{Output, Tool, tool};
-use crate::support::vault::Vault;
+use crate::support::vault::{STANDBY, Vault, binary};
 use chrono::Utc;
 use serde_json::{Value, json};
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
@@ -59,8 +60,13 @@ impl World {
             .env("KEY", self.key())
             .env("SHARE1", &shares[0])
             .env("SHARE2", &shares[1])
+            .env("SOURCE_TOKEN", self.source.root_token())
             .env("VAULT_ADDR", target.address())
             .env("VAULT_TOKEN", target.root_token());
+        // The laptop's own Vault.
+        symlink(binary(), shell.home().join("vault")).unwrap();
+        let path = std::env::join_paths([shell.home()].into_iter().chain(std::env::split_paths(&super::path())));
+        let shell = shell.env("PATH", path.unwrap());
         std::fs::copy(project("examples/decrypt.py"), shell.home().join("decrypt.py")).unwrap();
         shell.run()
     }
@@ -89,6 +95,9 @@ fn is_this_backup_any_good() {
     world.follow(&world.source, &steps("Is this backup any good?")).code(0);
     let list = world.with_store(tool()).args(["list", "--json"]).run().ok().json();
     assert!(list["backups"][0]["drilled_at"].is_string(), "{list}");
+    let record = world.s3.objects("backups").into_iter().find(|name| name.ends_with(".drill.json")).unwrap();
+    let record: Value = serde_json::from_slice(&world.s3.get("backups", &record).unwrap()).unwrap();
+    assert_eq!(record["mode"], "ephemeral", "the last one");
 }
 
 #[test]
@@ -115,6 +124,13 @@ fn a_new_cluster_from_a_backup() {
     let target = Vault::builder().uninitialised().start();
     world.follow(&target, &steps("A new cluster from a backup")).code(0);
     assert_eq!(world.canary_at(&target), Some(canary()));
+
+    // Its last step, for each of the other servers.
+    let mut second = Vault::builder().join(&[target.address()]).start();
+    second.take_keys_of(&world.source);
+    second.wait_for("joining", |v| (v.ok("GET", "sys/seal-status", None)["initialized"] == true).then_some(()));
+    second.send_shares(world.source.enough_shares());
+    second.wait_for_health(&[STANDBY]);
 }
 
 #[test]

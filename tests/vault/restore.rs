@@ -37,7 +37,7 @@ async fn into_itself_and_into_another() {
     let token = root(&staging);
     let dies = at_staging.create_token(&node.address, &token, Duration::from_secs(3600)).await.unwrap();
     let error = at_staging.restore(&node, &token, pieces(&snapshot), false).await.unwrap_err().error;
-    assert_says(&error, Kind::Vault, &["other seal keys", "force it"]);
+    assert_says(&error, Kind::Vault, &["other seal keys", "--force"]);
     let none = Secret::new(staging.token(&["nothing"]));
     let error = at_staging.restore(&node, &none, pieces(&snapshot), true).await.unwrap_err().error;
     assert_says(&error, Kind::Vault, &["permission denied", r#"path "sys/storage/raft/snapshot-force""#]);

@@ -79,15 +79,24 @@ impl Plan {
                 self.source_name, self.source_cluster, self.target_name, self.target_cluster
             ))
             .map_err(|e| e.hint("nothing was changed; --force restores it all the same, and then the source's unseal keys open the target")),
-            (false, true) => refuse(format!("the target is the backup's own cluster {}, which needs no --force", self.target_name))
-                .map_err(|e| e.hint("nothing was changed; run it without --force: Vault then checks the keys itself")),
-            (true, true) if self.target_peers > 1 => refuse(format!(
-                "the target has {} raft peers, and a forced restore removes nodes from a cluster",
-                self.target_peers
-            ))
-            .map_err(|e| e.hint("nothing was changed; restore into a single new node, then join the others to it")),
-            _ => Ok(()),
+            (true, true) => self.refuse_several_peers(),
+            // Vault itself checks the keys; `force` counts if it was rekeyed.
+            (false, _) => Ok(()),
         }
+    }
+
+    /// Refuses a forced restore into a cluster of several.
+    ///
+    /// # Errors
+    /// `Usage`; nothing was changed.
+    pub(super) fn refuse_several_peers(&self) -> Result<()> {
+        if self.target_peers <= 1 {
+            return Ok(());
+        }
+        let peers = self.target_peers;
+        let what =
+            format!("refused: the target has {peers} raft peers, and a forced restore removes nodes from a cluster");
+        Err(Error::usage(what).hint("nothing was changed; restore into a single new node, then join the others to it"))
     }
 
     /// For people.

@@ -42,6 +42,7 @@ pub struct Target {
     pub wait: Duration,
     opened: Cell<bool>,
     restored: Cell<bool>,
+    other_keys: Cell<bool>,
     /// Tokens that were made here and are of the node's present state.
     made: RefCell<Vec<Secret>>,
 }
@@ -49,13 +50,18 @@ pub struct Target {
 impl Target {
     /// A node that nothing has been asked of yet.
     pub fn new(client: Client, address: Url, shares: Vec<Secret>, wait: Duration) -> Self {
-        let (opened, restored, made) = Default::default();
-        Self { client, address, shares, wait, opened, restored, made }
+        let (opened, restored, other_keys, made) = Default::default();
+        Self { client, address, shares, wait, opened, restored, other_keys, made }
     }
 
     /// Whether it may have taken a restore: where an answer was lost, nobody knows.
     pub fn may_be_restored(&self) -> bool {
         self.restored.get()
+    }
+
+    /// Whether it has refused a restore that other seal keys than its own sealed.
+    pub fn has_other_keys(&self) -> bool {
+        self.other_keys.get()
     }
 
     /// Whether it was unsealed here, or may have taken a restore.

@@ -120,6 +120,15 @@ impl Vault {
         self.unseal(source.enough_shares());
     }
 
+    /// Gives it new shares, which are returned; the ones that it knows of are then the old ones.
+    pub fn rekey(&self, count: usize, threshold: usize) -> Vec<String> {
+        let body = json!({"secret_shares": count, "secret_threshold": threshold});
+        let nonce = self.ok("PUT", "sys/rekey/init", Some(body))["nonce"].clone();
+        let hand_in = |share| self.ok("PUT", "sys/rekey/update", Some(json!({"key": share, "nonce": nonce})));
+        let answers: Vec<Value> = self.enough_shares().iter().map(hand_in).collect();
+        answers.last().unwrap()["keys_base64"].as_array().unwrap().iter().map(text).collect()
+    }
+
     /// Writes secrets of about `bytes` in all below `fill/`. A snapshot grows by
     /// as much: Vault encrypts them, and ciphertext doesn't compress.
     pub fn fill(&self, bytes: usize) {

@@ -48,6 +48,7 @@ impl Target {
             let sent = self.client.restore(&node, token, body.into_stream(), force).await;
             sent.map_err(|unrestored| {
                 refused.set(!unrestored.unanswered);
+                self.other_keys.set(unrestored.other_keys);
                 unrestored.error
             })
         };

@@ -1,6 +1,7 @@
 //! The main job, from end to end: the binary, a real Vault, real stores.
 
 mod cron;
+mod doubts;
 mod kinds;
 mod large;
 mod lock;

@@ -2,12 +2,14 @@
 //! what stays, and what a hostile writer to the bucket can not bring about.
 
 mod denied;
+mod ended;
 mod hostile;
 mod locked;
 mod many;
 mod rules;
 mod strays;
 mod versions;
+mod watch;
 
 use crate::support::place::Place;
 use crate::support::tool::{Output, Tool};

@@ -1,0 +1,82 @@
+//! Runs that end early: a listing that is not whole, a signal.
+
+use super::{BODY, World, ago, list, objects};
+use crate::support::fault::{FaultServer, Reply};
+use crate::support::place::Place;
+use crate::support::process::PATIENCE;
+use chrono::TimeDelta;
+use rustix::process::Signal;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+use vault_backup::naming::{BackupName, BackupType};
+
+/// Thirty good backups, and older ones, of which there are more than one request takes.
+fn world(due: i32) -> (World, Vec<BackupName>) {
+    let world = World::new(Place::s3());
+    world.good_ones(BackupType::Daily, 0..30);
+    let due: Vec<_> =
+        (0..due).map(|n| BackupName::new(BackupType::Daily, ago(40) - TimeDelta::minutes(37) * n)).collect();
+    world.place.put_many(due.iter().map(|name| (name.object().to_owned(), BODY.to_vec())).collect());
+    (world, due)
+}
+
+#[test]
+fn on_half_a_listing_nothing_is_deleted() {
+    let (world, _) = world(1_200);
+    let before = world.files();
+    let cut = "<ListBucketResult><IsTruncated>true</IsTruncated><Contents><Key>prod/daily/x</Key></Contents></ListBucketResult>";
+    let denied = "<Error><Code>AccessDenied</Code></Error>";
+    for (status, body, says) in [(200, cut, "cut the listing short"), (403, denied, "denied: s3:ListBucket")] {
+        let pages = AtomicUsize::new(0);
+        let proxy = FaultServer::proxy(&world.place.site.s3.endpoint(), move |call| {
+            let is_second = call.query.contains("list-type=2") && pages.fetch_add(1, Ordering::Relaxed) == 1;
+            if is_second { Reply::status(status).body(body) } else { Reply::forward() }
+        });
+        let output = world.tool().env("AWS_ENDPOINT_URL", proxy.address()).args(["prune", "--json"]).run();
+        output.fails(4, &[&world.place.url(), says]);
+        assert!(proxy.calls().iter().all(|call| call.method == "GET"), "it only looked");
+    }
+    assert_eq!(world.files(), before);
+}
+
+/// The request under way is seen through, so that what it did is known; no other follows.
+#[test]
+fn a_signal_ends_it_between_two_requests() {
+    let (world, due) = world(1_200);
+    let (go, gone) = mpsc::channel::<()>();
+    let (arrived, gone) = (Arc::new(AtomicBool::new(false)), Mutex::new(gone));
+    let seen = arrived.clone();
+    let proxy = FaultServer::proxy(&world.place.site.s3.endpoint(), move |call| {
+        if call.method == "POST" {
+            seen.store(true, Ordering::Relaxed);
+            let _ = gone.lock().unwrap().recv_timeout(PATIENCE);
+        }
+        Reply::forward()
+    });
+    let mut run = world.tool().env("AWS_ENDPOINT_URL", proxy.address()).args(["prune", "--json"]).start();
+    run.wait_for("the first request", || arrived.load(Ordering::Relaxed).then_some(()));
+    run.signal(Signal::TERM);
+    go.send(()).unwrap();
+    run.wait().fails(143, &["terminated"]);
+    assert_eq!(proxy.calls().iter().filter(|call| call.method == "POST").count(), 1);
+    let left = world.files();
+    assert!(due[..1_000].iter().all(|name| !left.contains(name.object())));
+    assert_eq!(list(&world.prune().ok().json()["deleted"]), objects(&due[1_000..]));
+}
+
+#[test]
+fn list_ends_while_it_looks_for_older_versions() {
+    let world = World::new(Place::versioned());
+    let daily = world.good(BackupType::Daily, 0);
+    world.write(daily.object(), b"of another size");
+    let proxy = FaultServer::proxy(&world.place.site.s3.endpoint(), |call| match call.query.contains("versions") {
+        true => Reply::hang(),
+        false => Reply::forward(),
+    });
+    let mut run = world.tool().env("AWS_ENDPOINT_URL", proxy.address()).arg("list").start();
+    run.wait_for("the request", || proxy.calls().iter().any(|call| call.query.contains("versions")).then_some(()));
+    run.signal(Signal::INT);
+    run.wait().fails(130, &["interrupted"]).stdout_is("");
+}

@@ -14,7 +14,7 @@ from measure import ROUNDS
 from stages import STAGES, TOOL
 
 RESULTS = pathlib.Path(__file__).resolve().parent / "RESULTS.md"
-BY_DEFAULT = ["vault", "synthetic", "decrypt", "start"]
+BY_DEFAULT = ["vault", "synthetic", "decrypt", "prune", "start"]
 
 
 def facts():

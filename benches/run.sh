@@ -9,6 +9,7 @@
 #   synthetic  a source as fast as loopback: throughput and peak memory at 256 MB, 1 GB, 4 GB
 #   decrypt    a backup of 1 GB, beside openssl and age; peak memory at 256 MB and 4 GB
 #   start      the binary's size and how long it takes to start
+#   prune      10,000 objects of which 9,000 go, beside the bare list and delete calls
 #   drill      verify-restore of ~300 MB, beside curl to snapshot-force
 #
 #   BENCH_ROUNDS   measured runs of each, interleaved, after one that does not count [default: 5]
@@ -43,4 +44,12 @@ export VAULT_BIN PATH=$PATH:$PWD/target/servers
 VAULT_BACKUP_BIN=$(cargo metadata --format-version 1 --no-deps |
     python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')/release/vault-backup
 export VAULT_BACKUP_BIN
+if [[ $# == 0 || " $* " == *" prune "* ]]; then
+    # Cargo alone knows its full name.
+    BARE_PRUNE_BIN=$(cargo build --release --quiet --bench bare_prune --message-format json | python3 -c '
+import json, sys
+artifacts = (json.loads(line) for line in sys.stdin)
+print(next(a["executable"] for a in artifacts if a.get("executable") and a["target"]["name"] == "bare_prune"))')
+    export BARE_PRUNE_BIN
+fi
 exec python3 benches/bench.py "$@"

@@ -1,5 +1,6 @@
 """The stages of the benchmark, each a function from a directory to Markdown."""
 
+import datetime
 import json
 import os
 import pathlib
@@ -14,6 +15,7 @@ import snapshot_source
 from measure import MIB, ROUNDS, Run, clocked, cpu, interleaved, peak, rate, ratio, seconds, table, timed
 
 TOOL = os.environ["VAULT_BACKUP_BIN"]
+BARE_PRUNE = os.environ.get("BARE_PRUNE_BIN")
 VAULT_BYTES = 300_000_000
 SIZES = {"256 MB": 256 * MIB, "1 GB": 1024 * MIB, "4 GB": 4096 * MIB}
 TIMES = "seconds: min / median / max"
@@ -171,6 +173,41 @@ def stage_decrypt(directory):
     return table(["size", "", TIMES, "MB/s", "`vault-backup` ÷ this", "peak RSS, MiB", "CPU, s"], rows)
 
 
+def stage_prune(directory):
+    """10,000 objects, of which 9,000 go: backups and their manifests."""
+    backups, due = 5_000, 4_500
+    before = (datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=35)).strftime("%Y-%m-%d")
+    with servers.s3(directory) as url:
+        backup = Backup(directory, url)
+        folder = directory / "s3" / servers.BUCKET
+        fill = [BARE_PRUNE, "fill", url, servers.BUCKET, "full", backup.key, str(backups), str(due)]
+        print("  filling the bucket", flush=True)
+        subprocess.run(fill, env=s3_environment(), check=True)
+
+        def contestant(command):
+            def round(number):
+                # As the server keeps it, attributes too; on the same file system.
+                subprocess.run(["cp", "-a", folder / "full", folder / f"run-{number}"], check=True)
+                run = timed(command(f"run-{number}"), backup.env)
+                left = sum(len(files) for _, _, files in os.walk(folder / f"run-{number}"))
+                if left != 2 * (backups - due):
+                    raise SystemExit(f"bench: {left} objects are left instead of {2 * (backups - due)}")
+                shutil.rmtree(folder / f"run-{number}")
+                return run
+
+            return round
+
+        base = "the bare list and delete calls"
+        store = f"s3://{servers.BUCKET}"
+        contestants = {
+            base: contestant(lambda prefix: [BARE_PRUNE, "prune", url, servers.BUCKET, prefix, before]),
+            "`vault-backup prune`": contestant(lambda prefix: [TOOL, "prune", "--store", f"{store}/{prefix}"]),
+        }
+        runs = interleaved(contestants)
+    rows = [[name, seconds(r), ratio(r, runs[base]), peak(r), cpu(r)] for name, r in runs.items()]
+    return table(["", TIMES, "÷ bare calls", "peak RSS, MiB", "CPU, s"], rows)
+
+
 def stage_start(_directory):
     """Size and start."""
     runs = interleaved(
@@ -250,6 +287,7 @@ STAGES = {
     "vault": stage_vault,
     "synthetic": stage_synthetic,
     "decrypt": stage_decrypt,
+    "prune": stage_prune,
     "start": stage_start,
     "drill": stage_drill,
 }

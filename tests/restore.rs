@@ -3,7 +3,7 @@
 use crate::support::cluster::Cluster;
 use crate::support::fault::{FaultServer, Reply};
 use crate::support::production::{self, PLANTED, Production, Site};
-use crate::support::tool::Tool;
+use crate::support::tool::{Tool, program};
 use crate::support::vault::{ACTIVE, SEALED, Vault};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -84,6 +84,32 @@ fn into_its_own_cluster() {
     let event = site.audit().pop().unwrap();
     assert_eq!((&event["event"], &event["details"]["backup"]), (&json!("vault_backup_restored"), &json!(object)));
     assert_eq!(event["details"]["target"], vault.address());
+}
+
+/// `script` runs it on a terminal.
+#[test]
+fn on_a_terminal_it_shows_what_it_would_do_and_asks() {
+    let site = Arc::new(Production::start(3, 2)).site();
+    let (vault, object) = (&site.production.vault, &site.production.object);
+    let name = cluster_name(vault);
+    vault.put_secret("smtp", "test-tenant-id/admin", &json!({"password": "overwritten by mistake"}));
+    let typing = |line: &str| {
+        let tool = site.production.armed(program("script")).env("VAULT_TOKEN", vault.root_token());
+        let config = site.path("config.toml");
+        let (binary, address) = (env!("CARGO_BIN_EXE_vault-backup"), vault.address());
+        let command = format!("{binary} --config {} restore {object} --address {address}", config.display());
+        tool.args(["--quiet", "--return", "--command", &command, "/dev/null"]).stdin(format!("{line}\n")).run()
+    };
+    drop(site.tool("")); // writes the configuration
+    let before = index(vault);
+    for line in ["yes", ""] {
+        let output = typing(line);
+        output.code(2).stdout_contains("Type its cluster name to go on").stdout_contains("2 of 3 shares");
+        output.stdout_contains(&vault.cluster_id()).stdout_contains("is not the target's cluster name");
+    }
+    assert_eq!(index(vault), before);
+    typing(&name).code(0).stdout_contains("serves the restored state");
+    assert_eq!(vault.get_secret("smtp", "test-tenant-id/admin"), Some(json!({"password": PLANTED})));
 }
 
 #[test]

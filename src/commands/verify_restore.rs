@@ -38,20 +38,22 @@ const CLEANUP: Duration = Duration::from_secs(30);
 pub async fn run(context: &Context, args: &VerifyRestoreArgs) -> Result<Done> {
     operation::run(context, Operation::Drill, async {
         let _lock = Lock::take(&stage::lock_file(context)?)?;
-        match Mode::of(args, context.config()?.staging.mode) {
-            Mode::Offline => Box::pin(offline::drill(context, args.object.as_deref())).await,
-            mode => Box::pin(drill(context, args.object.as_deref(), mode)).await,
-        }
+        let (object, mut steps) = (args.object.as_deref(), Steps::default());
+        let drilled = match Mode::of(args, context.config()?.staging.mode) {
+            Mode::Offline => Box::pin(offline::drill(context, object, &mut steps)).await,
+            mode => Box::pin(drill(context, object, mode, &mut steps)).await,
+        };
+        context.note("durations_ms", &steps.0);
+        drilled
     })
     .await
 }
 
-async fn drill(context: &Context, object: Option<&str>, mode: Mode) -> Result<Outcome> {
+async fn drill(context: &Context, object: Option<&str>, mode: Mode, steps: &mut Steps) -> Result<Outcome> {
     context.note("backup_tested", object);
     context.note("staging_vault", stage::name(context, mode));
     let store = context.store().await?;
     let keyring = Arc::new(context.keyring()?);
-    let mut steps = Steps::default();
 
     let chosen =
         steps.time("pick", context.stop.guard(pick::backup(context, store.as_ref(), &keyring, object))).await?;
@@ -66,13 +68,13 @@ async fn drill(context: &Context, object: Option<&str>, mode: Mode) -> Result<Ou
     let drilled = match steps.time("prepare", preparing).await {
         Ok(administrator) => {
             let given = (&stage, &administrator);
-            restore_and_read(context, given, store.as_ref(), &chosen, &how, &facts, &mut steps).await
+            restore_and_read(context, given, store.as_ref(), &chosen, &how, &facts, steps).await
         }
         Err(error) => Err(error),
     };
     let recorded = match drilled {
         Ok(()) => {
-            let recording = record(context, store.as_ref(), &chosen, &keyring, manifest.as_ref(), mode, &steps);
+            let recording = record(context, store.as_ref(), &chosen, &keyring, manifest.as_ref(), mode, steps);
             context.stop.guard(recording).await
         }
         Err(error) => Err(error),
@@ -83,9 +85,8 @@ async fn drill(context: &Context, object: Option<&str>, mode: Mode) -> Result<Ou
             Err(Error::drill(format!("staging {} did not answer, and may be left unsealed", stage.target.address)))
         }
     };
-    context.note("durations_ms", &steps.0);
     match (recorded, ended) {
-        (Ok(at), Ok(())) => Ok(passed(context, &chosen, mode, &steps, at)),
+        (Ok(at), Ok(())) => Ok(passed(context, &chosen, mode, steps, at)),
         (Ok(_), Err(left)) => Err(left),
         (Err(error), ended) => {
             if let Err(left) = ended {

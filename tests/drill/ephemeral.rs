@@ -155,6 +155,35 @@ fn what_it_cannot_begin_with() {
 }
 
 #[test]
+fn a_drill_that_fails_leaves_nothing_either() {
+    let site = Site::new();
+    let login = LOGIN.replace("SECRET_ID", "KEY");
+    let missing = staging("canary = \"smtp/nothing\"\n");
+    for (staging, parts) in [
+        (&missing, ["the canary smtp/nothing is not in the restored Vault", "write it to production"]),
+        (&staging("").replace(LOGIN, &login), ["logging in with the source's credentials", "invalid"]),
+        (&staging("").replace(", \"env:SHARE1\"", ""), ["has 1 of the 2 shares", "nothing was restored"]),
+    ] {
+        let mut run = site.tool_of(&[], staging).args(["verify-restore", "--ephemeral"]).start();
+        let tmp = run.tmp();
+        let (folder, _) = run.wait_for("its server", || room(&tmp));
+        let output = run.wait();
+        output.code(6).stderr_contains(parts[0]).stderr_contains(parts[1]);
+        site.assert_clean(&output);
+        assert_gone(&folder);
+    }
+    // Damage that only the last segment shows.
+    let object = &site.production.object;
+    let mut bytes = site.get(object);
+    *bytes.last_mut().unwrap() ^= 1;
+    site.put(object, &bytes);
+    let output = ephemeral(&site, "").arg(object).run();
+    output.code(5).stderr_contains(object);
+    site.assert_clean(&output);
+    assert_eq!(site.names().len(), 2, "no drill record");
+}
+
+#[test]
 fn a_server_that_never_listens_is_not_waited_for_once_the_run_is_to_end() {
     let site = Site::new();
     let script = site.file("vault", b"#!/bin/sh\nsleep 600\n");

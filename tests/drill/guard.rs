@@ -147,6 +147,8 @@ fn a_backup_that_is_not_to_be_trusted() {
     for event in failed {
         assert_eq!((&event["event"], &event["severity"]), (&json!("vault_backup_test_failed"), &json!("high")));
         assert!(event["details"]["backup_tested"].as_str().unwrap().starts_with("daily/"), "{event}");
+        assert_eq!(event["details"]["staging_vault"], format!("{}/", staging.address()));
+        assert!(event["details"]["durations_ms"]["pick"].is_u64(), "as far as it came: {event}");
     }
 }
 

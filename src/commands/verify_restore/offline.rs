@@ -20,14 +20,13 @@ use std::sync::Arc;
 /// # Errors
 /// `Usage` for a seal other than Shamir's; `Integrity` for what is wrong with the
 /// backup; `Drill` for what does not open with the shares.
-pub(super) async fn drill(context: &Context, object: Option<&str>) -> Result<Outcome> {
+pub(super) async fn drill(context: &Context, object: Option<&str>, steps: &mut Steps) -> Result<Outcome> {
     context.note("backup_tested", object);
     context.note("mode", "offline");
     let staging = &context.config()?.staging;
     let keyring = Arc::new(context.keyring()?);
     let shares = Arc::new(context.shares(&[]).await?);
     let store = context.store().await?;
-    let mut steps = Steps::default();
 
     let chosen =
         steps.time("pick", context.stop.guard(pick::backup(context, store.as_ref(), &keyring, object))).await?;
@@ -48,10 +47,8 @@ pub(super) async fn drill(context: &Context, object: Option<&str>) -> Result<Out
     let read = steps.time("open", scanning).await.map_err(|e| e.context(&chosen.address))?;
 
     canary::check(&staging.canary, found(&read.result)?, chosen.name.created_at(), staging.canary_max_age)?;
-    context.note("durations_ms", &steps.0);
-    let at =
-        record(context, store.as_ref(), &chosen, &keyring, manifest.as_ref(), super::Mode::Offline, &steps).await?;
-    Ok(passed(context, &chosen, &read.result, &steps, at))
+    let at = record(context, store.as_ref(), &chosen, &keyring, manifest.as_ref(), super::Mode::Offline, steps).await?;
+    Ok(passed(context, &chosen, &read.result, steps, at))
 }
 
 fn found(scan: &Scan) -> Result<Found> {

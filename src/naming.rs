@@ -244,6 +244,22 @@ mod tests {
             prop_assert_eq!(BackupName::parse(name.object()), Some(name));
         }
 
+        /// With one character more, less or other a name is foreign, or names another time
+        /// in the very same form.
+        #[test]
+        fn nearly_ours_is_foreign(secs in 0i64..4_000_000_000, monthly: bool, at: prop::sample::Index, by in ".{0,2}") {
+            let kind = if monthly { BackupType::Monthly } else { BackupType::Daily };
+            let name = BackupName::new(kind, DateTime::from_timestamp(secs, 0).unwrap());
+            let (object, at) = (name.object(), at.index(name.object().len()));
+            let form = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "0");
+            for edited in [format!("{}{by}{}", &object[..at], &object[at..]), format!("{}{by}{}", &object[..at], &object[at + 1..])] {
+                if let Role::Backup(read) = Role::of(&edited) {
+                    prop_assert_eq!(read.object(), &edited);
+                    prop_assert_eq!(form(&edited), form(object));
+                }
+            }
+        }
+
         #[test]
         fn never_panics(text in ".{0,80}") {
             let _ = Role::of(&text);

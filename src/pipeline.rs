@@ -6,6 +6,7 @@
 
 pub mod bridge;
 pub mod catalog;
+pub mod clock;
 pub mod drill;
 pub mod hashing;
 pub mod inbound;

@@ -12,15 +12,11 @@ use crate::manifest::{Manifest, VaultFacts, Verification, rfc3339};
 use crate::naming::{BackupName, BackupType};
 use crate::operation::{self, Outcome};
 use crate::pipeline::outbound::{self, Sent};
-use crate::pipeline::{inbound, source};
+use crate::pipeline::{clock, inbound, source};
 use crate::report::Operation;
 use crate::store::{Metadata, Put, Store};
 use after::Committed;
 use bytes::Bytes;
-use chrono::TimeDelta;
-
-/// How far this machine's clock may be from the store's: names carry the time.
-const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 
 /// Takes one backup, and tells people how it went.
 ///
@@ -44,7 +40,7 @@ async fn pipeline(context: &Context, args: &BackupArgs) -> Result<Outcome> {
 async fn make(context: &Context, args: &BackupArgs, store: &dyn Store, keyring: &Keyring) -> Result<Outcome> {
     let stop = &context.stop;
     let name = BackupName::new(first_type(args.kind), context.started);
-    check_clock(context, store).await?;
+    stop.guard(clock::check(store)).await?;
     stop.guard(check_name_is_free(store, &name)).await?;
 
     let client = context.vault()?;
@@ -77,16 +73,6 @@ fn first_type(kind: BackupKind) -> BackupType {
         BackupKind::Scheduled | BackupKind::Daily => BackupType::Daily,
         BackupKind::Monthly => BackupType::Monthly,
     }
-}
-
-async fn check_clock(context: &Context, store: &dyn Store) -> Result<()> {
-    let Some(theirs) = context.stop.guard(store.clock()).await? else { return Ok(()) };
-    let ours = chrono::Utc::now();
-    if (ours - theirs).abs() <= CLOCK_TOLERANCE {
-        return Ok(());
-    }
-    Err(Error::unexpected(format!("the clock here says {}, the store's {}", rfc3339(ours), rfc3339(theirs)))
-        .hint("set this machine's clock (NTP): names and retention go by it"))
 }
 
 /// Before anything is asked of Vault: a collision costs nothing.

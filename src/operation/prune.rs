@@ -7,6 +7,7 @@ use super::Outcome;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::output;
+use crate::pipeline::clock;
 use crate::pipeline::prune::{self, Planned, Pruned};
 use crate::retention::Candidate;
 use crate::store::Store;
@@ -33,8 +34,10 @@ pub async fn plan(context: &Context, store: &dyn Store) -> Result<Planned> {
 /// Plans and deletes.
 ///
 /// # Errors
-/// The store's; `Usage` where nothing could be proven for want of a key.
+/// The store's; `Usage` where nothing could be proven for want of a key; `Unexpected`
+/// where the clock is wrong.
 pub async fn execute(context: &Context, store: &dyn Store) -> Result<Outcome> {
+    context.stop.guard(clock::check(store)).await?;
     let planned = plan(context, store).await?;
     context.progress.stage("pruning", None);
     let pruned = prune::execute(store, &planned, context.started, &context.stop).await?;

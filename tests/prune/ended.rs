@@ -31,7 +31,8 @@ fn on_half_a_listing_nothing_is_deleted() {
     for (status, body, says) in [(200, cut, "cut the listing short"), (403, denied, "denied: s3:ListBucket")] {
         let pages = AtomicUsize::new(0);
         let proxy = FaultServer::proxy(&world.place.site.s3.endpoint(), move |call| {
-            let is_second = call.query.contains("list-type=2") && pages.fetch_add(1, Ordering::Relaxed) == 1;
+            let is_page = call.query.contains("list-type=2") && !call.query.contains("max-keys=1");
+            let is_second = is_page && pages.fetch_add(1, Ordering::Relaxed) == 1;
             if is_second { Reply::status(status).body(body) } else { Reply::forward() }
         });
         let output = world.tool().env("AWS_ENDPOINT_URL", proxy.address()).args(["prune", "--json"]).run();
@@ -79,4 +80,18 @@ fn list_ends_while_it_looks_for_older_versions() {
     run.wait_for("the request", || proxy.calls().iter().any(|call| call.query.contains("versions")).then_some(()));
     run.signal(Signal::INT);
     run.wait().fails(130, &["interrupted"]).stdout_is("");
+}
+
+/// Ages go by the clock: with a wrong one nothing goes.
+#[test]
+fn with_a_wrong_clock_nothing_is_deleted() {
+    let (world, _) = world(5);
+    let before = world.files();
+    let proxy = FaultServer::proxy(&world.place.site.s3.endpoint(), |call| match call.query.contains("max-keys=1") {
+        true => Reply::status(200).header("Date", "Wed, 26 Nov 2025 02:00:00 GMT").body("<ListBucketResult/>"),
+        false => Reply::forward(),
+    });
+    let output = world.tool().env("AWS_ENDPOINT_URL", proxy.address()).arg("prune").run();
+    output.fails(1, &["the clock here says 2", "the store's 2025-11-26T02:00:00Z", "NTP"]);
+    assert_eq!(world.files(), before);
 }

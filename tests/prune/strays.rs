@@ -7,6 +7,7 @@ use std::time::Duration;
 use vault_backup::naming::{BackupName, BackupType};
 
 const TWO_DAYS: Duration = Duration::from_hours(48);
+const NEARLY_A_DAY: Duration = Duration::from_hours(23);
 
 #[test]
 fn stray_documents_go_after_a_day() {
@@ -20,13 +21,14 @@ fn stray_documents_go_after_a_day() {
         others.iter().for_each(|name| world.write(name, b"{}"));
         let old = [&strays[0], &strays[3]];
         old.into_iter().chain(&others).for_each(|name| world.place.age(name, TWO_DAYS));
+        [&strays[1], &strays[2]].into_iter().for_each(|name| world.place.age(name, NEARLY_A_DAY));
         world.place.age(&daily.manifest(), TWO_DAYS);
 
         let output = world.prune();
         assert_eq!(output.ok().json()["orphans_deleted"], 2);
         let mut left = [strays[1].clone(), strays[2].clone(), daily.object().to_owned(), daily.manifest()].to_vec();
         left.extend(others);
-        assert_eq!(world.files(), left.into_iter().collect(), "what was just written may be of a run that still goes");
+        assert_eq!(world.files(), left.into_iter().collect(), "what is younger may be of a run that still goes");
     }
 }
 
@@ -43,6 +45,7 @@ fn abandoned_uploads_go_after_a_day() {
     let (place, names) = (&world.place, names());
     let ids = names.each_ref().map(|name| place.abandon_upload(name));
     ids[..2].iter().for_each(|id| place.site.s3.age(place.bucket(), id, TWO_DAYS));
+    place.site.s3.age(place.bucket(), &ids[2], NEARLY_A_DAY);
     let output = world.prune();
     assert_eq!(output.ok().json()["uploads_aborted"], json!([names[0]]));
     let mut left = place.site.s3.incomplete_uploads(place.bucket());
@@ -63,6 +66,7 @@ fn abandoned_files_go_after_a_day() {
     });
     parts.iter().for_each(|part| world.write(part, b"half"));
     parts[..2].iter().for_each(|part| world.place.age(part, TWO_DAYS));
+    world.place.age(&parts[2], NEARLY_A_DAY);
     let output = world.prune();
     assert_eq!(output.ok().json()["uploads_aborted"], json!([names[0]]));
     let left = [parts[1].clone(), parts[2].clone(), daily.object().to_owned(), daily.manifest()];

@@ -187,9 +187,12 @@ impl Vault {
         self.root_token = text(&answer["root_token"]);
     }
 
-    /// Initialises a node with an automatic seal, which unseals it.
+    /// Initialises a node with an automatic seal, which unseals it. Its one share is a
+    /// recovery key: without the seal's own key it opens nothing.
     pub fn initialise_automatic(&mut self) {
         let answer = self.ok("PUT", "sys/init", Some(json!({"recovery_shares": 1, "recovery_threshold": 1})));
+        self.shares = answer["recovery_keys_base64"].as_array().unwrap().iter().map(text).collect();
+        self.threshold = 1;
         self.root_token = text(&answer["root_token"]);
         self.wait_for_health(&[ACTIVE]);
     }

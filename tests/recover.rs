@@ -1,12 +1,9 @@
 //! `recover`: one secret back from a backup, without any Vault.
 
-use crate::barrier::many::objects;
-use crate::support::process::temp_dir;
+mod random;
+
 use crate::support::production::{CANARY, PLANTED, Production, Site, seal_older};
 use crate::support::tool::{Tool, program, tool};
-use crate::support::vault::Vault;
-use proptest::strategy::{Strategy, ValueTree};
-use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -155,31 +152,4 @@ fn a_terminal_sees_it_only_if_asked_to() {
     let shares = site.production.vault.shares();
     let output = terminal().arg("--show").env("SHARE0", &shares[0]).env("SHARE1", &shares[1]).run();
     output.code(0).stdout_contains(&json!({"password": PLANTED}).to_string());
-}
-
-#[test]
-fn it_prints_what_the_api_says() {
-    const COUNT: usize = 24;
-    let vault = Vault::builder().shares(1, 1).start();
-    vault.mount_kv("v1", 1);
-    vault.mount_kv("v2", 2);
-    let mut runner = TestRunner::deterministic();
-    let secrets: Vec<Value> = (0..COUNT).map(|_| objects().new_tree(&mut runner).unwrap().current()).collect();
-    let place = |n: usize| (if n.is_multiple_of(2) { "v1" } else { "v2" }, format!("folder-{}/{n}", n % 3));
-    for (n, secret) in secrets.iter().enumerate() {
-        vault.put_secret(place(n).0, &place(n).1, secret);
-    }
-    let dir = temp_dir();
-    let snapshot = dir.path().join("vault.snap");
-    std::fs::write(&snapshot, vault.snapshot()).unwrap();
-    for (n, secret) in secrets.iter().enumerate() {
-        let (mount, path) = place(n);
-        let output = tool()
-            .args(["recover", &format!("{mount}/{path}"), "--share", "env:SHARE", "--from"])
-            .arg(&snapshot)
-            .env("SHARE", &vault.shares()[0])
-            .run();
-        assert_eq!(Some(output.ok().json()), vault.get_secret(mount, &path));
-        assert_eq!(output.json(), *secret);
-    }
 }

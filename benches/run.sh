@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures vault-backup against its limits and its peers, and writes benches/RESULTS.md.
 #
-#   benches/run.sh                    all stages but drill
+#   benches/run.sh                    all stages but drill and offline
 #   benches/run.sh vault synthetic    only these; the other sections of RESULTS.md stay
 #
 # Stages:
@@ -11,6 +11,7 @@
 #   start      the binary's size and how long it takes to start
 #   prune      10,000 objects of which 9,000 go, beside the bare list and delete calls
 #   drill      verify-restore of ~300 MB, beside curl to snapshot-force
+#   offline    verify-restore --offline of ~300 MB, beside decrypt of the same object
 #
 #   BENCH_ROUNDS   measured runs of each, interleaved, after one that does not count [default: 5]
 #   BENCH_DIR      where the data goes; 20 GB for all stages [default: $TMPDIR, else /tmp]

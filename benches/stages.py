@@ -36,11 +36,11 @@ class Backup:
         config.write_text(text)
         self.env = s3_environment() | {"VAULT_BACKUP_CONFIG": str(config)}
 
-    def run(self, source, store, verify):
-        """Backs up the Vault `source` = (address, token) into `store`."""
+    def run(self, source, store, verify, stdout=subprocess.DEVNULL):
+        """Backs up the Vault `source` = (address, token) into `store`; its JSON goes to `stdout`."""
         address, token = source
         env = self.env | {"VAULT_ADDR": address, "VAULT_TOKEN": token}
-        return timed([TOOL, "backup", "--kind", "daily", "--verify", verify, "--store", store], env)
+        return timed([TOOL, "backup", "--kind", "daily", "--verify", verify, "--store", store, "--json"], env, stdout)
 
 
 def s3_environment():
@@ -283,6 +283,33 @@ token = "env:SOURCE_TOKEN"
     return table(header, rows_against(runs, base, plain.stat().st_size))
 
 
+def stage_offline(directory):
+    """An offline drill of ~300 MB, beside `decrypt` of the same object to /dev/null."""
+    header, rows = ["store", "", TIMES, "MB/s", "÷ `decrypt`", "peak RSS, MiB", "CPU, s"], []
+    with servers.vault(directory, "source") as source, servers.s3(directory) as url:
+        print("  filling Vault", flush=True)
+        servers.fill(source, VAULT_BYTES)
+        backup = Backup(directory, url)
+        with open(directory / "config.toml", "a") as config:
+            config.write('[staging]\nunseal_keys = ["env:SHARE"]\n')
+        env = backup.env | {"SHARE": source.share}
+        (directory / "store").mkdir()
+        for name, store in {"S3": f"s3://{servers.BUCKET}/offline", "folder": f"file://{directory}/store"}.items():
+            with tempfile.TemporaryFile("w+") as stdout:
+                backup.run((source.address, source.token), store, "full", stdout)
+                stdout.seek(0)
+                made = json.load(stdout)
+            commands = {
+                "`decrypt`": ["decrypt", made["object"], "-o", "-"],
+                "`verify-restore --offline`": ["verify-restore", "--offline", made["object"]],
+            }
+            runs = interleaved(
+                {n: lambda _, argv=argv: timed([TOOL, *argv, "--store", store], env) for n, argv in commands.items()}
+            )
+            rows += [[name, *row] for row in rows_against(runs, "`decrypt`", made["size_bytes"])]
+    return table(header, rows)
+
+
 STAGES = {
     "vault": stage_vault,
     "synthetic": stage_synthetic,
@@ -290,4 +317,5 @@ STAGES = {
     "prune": stage_prune,
     "start": stage_start,
     "drill": stage_drill,
+    "offline": stage_offline,
 }

@@ -129,7 +129,8 @@ pub enum Command {
     Recover(RecoverArgs),
     /// Make a new encryption key
     #[command(after_long_help = examples("\
-  vault-backup keygen -o /etc/vault-backup/key   then keep a copy where the backups are not"))]
+  vault-backup keygen -o /etc/vault-backup/key   then keep a copy where the backups are not
+  vault-backup keygen --manifest-key-of /etc/vault-backup/key -o manifest-key"))]
     Keygen(KeygenArgs),
     /// Try every permission and path that the configuration needs, changing nothing
     #[command(after_long_help = examples("\

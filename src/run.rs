@@ -121,7 +121,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Done> {
         Command::Prune(args) => commands::prune::run(context, &args).await,
         Command::Status(args) => commands::status::run(context, &args).await,
         Command::Inspect(args) => commands::inspect::run(context, &args).await,
-        Command::Keygen(args) => commands::keygen::run(&args),
+        Command::Keygen(args) => commands::keygen::run(context, &args),
         Command::Completions { shell } => Ok(commands::completions::run(shell)),
         Command::Man { command } => commands::man::run(command.as_deref()),
     }

@@ -6,6 +6,8 @@ use crate::support::site::key_id;
 use crate::support::tool;
 use crate::support::tool::{Output, program};
 use std::os::unix::fs::PermissionsExt;
+use vault_backup::envelope::Key;
+use vault_backup::secret::Secret;
 
 fn run(args: &[&str]) -> Output {
     tool().args(args).run()
@@ -143,4 +145,18 @@ fn keys_are_made_and_never_written_over() {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), file);
     tool().args(["keygen", "-o", "no/such/folder/key"]).run().fails(2, &["no/such/folder/key"]).leaves(&[]);
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_manifest_key_is_derived_and_is_not_the_key() {
+    let key = run(&["keygen"]).text().trim_end().to_owned();
+    let derive =
+        |reference: &str| tool().args(["keygen", "--manifest-key-of", reference]).env("KEY", &key).keeps([&*key]);
+    let printed = derive("env:KEY").run();
+    printed.code(0).stderr_is(&format!("manifest key of key id {}\n", key_id(&key))).leaves(&[]);
+    let derived = Key::from_hex(&Secret::new(key.clone())).unwrap().manifest_key_to_hex();
+    printed.stdout_is(&format!("{}\n", derived.expose()));
+    derive("env:KEY").args(["-o", "manifest-key"]).run().ok().leaves(&["manifest-key"]);
+    derive("env:OTHER").run().fails(2, &["env:OTHER"]).stdout_is("").leaves(&[]);
+    derive("no/such/file").run().fails(2, &["no/such/file"]).stdout_is("").leaves(&[]);
 }

@@ -185,6 +185,9 @@ pub struct KeygenArgs {
     /// Write the key to a new file (0600) instead of stdout
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Make no new key: derive this one's manifest key, for a host that only prunes
+    #[arg(long, value_name = "REF")]
+    pub manifest_key_of: Option<String>,
 }
 
 /// `doctor`

@@ -53,6 +53,12 @@ impl Key {
         Secret::new(hex::encode(self.bytes.as_slice()))
     }
 
+    /// The manifest key's text form: 64 lower-case hex digits. It makes and checks the
+    /// macs of manifests, and decrypts nothing.
+    pub fn manifest_key_to_hex(&self) -> Secret {
+        Secret::new(hex::encode(self.manifest.as_slice()))
+    }
+
     /// Names the key and commits to it, but reveals nothing of it: 64 lower-case hex digits.
     pub fn id(&self) -> &str {
         &self.id

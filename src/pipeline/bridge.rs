@@ -1,9 +1,10 @@
-//! The bridge from an asynchronous stream of bytes to a thread that reads.
+//! The bridge from a stream of bytes to a thread that reads.
 //!
 //! Here: a bounded channel whose reading end is `BufRead`, and which knows a
-//! stream that ended from one that was given up. Not here: what is read.
+//! stream that ended from one that was given up; fed by an asynchronous stream, or by
+//! a reader on a thread of its own. Not here: what is read.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, stream};
 use std::io::{self, BufRead, Read};
@@ -86,6 +87,35 @@ impl Writer {
         self.finish().await;
         Ok(())
     }
+
+    /// Hands over all of `source`, as [`Writer::pump`] does, from a thread.
+    fn feed(self, source: &mut impl BufRead) -> Result<()> {
+        loop {
+            let piece = source.fill_buf().map_err(|e| Error::from_io(e, Kind::Store, "the backup could not be read"))?;
+            let (piece, size) = (Bytes::copy_from_slice(piece), piece.len());
+            source.consume(size);
+            let ended = size == 0;
+            // A reader that has gone has its own error.
+            if self.0.blocking_send((!ended).then_some(piece)).is_err() || ended {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Runs `read` over what `source` gives, while a thread of its own reads ahead: what
+/// both compute overlaps.
+///
+/// # Errors
+/// The source's error before `read`'s, which may be its consequence.
+pub fn ahead<T>(source: &mut (impl BufRead + Send), read: impl FnOnce(Reader) -> Result<T>) -> Result<T> {
+    let (writer, reader) = bridge();
+    std::thread::scope(|scope| {
+        let feeding = scope.spawn(move || writer.feed(source));
+        let result = read(reader);
+        let fed = feeding.join().map_err(|_| Error::unexpected("a stage of the pipeline broke down"))?;
+        fed.and(result)
+    })
 }
 
 /// What a reader of a stream that was given up sees. Whoever gave it up has the

@@ -8,6 +8,7 @@ use crate::archive::{self, Snapshot};
 use crate::barrier::Barrier;
 use crate::envelope::{self, Header};
 use crate::error::{Error, Kind, Result};
+use crate::pipeline::bridge::ahead;
 use crate::pipeline::drill::feed::Reading;
 use crate::pipeline::hashing::Hashing;
 use crate::secret::Secret;
@@ -42,7 +43,8 @@ pub fn unlock(reader: Box<dyn Read + Send>, how: Option<&Reading>, shares: &[Sec
     archive::peek_state(&mut opened, |state| Barrier::unlock(state, shares))
 }
 
-/// The second pass: everything is checked, and `on_state` reads the state.
+/// The second pass: everything is checked, and `on_state` reads the state. Hashing and
+/// decrypting overlap with what the checks compute.
 ///
 /// # Errors
 /// `Integrity` for what is wrong with the backup; else what `on_state` returned.
@@ -51,16 +53,17 @@ pub fn read<T>(
     how: Option<&Reading>,
     mut on_state: impl FnMut(&mut dyn Read) -> Result<T>,
 ) -> Result<Checked<T>> {
+    let mut check = |plain| archive::check_with(plain, |_, state| on_state(state));
     let mut hashing = Hashing::new(BufReader::with_capacity(1 << 18, reader));
     let (header, (snapshot, result)) = if is_plain(&mut hashing, how)? {
-        (None, archive::check_with(&mut hashing, |_, state| on_state(state))?)
+        (None, ahead(&mut hashing, &mut check)?)
     } else {
         let mut opened = open(&mut hashing, how)?;
         let header = opened.header().cloned();
         if let (Some(header), Some(name)) = (&header, how.and_then(|h| h.name.as_ref())) {
             header.check_name(name)?;
         }
-        (header, archive::check_with(&mut opened, |_, state| on_state(state))?)
+        (header, ahead(&mut opened, &mut check)?)
     };
     let sha256 = hex::encode(hashing.finish().sha256);
     how.map_or(Ok(()), |how| how.named.check(&sha256))?;

@@ -4,14 +4,16 @@ use crate::atomic_file::AtomicFile;
 use crate::cli::DecryptArgs;
 use crate::commands::Done;
 use crate::context::Context;
-use crate::envelope::{self, Keyring, Layouts};
+use crate::envelope;
 use crate::error::{Error, Kind, Result};
-use crate::naming::BackupName;
 use crate::output;
+use crate::pipeline::drill::feed::Reading;
+use crate::pipeline::hashing::Hashing;
 use crate::pipeline::inbound;
 use crate::pipeline::input::{Input, Opened};
 use std::io::{BufRead, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Decrypts to a file that appears only whole and checked, or to stdout, where
 /// each segment is authenticated before it is released.
@@ -23,20 +25,21 @@ pub async fn run(context: &Context, args: &DecryptArgs) -> Result<Done> {
     let input = Input::of(&args.input);
     let target = Target::of(args.output.as_deref(), &input, args.force)?;
     let keyring = context.keyring_or(args.key.as_deref())?;
-    let Opened { source, size, layouts, label, chosen } = context.open(&input, &keyring.mac_keys()).await?;
-    let name = chosen.map(|c| c.name);
+    let opened = context.open(&input, &keyring.mac_keys()).await?;
+    let how = Reading::of_input(&opened, Arc::new(keyring));
+    let Opened { source, size, label, .. } = opened;
 
     context.progress.stage("decrypting", size);
     let shown = target.to_string();
     let written = inbound::read(source, &context.stop, &context.progress, move |reader| match target {
-        Target::Stdout => copy(reader, &keyring, layouts, name.as_ref(), &mut std::io::stdout().lock()),
+        Target::Stdout => copy(reader, &how, &mut std::io::stdout().lock()),
         Target::Special(path) => {
             let mut file = std::fs::OpenOptions::new().write(true).open(&path).map_err(|e| unwritable(&path, e))?;
-            copy(reader, &keyring, layouts, name.as_ref(), &mut file)
+            copy(reader, &how, &mut file)
         }
         Target::File { path, replace } => {
             let mut file = AtomicFile::create(&path, 0o600).map_err(|e| unwritable(&path, e))?;
-            let written = copy(reader, &keyring, layouts, name.as_ref(), &mut file)?;
+            let written = copy(reader, &how, &mut file)?;
             let committed = if replace { file.commit_replacing() } else { file.commit_new() };
             committed.map_err(|e| unwritable(&path, e))?;
             Ok(written)
@@ -49,19 +52,25 @@ pub async fn run(context: &Context, args: &DecryptArgs) -> Result<Done> {
 }
 
 /// Segment by segment, each written after its tag was checked. Taken from a store,
-/// the backup must be the one that its name says.
-fn copy(
-    reader: Box<dyn Read + Send>,
-    keyring: &Keyring,
-    layouts: Layouts,
-    name: Option<&BackupName>,
-    writer: &mut dyn Write,
-) -> Result<u64> {
-    let unwritable = |e: std::io::Error| Error::unexpected("the output could not be written").because(e);
-    let mut opened = envelope::open(reader, keyring, layouts)?;
-    if let (Some(header), Some(name)) = (opened.header(), name) {
-        header.check_name(name)?;
+/// the backup must be the one that its name says, and where it is not the one that its
+/// manifest or metadata name, that is said.
+fn copy(reader: Box<dyn Read + Send>, how: &Reading, writer: &mut dyn Write) -> Result<u64> {
+    let Some(name) = &how.name else {
+        return copy_segments(envelope::open(reader, &how.keyring, how.layouts)?, writer);
+    };
+    let mut hashing = Hashing::new(reader);
+    let opened = envelope::open(&mut hashing, &how.keyring, how.layouts)?;
+    opened.header().map_or(Ok(()), |header| header.check_name(name))?;
+    let written = copy_segments(opened, writer)?;
+    // The tags prove that it is a backup of ours; with nothing better left, it must come out.
+    if let Err(error) = how.named.check(&hex::encode(hashing.finish().sha256)) {
+        tracing::warn!("{}: {error}", name.object());
     }
+    Ok(written)
+}
+
+fn copy_segments<R: Read>(mut opened: envelope::Opened<R>, writer: &mut dyn Write) -> Result<u64> {
+    let unwritable = |e: std::io::Error| Error::unexpected("the output could not be written").because(e);
     let mut written = 0;
     loop {
         let segment = opened.fill_buf().map_err(|e| Error::from_io(e, Kind::Store, "the backup could not be read"))?;

@@ -193,8 +193,11 @@ fn damage_that_shows_late_leaves_staging_as_it_was() {
     let plain = site.tool("").args(["decrypt", file.to_str().unwrap(), "-o-"]).run();
     let header = Header::peek(&bytes[..]).unwrap().unwrap();
     site.put(object, &production::seal(&site.production.key, &plain.ok().stdout, &header));
+    let replaced = "its SHA-256 is not the one in its manifest";
     let output = drill(&site, &staging, LOGIN).run();
-    output.fails(5, &[object, "its SHA-256 is not the one in its manifest"]);
+    output.fails(5, &[object, replaced]);
+    let warned = site.tool("").args(["decrypt", object, "-o-"]).run();
+    assert_eq!(warned.code(0).stderr_contains(replaced).stdout, plain.stdout);
     site.assert_clean(&output);
 
     // Every segment opens, but the snapshot in them is cut.

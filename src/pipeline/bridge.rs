@@ -91,7 +91,8 @@ impl Writer {
     /// Hands over all of `source`, as [`Writer::pump`] does, from a thread.
     fn feed(self, source: &mut impl BufRead) -> Result<()> {
         loop {
-            let piece = source.fill_buf().map_err(|e| Error::from_io(e, Kind::Store, "the backup could not be read"))?;
+            let piece =
+                source.fill_buf().map_err(|e| Error::from_io(e, Kind::Store, "the backup could not be read"))?;
             let (piece, size) = (Bytes::copy_from_slice(piece), piece.len());
             source.consume(size);
             let ended = size == 0;

@@ -75,6 +75,13 @@ impl Error {
         self
     }
 
+    /// A task that ended before its work: `what` broke down. A panic's message may hold
+    /// data, so it is not repeated.
+    pub fn broke_down(what: &str, end: &tokio::task::JoinError) -> Self {
+        let how = if end.is_panic() { "a panic" } else { "it was cancelled" };
+        Self::unexpected(format!("{what} broke down")).because(anyhow::anyhow!(how))
+    }
+
     /// Adds what the reader should do next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

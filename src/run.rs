@@ -48,7 +48,12 @@ fn guard_secrets() {
     // Refused only where the kernel lacks it; there is nothing to do instead.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     umask(rustix::fs::Mode::from_raw_mode(0o077));
-    // A panic's message may hold data, and its backtrace is nobody's line to act on.
+    hush_panics();
+}
+
+/// Keeps a panic's message from being printed: it may hold data, and its backtrace is
+/// nobody's line to act on.
+pub fn hush_panics() {
     std::panic::set_hook(Box::new(|info| match info.location() {
         Some(at) => tracing::debug!("panic at {at}"),
         None => tracing::debug!("panic"),

@@ -29,6 +29,7 @@ mod recover;
 mod report;
 mod restore;
 mod retention;
+mod secrets;
 mod store;
 mod support;
 mod vault;

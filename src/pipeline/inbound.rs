@@ -61,7 +61,7 @@ pub async fn read<T: Send + 'static>(
     };
     let result = tokio::select! {
         biased;
-        ended = reading => ended.map_err(|e| Error::unexpected("a stage of the pipeline broke down").because(e))?,
+        ended = reading => ended.map_err(|e| Error::broke_down("a stage of the pipeline", &e))?,
         reason = lingered(stop) => Err(reason),
     };
     pumped.and(result)

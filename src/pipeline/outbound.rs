@@ -151,5 +151,5 @@ fn seal(mut reader: Reader, mut sealer: Sealer, to_upload: &mpsc::Sender<Bytes>)
 }
 
 async fn ended<T>(task: JoinHandle<Result<T>>) -> Result<T> {
-    task.await.map_err(|e| Error::unexpected("a stage of the pipeline broke down").because(e))?
+    task.await.map_err(|e| Error::broke_down("a stage of the pipeline", &e))?
 }

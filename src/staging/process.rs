@@ -80,6 +80,8 @@ pub(super) fn log(folder: &Path) -> PathBuf {
 pub(super) async fn can_isolate() -> bool {
     let mut command = tokio::process::Command::new("unshare");
     command.args(["-rn", "ip", "link", "set", "lo", "up"]).kill_on_drop(true);
+    // Other programs have no use for this run's secrets.
+    command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().await.is_ok_and(|status| status.success())
 }

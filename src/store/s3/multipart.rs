@@ -94,7 +94,7 @@ impl Multipart {
     pub(super) async fn abort(mut self) -> Result<()> {
         match self.id.take() {
             Some(id) => match abort_task(&self.bucket, &self.name, id) {
-                Some(task) => task.await.map_err(ended_early)?,
+                Some(task) => task.await.map_err(|e| Error::broke_down("a request's task", &e))?,
                 None => Ok(()),
             },
             None => Ok(()),
@@ -125,7 +125,7 @@ fn abort_task(bucket: &Arc<Bucket>, name: &str, id: String) -> Option<JoinHandle
     Some(bucket.tasks.spawn_on(abort, &runtime))
 }
 
-pub(super) fn ended_early(error: impl Into<anyhow::Error>) -> Error {
+fn ended_early(error: impl Into<anyhow::Error>) -> Error {
     Error::unexpected("a request's task ended early").because(error)
 }
 

@@ -4,7 +4,7 @@
 use super::Bucket;
 use super::body::{Part, Pending};
 use super::error::Failure;
-use super::multipart::{MAX_PARTS, Multipart, ended_early};
+use super::multipart::{MAX_PARTS, Multipart};
 use crate::error::{Error, Result};
 use crate::store::{Head, Metadata, Upload};
 use async_trait::async_trait;
@@ -140,7 +140,7 @@ impl S3Upload {
 
     async fn clean_up(&mut self) -> Result<()> {
         match self.release() {
-            Some(task) => task.await.map_err(ended_early)?,
+            Some(task) => task.await.map_err(|e| Error::broke_down("a request's task", &e))?,
             None => Ok(()),
         }
     }
@@ -163,7 +163,7 @@ async fn give_up(mut sending: JoinSet<Result<CompletedPart>>, multipart: Multipa
 }
 
 fn arrived(end: Result<Result<CompletedPart>, JoinError>) -> Result<CompletedPart> {
-    end.map_err(ended_early)?
+    end.map_err(|e| Error::broke_down("a request's task", &e))?
 }
 
 async fn send_part(bucket: Arc<Bucket>, name: String, id: String, number: i32, part: Part) -> Result<CompletedPart> {

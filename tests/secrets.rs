@@ -1,0 +1,219 @@
+//! No secret is ever said. Distinct ones are planted wherever the configuration takes
+//! one, and looked for in all that each command says, writes and sends, whether it does
+//! its work or fails.
+
+mod types;
+
+use crate::support::fault::{FaultServer, Reply};
+use crate::support::place::next_second;
+use crate::support::process::PATIENCE;
+use crate::support::production::Site;
+use crate::support::tool::Tool;
+use crate::support::vault::Vault;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+/// In the URL of each who is told; what is wrong in place of the right secret.
+const PLANTED: [&str; 8] = [
+    "planted-hook-path",
+    "planted-slack-path",
+    "planted-ping-path",
+    "planted-password",
+    "planted-wrong-secret-id",
+    "planted-wrong-token",
+    "planted-aws-secret",
+    "cGxhbnRlZC13cm9uZy1zaGFyZS1wbGFudGVkLXdyb25nISE=",
+];
+
+/// How each command is told to talk.
+const VOICES: [&[&str]; 2] = [&["-vv"], &["-vv", "--log-format", "json"]];
+
+struct Scene {
+    site: Site,
+    staging: Vault,
+    listeners: FaultServer,
+    /// Refuses everything.
+    s3: FaultServer,
+}
+
+impl Scene {
+    fn start() -> Self {
+        let listeners = FaultServer::start(|_| Reply::status(204));
+        Self { site: Site::new(), staging: Vault::start(), listeners, s3: FaultServer::start(|_| Reply::status(403)) }
+    }
+
+    /// The tool, with `auth` for production and everybody told.
+    fn tool(&self, auth: &str) -> Tool {
+        let url = self.listeners.address();
+        let more = format!(
+            "[vault.auth]\n{auth}\n\
+             [[notify]]\ntype = \"webhook\"\nurl = \"{url}/{}?{}\"\n\
+             [[notify]]\ntype = \"slack\"\nurl = \"env:SLACK\"\n[ping]\nurl = \"file:{}\"\n\
+             [metrics]\ntextfile = {:?}\n[staging]\naddress = {:?}\ntoken = \"env:STAGING_TOKEN\"\n\
+             unseal_keys = [\"env:SHARE0\", \"env:SHARE1\"]\nvault_binary = {:?}\n\
+             auth = {{ method = \"approle\", role_id = \"env:ROLE_ID\", secret_id = \"env:SECRET_ID\" }}\n",
+            PLANTED[0],
+            PLANTED[0],
+            self.site.file("ping-url", format!("{url}/{}\n", PLANTED[2]).as_bytes()),
+            self.site.path("x.prom"),
+            self.staging.address(),
+            crate::support::vault::binary(),
+        );
+        self.site
+            .tool(&more)
+            .keeps(PLANTED)
+            .keeps([self.staging.root_token()])
+            .env("SLACK", format!("{url}/{}", PLANTED[1]))
+            .envs([("AWS_ENDPOINT_URL", self.s3.address()), ("AWS_REGION", "us-east-1")])
+            .envs([("AWS_ACCESS_KEY_ID", "some"), ("AWS_SECRET_ACCESS_KEY", PLANTED[6])])
+            .env("STAGING_TOKEN", self.staging.root_token())
+            .envs([
+                ("PW", PLANTED[3]),
+                ("BAD_SECRET_ID", PLANTED[4]),
+                ("BAD_TOKEN", PLANTED[5]),
+                ("BAD_SHARE", PLANTED[7]),
+            ])
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        let production = &self.site.production;
+        let known = [&production.key, &production.reader.1, &production.powerless].map(String::clone);
+        let roots = [production.vault.root_token(), self.staging.root_token(), crate::support::production::PLANTED];
+        let more = PLANTED.iter().chain(&roots).map(ToString::to_string);
+        known.into_iter().chain(more).chain(production.vault.shares().iter().cloned()).collect()
+    }
+
+    /// Asserts that nothing that was written or sent has a secret in it.
+    #[track_caller]
+    fn assert_told_nobody(&self) {
+        let read = |name: &str| fs::read_to_string(self.site.path(name)).unwrap();
+        let mut told = vec![read("audit.log"), read("x.prom")];
+        for call in self.listeners.calls() {
+            let headers = call.headers.iter().map(|(name, value)| format!("{name}: {value:?}\n"));
+            told.push(headers.collect::<String>() + &String::from_utf8_lossy(&call.body));
+        }
+        assert!(told.len() > 20, "{} were told", told.len());
+        for secret in self.secrets() {
+            let found = told.iter().find(|text| text.contains(&secret));
+            assert!(found.is_none(), "{secret:?} is in {found:?}");
+        }
+    }
+}
+
+const ROOT: &str = "token = \"env:ROOT\"";
+
+#[test]
+fn by_no_command_whether_it_fails_or_not() {
+    let scene = Scene::start();
+    let object = scene.site.production.object.clone();
+    let wrong_key = format!("file:{}", scene.site.file("wrong-key", "ab".repeat(32).as_bytes()));
+    fs::set_permissions(scene.site.path("wrong-key"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let approle = |id: &str| format!("method = \"approle\"\nrole_id = \"env:ROLE_ID\"\nsecret_id = \"env:{id}\"");
+    let userpass = "method = \"userpass\"\nusername = \"nobody\"\npassword = \"env:PW\"".to_owned();
+    let (root, o) = (ROOT.to_owned(), object.as_str());
+    let shares = ["--share", "env:SHARE0", "--share", "env:SHARE1"];
+    let recover = ["recover", "smtp/test-tenant-id/admin", "--from", o, "-o", "secret.json"];
+    let restore = ["restore", o, "--address", &scene.site.production.vault.address()].map(str::to_owned);
+    let restore: Vec<_> = restore.iter().map(String::as_str).collect();
+    // How it logs in to production, what it does, and how that ends.
+    let cases: Vec<(&str, Vec<&str>, i32)> = vec![
+        (&root, vec!["backup", "--kind", "daily", "--json"], 0),
+        (&root, vec!["backup", "--kind", "daily", "--prune", "--store", "s3://no-such-bucket"], 4),
+        ("token = \"env:BAD_TOKEN\"", vec!["backup"], 3),
+        ("token = \"env:POWERLESS\"", vec!["backup", "--json"], 3),
+        (&root, vec!["prune", "--json"], 0),
+        (&root, vec!["prune", "--store", "s3://no-such-bucket"], 4),
+        (&root, vec!["list", "--json"], 0),
+        (&root, vec!["status"], 9),
+        (&root, vec!["inspect", o, "--json"], 0),
+        (&root, vec!["inspect", o, "--key", &wrong_key], 5),
+        (&root, [&["inspect", o][..], &shares].concat(), 0),
+        (&root, vec!["decrypt", o, "-o", "x.snap"], 0),
+        (&root, vec!["decrypt", o, "-o", "x.snap", "--key", &wrong_key], 5),
+        (&root, vec!["doctor", "--notify-test"], 0),
+        (&root, [&recover[..], &shares].concat(), 0),
+        (&root, [&recover[..], &["--share", "env:BAD_SHARE"]].concat(), 6),
+        (&root, [&restore[..], &["--confirm", "not-its-name"]].concat(), 2),
+        (&root, [&restore[..], &["--dry-run"]].concat(), 0),
+        ("token = \"env:BAD_TOKEN\"", [&restore[..], &["--dry-run"]].concat(), 3),
+        (&root, vec!["verify-restore", "--offline"], 0),
+        (&root, vec!["keygen", "-o", "new.key"], 0),
+    ];
+    let (bad_role, bad_user) = (approle("BAD_SECRET_ID"), userpass);
+    let logins = [(&bad_role, 3), (&bad_user, 3)].map(|(auth, code)| (auth.as_str(), vec!["doctor"], code));
+    for (auth, command, code) in cases.into_iter().chain(logins) {
+        for voice in VOICES {
+            if command[0] == "backup" {
+                next_second();
+            }
+            scene.tool(auth).args(&command).args(voice).run().code(code);
+        }
+    }
+    scene.assert_told_nobody();
+    scene.site.production.assert_untouched();
+}
+
+/// A drill runs a Vault of its own, and hands it nothing but its place.
+#[test]
+fn by_no_drill_nor_to_its_vault() {
+    let scene = Scene::start();
+    let mut drill = scene.tool(ROOT).args(["verify-restore", "--ephemeral", "-vv", "--log-format", "json"]).start();
+    let (mut seen, begun) = (0, Instant::now());
+    while drill.is_running() {
+        assert!(begun.elapsed() < PATIENCE);
+        for (line, environment) in below(drill.pid()) {
+            seen += 1;
+            for secret in scene.secrets() {
+                assert!(!line.contains(&secret) && !environment.contains(&secret), "{line} {environment}");
+            }
+        }
+    }
+    drill.wait().code(0);
+    assert!(seen > 0, "no other program was run");
+    scene
+        .tool("token = \"env:BAD_TOKEN\"")
+        .args(["verify-restore", "--ephemeral", "-vv"])
+        .env("SECRET_ID", PLANTED[4])
+        .run()
+        .code(6);
+}
+
+/// Command line and environment of the programs that `pid` runs, and those run.
+fn below(pid: u32) -> Vec<(String, String)> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let mut found = Vec::new();
+    for child in children.split_whitespace() {
+        let read = |what: &str| {
+            String::from_utf8_lossy(&fs::read(format!("/proc/{child}/{what}")).unwrap_or_default()).into_owned()
+        };
+        // Before it has become another program, it is still the tool.
+        let program = fs::read_link(format!("/proc/{child}/exe")).unwrap_or_default();
+        if program != Path::new(env!("CARGO_BIN_EXE_vault-backup")) && !program.as_os_str().is_empty() {
+            found.push((read("cmdline"), read("environ")));
+        }
+        found.extend(below(child.parse().unwrap()));
+    }
+    found
+}
+
+/// Run by the test below, in a process of its own.
+#[test]
+#[ignore = "it panics"]
+fn panics() {
+    vault_backup::run::hush_panics();
+    panic!("{}", PLANTED[0]);
+}
+
+#[test]
+fn by_no_panic() {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "secrets::panics", "--ignored", "--nocapture"])
+        .env("RUST_BACKTRACE", "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(!output.status.success() && said.contains("secrets::panics"), "{said}");
+    assert!(!said.contains(PLANTED[0]), "{said}");
+}

@@ -1,0 +1,80 @@
+//! `Debug` of what holds secrets.
+
+use super::PLANTED;
+use std::fmt::Debug;
+use std::path::PathBuf;
+use vault_backup::config::{Config, Overrides};
+use vault_backup::envelope::{Key, Keyring, keys};
+use vault_backup::error::Error;
+use vault_backup::report::Settings;
+use vault_backup::report::notify::{Shape, Target};
+use vault_backup::secret::{Secret, TextOrReference};
+use vault_backup::vault::Auth;
+
+fn assert_hidden(value: &impl Debug, secrets: &[&str]) {
+    for said in [format!("{value:?}"), format!("{value:#?}")] {
+        assert!(!secrets.iter().any(|secret| said.contains(secret)), "{said}");
+    }
+}
+
+#[test]
+fn settings_that_hold_secrets() {
+    let secret = || Secret::new(PLANTED[3]);
+    let mount = || "m".to_owned();
+    for auth in [
+        Auth::Token { token: secret() },
+        Auth::AppRole { mount: mount(), role_id: "r".into(), secret_id: secret() },
+        Auth::Kubernetes { mount: mount(), role: "r".into(), jwt: secret() },
+        Auth::Userpass { mount: mount(), username: "u".into(), password: secret() },
+    ] {
+        assert_hidden(&auth, &PLANTED);
+    }
+    let url = || TextOrReference::Text(Secret::new(format!("https://x/{}", PLANTED[0])));
+    let target = Target { shape: Shape::Slack, url: url(), on_success: true, on_failure: true };
+    assert_hidden(&Settings { notify: vec![target], ping: Some(url()), ..Settings::default() }, &PLANTED);
+}
+
+#[test]
+fn a_configuration_with_literal_urls() {
+    let dir = crate::support::process::temp_dir();
+    let file = dir.path().join("config.toml");
+    let text = format!(
+        "[[notify]]\ntype = \"webhook\"\nurl = \"https://x/{}\"\n[ping]\nurl = \"https://x/{}\"\n",
+        PLANTED[0], PLANTED[2]
+    );
+    std::fs::write(&file, text).unwrap();
+    let overrides = Overrides { config: Some(PathBuf::from(&file)), ..Overrides::default() };
+    let config = Config::load(&overrides, &|_| None).unwrap();
+    assert!(format!("{config:?}").contains("[secret]"));
+    assert_hidden(&config, &PLANTED);
+}
+
+#[test]
+fn keys_and_what_is_made_of_them() {
+    let hex = "8f".repeat(32);
+    let key = || Key::from_hex(&Secret::new(&hex)).unwrap();
+    // As hex, as bytes in decimal and in hex.
+    let forms = [&hex[..8], "143, 143", "8f, 8f", "0x8f"];
+    assert_hidden(&key(), &forms);
+    assert_hidden(&key().mac_key(), &forms);
+    assert_hidden(&Keyring::new(key(), vec![key()]), &forms);
+    assert_hidden(&keys::manifest_key_from_hex(&Secret::new(&hex)).unwrap(), &forms);
+}
+
+#[test]
+fn a_key_that_is_none_is_not_repeated() {
+    for wrong in [PLANTED[3].to_owned(), format!("{}zz", "8f".repeat(31))] {
+        let error: Error = Key::from_hex(&Secret::new(&wrong)).unwrap_err();
+        assert_hidden(&error, &[&wrong]);
+        assert!(!error.to_string().contains(&wrong), "{error}");
+    }
+}
+
+/// A thread's panic is told by whoever waited for the thread.
+#[tokio::test]
+async fn a_panic_in_a_thread() {
+    let end = tokio::task::spawn_blocking(|| panic!("{}", PLANTED[0])).await.unwrap_err();
+    let error = Error::broke_down("a stage", &end);
+    assert_eq!(error.to_string(), "a stage broke down: a panic");
+    assert_hidden(&error, &PLANTED);
+}

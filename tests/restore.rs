@@ -5,6 +5,7 @@ use crate::support::fault::{FaultServer, Reply};
 use crate::support::production::{self, PLANTED, Production, Site};
 use crate::support::tool::{Tool, program};
 use crate::support::vault::{ACTIVE, SEALED, Vault};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -159,7 +160,7 @@ fn into_another_cluster() {
         restore(&site, input, &target).arg("--dry-run").run().fails(2, &["refused", "--force"]);
     }
     let output = restore(&site, plain.to_str().unwrap(), &target).args(["--dry-run", "--force"]).run();
-    output.fails(5, &["plain.snap", "never encrypted"]);
+    output.fails(5, &["plain.snap", "never encrypted", "vault operator raft snapshot restore"]);
     restore(&site, "-", &target).args(["--dry-run", "--force"]).run().fails(2, &["stdin cannot be read twice"]);
     assert_eq!(index(&target), before);
     assert!(target.token_is_valid(target.root_token()));
@@ -220,4 +221,28 @@ fn an_answer_that_is_lost_is_not_taken_for_a_refusal() {
         }
     }
     target.wait_for_health(&[SEALED]);
+}
+
+#[test]
+fn ended_on_the_way_it_says_whether_the_target_may_have_changed() {
+    let site = Site::new();
+    let target = Vault::start();
+    let name = cluster_name(&target);
+    for (hangs, code, part) in
+        [("/auth/token/create", 143, "terminated"), ("/snapshot-force", 143, "whether it was restored is not known")]
+    {
+        let proxy = FaultServer::proxy(&target.address(), move |call| match call.path.ends_with(hangs) {
+            true => Reply::hang(),
+            false => Reply::forward(),
+        });
+        let tool = site.tool("").args(["restore", &site.production.object, "--address", proxy.address(), "--force"]);
+        let mut run = tool.args(["--confirm", &name]).env("VAULT_TOKEN", target.root_token()).start();
+        run.wait_for("it to hang", || proxy.calls().iter().any(|call| call.path.ends_with(hangs)).then_some(()));
+        run.signal(Signal::TERM);
+        let output = run.wait();
+        output.fails(code, &[part]);
+        site.assert_clean(&output);
+        assert_eq!(target.health(), Some(ACTIVE));
+        assert!(target.token_is_valid(target.root_token()), "nothing came through");
+    }
 }

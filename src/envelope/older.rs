@@ -58,7 +58,13 @@ fn refused(first: &[u8]) -> Error {
     let error = Error::integrity(
         "wrong key or damaged: no key at hand opens the backup (it has no header, as in the older layout)",
     );
-    if first.starts_with(&GZIP) { error.hint("it looks like a snapshot that was never encrypted") } else { error }
+    match first.starts_with(&GZIP) {
+        true => error.hint(
+            "it looks like a snapshot that was never encrypted, or is decrypted already: \
+             vault operator raft snapshot restore takes it as it is",
+        ),
+        false => error,
+    }
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod barrier;
 mod cli;
 mod decrypt;
 mod docs;
+mod doctor;
 mod drill;
 mod examples;
 mod fuzz;

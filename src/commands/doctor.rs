@@ -6,6 +6,7 @@ use crate::cli::DoctorArgs;
 use crate::commands::Done;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
+use crate::pipeline::outbound;
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -90,6 +91,14 @@ impl Findings {
     }
 }
 
+/// Does `work`, whose own failure is a finding and does not end the run.
+///
+/// # Errors
+/// The stop's reason.
+async fn unless_stopped<T>(context: &Context, work: impl Future<Output = T>) -> Result<T> {
+    context.stop.guard(async { Ok(work.await) }).await
+}
+
 /// Makes every check, also after a failure.
 ///
 /// # Errors
@@ -97,15 +106,17 @@ impl Findings {
 /// the stop's reason. Failed checks make the exit code instead.
 pub async fn run(context: &Context, args: &DoctorArgs) -> Result<Done> {
     let mut findings = Findings::default();
-    let all = async {
-        checks::configuration(context, &mut findings)?;
-        let keys = checks::keys(context, &mut findings);
-        Box::pin(checks::vault(context, &mut findings)).await;
-        Box::pin(checks::store(context, &mut findings, &keys)).await;
-        Box::pin(checks::staging(context, &mut findings)).await;
-        checks::channels(context, &mut findings, args.notify_test).await;
-        Ok(())
-    };
-    context.stop.guard(Box::pin(all)).await?;
+    checks::configuration(context, &mut findings)?;
+    let keys = checks::keys(context, &mut findings);
+    Box::pin(checks::vault(context, &mut findings)).await?;
+    let store = unless_stopped(context, context.store()).await?;
+    if let Some(store) = findings.keep("store", store, |s| s.locate("")) {
+        let checked = checks::store(context, &mut findings, store.as_ref(), &keys);
+        let checked = unless_stopped(context, Box::pin(checked)).await;
+        outbound::settle(store.as_ref()).await; // what tried the right to write
+        checked?;
+    }
+    unless_stopped(context, Box::pin(checks::staging(context, &mut findings))).await?;
+    unless_stopped(context, checks::channels(context, &mut findings, args.notify_test)).await?;
     Ok(Done::document(findings.document()).with_text(findings.text()).with_code(findings.code()))
 }

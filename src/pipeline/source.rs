@@ -3,7 +3,7 @@
 //! Here: the session around a piece of work, and the facts for header and
 //! manifest. Not here: the requests themselves (`vault`).
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::manifest::VaultFacts;
 use crate::stop::Stop;
 use crate::vault::{Auth, Client, Node, Session};
@@ -30,12 +30,22 @@ pub async fn with_session<T>(
     };
     let (node, session) = Box::pin(stop.guard(login)).await?;
     let result = work(&node, &session).await;
-    match tokio::time::timeout(REVOKE_TIMEOUT, client.revoke(session)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!("the token of this run was not revoked: {error}"),
-        Err(_) => tracing::warn!("the token of this run was not revoked: {} did not answer", node.address),
+    if let Err(error) = revoke(client, &node, session).await {
+        tracing::warn!("{error}");
     }
     result
+}
+
+/// Revokes the session's token, if this run obtained it, without waiting for long.
+///
+/// # Errors
+/// `Vault`: the token lives until its time to live is over.
+pub async fn revoke(client: &Client, node: &Node, session: Session) -> Result<()> {
+    let untold = |error: Error| Error::vault("the token of this run was not revoked").because(error);
+    match tokio::time::timeout(REVOKE_TIMEOUT, client.revoke(session)).await {
+        Ok(revoked) => revoked.map_err(untold),
+        Err(_) => Err(untold(Error::vault(format!("{} did not answer", node.address)))),
+    }
 }
 
 /// What a manifest records of the cluster behind `node`.

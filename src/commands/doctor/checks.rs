@@ -1,12 +1,13 @@
 //! The single checks of `doctor`, each with what it found.
 
-use super::Findings;
+use super::{Findings, unless_stopped};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::lock::Lock;
 use crate::manifest::{MacKey, rfc3339};
 use crate::operation;
 use crate::pipeline::catalog::Catalog;
+use crate::pipeline::source;
 use crate::store::{ReadAt, Store};
 use crate::vault::{Client, Node, Session};
 use futures_util::StreamExt;
@@ -37,16 +38,17 @@ pub(super) fn keys(context: &Context, findings: &mut Findings) -> Vec<MacKey> {
     keyring.map(|keyring| keyring.mac_keys()).unwrap_or_default()
 }
 
-pub(super) async fn vault(context: &Context, findings: &mut Findings) {
-    let Some(client) = findings.keep("vault", context.vault(), addresses) else { return };
+pub(super) async fn vault(context: &Context, findings: &mut Findings) -> Result<()> {
+    let Some(client) = findings.keep("vault", context.vault(), addresses) else { return Ok(()) };
     if client.addresses().iter().any(|a| a.scheme() == "http") {
         findings.warn("vault", "plain http: the token and the snapshot can be read on the way; use https");
     }
-    let node = findings.keep("leader", client.leader().await, |node| {
+    let leader = unless_stopped(context, client.leader()).await?;
+    let node = findings.keep("leader", leader, |node| {
         let version = node.health.version.as_deref().unwrap_or("of unknown version");
         format!("{}, Vault {version}, cluster {}", node.address, node.health.cluster_id.as_deref().unwrap_or("unknown"))
     });
-    let Some(node) = node else { return };
+    let Some(node) = node else { return Ok(()) };
     if node.seal.storage_type.as_deref() != Some("raft") {
         let storage = node.seal.storage_type.as_deref().unwrap_or("unknown");
         let error = Error::vault(format!("{}: its storage is {storage}, not raft", node.address));
@@ -54,16 +56,17 @@ pub(super) async fn vault(context: &Context, findings: &mut Findings) {
     }
     expected_cluster(context, findings, &node);
     let auth = match context.vault_auth() {
-        Ok(auth) => client.login(&node, &auth).await,
+        Ok(auth) => unless_stopped(context, client.login(&node, &auth)).await?,
         Err(error) => Err(error),
     };
     let how =
         |s: &Session| if s.obtained() { "a token for this run".to_owned() } else { "with the token given".to_owned() };
-    let Some(session) = findings.keep("login", auth, how) else { return };
-    rights(&client, &node, &session, findings).await;
-    if let Err(error) = client.revoke(session).await {
+    let Some(session) = findings.keep("login", auth, how) else { return Ok(()) };
+    let checked = unless_stopped(context, rights(&client, &node, &session, findings)).await;
+    if let Err(error) = source::revoke(&client, &node, session).await {
         findings.warn("revocation", error.to_string());
     }
+    checked
 }
 
 fn addresses(client: &Client) -> String {
@@ -107,9 +110,7 @@ fn join(rights: Option<&Vec<String>>) -> String {
     rights.map(|all| all.join(", ")).filter(|all| !all.is_empty()).unwrap_or_else(|| "none".to_owned())
 }
 
-pub(super) async fn store(context: &Context, findings: &mut Findings, keys: &[MacKey]) {
-    let Some(store) = findings.keep("store", context.store().await, |s| s.locate("")) else { return };
-    let store = store.as_ref();
+pub(super) async fn store(context: &Context, findings: &mut Findings, store: &dyn Store, keys: &[MacKey]) {
     match store.clock().await {
         Ok(Some(theirs)) => {
             let off = (chrono::Utc::now() - theirs).num_seconds();
@@ -175,6 +176,10 @@ pub(super) async fn staging(context: &Context, findings: &mut Findings) {
         findings.skip("staging", "no address: drills are ephemeral or offline");
         return;
     };
+    let production: Vec<_> = config.vault.addresses.clone();
+    findings.keep("guard", crate::pipeline::drill::guard::addresses(address, &production, None).await, |()| {
+        "staging is none of production's addresses".to_owned()
+    });
     let status = match context.staging_vault(address) {
         Ok(client) => client.seal_status(address).await,
         Err(error) => Err(error),
@@ -183,10 +188,6 @@ pub(super) async fn staging(context: &Context, findings: &mut Findings) {
     if status.sealed {
         findings.warn("staging", "sealed, as a drill leaves it: the next drill opens it with staging.unseal_keys");
     }
-    let production: Vec<_> = config.vault.addresses.clone();
-    findings.keep("guard", crate::pipeline::drill::guard::addresses(address, &production, None).await, |()| {
-        "staging is none of production's addresses".to_owned()
-    });
 }
 
 pub(super) async fn channels(context: &Context, findings: &mut Findings, test: bool) {

@@ -1,0 +1,292 @@
+//! `doctor` on real servers: what it finds, what it says, and that it leaves nothing.
+
+use crate::support::fault::{FaultServer, Reply};
+use crate::support::place::Place;
+use crate::support::process::{PATIENCE, temp_dir, wait_for};
+use crate::support::tool::{Output, Tool};
+use crate::support::vault::Vault;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tempfile::TempDir;
+use tokio::task::block_in_place;
+
+/// All that can be configured, and in order. A test changes what it is about.
+struct Scene {
+    place: Place,
+    /// Production and staging, with TLS, and who is told.
+    vault: Vault,
+    staging: Vault,
+    listener: FaultServer,
+    /// The role that may take snapshots.
+    role: (String, String),
+    dir: TempDir,
+}
+
+impl Scene {
+    fn start() -> Self {
+        let vault = Vault::builder().tls(true).start();
+        vault.snapshot_policy("backup");
+        let role = vault.approle("backup", &["backup"]);
+        let staging = Vault::builder().tls_by(Arc::new(crate::support::tls::Ca::new())).start();
+        let scene = Self {
+            place: Place::s3(),
+            vault,
+            staging,
+            listener: FaultServer::start(|call| Reply::status(if call.path.contains("refuse") { 404 } else { 204 })),
+            role,
+            dir: temp_dir(),
+        };
+        fs::write(scene.path("key"), &scene.place.site.key).unwrap();
+        scene.key_mode(0o600);
+        scene
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn key_mode(&self, mode: u32) {
+        fs::set_permissions(self.path("key"), fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn config(&self) -> String {
+        let (vault, staging, told) = (self.vault.address(), self.staging.address(), self.listener.address());
+        format!(
+            "[vault]\naddresses = [{vault:?}]\nca_cert = {:?}\n\
+             [vault.auth]\nmethod = \"approle\"\nrole_id = \"{}\"\nsecret_id = \"env:SECRET_ID\"\n\
+             [store]\nurl = {:?}\n[encryption]\nkey = {:?}\n\
+             [staging]\naddress = {staging:?}\nca_cert = {:?}\ntoken = \"env:STAGING\"\nunseal_keys = [\"env:SHARE\"]\n\
+             auth = {{ method = \"token\", token = \"env:STAGING\" }}\n\
+             [audit]\nfile = {:?}\n[[notify]]\ntype = \"webhook\"\nurl = \"{told}/hook\"\n[ping]\nurl = \"{told}/ping\"\n",
+            self.vault.ca_cert(),
+            self.role.0,
+            self.place.url(),
+            self.path("key"),
+            self.staging.ca_cert(),
+            self.path("audit.log"),
+        )
+    }
+
+    /// The tool with the configuration, in which the first of each pair was replaced by the second.
+    fn tool(&self, changes: &[(&str, &str)]) -> Tool {
+        let change = |text: String, (from, to): &(&str, &str)| {
+            assert!(text.contains(from), "{from} is not in {text}");
+            text.replace(from, to)
+        };
+        let file = self.path("config.toml");
+        fs::write(&file, changes.iter().fold(self.config(), change)).unwrap();
+        let powerless = Some(json!({"policies": ["default"]}));
+        let tool = self.place.tool().env("VAULT_ADDR", "").env("VAULT_TOKEN", "").env("VAULT_BACKUP_KEY", "");
+        tool.env("VAULT_BACKUP_STORE", "")
+            .env("SECRET_ID", &self.role.1)
+            .env("ROOT", self.vault.root_token())
+            .env(
+                "POWERLESS",
+                self.vault.ok("POST", "auth/token/create", powerless)["auth"]["client_token"].as_str().unwrap(),
+            )
+            .env("STAGING", self.staging.root_token())
+            .env("SHARE", &self.vault.shares()[0])
+            .keeps([&self.role.1, self.staging.root_token(), &self.vault.shares()[0]])
+            .arg("--config")
+            .arg(file)
+    }
+
+    fn doctor(&self, changes: &[(&str, &str)]) -> Output {
+        let output = self.tool(changes).args(["doctor", "--json", "--notify-test"]).run();
+        output.stderr_is("").leaves(&[]);
+        output
+    }
+}
+
+/// The states that `check` was found in, with what was said.
+fn found(output: &Output, check: &str) -> Vec<(String, String)> {
+    let said = output.json();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let all = said["checks"].as_array().unwrap().iter().filter(|one| one["check"] == check);
+    all.map(|one| (text(&one["state"]), text(&one["message"]))).collect()
+}
+
+#[track_caller]
+fn assert_found(output: &Output, check: &str, state: &str, says: &str) {
+    let all = found(output, check);
+    assert!(all.iter().any(|(is, said)| is == state && said.contains(says)), "{check} {state} {says}: {output:?}");
+}
+
+/// States other than `ok`.
+fn doubts(output: &Output) -> Vec<String> {
+    let said = output.json();
+    let all = said["checks"].as_array().unwrap().iter().filter(|one| one["state"] != "ok");
+    all.map(|one| one["check"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn all_is_well_and_nothing_is_left() {
+    let scene = Scene::start();
+    let output = scene.doctor(&[]);
+    output.code(0);
+    assert_eq!(doubts(&output), ["read"], "there is no backup yet: {output:?}");
+    scene.place.assert_empty();
+    assert_eq!(fs::read_to_string(scene.path("audit.log")).unwrap(), "", "nothing happened that is to be audited");
+
+    scene.tool(&[]).args(["backup", "--kind", "daily"]).run().ok();
+    let (names, audit) = (scene.place.names(), fs::read_to_string(scene.path("audit.log")).unwrap());
+    let output = scene.doctor(&[]);
+    output.code(0);
+    assert_eq!(doubts(&output), [""; 0], "{output:?}");
+    assert_eq!(scene.place.names(), names);
+    assert_eq!(scene.place.site.s3.incomplete_uploads(scene.place.bucket()), [""; 0]);
+    assert_eq!(fs::read_to_string(scene.path("audit.log")).unwrap(), audit);
+    let tests = |path: &str| scene.listener.calls().iter().filter(|call| call.path == path).count();
+    assert_eq!((tests("/hook"), tests("/ping/start")), (3, 1), "two tests and one backup; no check is told of a test");
+
+    let text = scene.tool(&[]).arg("doctor").run();
+    text.ok().stdout_contains("ok       leader").stdout_contains("-        notifications  2 configured; --notify-test");
+}
+
+#[test]
+fn what_would_fail_is_told_with_its_class() {
+    let scene = Scene::start();
+    let nowhere = "s3://no-such-bucket/x";
+    let (vault, url) = (scene.vault.address(), scene.place.url());
+    let approle = format!("\"approle\"\nrole_id = \"{}\"\nsecret_id = \"env:SECRET_ID\"", scene.role.0);
+    for (from, to, code, check, says) in [
+        (&approle[..], "\"token\"\ntoken = \"env:POWERLESS\"", 3, "capabilities", "capabilities = [\"read\"]"),
+        ("env:SECRET_ID", "env:SHARE", 3, "login", "check vault.auth"),
+        ("env:SECRET_ID", "env:NOT_SET", 2, "login", "env:NOT_SET"),
+        (&url, nowhere, 4, "list", "there is no such bucket"),
+        ("audit.log", "no/such/folder/audit.log", 8, "audit log", "cannot be written"),
+        ("/hook", "/refuse", 8, "notifications", "it answered 404"),
+        (&scene.staging.address(), &vault, 2, "guard", "production"),
+    ] {
+        let output = scene.doctor(&[(from, to)]);
+        output.code(code);
+        assert_eq!(output.json()["exit_code"], code);
+        assert_found(&output, check, "failed", says);
+    }
+    // The first failure decides.
+    scene.key_mode(0o644);
+    let output = scene.doctor(&[(&url, nowhere), ("/hook", "/refuse")]);
+    output.code(2);
+    assert_found(&output, "key", "failed", "chmod");
+    assert_found(&output, "list", "failed", "there is no such bucket");
+    assert_found(&output, "notifications", "failed", "404");
+    scene.key_mode(0o600);
+
+    scene.vault.seal();
+    let output = scene.doctor(&[]);
+    output.code(3);
+    assert_found(&output, "leader", "failed", "sealed");
+}
+
+/// An account that may list and read, and nothing else.
+#[test]
+fn a_store_that_may_not_be_written() {
+    let place = Place::s3();
+    let bucket = format!("arn:aws:s3:::{}", place.bucket());
+    let (reader, secret) = place.site.s3.account("doctors-reader");
+    let policy = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": [reader]},
+        "Action": ["s3:ListBucket", "s3:GetObject"], "Resource": [bucket, format!("{bucket}/*")]}]});
+    place.site.s3.policy(place.bucket(), &policy);
+    let tool = place.tool().env("VAULT_TOKEN", place.site.vault.root_token());
+    let tool = tool.env("AWS_ACCESS_KEY_ID", reader).env("AWS_SECRET_ACCESS_KEY", secret);
+    let output = tool.args(["doctor", "--json"]).run();
+    output.code(4);
+    assert_found(&output, "write", "failed", "denied: s3:PutObject");
+    assert_found(&output, "list", "ok", "0 backups");
+}
+
+#[test]
+fn another_storage_than_raft() {
+    let place = Place::folder();
+    let vault = FaultServer::proxy(&place.site.vault.address(), |call| match &call.path[..] {
+        "/v1/sys/seal-status" => Reply::json(
+            200,
+            &json!({"initialized": true, "sealed": false, "type": "shamir", "t": 2, "n": 3, "progress": 0,
+                "version": "1.21.4", "storage_type": "consul"}),
+        ),
+        _ => Reply::forward(),
+    });
+    let output = place.tool().env("VAULT_ADDR", vault.address()).args(["doctor", "--json"]).run();
+    output.code(3);
+    assert_found(&output, "storage", "failed", "its storage is consul, not raft");
+}
+
+/// It works, and should be looked at all the same.
+#[test]
+fn warnings_fail_nothing() {
+    let scene = Scene::start();
+    let approle = format!("\"approle\"\nrole_id = \"{}\"\nsecret_id = \"env:SECRET_ID\"", scene.role.0);
+    let vaults = "[vault]\n";
+    scene.staging.seal();
+    let other_cluster = "[vault]\ncluster_id = \"00000000-0000-4000-8000-000000000000\"\n";
+    let root = [(&approle[..], "\"token\"\ntoken = \"env:ROOT\""), (vaults, other_cluster)];
+    let output = scene.doctor(&root);
+    output.code(0);
+    assert_found(&output, "capabilities", "warning", "wider than a backup needs");
+    assert_found(&output, "cluster", "warning", "drills and restores will refuse");
+    assert_found(&output, "staging", "warning", "sealed, as a drill leaves it");
+    assert!(scene.vault.token_is_valid(scene.vault.root_token()), "what was given is not revoked");
+
+    let place = Place::folder();
+    place.backup();
+    let output = place.tool().env("VAULT_TOKEN", place.site.vault.root_token()).arg("doctor").run();
+    output.ok().stdout_contains("WARNING  vault          plain http");
+    output.stdout_contains("WARNING  notifications  none configured");
+    assert_eq!(place.names().len(), 2);
+}
+
+/// The store has begun the upload that tries the right to write, but its answer comes
+/// only after the signal.
+#[test]
+fn a_signal_leaves_nothing() {
+    let place = Arc::new(Place::s3());
+    let (beginning, signalled) = (place.clone(), Arc::new(AtomicBool::new(false)));
+    let late = signalled.clone();
+    let s3 = FaultServer::proxy(&place.site.s3.endpoint(), move |call| {
+        if call.method != "POST" || !call.query.contains("uploads") {
+            return Reply::forward();
+        }
+        let name = call.path.split_once("/prod/").unwrap().1;
+        let id = block_in_place(|| {
+            let id = beginning.abandon_upload(name);
+            wait_for("the signal", PATIENCE, || late.load(Ordering::SeqCst).then_some(()));
+            id
+        });
+        let result = "InitiateMultipartUploadResult";
+        Reply::status(200).body(format!("<{result}><UploadId>{id}</UploadId></{result}>"))
+    });
+    let uploads = || place.site.s3.incomplete_uploads(place.bucket());
+    let mut run = place.tool().env("AWS_ENDPOINT_URL", s3.address()).arg("doctor").start();
+    run.wait_for("the upload", || (!uploads().is_empty()).then_some(()));
+    run.signal(Signal::TERM);
+    run.goes_on_for(std::time::Duration::from_millis(500));
+    signalled.store(true, Ordering::SeqCst);
+    run.wait().fails(143, &["terminated"]);
+    assert_eq!(uploads(), [""; 0]);
+    place.assert_empty();
+}
+
+/// So does its login.
+#[test]
+fn a_signal_leaves_no_token() {
+    let scene = Scene::start();
+    let plain = Vault::start();
+    plain.snapshot_policy("backup");
+    let (role_id, secret_id) = plain.approle("backup", &["backup"]);
+    let vault = FaultServer::proxy(&plain.address(), |call| match call.path.ends_with("capabilities-self") {
+        true => Reply::hang(),
+        false => Reply::forward(),
+    });
+    let changes = [(&scene.vault.address()[..], vault.address()), (&scene.role.0, &role_id)];
+    let mut run = scene.tool(&changes).env("SECRET_ID", secret_id).arg("doctor").start();
+    let asked = || vault.calls().into_iter().find(|call| call.path.ends_with("capabilities-self"));
+    let call = run.wait_for("the question", asked);
+    run.signal(Signal::INT);
+    run.wait().fails(130, &["interrupted"]);
+    assert!(!plain.token_is_valid(call.header("x-vault-token")), "its token lives");
+}

@@ -24,6 +24,8 @@ struct Scene {
     listener: FaultServer,
     /// The role that may take snapshots.
     role: (String, String),
+    /// A token that may take none.
+    powerless: String,
     dir: TempDir,
 }
 
@@ -32,6 +34,8 @@ impl Scene {
         let vault = Vault::builder().tls(true).start();
         vault.snapshot_policy("backup");
         let role = vault.approle("backup", &["backup"]);
+        let made = vault.ok("POST", "auth/token/create", Some(json!({"policies": ["default"]})));
+        let powerless = made["auth"]["client_token"].as_str().unwrap().to_owned();
         let staging = Vault::builder().tls_by(Arc::new(crate::support::tls::Ca::new())).start();
         let scene = Self {
             place: Place::s3(),
@@ -39,6 +43,7 @@ impl Scene {
             staging,
             listener: FaultServer::start(|call| Reply::status(if call.path.contains("refuse") { 404 } else { 204 })),
             role,
+            powerless,
             dir: temp_dir(),
         };
         fs::write(scene.path("key"), &scene.place.site.key).unwrap();
@@ -80,15 +85,11 @@ impl Scene {
         };
         let file = self.path("config.toml");
         fs::write(&file, changes.iter().fold(self.config(), change)).unwrap();
-        let powerless = Some(json!({"policies": ["default"]}));
         let tool = self.place.tool().env("VAULT_ADDR", "").env("VAULT_TOKEN", "").env("VAULT_BACKUP_KEY", "");
         tool.env("VAULT_BACKUP_STORE", "")
             .env("SECRET_ID", &self.role.1)
             .env("ROOT", self.vault.root_token())
-            .env(
-                "POWERLESS",
-                self.vault.ok("POST", "auth/token/create", powerless)["auth"]["client_token"].as_str().unwrap(),
-            )
+            .env("POWERLESS", &self.powerless)
             .env("STAGING", self.staging.root_token())
             .env("SHARE", &self.vault.shares()[0])
             .keeps([&self.role.1, self.staging.root_token(), &self.vault.shares()[0]])

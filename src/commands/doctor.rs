@@ -109,7 +109,7 @@ pub async fn run(context: &Context, args: &DoctorArgs) -> Result<Done> {
     checks::configuration(context, &mut findings)?;
     let keys = checks::keys(context, &mut findings);
     Box::pin(checks::vault(context, &mut findings)).await?;
-    let store = unless_stopped(context, context.store()).await?;
+    let store = unless_stopped(context, Box::pin(context.store())).await?;
     if let Some(store) = findings.keep("store", store, |s| s.locate("")) {
         let checked = checks::store(context, &mut findings, store.as_ref(), &keys);
         let checked = unless_stopped(context, Box::pin(checked)).await;

@@ -98,8 +98,11 @@ pub fn plain(value: impl Serialize) -> Value {
 pub async fn run(context: &Context, operation: Operation, work: impl Future<Output = Result<Outcome>>) -> Result<Done> {
     let config = context.config()?;
     let channels = Channels::of(config);
-    let mut problems = channels.announce().await;
-    let result = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {
+    // Whoever does not answer holds up neither the work nor, once it is to end, its end.
+    let announced = context.stop.guard(async { Ok(channels.announce().await) });
+    let (announced, result) = tokio::join!(announced, AssertUnwindSafe(work).catch_unwind());
+    let mut problems = announced.unwrap_or_default();
+    let result = result.unwrap_or_else(|_| {
         Err(Error::unexpected("the run broke down: a defect in vault-backup")
             .hint("please report it with the output of -vv"))
     });

@@ -109,6 +109,7 @@ async fn what_passes_is_tried_again() {
     assert_eq!(double.received().len(), 4);
 }
 
+/// Whatever they do, and whoever they are: webhook, Slack, and the ping.
 #[tokio::test]
 async fn what_stays_is_told_in_the_end() {
     for (act, attempts, why) in [
@@ -116,15 +117,23 @@ async fn what_stays_is_told_in_the_end() {
         (Act::Answer("404 Not Found"), 1, "it answered 404"),
         (Act::Answer("302 Found\r\nLocation: /elsewhere"), 1, "it answered 302; redirects are not followed"),
         (Act::Hang, 4, "no answer in time"),
+        (Act::Stall, 4, "no answer in time"),
         (Act::Close, 4, ""),
         (Act::Cut, 4, ""),
     ] {
-        let double = Double::start(std::slice::from_ref(&act)).await;
-        let texts = problems(&settings(vec![webhook(&double.host)]), &done()).await;
-        let start = format!("webhook 1 (host 127.0.0.1) could not be told: {why}");
-        assert_eq!(texts.len(), 1);
-        assert!(texts[0].starts_with(&start) && texts[0].len() > start.len() - why.len(), "{texts:?}");
-        assert_eq!(double.received().len(), attempts, "{act:?}");
+        for whom in ["webhook 1", "webhook 1 as Slack", "the ping"] {
+            let double = Double::start(std::slice::from_ref(&act)).await;
+            let settings = match whom {
+                "webhook 1" => settings(vec![webhook(&double.host)]),
+                "the ping" => Settings { ping: Some(url(&double.host)), ..settings(vec![]) },
+                _ => settings(vec![Target { shape: Shape::Slack, ..webhook(&double.host) }]),
+            };
+            let texts = problems(&settings, &done()).await;
+            let start = format!("{} (host 127.0.0.1) could not be told: {why}", whom.trim_end_matches(" as Slack"));
+            assert_eq!(texts.len(), 1, "{whom}");
+            assert!(texts[0].starts_with(&start) && texts[0].len() > start.len() - why.len(), "{texts:?}");
+            assert_eq!(double.received().len(), attempts, "{whom} {act:?}");
+        }
     }
 }
 

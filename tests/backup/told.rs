@@ -3,10 +3,15 @@
 use super::text;
 use crate::support::fault::{FaultServer, Reply};
 use crate::support::place::Place;
+use crate::support::process::Port;
 use crate::support::tool::{Output, Tool};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// How long one who is to be told is tried, at most.
+const PATIENCE_OF_THE_TOOL: Duration = Duration::from_secs(30);
 
 /// Part of each URL that is told, and must not be said.
 const PLANTED: &str = "planted-in-a-url";
@@ -147,6 +152,39 @@ fn when_nobody_can_be_told() {
     }
     let stray = output.stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     assert_eq!(stray.map(|line| line["event"].clone()).collect::<Vec<_>>(), [json!("vault_backup_completed")]);
+    place.tool().arg("status").run().ok();
+}
+
+/// One hangs, one closes, one answers 500, one is not there: each in its own way, at the
+/// same time, and the run is none the worse.
+#[test]
+fn when_those_who_are_told_misbehave() {
+    let place = Place::folder();
+    let server = FaultServer::start(|call| match &call.path[1..] {
+        "hangs" => Reply::hang(),
+        "closes" => Reply::close(),
+        "redirects" => Reply::status(302).header("Location", "/elsewhere"),
+        _ => Reply::status(500),
+    });
+    let (url, away) = (server.address(), Port::reserve());
+    let tool = place.tool();
+    let hook = |url: &str| format!("[[notify]]\ntype = \"webhook\"\nurl = \"{url}\"\n");
+    let hooks = ["hangs", "closes", "redirects"].map(|path| hook(&format!("{url}/{path}"))).concat();
+    let config = format!("{hooks}{}[ping]\nurl = \"{url}/ping\"\n", hook(&format!("http://{}/", away.address())));
+    std::fs::write(tool.home().join("config.toml"), config).unwrap();
+    let begun = Instant::now();
+    let output = tool.args(["--config", "config.toml", "backup", "--json"]).run();
+    output.code(8);
+    let took = begun.elapsed();
+    assert!(took < PATIENCE_OF_THE_TOOL * 2, "{took:?}");
+    let said = output.json();
+    let problems: Vec<_> = said["problems"].as_array().unwrap().iter().map(text).collect();
+    let parts = ["the ping", "webhook 1", "webhook 2", "webhook 3", "webhook 4", "the ping"];
+    assert!(
+        problems.len() == parts.len() && parts.iter().zip(&problems).all(|(p, said)| said.starts_with(p)),
+        "{said}"
+    );
+    assert!(server.calls().iter().all(|call| call.path != "/elsewhere"));
     place.tool().arg("status").run().ok();
 }
 

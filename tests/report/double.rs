@@ -17,6 +17,8 @@ pub enum Act {
     Cut,
     /// Reads the request and never answers.
     Hang,
+    /// Reads the request and begins an answer that does not go on.
+    Stall,
 }
 
 /// A request that arrived.
@@ -56,6 +58,10 @@ impl Double {
                     Act::Close => {}
                     Act::Cut => stream.write_all(b"HTTP/1.1 200 OK\r\nConte").await.unwrap(),
                     Act::Hang => hanging.push(stream),
+                    Act::Stall => {
+                        stream.write_all(b"HTTP/1.1 200 OK\r\nConte").await.unwrap();
+                        hanging.push(stream);
+                    }
                 }
             }
         });

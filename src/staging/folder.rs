@@ -9,17 +9,23 @@ use crate::error::{Error, Result};
 use rustix::fs::{FlockOperation, Mode, OFlags, Stat, flock, fstat, lstat, open};
 use rustix::io::Errno;
 use rustix::process::geteuid;
+use std::fs::Permissions;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// How the folders of drills are named.
 const PREFIX: &str = "vault-backup-drill-";
 /// The name of the server's socket.
 pub(super) const SOCKET: &str = "vault.sock";
-/// How often another folder is made where one was taken for a killed drill's.
+/// How often a folder is made or removed where others are at it too.
 const ATTEMPTS: usize = 10;
+/// How long a process that was killed may still do something.
+const DYING: Duration = Duration::from_millis(20);
 
 /// A private folder, locked. Dropped, it is removed.
 #[derive(Debug)]
@@ -48,8 +54,8 @@ impl Folder {
         let parent = std::path::absolute(&parent).map_err(|e| unusable(&parent, e))?;
         remove_leftovers(&parent);
         for _ in 0..ATTEMPTS {
-            // tempfile makes folders 0700.
-            let made = tempfile::Builder::new().prefix(PREFIX).tempdir_in(&parent);
+            let made =
+                tempfile::Builder::new().prefix(PREFIX).permissions(Permissions::from_mode(0o700)).tempdir_in(&parent);
             let folder = made.map_err(|e| unusable(&parent, e))?;
             // Before it was locked, another drill may have taken it for a leftover.
             if let Some(lock) = lock(folder.path()).map_err(|e| unusable(folder.path(), e))? {
@@ -118,8 +124,19 @@ fn remove_leftovers(parent: &Path) {
         let Ok(Some(_lock)) = lock(&path) else { continue };
         tracing::info!("removing {}, which a killed drill left", path.display());
         process::end_left_over(&config(&path));
-        if let Err(error) = std::fs::remove_dir_all(&path) {
+        if let Err(error) = remove(&path) {
             tracing::warn!("{}: left by a killed drill, and cannot be removed: {error}", path.display());
+        }
+    }
+}
+
+/// Removes a folder, also if what was just ended is still writing into it.
+fn remove(path: &Path) -> io::Result<()> {
+    let mut tries = 0..ATTEMPTS;
+    loop {
+        match std::fs::remove_dir_all(path) {
+            Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty && tries.next().is_some() => sleep(DYING),
+            removed => return removed,
         }
     }
 }
@@ -127,7 +144,7 @@ fn remove_leftovers(parent: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::symlink;
 
     #[test]
     fn locked_until_it_is_gone() {

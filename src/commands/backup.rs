@@ -17,9 +17,9 @@ use crate::report::Operation;
 use crate::store::{Metadata, Put, Store};
 use after::Committed;
 use bytes::Bytes;
-
-/// How much this run yields to others, as `nice` does unless told otherwise.
-const NICENESS: i32 = 10;
+use thread_priority::{
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
+};
 
 /// Takes one backup, and tells people how it went.
 ///
@@ -27,10 +27,16 @@ const NICENESS: i32 = 10;
 /// See the exit codes; a failure leaves nothing behind but, once the upload was
 /// complete, an unverified object, which the error names.
 pub async fn run(context: &Context, args: &BackupArgs) -> Result<Done> {
-    // Vault, which often runs beside it, comes first: its stream sets the pace anyhow.
-    // Refused only by a sandbox; then the run is merely not as modest.
-    let _ = rustix::process::nice(NICENESS);
+    yield_to_vault();
     operation::run(context, Operation::Backup, Box::pin(pipeline(context, args))).await
+}
+
+/// Vault, which often runs on the same machine, comes first: its stream sets the pace
+/// anyhow. Threads that are started later inherit this.
+fn yield_to_vault() {
+    let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Batch);
+    // Refused only by a sandbox; then the run is merely not as modest.
+    let _ = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy);
 }
 
 async fn pipeline(context: &Context, args: &BackupArgs) -> Result<Outcome> {

@@ -14,6 +14,18 @@ fn with_lock(tool: Tool, lock: &Path) -> Tool {
     tool.args(["--config", "lock.toml"])
 }
 
+/// Niceness and scheduling policy of each thread of `pid`. Source: proc(5), `stat`.
+fn scheduling(pid: u32) -> Vec<(String, String)> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let stats = threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("stat")).unwrap());
+    let of = |stat: String| {
+        let (_, after_name) = stat.rsplit_once(") ").unwrap();
+        let fields: Vec<_> = after_name.split(' ').collect();
+        (fields[16].to_owned(), fields[38].to_owned())
+    };
+    stats.map(of).collect()
+}
+
 #[test]
 fn one_run_at_a_time() {
     let (place, dir) = (Place::s3(), temp_dir());
@@ -37,6 +49,10 @@ fn one_run_at_a_time() {
     for secret in [&place.site.token, &place.site.key, &place.site.s3.root().1] {
         assert!(!line.contains(secret.as_str()), "{line}");
     }
+
+    // SCHED_BATCH is 3 (sched(7)): Vault comes first.
+    let threads = scheduling(first.pid());
+    assert!(threads.iter().all(|thread| *thread == ("19".to_owned(), "3".to_owned())), "{threads:?}");
 
     // However it ends, the lock is free then.
     first.signal(Signal::KILL);

@@ -3,7 +3,8 @@
 use super::{World, ago, list, objects, with_manifests};
 use crate::support::place::Place;
 use crate::support::tool::tool;
-use std::collections::BTreeSet;
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
 use vault_backup::naming::BackupType;
 
 #[test]
@@ -16,6 +17,14 @@ fn old_ones_go_with_their_manifests_and_nothing_else_is_touched() {
 
         let before = world.files();
         world.tool().args(["prune", "--dry-run"]).run().ok().stdout_contains("10 of 41 backups would go");
+        let plan = world.tool().args(["prune", "--dry-run", "--json"]).run().ok().json();
+        assert_eq!((&plan["dry_run"], &plan["proven"]), (&json!(true), &json!(true)));
+        let due = plan["plan"].as_array().unwrap().iter().filter(|one| one["delete"] == true);
+        let reasons: BTreeMap<_, _> =
+            due.map(|one| (one["object"].as_str().unwrap(), one["reason"].as_str().unwrap())).collect();
+        assert_eq!((plan["plan"].as_array().unwrap().len(), reasons.len()), (41, 10));
+        let reason = "delete: older than 30 days, and 30 newer good daily backups remain";
+        assert_eq!(reasons[daily[30].object()], reason);
         assert_eq!(world.files(), before, "a dry run changes nothing");
 
         let output = world.prune();

@@ -140,4 +140,23 @@ fn the_image_is_small_and_not_root() {
     let user = text.lines().find_map(|line| line.strip_prefix("USER ")).unwrap();
     let (uid, gid) = user.split_once(':').unwrap();
     assert!(uid.parse::<u32>().unwrap() > 0 && gid.parse::<u32>().unwrap() > 0);
+
+    // What is copied out of the first stage is made there, and the program is ours.
+    let (build, image) = text.split_once("FROM scratch").unwrap();
+    let copied: Vec<Vec<_>> =
+        image.lines().filter_map(|line| line.strip_prefix("COPY ")).map(|line| line.split(' ').collect()).collect();
+    assert!(copied.len() == 3 && copied.iter().all(|words| words[0] == "--from=build"), "{copied:?}");
+    let program = format!("/src/target/release/{}", rust["package"]["name"].as_str().unwrap());
+    for made in ["/etc/ssl/certs/ca-certificates.crt", "/run-dir", &program] {
+        assert!(copied.iter().any(|words| words.contains(&made)), "{made}");
+    }
+    for step in ["apk add --no-cache ca-certificates", "WORKDIR /src\n", "COPY . .\n", "cargo build --release --locked"]
+    {
+        assert!(build.contains(step), "{step}");
+    }
+    let lines: Vec<_> = image.lines().collect();
+    assert!(lines.contains(&r#"ENTRYPOINT ["/usr/local/bin/vault-backup"]"#), "{lines:?}");
+    assert!(copied.iter().any(|words| words.last() == Some(&"/usr/local/bin/vault-backup")));
+    // The build's own output stays out of what is sent to it.
+    assert!(read(".dockerignore").lines().any(|line| line == "target"));
 }

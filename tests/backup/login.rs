@@ -7,6 +7,7 @@ use crate::support::place::{Place, next_second};
 use crate::support::site::SNAPSHOT;
 use crate::support::tool::Tool;
 use crate::support::vault::Vault;
+use serde_json::json;
 
 /// The tool with a role of its own that may take snapshots, through `address`.
 fn with_role(place: &Place, vault: &Vault, address: &str, policies: &[&str]) -> Tool {
@@ -111,4 +112,45 @@ fn any_node_of_a_cluster_will_do() {
     assert_eq!(text(&output.json()["vault"]["cluster_id"]), leader.cluster_id());
     let peers = place.tool().args(["inspect", text(&output.json()["object"]), "--json"]).run();
     assert_eq!(peers.ok().json()["checked"]["raft_peers"].as_array().unwrap().len(), 3);
+}
+
+/// What AWS answers about who has signed a request.
+fn identity(user: &str) -> String {
+    let result = "GetCallerIdentityResult";
+    let arn =
+        format!("<Arn>arn:aws:iam::123456789012:user/{user}</Arn><UserId>AIDA</UserId><Account>123456789012</Account>");
+    format!(
+        "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><{result}>{arn}</{result}>\
+         <ResponseMetadata><RequestId>r</RequestId></ResponseMetadata></GetCallerIdentityResponse>"
+    )
+}
+
+/// By Vault's own method, which sends our signed request on: to a stand-in for AWS.
+#[test]
+fn by_aws_iam() {
+    let place = Place::folder();
+    let vault = &place.site.vault;
+    let sts = FaultServer::start(|call| {
+        let known = call.header("authorization").contains("Credential=rootaccess/");
+        Reply::status(200).header("Content-Type", "text/xml").body(identity(if known { "backup" } else { "other" }))
+    });
+    vault.enable_auth("aws");
+    vault.ok("POST", "auth/aws/config/client", Some(json!({"sts_endpoint": sts.address(), "sts_region": "us-east-1"})));
+    let role = json!({"auth_type": "iam", "resolve_aws_unique_ids": false, "token_policies": "backup",
+        "bound_iam_principal_arn": "arn:aws:iam::123456789012:user/backup"});
+    vault.ok("POST", "auth/aws/role/backup", Some(role));
+    let through = FaultServer::proxy(&vault.address(), |_| Reply::forward());
+    let run = |access_key: &str| {
+        let tool = place.tool().env("VAULT_TOKEN", "").env("VAULT_ADDR", through.address());
+        let config = "[vault.auth]\nmethod = \"aws\"\nrole = \"backup\"\n";
+        std::fs::write(tool.home().join("config.toml"), config).unwrap();
+        tool.env("AWS_ACCESS_KEY_ID", access_key).args(["--config", "config.toml", "backup"]).run()
+    };
+    run(&place.site.s3.root().0).ok();
+    let asked = &sts.calls()[0];
+    assert_eq!((&asked.method[..], &asked.body[..]), ("POST", &b"Action=GetCallerIdentity&Version=2011-06-15"[..]));
+    assert!(asked.header("authorization").starts_with("AWS4-HMAC-SHA256 Credential=rootaccess/"));
+    assert!(!vault.token_is_valid(&token_of(&through)), "revoked");
+    next_second();
+    run("somebody-else").fails(3, &["AWS IAM at auth/aws", "check vault.auth"]);
 }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use chrono::Utc;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use vault_backup::error::Kind;
 use vault_backup::store::s3::Settings;
 use vault_backup::store::{self, Put, ReadAt};
@@ -117,4 +118,34 @@ async fn a_folder_keeps_no_versions() {
     place.plant("vault/x", b"12");
     let at = ReadAt { version: Some("1".to_owned()), first: None };
     assert!(place.store().await.get("x", at).await.is_err());
+}
+
+/// Folders come and go while others list: a prune at the same time, a backup that begins.
+#[tokio::test(flavor = "multi_thread")]
+async fn folders_that_go_while_they_are_listed() {
+    let place = Place::local();
+    place.plant("vault/daily/2025-11-26/stays", b"");
+    let Place::Local(dir) = &place else { unreachable!() };
+    let (daily, store) = (dir.path().join("vault/daily"), place.store().await);
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::Relaxed) {
+                let folders = (1..=20).map(|day| daily.join(format!("2020-01-{day:02}")));
+                folders.clone().for_each(|folder| std::fs::create_dir(folder).unwrap());
+                folders.for_each(|folder| std::fs::remove_dir(folder).unwrap());
+            }
+        });
+        let listed = tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(async {
+                for _ in 0..1_000 {
+                    let names = store.list("daily/").await?;
+                    assert_eq!(names.len(), 1);
+                }
+                Ok::<_, vault_backup::error::Error>(())
+            })
+        });
+        ended.store(true, Ordering::Relaxed);
+        listed.unwrap();
+    });
 }

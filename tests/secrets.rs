@@ -8,8 +8,9 @@ use crate::support::fault::{FaultServer, Reply};
 use crate::support::place::next_second;
 use crate::support::process::PATIENCE;
 use crate::support::production::Site;
-use crate::support::tool::Tool;
+use crate::support::tool::{Tool, program};
 use crate::support::vault::Vault;
+use rustix::process::Signal;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -196,6 +197,27 @@ fn below(pid: u32) -> Vec<(String, String)> {
         found.extend(below(child.parse().unwrap()));
     }
     found
+}
+
+/// What any other program leaves.
+#[test]
+fn by_no_core_dump() {
+    let vault = FaultServer::start(|_| Reply::hang());
+    let dumped = |command: &[&str], name: &str| {
+        let shell = program("sh").args(["-c", "ulimit -c unlimited; exec \"$0\" \"$@\""]).args(command);
+        let shell = shell.env("VAULT_ADDR", vault.address()).env("VAULT_BACKUP_KEY", "ab".repeat(32));
+        let store = format!("file://{}", shell.home().join("store").display());
+        let mut run = shell.env("VAULT_TOKEN", PLANTED[5]).env("VAULT_BACKUP_STORE", store).start();
+        let comm = format!("/proc/{}/comm", run.pid());
+        run.wait_for(name, || (fs::read_to_string(&comm).unwrap_or_default().trim() == name).then_some(()));
+        if name != "sleep" {
+            run.wait_for("its first question", || (!vault.calls().is_empty()).then_some(()));
+        }
+        run.signal(Signal::ABORT);
+        run.wait().dumped_core
+    };
+    assert!(dumped(&["sleep", "60"], "sleep"), "this machine dumps no cores, and so proves nothing");
+    assert!(!dumped(&[env!("CARGO_BIN_EXE_vault-backup"), "backup"], "vault-backup"));
 }
 
 /// Run by the test below, in a process of its own.

@@ -5,10 +5,17 @@ use crate::support::fault::{FaultServer, Reply};
 use crate::support::place::Place;
 use crate::support::process::Port;
 use crate::support::tool::{Output, Tool};
+use clap::Parser;
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+use vault_backup::cli::Cli;
+use vault_backup::context::Context;
+use vault_backup::error::Kind;
+use vault_backup::operation;
+use vault_backup::report::Operation;
+use vault_backup::stop::Stop;
 
 /// How long one who is to be told is tried, at most.
 const PATIENCE_OF_THE_TOOL: Duration = Duration::from_secs(30);
@@ -136,6 +143,27 @@ fn of_a_deadline() {
     output.fails(124, &["the deadline passed"]);
     assert_eq!(listeners.audited()[0]["event"], "vault_backup_failed");
     assert_eq!([listeners.sent("hook").len(), listeners.sent("ping/fail").len()], [1, 1]);
+}
+
+/// A defect of ours is told like any failure, but not what it was about.
+#[tokio::test]
+async fn of_a_panic() {
+    let (place, listeners) = (Place::folder(), Listeners::start(204));
+    let tool = listeners.listen(place.tool(), "audit.log");
+    let config = tool.home().join("config.toml");
+    let text = std::fs::read_to_string(&config).unwrap().replace("\"env:SLACK\"", "\"http://127.0.0.1:1/\"");
+    std::fs::write(&config, text.replace("[\"failure\"]", "[\"success\"]")).unwrap();
+    let cli = Cli::try_parse_from(["vault-backup", "--config", config.to_str().unwrap(), "backup"]).unwrap();
+    let printed = vault_backup::output::Output::start(&cli.global, false);
+    let context = Context::new(cli.global, printed, Stop::default());
+    let work = async { panic!("{PLANTED}") };
+    let error = operation::run(&context, Operation::Backup, work).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Unexpected);
+    let (audited, sent) = (listeners.audited(), listeners.sent("hook"));
+    assert_eq!((&audited[0]["event"], audited.len()), (&json!("vault_backup_failed"), 1));
+    assert_eq!((&sent[0]["type"], sent.len()), (&json!("vault_backup_failure"), 1));
+    assert_eq!([listeners.sent("ping/start").len(), listeners.sent("ping/fail").len()], [1, 1]);
+    assert!(!format!("{error} {audited:?} {sent:?}").contains(PLANTED), "{error} {audited:?} {sent:?}");
 }
 
 /// The backup is made, and stays good; but somebody ought to look.

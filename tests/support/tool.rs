@@ -7,6 +7,7 @@ use serde_json::Value;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Seek, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -194,7 +195,15 @@ impl Running {
         let status = self.process.wait(PATIENCE);
         let read = |name: &str| std::fs::read(self.room.path().join(name)).unwrap();
         let stderr = String::from_utf8(read("stderr")).expect("UTF-8 on stderr");
-        let output = Output { status: status.code(), stdout: read("stdout"), stderr, line: self.line, room: self.room };
+        let dumped_core = status.core_dumped();
+        let output = Output {
+            status: status.code(),
+            dumped_core,
+            stdout: read("stdout"),
+            stderr,
+            line: self.line,
+            room: self.room,
+        };
         self.secrets.iter().for_each(|secret| {
             output.never_says(secret);
         });
@@ -207,6 +216,8 @@ impl Running {
 pub struct Output {
     /// The exit code; `None` after a signal that was not handled.
     pub status: Option<i32>,
+    /// Whether a signal left the memory in a file.
+    pub dumped_core: bool,
     /// All of stdout.
     pub stdout: Vec<u8>,
     /// All of stderr.

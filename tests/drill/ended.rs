@@ -19,7 +19,8 @@ const OFFLINE: usize = 10;
 /// How many runs of one kind are ended at a time: most of their time they wait.
 const LANES: usize = 4;
 
-/// Gives each of `moments` to `end`, several at a time; `make` makes what each lane needs.
+/// Gives each of `moments` to `end`, several at a time; `make` makes what each lane needs:
+/// a site of its own, with its own configuration file.
 fn in_lanes<T>(moments: Vec<Moment>, make: impl Fn() -> T + Sync, end: impl Fn(&T, &Moment) + Sync) {
     let moments = Mutex::new(moments.into_iter());
     std::thread::scope(|scope| {
@@ -37,43 +38,39 @@ fn in_lanes<T>(moments: Vec<Moment>, make: impl Fn() -> T + Sync, end: impl Fn(&
 
 #[test]
 fn a_clone_is_sealed_again_at_whatever_moment() {
-    let site = Site::new();
-    let first = clone(&site);
-    let drilled = |staging: &Vault| drill(&site, staging, LOGIN);
+    let first = clone();
     let moments = Moments::of(|| {
-        drilled(&first).run().ok();
+        drill(&first.0, &first.1, LOGIN).run().ok();
     });
-    let end = |staging: &Vault, moment: &Moment| {
-        let output = moment.end(drilled(staging));
+    let first = Mutex::new(Some(first));
+    let lane = || first.lock().unwrap().take().unwrap_or_else(clone);
+    in_lanes(moments.spread(SERVER).collect(), lane, |(site, staging), moment| {
+        let output = moment.end(drill(site, staging, LOGIN));
         site.assert_clean(&output);
         assert_eq!(staging.health(), Some(SEALED), "{moment}: {output:?}");
-    };
-    let first = Mutex::new(Some(first));
-    let lane = || first.lock().unwrap().take().unwrap_or_else(|| clone(&site));
-    in_lanes(moments.spread(SERVER).collect(), lane, end);
-    assert_eq!(site.names().len(), 3, "object, manifest, and one drill record");
+        assert_eq!(site.names().len(), 3, "object, manifest, and one drill record");
+    });
 }
 
 /// A staging Vault that has been through a drill: a clone of production, sealed.
-fn clone(site: &Site) -> Vault {
-    let staging = Vault::start();
-    drill(site, &staging, LOGIN).run().ok();
+fn clone() -> (Site, Vault) {
+    let (site, staging) = (Site::new(), Vault::start());
+    drill(&site, &staging, LOGIN).run().ok();
     assert_eq!(staging.health(), Some(SEALED));
-    staging
+    (site, staging)
 }
 
 #[test]
 fn nothing_stays_of_an_ephemeral_vault_at_whatever_moment() {
     let site = Site::new();
     let moments = Moments::of(|| passed(&ephemeral(&site, "").run()));
-    let end = |(): &(), moment: &Moment| {
-        let tool = ephemeral(&site, "");
+    in_lanes(moments.spread(EPHEMERAL).collect(), Site::new, |site, moment| {
+        let tool = ephemeral(site, "");
         let tmp = tool.tmp();
         let output = moment.end(tool);
         site.assert_clean(&output);
         assert_gone(&tmp);
-    };
-    in_lanes(moments.spread(EPHEMERAL).collect(), || (), end);
+    });
 }
 
 #[test]

@@ -202,6 +202,20 @@ fn a_store_that_may_not_be_written() {
 }
 
 #[test]
+fn a_clock_that_differs() {
+    let place = Place::s3();
+    let listing = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>";
+    let s3 = FaultServer::proxy(&place.site.s3.endpoint(), move |call| match call.query.contains("list-type=2") {
+        true => Reply::status(200).header("Date", "Wed, 26 Nov 2025 02:00:00 GMT").body(listing),
+        false => Reply::forward(),
+    });
+    let tool = place.tool().env("VAULT_TOKEN", place.site.vault.root_token()).env("AWS_ENDPOINT_URL", s3.address());
+    let output = tool.args(["doctor", "--json"]).run();
+    output.code(1);
+    assert_found(&output, "clock", "failed", "set this machine's clock (NTP)");
+}
+
+#[test]
 fn another_storage_than_raft() {
     let place = Place::folder();
     let vault = FaultServer::proxy(&place.site.vault.address(), |call| match &call.path[..] {

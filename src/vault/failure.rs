@@ -162,7 +162,10 @@ pub(super) fn transport(error: &reqwest::Error, what: &str, settings: &Settings)
     let why = http::reason(error);
     let failed = Error::vault(format!("{what}: {why}"));
     if why.contains("invalid peer certificate") {
-        failed.hint("set vault.ca_cert to the authority that signed it, or vault.tls_server_name to the name in it")
+        failed.hint(
+            "set vault.ca_cert (for staging staging.ca_cert) to the authority that signed it, or \
+             vault.tls_server_name to the name in it",
+        )
     } else if why.contains("InvalidContentType") {
         failed.hint("what answers there does not speak TLS; if that is meant, write http:// in the address")
     } else if error.is_connect() {

@@ -248,8 +248,11 @@ fn warnings_fail_nothing() {
     assert!(scene.vault.token_is_valid(scene.vault.root_token()), "what was given is not revoked");
 
     let place = Place::folder();
+    let doctor = || place.tool().env("VAULT_TOKEN", place.site.vault.root_token()).arg("doctor").run();
+    doctor().ok().stdout_contains("the first backup makes it; is the volume mounted?");
+    place.assert_empty();
     place.backup();
-    let output = place.tool().env("VAULT_TOKEN", place.site.vault.root_token()).arg("doctor").run();
+    let output = doctor();
     output.ok().stdout_contains("WARNING  vault          plain http");
     output.stdout_contains("WARNING  notifications  none configured");
     assert_eq!(place.names().len(), 2);

@@ -8,9 +8,10 @@ use crate::manifest::{MacKey, rfc3339};
 use crate::operation;
 use crate::pipeline::catalog::Catalog;
 use crate::pipeline::source;
-use crate::store::{ReadAt, Store};
+use crate::store::{Location, ReadAt, Store};
 use crate::vault::{Client, Node, Session};
 use futures_util::StreamExt;
+use std::path::PathBuf;
 
 /// What a backup's token may do, and nothing more.
 const SNAPSHOT: &str = "sys/storage/raft/snapshot";
@@ -129,9 +130,21 @@ pub(super) async fn store(context: &Context, findings: &mut Findings, store: &dy
     }
     findings
         .keep("write", store.probe_write("daily/").await, |()| "an upload can be begun, and was aborted".to_owned());
+    if let Some(folder) = missing_folder(context) {
+        let folder = folder.display();
+        findings.warn("list", format!("{folder} is not there yet; the first backup makes it; is the volume mounted?"));
+        return;
+    }
     let listed = Catalog::read(store).await;
     let Some(catalog) = findings.keep("list", listed, |c| format!("{} backups", c.backups.len())) else { return };
     newest(context, store, findings, &catalog, keys).await;
+}
+
+fn missing_folder(context: &Context) -> Option<PathBuf> {
+    match context.config().ok()?.store().ok()?.url.as_str().parse() {
+        Ok(Location::Local(folder)) if !folder.exists() => Some(folder),
+        _ => None,
+    }
 }
 
 async fn newest(context: &Context, store: &dyn Store, findings: &mut Findings, catalog: &Catalog, keys: &[MacKey]) {

@@ -109,8 +109,11 @@ async fn isolated(needs_network: bool) -> bool {
     false
 }
 
-/// The server's program, by its full path.
-fn binary(given: Option<&Path>) -> Result<PathBuf> {
+/// The server's program, by its full path: `given`, or `vault` or `bao` from PATH.
+///
+/// # Errors
+/// `Usage` if there is none that can be run.
+pub fn binary(given: Option<&Path>) -> Result<PathBuf> {
     let usable = |file: &PathBuf| file.is_file() && access(file, Access::EXEC_OK).is_ok();
     let on_path = |name: &Path| {
         let path = std::env::var_os("PATH").unwrap_or_default();

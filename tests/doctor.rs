@@ -169,6 +169,12 @@ fn what_would_fail_is_told_with_its_class() {
         assert_eq!(output.json()["exit_code"], code);
         assert_found(&output, check, "failed", says);
     }
+    let ephemeral = |program: &str| {
+        let changed = format!("[staging]\nmode = \"ephemeral\"\nvault_binary = {program:?}");
+        scene.doctor(&[("[staging]", &changed)])
+    };
+    assert_found(ephemeral("no-such-vault").code(2), "staging", "failed", "there is no such program");
+    assert_found(ephemeral("/bin/sh").code(0), "staging", "ok", "ephemeral, by /bin/sh");
     // The first failure decides.
     scene.key_mode(0o644);
     let output = scene.doctor(&[(&url, nowhere), ("/hook", "/refuse")]);

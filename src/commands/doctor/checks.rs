@@ -1,6 +1,7 @@
 //! The single checks of `doctor`, each with what it found.
 
 use super::{Findings, unless_stopped};
+use crate::config::StagingMode;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::lock::Lock;
@@ -185,6 +186,11 @@ pub(super) async fn staging(context: &Context, findings: &mut Findings) {
     let login = staging.login().and_then(crate::context::login);
     findings.keep("unseal keys", shares, |s| format!("{} shares", s.len()));
     findings.keep("staging login", login, |_| "the source's credentials can be read".to_owned());
+    if staging.mode == StagingMode::Ephemeral {
+        let program = crate::staging::binary(staging.vault_binary.as_deref());
+        findings.keep("staging", program, |program| format!("ephemeral, by {}", program.display()));
+        return;
+    }
     let Some(address) = &staging.address else {
         findings.skip("staging", "no address: drills are ephemeral or offline");
         return;

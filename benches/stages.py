@@ -119,10 +119,15 @@ def stage_synthetic(directory):
             def ours(prefix):
                 return backup.run((source, "any"), f"s3://{servers.BUCKET}/{prefix}", "head")
 
+            def folder(_):
+                with tempfile.TemporaryDirectory(dir=directory) as store:
+                    return backup.run((source, "any"), f"file://{store}", "head")
+
             return {
                 "source alone (`curl`)": lambda _: timed(download(source)),
                 limit: into_s3(directory, plain),
                 "`vault-backup backup --verify head`": into_s3(directory, ours),
+                "the same into a folder, so without a server": folder,
             }
 
         for label, size in SIZES.items():

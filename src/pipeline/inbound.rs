@@ -64,7 +64,8 @@ pub async fn read<T: Send + 'static>(
         ended = reading => ended.map_err(|e| Error::broke_down("a stage of the pipeline", &e))?,
         reason = lingered(stop) => Err(reason),
     };
-    pumped.and(result)
+    // What the end of the run broke, such as a pipe to who left first, is not the reason.
+    pumped.and(result).map_err(|error| stop.check().err().unwrap_or(error))
 }
 
 /// What may keep a thread waiting, such as a terminal or a pipe, as a stream,

@@ -1,8 +1,9 @@
 //! `doctor` on real servers: what it finds, what it says, and that it leaves nothing.
 
+use crate::backup::raced::begins_late;
 use crate::support::fault::{FaultServer, Reply};
 use crate::support::place::Place;
-use crate::support::process::{PATIENCE, temp_dir, wait_for};
+use crate::support::process::temp_dir;
 use crate::support::tool::{Output, Tool};
 use crate::support::vault::Vault;
 use rustix::process::Signal;
@@ -13,7 +14,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
-use tokio::task::block_in_place;
 
 /// All that can be configured, and in order. A test changes what it is about.
 struct Scene {
@@ -194,13 +194,8 @@ fn what_would_fail_is_told_with_its_class() {
 #[test]
 fn a_store_that_may_not_be_written() {
     let place = Place::s3();
-    let bucket = format!("arn:aws:s3:::{}", place.bucket());
-    let (reader, secret) = place.site.s3.account("doctors-reader");
-    let policy = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": [reader]},
-        "Action": ["s3:ListBucket", "s3:GetObject"], "Resource": [bucket, format!("{bucket}/*")]}]});
-    place.site.s3.policy(place.bucket(), &policy);
-    let tool = place.tool().env("VAULT_TOKEN", place.site.vault.root_token());
-    let tool = tool.env("AWS_ACCESS_KEY_ID", reader).env("AWS_SECRET_ACCESS_KEY", secret);
+    let reader = place.may(&["s3:ListBucket", "s3:GetObject"]);
+    let tool = place.tool().env("VAULT_TOKEN", place.site.vault.root_token()).envs(reader);
     let output = tool.args(["doctor", "--json"]).run();
     output.code(4);
     assert_found(&output, "write", "failed", "denied: s3:PutObject");
@@ -269,21 +264,8 @@ fn warnings_fail_nothing() {
 #[test]
 fn a_signal_leaves_nothing() {
     let place = Arc::new(Place::s3());
-    let (beginning, signalled) = (place.clone(), Arc::new(AtomicBool::new(false)));
-    let late = signalled.clone();
-    let s3 = FaultServer::proxy(&place.site.s3.endpoint(), move |call| {
-        if call.method != "POST" || !call.query.contains("uploads") {
-            return Reply::forward();
-        }
-        let name = call.path.split_once("/prod/").unwrap().1;
-        let id = block_in_place(|| {
-            let id = beginning.abandon_upload(name);
-            wait_for("the signal", PATIENCE, || late.load(Ordering::SeqCst).then_some(()));
-            id
-        });
-        let result = "InitiateMultipartUploadResult";
-        Reply::status(200).body(format!("<{result}><UploadId>{id}</UploadId></{result}>"))
-    });
+    let signalled = Arc::new(AtomicBool::new(false));
+    let s3 = begins_late(&place, &signalled);
     let uploads = || place.site.s3.incomplete_uploads(place.bucket());
     let mut run = place.tool().env("AWS_ENDPOINT_URL", s3.address()).arg("doctor").start();
     run.wait_for("the upload", || (!uploads().is_empty()).then_some(()));

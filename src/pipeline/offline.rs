@@ -24,8 +24,6 @@ pub struct Checked<T> {
     pub header: Option<Header>,
     /// The checked snapshot.
     pub snapshot: Snapshot,
-    /// The hex SHA-256 of what was read.
-    pub sha256: String,
     /// What the reader of the state made of it.
     pub result: T,
 }
@@ -67,7 +65,7 @@ pub fn read<T>(
     };
     let sha256 = hex::encode(hashing.finish().sha256);
     how.map_or(Ok(()), |how| how.named.check(&sha256))?;
-    Ok(Checked { header, snapshot, sha256, result })
+    Ok(Checked { header, snapshot, result })
 }
 
 /// Never an object of the store: there, whoever can write could plant one.

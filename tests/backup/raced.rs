@@ -4,6 +4,7 @@
 use super::text;
 use crate::support::fault::{Call, FaultServer, Reply};
 use crate::support::place::Place;
+use crate::support::process::{PATIENCE, wait_for};
 use crate::support::snapshot::Synthetic;
 use crate::support::tool::{Output, Tool};
 use bytes::Bytes;
@@ -130,4 +131,22 @@ fn a_manifest_that_is_there_already() {
     });
     output.fails(7, &["was uploaded whole, but stays unverified", ".manifest.json: exists already"]);
     assert_eq!(place.names().len(), 2);
+}
+
+/// The store behind a proxy: it begins an upload, but its answer comes only after `signalled`.
+pub(crate) fn begins_late(place: &Arc<Place>, signalled: &Arc<AtomicBool>) -> FaultServer {
+    let (beginning, late) = (place.clone(), signalled.clone());
+    FaultServer::proxy(&place.site.s3.endpoint(), move |call| {
+        if call.method != "POST" || !call.query.contains("uploads") {
+            return Reply::forward();
+        }
+        let name = call.path.split_once("/prod/").unwrap().1;
+        let id = block_in_place(|| {
+            let id = beginning.abandon_upload(name);
+            wait_for("the signal", PATIENCE, || late.load(Ordering::SeqCst).then_some(()));
+            id
+        });
+        let result = "InitiateMultipartUploadResult";
+        Reply::status(200).body(format!("<{result}><UploadId>{id}</UploadId></{result}>"))
+    })
 }

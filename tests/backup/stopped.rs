@@ -1,16 +1,14 @@
 //! Runs that are ended from outside, at every moment that can last.
 
-use super::raced::{Request, large};
+use super::raced::{Request, begins_late, large};
 use crate::support::fault::{FaultServer, Reply};
 use crate::support::place::Place;
-use crate::support::process::{PATIENCE, wait_for};
 use crate::support::site::SNAPSHOT;
 use crate::support::tool::{Output, Tool};
 use rustix::process::Signal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::task::block_in_place;
 
 /// What ends a run, and the exit code that it must have.
 #[derive(Clone, Copy, Debug)]
@@ -167,21 +165,8 @@ fn while_nobody_answers() {
 #[test]
 fn while_an_upload_is_being_begun() {
     let place = Arc::new(Place::s3());
-    let (beginning, signalled) = (place.clone(), Arc::new(AtomicBool::new(false)));
-    let late = signalled.clone();
-    let s3 = FaultServer::proxy(&place.site.s3.endpoint(), move |call| {
-        if !Request::Begin.is(call) {
-            return Reply::forward();
-        }
-        let name = call.path.split_once("/prod/").unwrap().1;
-        let id = block_in_place(|| {
-            let id = beginning.abandon_upload(name);
-            wait_for("the signal", PATIENCE, || late.load(Ordering::SeqCst).then_some(()));
-            id
-        });
-        let result = "InitiateMultipartUploadResult";
-        Reply::status(200).body(format!("<{result}><UploadId>{id}</UploadId></{result}>"))
-    });
+    let signalled = Arc::new(AtomicBool::new(false));
+    let s3 = begins_late(&place, &signalled);
     let scene = Scene { vault: place.site.vault_sending(large()), place, s3 };
     let mut run = scene.tool().start();
     run.wait_for("the upload", || (!scene.uploads().is_empty()).then_some(()));

@@ -30,6 +30,7 @@ pub mod error;
 pub mod http;
 pub mod manifest;
 pub mod naming;
+pub mod product;
 pub mod secret;
 pub mod stop;
 

@@ -9,6 +9,7 @@ pub mod canonical;
 
 use crate::error::{Error, Result};
 use crate::naming::{BackupName, BackupType};
+use crate::product::Product;
 use ring::hmac;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -41,6 +42,9 @@ impl fmt::Debug for MacKey {
 /// What is known of the Vault that a backup was taken from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VaultFacts {
+    /// The server's product; backups made before 0.2 do not name it.
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "Product::lenient")]
+    pub product: Option<Product>,
     /// Vault's version, as sys/health gave it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub version: Option<String>,

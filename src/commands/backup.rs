@@ -97,11 +97,10 @@ async fn check_name_is_free(store: &dyn Store, name: &BackupName) -> Result<()> 
 }
 
 fn header(facts: &VaultFacts, keyring: &Keyring, context: &Context) -> Header {
-    let VaultFacts { version, cluster_id, cluster_name, .. } = facts.clone();
     Header {
         key_id: keyring.primary().id().to_owned(),
         created_at: context.started,
-        vault: Source { version, cluster_id, cluster_name },
+        vault: Source::from(facts),
         tool: crate::TOOL.to_owned(),
     }
 }

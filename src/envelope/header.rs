@@ -5,6 +5,7 @@ use super::{MAGIC, fill};
 use crate::error::{Error, Result};
 use crate::manifest::{VaultFacts, rfc3339};
 use crate::naming::BackupName;
+use crate::product::Product;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::io::Read;
@@ -35,6 +36,9 @@ pub struct Header {
 /// The Vault that a backup was taken from, as sys/health named it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
+    /// The server's product; backups made before 0.2 do not name it.
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "Product::lenient")]
+    pub product: Option<Product>,
     /// Vault's version.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub version: Option<String>,
@@ -48,8 +52,8 @@ pub struct Source {
 
 impl From<&VaultFacts> for Source {
     fn from(facts: &VaultFacts) -> Self {
-        let VaultFacts { version, cluster_id, cluster_name, .. } = facts.clone();
-        Self { version, cluster_id, cluster_name }
+        let VaultFacts { product, version, cluster_id, cluster_name, .. } = facts.clone();
+        Self { product, version, cluster_id, cluster_name }
     }
 }
 

@@ -299,7 +299,7 @@ proptest! {
     fn headers_round_trip(secs in 0i64..4_000_000_000, name in ".{0,200}", version: Option<String>) {
         let header = Header {
             created_at: DateTime::from_timestamp(secs, 0).unwrap(),
-            vault: Source { version, cluster_id: None, cluster_name: Some(name) },
+            vault: Source { product: None, version, cluster_id: None, cluster_name: Some(name) },
             ..some_header()
         };
         let framed = header.encode().unwrap();

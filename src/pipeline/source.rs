@@ -52,6 +52,7 @@ pub async fn revoke(client: &Client, node: &Node, session: Session) -> Result<()
 pub fn facts(node: &Node) -> VaultFacts {
     let (health, seal) = (&node.health, &node.seal);
     VaultFacts {
+        product: None,
         version: health.version.clone(),
         cluster_id: health.cluster_id.clone(),
         cluster_name: health.cluster_name.clone(),

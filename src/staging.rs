@@ -143,12 +143,16 @@ fn read_config(path: &Path) -> Result<String> {
 }
 
 fn configuration(folder: &Path, extra: Option<&str>) -> std::io::Result<String> {
-    // A port that is free now; in a network of its own any would do.
+    // A port that is free now; in a network of its own any would do. Only a TCP listener yields
+    // the cluster address without which a server does not unseal. Its API answers no peer: the
+    // socket is the way in.
     let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
     let folder = folder.display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
     let mut text = format!(
         "storage \"raft\" {{\n  path = \"{folder}/data\"\n  node_id = \"drill\"\n  performance_multiplier = \"1\"\n}}\n\
-         listener \"unix\" {{\n  address = \"{folder}/{socket}\"\n  cluster_address = \"127.0.0.1:{port}\"\n}}\n\
+         listener \"unix\" {{\n  address = \"{folder}/{socket}\"\n}}\n\
+         listener \"tcp\" {{\n  address = \"127.0.0.1:0\"\n  cluster_address = \"127.0.0.1:{port}\"\n  tls_disable = true\n  \
+         proxy_protocol_behavior = \"deny_unauthorized\"\n  proxy_protocol_authorized_addrs = \"255.255.255.255\"\n}}\n\
          api_addr = \"http://127.0.0.1:8200\"\ncluster_addr = \"https://127.0.0.1:{port}\"\ndisable_mlock = true\n",
         socket = folder::SOCKET,
     );

@@ -72,29 +72,25 @@ async fn drill(context: &Context, object: Option<&str>, mode: Mode, steps: &mut 
         }
         Err(error) => Err(error),
     };
-    let recorded = match drilled {
-        Ok(()) => {
-            let recording = record(context, store.as_ref(), &chosen, &keyring, manifest.as_ref(), mode, steps);
-            context.stop.guard(recording).await
-        }
-        Err(error) => Err(error),
-    };
     let ended = match tokio::time::timeout(CLEANUP, stage.end()).await {
         Ok(ended) => ended,
         Err(_) => {
             Err(Error::drill(format!("staging {} did not answer, and may be left unsealed", stage.target.address)))
         }
     };
-    match (recorded, ended) {
-        (Ok(at), Ok(())) => Ok(passed(context, &chosen, mode, steps, at)),
-        (Ok(_), Err(left)) => Err(left),
+    match (drilled, ended) {
+        (Ok(()), ended) => ended?,
         (Err(error), ended) => {
             if let Err(left) = ended {
                 tracing::warn!("{left}");
             }
-            Err(error)
+            return Err(error);
         }
     }
+    // Last: what is on record has passed, its cleanup included.
+    let recording = record(context, store.as_ref(), &chosen, &keyring, manifest.as_ref(), mode, steps);
+    let at = context.stop.guard(recording).await?;
+    Ok(passed(context, &chosen, mode, steps, at))
 }
 
 /// Reads the beginning of the backup, for the guard.

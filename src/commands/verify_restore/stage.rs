@@ -114,16 +114,25 @@ impl Stage {
         manifest: Option<&Manifest>,
     ) -> Result<Secret> {
         match self.ephemeral {
-            Some(_) => self.initialise(context, manifest).await,
+            Some(_) => self.initialise(manifest).await,
             None => self.open(context, facts, manifest).await,
         }
     }
 
     async fn open(&self, context: &Context, facts: &Facts, manifest: Option<&Manifest>) -> Result<Secret> {
         let target = &self.target;
+        let token = optional(context.config()?.staging.token.as_ref())?;
         let seal = target.open().await?;
         self.count_shares(manifest)?;
-        let token = optional(context.config()?.staging.token.as_ref())?;
+        if self.seal_after
+            && let Err(refused) = target.sealable().await
+        {
+            // A sealed server does not say beforehand that it refuses.
+            if let (true, Some(token)) = (target.is_touched(), &token) {
+                target.close_with(token).await;
+            }
+            return Err(refused);
+        }
         let administrator = target.administrator(token.as_ref()).await?;
         let peers = target.client.raft_configuration(&target.address, &administrator).await?;
         guard::peers(&target.address, &peers, &facts.meta.peers)?;
@@ -141,10 +150,14 @@ impl Stage {
 
     /// A server of its own needs no guard. It gets as many shares as the source
     /// has: a Vault keeps its old threshold until it is restarted.
-    async fn initialise(&self, context: &Context, manifest: Option<&Manifest>) -> Result<Secret> {
+    async fn initialise(&self, manifest: Option<&Manifest>) -> Result<Secret> {
         self.count_shares(manifest)?;
         let Target { client, address, shares, .. } = &self.target;
-        let automatic = context.config()?.staging.vault_config.is_some();
+        let automatic = client.seal_status(address).await?.is_automatic();
+        if shares.is_empty() && !automatic {
+            return Err(Error::usage("an ephemeral drill needs the source's unseal keys: its server has no automatic seal")
+                .hint("set staging.unseal_keys, or a seal stanza in staging.vault_config"));
+        }
         let vault = manifest.map(|m| &m.vault);
         let number = |stated: Option<u64>| stated.filter(|_| !automatic).unwrap_or(shares.len().max(1) as u64);
         let (n, t) = (number(vault.and_then(|v| v.seal_shares)), number(vault.and_then(|v| v.seal_threshold)));

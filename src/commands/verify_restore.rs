@@ -19,6 +19,7 @@ use crate::pipeline::inbound::{self, Source};
 use crate::pipeline::object::Chosen;
 use crate::report::Operation;
 use crate::secret::Secret;
+use crate::staging::Origin;
 use crate::store::{Put, Store};
 use crate::vault::SecretRead;
 use bytes::Bytes;
@@ -63,7 +64,8 @@ async fn drill(context: &Context, object: Option<&str>, mode: Mode, steps: &mut 
     let facts = steps.time("peek", peek(context, store.as_ref(), &chosen, how.clone())).await?;
     guard_backup(context, &chosen, &facts)?;
 
-    let mut stage = steps.time("prepare", context.stop.guard(Box::pin(Stage::find(context, mode)))).await?;
+    let origin = origin(&facts, manifest.as_ref());
+    let mut stage = steps.time("prepare", context.stop.guard(Box::pin(Stage::find(context, mode, origin)))).await?;
     let preparing = context.stop.guard(Box::pin(stage.prepare(context, &facts, manifest.as_ref())));
     let drilled = match steps.time("prepare", preparing).await {
         Ok(administrator) => {
@@ -111,6 +113,14 @@ fn at(chosen: &Chosen, error: Error) -> Error {
 fn guard_backup(context: &Context, chosen: &Chosen, facts: &Facts) -> Result<()> {
     let cluster = facts.header.as_ref().and_then(|h| h.vault.cluster_id.as_deref());
     guard::cluster(&chosen.address, cluster, context.config()?.vault.cluster_id.as_deref())
+}
+
+/// The server that the backup was taken from: by its header, else by its manifest.
+fn origin(facts: &Facts, manifest: Option<&Manifest>) -> Origin {
+    let (header, manifest) = (facts.header.as_ref().map(|h| &h.vault), manifest.map(|m| &m.vault));
+    let product = header.and_then(|v| v.product).or(manifest.and_then(|v| v.product));
+    let version = header.and_then(|v| v.version.as_deref()).or(manifest.and_then(|v| v.version.as_deref()));
+    Origin::new(product, version)
 }
 
 /// Everything between the guard and the verdict.

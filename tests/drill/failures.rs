@@ -39,7 +39,7 @@ fn what_is_read_is_not_what_must_be() {
     let login = LOGIN.lines().nth(1).unwrap();
     drilled(&format!("{login}\nseal_after = false\n")).ok();
     let output = drilled(login);
-    output.fails(6, &["staging left unsealed", "an open copy of production"]);
+    output.fails(2, &["cannot be sealed after the restore", "nothing was restored; set staging.unseal_keys"]);
     assert_eq!(staging.health(), Some(ACTIVE));
 
     drilled(&open_with("old/canary")).ok();
@@ -69,7 +69,9 @@ fn what_is_read_is_not_what_must_be() {
     let failures = site.audit().into_iter().filter(|event| event["event"] == "vault_backup_test_failed");
     let failures: Vec<_> = failures.collect();
     assert_eq!(failures.len(), 10);
-    for event in failures {
+    // The first was refused before the restore.
+    assert!(failures[0]["details"]["durations_ms"]["restore"].is_null());
+    for event in &failures[1..] {
         assert_eq!(event["severity"], "high");
         assert_eq!(event["details"]["backup_tested"], site.production.object);
         assert_eq!(event["details"]["staging_vault"], format!("{}/", staging.address()));
@@ -177,4 +179,41 @@ fn shares_that_do_not_open_it() {
     let output = drill(&site, &staging, LOGIN).run();
     output.ok();
     assert_eq!(staging.health(), Some(SEALED));
+}
+
+#[test]
+fn staging_that_makes_no_root_token_is_refused_before_the_restore() {
+    let site = Site::new();
+    let staging = Vault::builder().without_generate_root().start();
+    // Vault 1.x has no setting for it, so the proxy refuses in the server's place.
+    let restored = Arc::new(AtomicBool::new(false));
+    let (proxy, sent) = (staging.address(), restored.clone());
+    let proxy = FaultServer::proxy(&proxy, move |call| {
+        sent.fetch_or(call.path.contains("snapshot"), Ordering::SeqCst);
+        match call.path.starts_with("/v1/sys/generate-root/") {
+            true => Reply::json(405, &json!({"errors": ["unsupported operation"]})),
+            false => Reply::forward(),
+        }
+    });
+    let run = |lines: &str| {
+        let tool = site.tool(&staging_at(proxy.address(), lines)).arg("verify-restore");
+        let output = tool.env("STAGING_TOKEN", staging.root_token()).run();
+        site.assert_clean(&output);
+        output
+    };
+    let settings = ["disable_unauthed_generate_root_endpoints = false", "enable_unauthenticated_access"];
+    run(LOGIN).fails(2, &settings);
+    assert_eq!(staging.health(), Some(ACTIVE), "it was open before");
+    // Found sealed, it is sealed again.
+    staging.seal();
+    let tool = site.tool(&staging_at(proxy.address(), LOGIN)).arg("verify-restore");
+    let tool = tool.env("STAGING_TOKEN", staging.root_token()).env("SHARE0", &staging.shares()[0]);
+    tool.env("SHARE1", &staging.shares()[1]).run().fails(2, &settings);
+    assert_eq!(staging.health(), Some(SEALED));
+    assert!(!restored.load(Ordering::SeqCst), "nothing was sent");
+    assert!(!site.names().iter().any(|name| name.ends_with(".drill.json")));
+
+    // Nothing is to be sealed, so nothing is asked for.
+    staging.unseal(staging.enough_shares());
+    run(&format!("{LOGIN}seal_after = false\n")).ok();
 }

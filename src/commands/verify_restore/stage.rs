@@ -10,7 +10,7 @@ use crate::pipeline::drill::feed::Facts;
 use crate::pipeline::drill::guard;
 use crate::pipeline::drill::target::Target;
 use crate::secret::Secret;
-use crate::staging::{Ephemeral, Settings};
+use crate::staging::{Ephemeral, Origin, Settings};
 use std::path::PathBuf;
 
 /// Where a drill restores to.
@@ -71,11 +71,11 @@ pub(super) struct Stage {
 
 impl Stage {
     /// Finds staging, or starts it. Nothing in it has been touched then.
-    pub(super) async fn find(context: &Context, mode: Mode) -> Result<Self> {
+    pub(super) async fn find(context: &Context, mode: Mode, origin: Origin) -> Result<Self> {
         let config = context.config()?;
         let staging = &config.staging;
         if mode == Mode::Ephemeral {
-            return Self::start(context).await;
+            return Self::start(context, origin).await;
         }
         let address = staging.address()?.clone();
         staging.login()?;
@@ -89,7 +89,7 @@ impl Stage {
         Ok(Self { target, seal_after: staging.seal_after, ephemeral: None })
     }
 
-    async fn start(context: &Context) -> Result<Self> {
+    async fn start(context: &Context, origin: Origin) -> Result<Self> {
         let staging = &context.config()?.staging;
         staging.login()?;
         let shares = staging.shares()?;
@@ -98,7 +98,7 @@ impl Stage {
                 Error::usage("an ephemeral drill needs the source's unseal keys").hint("set staging.unseal_keys")
             );
         }
-        let settings = Settings { binary: staging.vault_binary.clone(), config: staging.vault_config.clone() };
+        let settings = Settings { binary: staging.vault_binary.clone(), origin, config: staging.vault_config.clone() };
         let server = Ephemeral::start(&settings).await?;
         let (client, address) = context.socket_vault(&server.socket())?;
         let target = Target::new(client, address, shares, staging.wait);
@@ -155,8 +155,10 @@ impl Stage {
         let Target { client, address, shares, .. } = &self.target;
         let automatic = client.seal_status(address).await?.is_automatic();
         if shares.is_empty() && !automatic {
-            return Err(Error::usage("an ephemeral drill needs the source's unseal keys: its server has no automatic seal")
-                .hint("set staging.unseal_keys, or a seal stanza in staging.vault_config"));
+            return Err(Error::usage(
+                "an ephemeral drill needs the source's unseal keys: its server has no automatic seal",
+            )
+            .hint("set staging.unseal_keys, or a seal stanza in staging.vault_config"));
         }
         let vault = manifest.map(|m| &m.vault);
         let number = |stated: Option<u64>| stated.filter(|_| !automatic).unwrap_or(shares.len().max(1) as u64);

@@ -23,9 +23,8 @@ impl Target {
     /// # Errors
     /// `Usage` saying what to set; nothing has been sent then.
     pub async fn sealable(&self) -> Result<()> {
-        let cannot = |why: &str| {
-            Error::usage(format!("staging {}: it cannot be sealed after the restore: {why}", self.address))
-        };
+        let cannot =
+            |why: &str| Error::usage(format!("staging {}: it cannot be sealed after the restore: {why}", self.address));
         if self.shares.is_empty() {
             return Err(cannot("there are no shares to make a root token with").hint(
                 "nothing was restored; set staging.unseal_keys to production's unseal keys (recovery keys with an \

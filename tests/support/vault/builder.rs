@@ -5,9 +5,6 @@ use crate::support::process::temp_dir;
 use crate::support::tls::Identity;
 use std::process::Command;
 
-/// The setting of docs/operations.md that OpenBao needs to be sealed by a drill; Vault 1.x ignores it.
-const GENERATE_ROOT: &str = "\n  disable_unauthed_generate_root_endpoints = false";
-
 /// How a node is to be. Made by [`Vault::builder`].
 pub struct Builder {
     ports: [Port; 2],
@@ -18,7 +15,6 @@ pub struct Builder {
     join: Vec<String>,
     listener: String,
     config: String,
-    generate_root: bool,
 }
 
 impl Builder {
@@ -33,7 +29,6 @@ impl Builder {
             join: Vec::new(),
             listener: String::new(),
             config: String::new(),
-            generate_root: true,
         }
     }
 
@@ -83,13 +78,6 @@ impl Builder {
     #[must_use]
     pub fn listener(mut self, lines: &str) -> Self {
         self.listener += lines;
-        self
-    }
-
-    /// Leaves it as OpenBao is by default: it makes no root token from shares.
-    #[must_use]
-    pub fn without_generate_root(mut self) -> Self {
-        self.generate_root = false;
         self
     }
 
@@ -155,7 +143,7 @@ impl Builder {
             config = self.config,
             api = self.address(),
             cluster = self.ports[1].address(),
-            extra = self.listener.clone() + if self.generate_root { GENERATE_ROOT } else { "" },
+            extra = self.listener,
             data = dir.join("data"),
             id = self.node_id,
             joins = self.join.iter().map(join).collect::<String>(),

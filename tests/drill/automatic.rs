@@ -40,7 +40,7 @@ fn seal(transit: &FaultServer, key: &str) -> String {
 
 /// A new Vault with such a seal.
 fn vault(transit: &FaultServer, key: &str) -> Vault {
-    let mut vault = Vault::builder().config(&seal(transit, key)).uninitialised().start();
+    let mut vault = Vault::builder().staging().config(&seal(transit, key)).uninitialised().start();
     vault.initialise_automatic();
     vault
 }

@@ -14,7 +14,7 @@ const RESTORE: &str = "/v1/sys/storage/raft/snapshot-force";
 
 /// A staging Vault with the keys, and the token, of `site`'s production: it never seals itself.
 fn twin(site: &Site) -> Vault {
-    let mut staging = Vault::start();
+    let mut staging = Vault::builder().staging().start();
     staging.take_over(&site.production.vault, site.production.vault.snapshot());
     staging.take_keys_of(&site.production.vault);
     staging
@@ -93,7 +93,7 @@ fn through(site: &Site, staging: &Vault, lines: &str, reply: fn() -> Reply) -> (
 #[test]
 fn staging_that_keeps_its_old_state_or_does_not_come_back() {
     let site = Site::new();
-    let staging = Vault::start();
+    let staging = Vault::builder().staging().start();
     let short = format!("{LOGIN}wait = \"2s\"\n");
     let notified = FaultServer::start(|_| Reply::status(200));
     let notify = format!("[[notify]]\ntype = \"webhook\"\nurl = {:?}\n", notified.address());
@@ -141,7 +141,7 @@ fn staging_that_keeps_its_old_state_or_does_not_come_back() {
 #[test]
 fn shares_that_do_not_open_it() {
     let site = Site::new();
-    let staging = Vault::builder().shares(5, 3).start();
+    let staging = Vault::builder().staging().shares(5, 3).start();
     let drilled = |staging: &Vault, keys: &str| {
         let lines = LOGIN.replace("\"env:SHARE0\", \"env:SHARE1\"", keys);
         drill(&site, staging, &lines).env("WRONG", &staging.shares()[0]).run()
@@ -171,7 +171,7 @@ fn shares_that_do_not_open_it() {
     site.assert_clean(&output);
 
     // Wrong: found out when the restored state is to be opened.
-    let staging = Vault::start();
+    let staging = Vault::builder().staging().start();
     let output = drilled(&staging, "\"env:SHARE0\", \"env:WRONG\"");
     output.code(6).stderr_contains("unsealing, share 2 of 2").stderr_contains("are staging.unseal_keys those of");
     site.assert_clean(&output);
@@ -184,7 +184,7 @@ fn shares_that_do_not_open_it() {
 #[test]
 fn staging_that_makes_no_root_token_is_refused_before_the_restore() {
     let site = Site::new();
-    let staging = Vault::builder().without_generate_root().start();
+    let staging = Vault::start();
     // Vault 1.x has no setting for it, so the proxy refuses in the server's place.
     let restored = Arc::new(AtomicBool::new(false));
     let (proxy, sent) = (staging.address(), restored.clone());

@@ -13,9 +13,10 @@ mod folder;
 mod process;
 mod program;
 
-pub use program::{Origin, locate};
+pub use program::{locate, origin};
 
 use crate::error::{Error, Result};
+use crate::product;
 use folder::Folder;
 use process::Server;
 use std::net::TcpListener;
@@ -36,7 +37,7 @@ pub struct Settings {
     /// The server's program; from PATH if absent, that of the backup's product first.
     pub binary: Option<PathBuf>,
     /// The server that the backup was taken from.
-    pub origin: Origin,
+    pub origin: product::Server,
     /// HCL that is added to its configuration, such as a seal stanza. A seal that
     /// is a service needs the network, so the server is not isolated then.
     pub config: Option<PathBuf>,

@@ -17,9 +17,10 @@ use crate::pipeline::drill::feed::{self, Facts, Reading};
 use crate::pipeline::drill::{Steps, guard};
 use crate::pipeline::inbound::{self, Source};
 use crate::pipeline::object::Chosen;
+use crate::product::Server;
 use crate::report::Operation;
 use crate::secret::Secret;
-use crate::staging::Origin;
+use crate::staging;
 use crate::store::{Put, Store};
 use crate::vault::SecretRead;
 use bytes::Bytes;
@@ -116,11 +117,11 @@ fn guard_backup(context: &Context, chosen: &Chosen, facts: &Facts) -> Result<()>
 }
 
 /// The server that the backup was taken from: by its header, else by its manifest.
-fn origin(facts: &Facts, manifest: Option<&Manifest>) -> Origin {
+fn origin(facts: &Facts, manifest: Option<&Manifest>) -> Server {
     let (header, manifest) = (facts.header.as_ref().map(|h| &h.vault), manifest.map(|m| &m.vault));
     let product = header.and_then(|v| v.product).or(manifest.and_then(|v| v.product));
     let version = header.and_then(|v| v.version.as_deref()).or(manifest.and_then(|v| v.version.as_deref()));
-    Origin::new(product, version)
+    staging::origin(product, version)
 }
 
 /// Everything between the guard and the verdict.

@@ -9,8 +9,9 @@ use crate::manifest::Manifest;
 use crate::pipeline::drill::feed::Facts;
 use crate::pipeline::drill::guard;
 use crate::pipeline::drill::target::Target;
+use crate::product::Server;
 use crate::secret::Secret;
-use crate::staging::{Ephemeral, Origin, Settings};
+use crate::staging::{Ephemeral, Settings};
 use std::path::PathBuf;
 
 /// Where a drill restores to.
@@ -71,7 +72,7 @@ pub(super) struct Stage {
 
 impl Stage {
     /// Finds staging, or starts it. Nothing in it has been touched then.
-    pub(super) async fn find(context: &Context, mode: Mode, origin: Origin) -> Result<Self> {
+    pub(super) async fn find(context: &Context, mode: Mode, origin: Server) -> Result<Self> {
         let config = context.config()?;
         let staging = &config.staging;
         if mode == Mode::Ephemeral {
@@ -89,7 +90,7 @@ impl Stage {
         Ok(Self { target, seal_after: staging.seal_after, ephemeral: None })
     }
 
-    async fn start(context: &Context, origin: Origin) -> Result<Self> {
+    async fn start(context: &Context, origin: Server) -> Result<Self> {
         let staging = &context.config()?.staging;
         staging.login()?;
         let shares = staging.shares()?;

@@ -122,21 +122,21 @@ impl Stage {
 
     async fn open(&self, context: &Context, facts: &Facts, manifest: Option<&Manifest>) -> Result<Secret> {
         let target = &self.target;
-        let token = optional(context.config()?.staging.token.as_ref())?;
         let seal = target.open().await?;
         self.count_shares(manifest)?;
-        if self.seal_after
-            && let Err(refused) = target.sealable().await
-        {
-            // A sealed server does not say beforehand that it refuses.
-            if let (true, Some(token)) = (target.is_touched(), &token) {
-                target.close_with(token).await;
-            }
-            return Err(refused);
-        }
+        let token = optional(context.config()?.staging.token.as_ref())?;
         let administrator = target.administrator(token.as_ref()).await?;
         let peers = target.client.raft_configuration(&target.address, &administrator).await?;
         guard::peers(&target.address, &peers, &facts.meta.peers)?;
+        if self.seal_after
+            && let Err(refused) = target.sealable().await
+        {
+            // A server that was found sealed does not say before it is opened.
+            if target.is_touched() {
+                target.close_with(&administrator).await;
+            }
+            return Err(refused);
+        }
         if let Some(threshold) = manifest.and_then(|m| m.vault.seal_threshold)
             && threshold != seal.threshold
         {

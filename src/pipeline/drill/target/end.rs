@@ -31,17 +31,18 @@ impl Target {
                  automatic seal), or staging.seal_after = false",
             ));
         }
-        match self.client.refuses_generate_root(&self.address).await? {
-            None => Ok(()),
-            Some(status) => {
-                let why = format!("it makes no root token from shares (sys/generate-root: HTTP {status})");
-                Err(cannot(&why).hint(
-                    "nothing was restored; allow it in the staging server's configuration and restart it. OpenBao: \
-                     disable_unauthed_generate_root_endpoints = false in the listener stanza; Vault 2: \
-                     enable_unauthenticated_access = [\"generate-root\"] at the top level. Or set staging.seal_after = false",
-                ))
-            }
-        }
+        self.makes_root_tokens("it cannot be sealed after the restore").await
+    }
+
+    /// Checks that the unsealed node makes root tokens from shares; without that, `then`.
+    pub(super) async fn makes_root_tokens(&self, then: &str) -> Result<()> {
+        let Some(status) = self.client.refuses_generate_root(&self.address).await? else { return Ok(()) };
+        let what = format!("staging {}: {then}: it makes no root token from shares", self.address);
+        Err(Error::usage(what).because(anyhow::anyhow!("sys/generate-root: HTTP {status}")).hint(
+            "nothing was restored; allow it in the staging server's configuration and restart it. OpenBao: \
+             disable_unauthed_generate_root_endpoints = false in the listener stanza; Vault 2: \
+             enable_unauthenticated_access = [\"generate-root\"] at the top level",
+        ))
     }
 
     /// Seals a node that holds its own state, with `token`. Best effort.

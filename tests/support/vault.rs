@@ -207,6 +207,12 @@ impl Vault {
         answer
     }
 
+    /// [`Vault::ok`] in the namespace `namespace`; the root's if it is empty.
+    pub fn ok_in(&self, namespace: &str, method: &str, path: &str, body: Option<Value>) -> Value {
+        let path = if namespace.is_empty() { path.to_owned() } else { format!("{namespace}/{path}") };
+        self.ok(method, &path, body)
+    }
+
     /// The status of `sys/health`; `None` while nothing answers.
     pub fn health(&self) -> Option<u16> {
         self.try_api("", "GET", "sys/health", None).map(|(status, _)| status)

@@ -45,9 +45,21 @@ impl Builder {
     /// default: what operations.md tells users to set on a staging server.
     #[must_use]
     pub fn staging(self) -> Self {
+        self.unauthenticated("generate_root")
+    }
+
+    /// Lets shares be replaced without a token, which OpenBao refuses by default.
+    #[must_use]
+    pub fn rekeyable(self) -> Self {
+        self.unauthenticated("rekey")
+    }
+
+    fn unauthenticated(self, endpoints: &str) -> Self {
         match self.server {
             Server::Vault => self,
-            Server::OpenBao | Server::OpenBaoOld => self.listener("disable_unauthed_generate_root_endpoints = false\n"),
+            Server::OpenBao | Server::OpenBaoOld => {
+                self.listener(&format!("disable_unauthed_{endpoints}_endpoints = false\n"))
+            }
         }
     }
 

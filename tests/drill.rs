@@ -3,6 +3,7 @@
 
 mod again;
 mod automatic;
+mod dying;
 mod ended;
 mod ephemeral;
 mod failures;

@@ -5,6 +5,7 @@ use crate::support::fault::{FaultServer, Reply};
 use crate::support::production::{CANARY_AGE, Site};
 use crate::support::tool::Tool;
 use crate::support::vault::{ACTIVE, SEALED, Vault};
+use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -144,11 +145,14 @@ fn shares_that_do_not_open_it() {
     let staging = Vault::builder().staging().shares(5, 3).start();
     let drilled = |staging: &Vault, keys: &str| {
         let lines = LOGIN.replace("\"env:SHARE0\", \"env:SHARE1\"", keys);
-        drill(&site, staging, &lines).env("WRONG", &staging.shares()[0]).run()
+        // One whose number is not also that of SHARE0.
+        let number = |share: &String| BASE64_STANDARD.decode(share).unwrap()[32];
+        let of_another = |share: &&String| number(share) != number(&site.production.vault.shares()[0]);
+        drill(&site, staging, &lines).env("WRONG", staging.shares().iter().find(of_another).unwrap()).run()
     };
     // Too few: told beforehand, and nothing is sent.
     let output = drilled(&staging, "\"env:SHARE2\"");
-    output.fails(6, &["staging.unseal_keys has 1 of the 2 shares", "nothing was restored"]);
+    output.fails(6, &["2 of 3 shares are needed, 1 given", "nothing was restored: staging.unseal_keys, of cluster"]);
     site.assert_clean(&output);
     assert!(staging.token_is_valid(staging.root_token()));
 
@@ -160,9 +164,15 @@ fn shares_that_do_not_open_it() {
     staging.restart();
 
     // Found sealed, and the shares do not open it: the guard.
-    for keys in ["\"env:SHARE2\"", "\"env:SHARE0\", \"env:WRONG\"", "\"env:SHARE1\", \"env:SHARE1\"", ""] {
+    for (keys, code, says) in [
+        ("\"env:SHARE2\"", 6, "2 of 3 shares are needed, 1 given"),
+        ("\"env:SHARE0\", \"env:WRONG\"", 2, "is sealed"),
+        ("\"env:SHARE1\", \"env:SHARE1\"", 6, "share 2 of 2 (env:SHARE1): the same as share 1"),
+        ("\"env:SHARE1\", \"env:ROLE_ID\"", 2, "share env:ROLE_ID: malformed"),
+        ("", 2, "is sealed"),
+    ] {
         let output = drilled(&staging, keys);
-        output.fails(2, &["is sealed"]);
+        output.fails(code, &[says]);
         site.assert_clean(&output);
         assert_eq!(staging.health(), Some(SEALED));
     }

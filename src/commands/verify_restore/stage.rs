@@ -123,8 +123,8 @@ impl Stage {
 
     async fn open(&self, context: &Context, facts: &Facts, manifest: Option<&Manifest>) -> Result<Secret> {
         let target = &self.target;
-        let seal = target.open().await?;
         self.count_shares(manifest)?;
+        let seal = target.open().await?;
         let token = optional(context.config()?.staging.token.as_ref())?;
         let administrator = target.administrator(token.as_ref()).await?;
         let peers = target.client.raft_configuration(&target.address, &administrator).await?;

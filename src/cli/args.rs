@@ -1,6 +1,7 @@
 //! What each command takes. Not here: what all of them take (`cli`).
 
 use crate::config::duration;
+use crate::error::{Error, Result};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -72,6 +73,20 @@ pub struct VerifyRestoreArgs {
     /// Print one JSON document on stdout
     #[arg(long)]
     pub json: bool,
+}
+
+impl VerifyRestoreArgs {
+    /// Refuses flags that this kind of drill would ignore.
+    ///
+    /// # Errors
+    /// `Usage`.
+    pub fn check(&self) -> Result<()> {
+        if self.offline || self.unseal == UnsealArgs::default() {
+            return Ok(());
+        }
+        Err(Error::usage("--share and --seal-key are for --offline")
+            .hint("add --offline, or set staging.unseal_keys for a drill in a server"))
+    }
 }
 
 /// `decrypt`
@@ -183,7 +198,7 @@ pub struct RecoverArgs {
 }
 
 /// The keys that open a snapshot offline.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Default, PartialEq, Eq, Args)]
 pub struct UnsealArgs {
     /// Unseal share, env:NAME or file:PATH; of a sealable namespace: NAMESPACE=REF; repeat for each
     /// [default: staging.unseal_keys]

@@ -37,6 +37,7 @@ const CLEANUP: Duration = Duration::from_secs(30);
 /// accepted.
 pub async fn run(context: &Context, args: &VerifyRestoreArgs) -> Result<Done> {
     operation::run(context, Operation::Drill, async {
+        args.check()?;
         let _lock = Lock::take(&stage::lock_file(context)?)?;
         let (object, mut steps) = (args.object.as_deref(), Steps::default());
         let drilled = match Mode::of(args, context.config()?.staging.mode) {

@@ -31,7 +31,7 @@ async fn into_itself_and_into_another() {
         (v.try_api(v.root_token(), "GET", "smtp/data/a", None)?.1).windows(6).any(|w| w == b"before").then_some(())
     });
 
-    let staging = Vault::start();
+    let staging = Vault::builder().staging().start();
     let at_staging = client(&staging).single_node();
     let (node, _) = session(&at_staging, staging.root_token()).await.unwrap();
     let token = root(&staging);

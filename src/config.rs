@@ -14,6 +14,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod values;
+mod variables;
 mod vault;
 
 pub use crate::secret::TextOrReference;
@@ -118,7 +119,7 @@ impl Config {
     /// `Usage` saying what to set.
     pub fn vault(&self) -> Result<&VaultSection> {
         if self.vault.addresses.is_empty() {
-            return Err(Error::usage("no Vault configured").hint("set vault.addresses or VAULT_ADDR"));
+            return Err(Error::usage("no Vault configured").hint("set vault.addresses, or VAULT_ADDR or BAO_ADDR"));
         }
         self.vault.login()?;
         Ok(&self.vault)

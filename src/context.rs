@@ -25,7 +25,7 @@ use crate::store::{self, Store, s3};
 use chrono::{DateTime, SubsecRound, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -45,6 +45,7 @@ pub struct Context {
     global: Global,
     config: OnceCell<Config>,
     notes: RefCell<Map<String, Value>>,
+    warned_of_vault: Cell<bool>,
 }
 
 impl Context {
@@ -60,6 +61,7 @@ impl Context {
             global,
             config: OnceCell::new(),
             notes: RefCell::default(),
+            warned_of_vault: Cell::default(),
         }
     }
 

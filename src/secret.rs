@@ -10,7 +10,9 @@ use std::fmt;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::str::FromStr;
+use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 /// A secret string: wiped on drop, `[secret]` in Debug, no Display, not `Copy`.
@@ -44,6 +46,9 @@ pub enum Reference {
     File(PathBuf),
     /// A systemd credential: a file of that name below `$CREDENTIALS_DIRECTORY`.
     Credential(String),
+    /// The token helper of Vault's own clients: what `PROGRAM get` prints. It cannot be
+    /// written in a configuration; `~/.vault` names it.
+    Helper(PathBuf),
 }
 
 impl FromStr for Reference {
@@ -71,6 +76,7 @@ impl fmt::Display for Reference {
             Self::Env(name) => write!(f, "env:{name}"),
             Self::File(path) => write!(f, "file:{}", path.display()),
             Self::Credential(name) => write!(f, "credential:{name}"),
+            Self::Helper(path) => write!(f, "token helper {}", path.display()),
         }
     }
 }
@@ -98,6 +104,7 @@ impl Reference {
             },
             Self::File(path) => self.read_file(path, |_| Ok(())),
             Self::Credential(_) => self.read_file(&self.credential()?, |_| Ok(())),
+            Self::Helper(path) => self.run_helper(path),
         }
     }
 
@@ -123,10 +130,46 @@ impl Reference {
             Self::Env(_) => Zeroizing::new(self.read()?.expose().as_bytes().to_vec()),
             Self::File(path) => self.read_bytes(path, |meta| check_rights(path, meta))?,
             Self::Credential(_) => self.read_bytes(&self.credential()?, |_| Ok(()))?,
+            Self::Helper(_) => return Err(self.broken("it gives tokens, not keys")),
         };
         raw_key(&bytes).ok_or_else(|| {
             self.broken("not a key of 32 bytes").hint("give the key as the server has it: raw, in hex or in base64")
         })
+    }
+
+    /// Runs `PROGRAM get`, for so long at most.
+    fn run_helper(&self, program: &Path) -> Result<Secret> {
+        const LONGEST: Duration = Duration::from_secs(10);
+        let failed = |e: std::io::Error| self.broken("cannot be run").because(e);
+        let mut child = Command::new(program)
+            .arg("get")
+            .env_remove("VAULT_BACKUP_KEY")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(failed)?;
+        let begun = Instant::now();
+        let status = loop {
+            match child.try_wait().map_err(failed)? {
+                Some(status) => break status,
+                None if begun.elapsed() < LONGEST => std::thread::sleep(Duration::from_millis(10)),
+                None => {
+                    let _ = child.kill().and_then(|()| child.wait());
+                    return Err(self.broken("it did not end within 10 s"));
+                }
+            }
+        };
+        if !status.success() {
+            return Err(self.broken(&format!("{status}")));
+        }
+        let mut token = Zeroizing::new(String::new());
+        let stdout = child.stdout.take();
+        stdout.map_or(Ok(0), |out| out.take(MAX_SECRET).read_to_string(&mut token)).map_err(failed)?;
+        match token.trim() {
+            "" => Err(self.broken("it gives no token").hint("log in with Vault's own client, or set vault.auth")),
+            token => Ok(Secret::new(token)),
+        }
     }
 
     fn credential(&self) -> Result<PathBuf> {

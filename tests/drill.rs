@@ -3,6 +3,7 @@
 
 mod again;
 mod automatic;
+mod dying;
 mod ended;
 mod ephemeral;
 mod failures;
@@ -13,6 +14,7 @@ mod killed;
 mod moments;
 mod offline;
 mod openbao;
+mod program;
 mod tokens;
 mod traces;
 

@@ -29,6 +29,7 @@ fn settings<S: AsRef<str>>(addresses: &[S]) -> Settings {
         connect_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(60),
         unix_socket: None,
+        proxy: None,
     }
 }
 

@@ -18,6 +18,8 @@ pub enum Method {
     /// A token that exists.
     #[default]
     Token,
+    /// No token: an agent or proxy with auto-auth adds its own.
+    None,
     /// AppRole.
     AppRole,
     /// A Kubernetes service account.
@@ -35,6 +37,7 @@ impl Method {
     pub fn as_str(self) -> &'static str {
         match self {
             Method::Token => "token",
+            Method::None => "none",
             Method::AppRole => "approle",
             Method::Kubernetes => "kubernetes",
             Method::Aws => "aws",
@@ -53,6 +56,8 @@ pub enum Auth {
         /// The token.
         token: Option<Reference>,
     },
+    /// No token: an agent or proxy with auto-auth adds its own.
+    None,
     /// AppRole.
     AppRole {
         /// Where the method is mounted, without `auth/`.
@@ -109,6 +114,7 @@ impl TryFrom<file::Auth> for Auth {
         let method = file.method.unwrap_or_default();
         let auth = match method {
             Method::Token => Auth::Token { token: file.token.take().map(|v| v.0) },
+            Method::None => Auth::None,
             Method::AppRole => Auth::AppRole {
                 mount: mount(method, &mut file),
                 role_id: need(method, "role_id", file.role_id.take())?.0,

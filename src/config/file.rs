@@ -6,8 +6,8 @@
 //! examples/config.toml and at the resolved section of the same name.
 
 use super::values::{
-    Address, Count, FilePath, KeyRef, Lock, MaybeSecret, MaybeSecretUrl, PartSize, SecretRef, Span, StorageClass,
-    StoreUrl, Text,
+    Address, Count, FilePath, KeyRef, Lock, MaybeSecret, MaybeSecretUrl, PartSize, SecretRef, Server, Span,
+    StorageClass, StoreUrl, Text,
 };
 use super::{self as resolved, Method, NotifyKind, Outcome, Sse, StagingMode};
 use serde::Deserialize;
@@ -42,10 +42,12 @@ sections! {
 
     /// `[vault]`
     Vault {
-        addresses: Option<Vec<Address>>,
+        addresses: Option<Vec<Server>>,
+        proxy: Option<Address>,
         cluster_id: Option<Text>,
         namespace: Option<Text>,
         ca_cert: Option<FilePath>,
+        ca_path: Option<FilePath>,
         client_cert: Option<FilePath>,
         client_key: Option<FilePath>,
         tls_server_name: Option<Text>,
@@ -98,7 +100,7 @@ sections! {
     /// `[staging]`
     Staging {
         mode: Option<StagingMode>,
-        address: Option<Address>,
+        address: Option<Server>,
         token: Option<SecretRef>,
         unseal_keys: Option<Vec<SecretRef>>,
         namespace_unseal_keys: Option<BTreeMap<String, Vec<SecretRef>>>,

@@ -42,6 +42,8 @@ from_text! {
     PartSize(u64) by part_size;
     /// The address of a server.
     Address(Url) by address;
+    /// The address of a Vault server, which may be a Unix socket.
+    Server(Url) by server;
     /// The URL of a store.
     StoreUrl(Url) by store_url;
     /// `compliance:30d`, `governance:30d`.
@@ -149,6 +151,17 @@ pub(super) fn address(text: &str) -> Parsed<Url> {
         return Err("must be an address without ? and #");
     }
     Ok(url)
+}
+
+/// The address of a Vault server: as [`address`], or a Unix socket.
+pub(super) fn server(text: &str) -> Parsed<Url> {
+    match Url::parse(text) {
+        Ok(url) if url.scheme() == "unix" => {
+            let whole = url.host_str().unwrap_or_default().is_empty() && url.query().is_none() && url.path().len() > 1;
+            if whole { Ok(url) } else { Err("must be unix:///PATH for a Unix socket") }
+        }
+        _ => address(text),
+    }
 }
 
 pub(super) fn store_url(text: &str) -> Parsed<Url> {

@@ -62,6 +62,9 @@ impl From<vaultrs::error::ClientError> for Failure {
     }
 }
 
+/// Why plain http to a TLS port fails.
+const PLAIN_TO_TLS: &str = "plain http was sent to a port that speaks TLS";
+
 /// The body of Vault's error answers.
 #[derive(Deserialize)]
 struct Body {
@@ -79,6 +82,10 @@ impl Failure {
             // Proxies answer with pages; some of Vault's own answers have no errors.
             Err(_) if body.is_empty() || body.starts_with(b"{") || (300..400).contains(&status) => {
                 Failure::Refused { status, errors: Vec::new() }
+            }
+            // Go's servers say so in plain text.
+            Err(_) if body.starts_with(b"Client sent an HTTP request to an HTTPS server") => {
+                Failure::foreign(status, PLAIN_TO_TLS)
             }
             Err(_) => Failure::foreign(status, "the answer is not Vault's"),
         }
@@ -136,7 +143,13 @@ impl Failure {
         let what = format!("Vault {}: {doing}", shown(address));
         match self {
             Failure::Ours(error) => error.context(what),
-            Failure::Transport(error) => transport(&error, &what, &client.settings),
+            Failure::Transport(error) => {
+                let via = client.clients.proxy_of(address).map(|proxy| format!(", via the proxy {proxy}"));
+                transport(&error, &format!("{what}{}", via.unwrap_or_default()), &client.settings)
+            }
+            Failure::Foreign { why, .. } if why == PLAIN_TO_TLS => {
+                Error::vault(format!("{what}: {why}")).hint("write https:// in the address")
+            }
             Failure::Foreign { status, why } => Error::vault(format!("{what}: HTTP {status}: {why}"))
                 .hint("check the address, and what stands between this machine and Vault"),
             Failure::Refused { status, errors } => {
@@ -161,7 +174,20 @@ pub(super) fn transport(error: &reqwest::Error, what: &str, settings: &Settings)
     }
     let why = http::reason(error);
     let failed = Error::vault(format!("{what}: {why}"));
-    if why.contains("invalid peer certificate") {
+    if why.contains("UnsupportedSignatureAlgorithm")
+        || why.contains("PeerIncompatible")
+        || why.contains("NoSignatureSchemesInCommon")
+    {
+        failed.hint(
+            "the server's TLS uses an algorithm that this tool does not have, such as ECDSA P-521: give it a certificate \
+             with RSA, ECDSA P-256, P-384 or Ed25519",
+        )
+    } else if why.contains("CaUsedAsEndEntity") {
+        failed.hint(
+            "the server's certificate is an authority's own: put this very certificate into vault.ca_cert (for staging \
+             staging.ca_cert), or give the server one that an authority signed",
+        )
+    } else if why.contains("invalid peer certificate") {
         failed.hint(
             "set vault.ca_cert (for staging staging.ca_cert) to the authority that signed it, or \
              vault.tls_server_name to the name in it",

@@ -99,7 +99,7 @@ impl Client {
     /// The active node at `address`, or at the address that it names as the leader's.
     async fn active_through(&self, address: &Url) -> Result<Node, Miss> {
         let health = self.health(address).await?;
-        if health.is_active() {
+        if health.is_active() || (self.through_agent && matches!(health.status, 429 | 473)) {
             return Ok(self.node(address.clone(), health).await?);
         }
         refuse_unusable(address, &health)?;
@@ -203,6 +203,9 @@ pub(super) fn may_follow(from: &Url, to: &Url) -> Result<(), String> {
     if from.scheme() == "https" && to.scheme() != "https" {
         return Err("it is not https, and the configured address is".to_owned());
     }
+    if to.scheme() == "unix" {
+        return Err("it is a Unix socket".to_owned());
+    }
     checked_address(to).map(drop).map_err(|e| e.to_string())
 }
 
@@ -246,7 +249,7 @@ mod tests {
             ("https://a:8200", "ftp://b"),
             ("http://a:8200", "file:///etc/passwd"),
             ("https://a:8200", "https://user:pw@b:8200"),
-            ("https://a:8200", "https://b:8200/path"),
+            ("https://a:8200", "unix:///run/vault.sock"),
             ("https://a:8200", "https://b:8200/?q"),
         ] {
             let why = follow(from, to).unwrap_err();

@@ -26,6 +26,8 @@ pub enum Auth {
         /// The token.
         token: Secret,
     },
+    /// None: an agent or proxy with auto-auth adds its own token.
+    None,
     /// AppRole.
     AppRole {
         /// The mount, `approle`.
@@ -73,6 +75,7 @@ impl fmt::Display for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Auth::Token { .. } => f.write_str("token"),
+            Auth::None => f.write_str("no token of its own"),
             Auth::AppRole { mount, .. } => write!(f, "AppRole at auth/{mount}"),
             Auth::Kubernetes { mount, role, .. } => write!(f, "Kubernetes at auth/{mount}, role {role}"),
             Auth::AwsIam { mount, .. } => write!(f, "AWS IAM at auth/{mount}"),
@@ -92,7 +95,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// The token.
+    /// The token; empty where an agent adds its own.
     pub fn token(&self) -> &Secret {
         &self.token
     }
@@ -113,6 +116,9 @@ impl Client {
         if let Auth::Token { token } = auth {
             checked_token(token)?;
             return Ok(Session { token: token.clone(), address, obtained: false, revocable: false });
+        }
+        if matches!(auth, Auth::None) {
+            return Ok(Session { token: Secret::new(""), address, obtained: false, revocable: false });
         }
         let info = self.auth_info(&address, auth).await.map_err(|failure| {
             let denied = matches!(failure.status(), Some(400 | 403));
@@ -157,7 +163,7 @@ impl Client {
     async fn auth_info(&self, address: &Url, auth: &Auth) -> Result<AuthInfo, Failure> {
         let vault = &self.vaultrs(address, None, true)?;
         match auth {
-            Auth::Token { .. } => Err(Error::unexpected("a token needs no login").into()),
+            Auth::Token { .. } | Auth::None => Err(Error::unexpected("a token needs no login").into()),
             Auth::AppRole { mount, role_id, secret_id } => {
                 let secret_id = &self.unwrapped(address, mount, secret_id).await?;
                 login(|| vaultrs::auth::approle::login(vault, mount, role_id, secret_id.expose())).await

@@ -78,6 +78,23 @@ impl Client {
         self.call(address, reset).await.map(drop).map_err(explain)
     }
 
+    /// Returns the status that refuses root tokens made from shares at the unsealed node
+    /// at `address`; `None` where they can be made. Changes nothing.
+    ///
+    /// # Errors
+    /// `Vault` where the node does not answer, or is sealed.
+    pub async fn refuses_generate_root(&self, address: &Url) -> Result<Option<u16>> {
+        // GET of an attempt could be allowed where the share itself is not.
+        let asked = async {
+            let call = Call::put("sys/generate-root/update").json(&json!({}))?;
+            self.call(address, call.accepting(|status| matches!(status, 400 | 403..=405))).await
+        };
+        let explain = |f: Failure| f.explain(self, address, "asking for root tokens from shares", None);
+        let status = asked.await.map_err(explain)?.status;
+        // 400 says that the request has no share: the endpoint is there.
+        Ok((status != 400).then_some(status))
+    }
+
     /// A root token made from `shares`. An attempt that others began is thrown away.
     ///
     /// # Errors

@@ -55,6 +55,9 @@ pub struct SealStatus {
     /// The seal: `shamir`, `awskms`, ….
     #[serde(rename = "type")]
     pub seal_type: String,
+    /// Whether the seal opens by itself, so that the shares are recovery keys.
+    #[serde(default)]
+    pub recovery_seal: bool,
     /// How many shares open it.
     #[serde(rename = "t")]
     pub threshold: u64,
@@ -77,6 +80,13 @@ pub struct SealStatus {
     /// The cluster's id; absent while sealed.
     #[serde(default)]
     pub cluster_id: Option<String>,
+}
+
+impl SealStatus {
+    /// Whether the node unseals itself, by a key service or a configured key.
+    pub fn is_automatic(&self) -> bool {
+        self.recovery_seal || self.seal_type != "shamir"
+    }
 }
 
 impl Client {

@@ -11,17 +11,22 @@ fn settings(address: &str) -> Settings {
         connect_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(60),
         unix_socket: None,
+        proxy: None,
     }
 }
 
 #[test]
-fn addresses_are_scheme_host_and_port() {
-    for good in ["http://127.0.0.1:8200", "https://vault.example.com", "https://[::1]:8200/"] {
+fn addresses_are_scheme_host_port_and_path_or_a_socket() {
+    for good in [
+        "http://127.0.0.1:8200",
+        "https://vault.example.com",
+        "https://[::1]:8200/",
+        "https://v/prefix/",
+        "unix:///run/v.sock",
+    ] {
         assert!(Client::new(settings(good)).is_ok(), "{good}");
     }
-    for bad in
-        ["ftp://v:8200", "unix:/run/v.sock", "https://u:planted@v:8200", "https://v/prefix", "https://v/?planted"]
-    {
+    for bad in ["ftp://v:8200", "https://u:planted@v:8200", "https://v/?planted", "https://v/#planted"] {
         let error = Client::new(settings(bad)).err().expect(bad);
         assert_eq!(error.kind(), crate::error::Kind::Usage, "{bad}");
         assert!(!error.to_string().contains("planted"), "{error}");

@@ -187,7 +187,7 @@ pub(super) async fn staging(context: &Context, findings: &mut Findings) {
     findings.keep("unseal keys", shares, |s| format!("{} shares", s.len()));
     findings.keep("staging login", login, |_| "the source's credentials can be read".to_owned());
     if staging.mode == StagingMode::Ephemeral {
-        let program = crate::staging::binary(staging.vault_binary.as_deref());
+        let program = crate::staging::locate(staging.vault_binary.as_deref(), &crate::product::Server::default());
         findings.keep("staging", program, |program| format!("ephemeral, by {}", program.display()));
         return;
     }

@@ -9,6 +9,7 @@ use crate::manifest::Manifest;
 use crate::pipeline::drill::feed::Facts;
 use crate::pipeline::drill::guard;
 use crate::pipeline::drill::target::Target;
+use crate::product::Server;
 use crate::secret::Secret;
 use crate::share;
 use crate::staging::{Ephemeral, Settings};
@@ -72,11 +73,11 @@ pub(super) struct Stage {
 
 impl Stage {
     /// Finds staging, or starts it. Nothing in it has been touched then.
-    pub(super) async fn find(context: &Context, mode: Mode) -> Result<Self> {
+    pub(super) async fn find(context: &Context, mode: Mode, origin: Server) -> Result<Self> {
         let config = context.config()?;
         let staging = &config.staging;
         if mode == Mode::Ephemeral {
-            return Self::start(context).await;
+            return Self::start(context, origin).await;
         }
         let address = staging.address()?.clone();
         staging.login()?;
@@ -90,7 +91,7 @@ impl Stage {
         Ok(Self { target, seal_after: staging.seal_after, ephemeral: None })
     }
 
-    async fn start(context: &Context) -> Result<Self> {
+    async fn start(context: &Context, origin: Server) -> Result<Self> {
         let staging = &context.config()?.staging;
         staging.login()?;
         let shares = staging.shares()?;
@@ -99,7 +100,7 @@ impl Stage {
                 Error::usage("an ephemeral drill needs the source's unseal keys").hint("set staging.unseal_keys")
             );
         }
-        let settings = Settings { binary: staging.vault_binary.clone(), config: staging.vault_config.clone() };
+        let settings = Settings { binary: staging.vault_binary.clone(), origin, config: staging.vault_config.clone() };
         let server = Ephemeral::start(&settings).await?;
         let (client, address) = context.socket_vault(&server.socket())?;
         let target = Target::new(client, address, shares, staging.wait);
@@ -115,19 +116,28 @@ impl Stage {
         manifest: Option<&Manifest>,
     ) -> Result<Secret> {
         match self.ephemeral {
-            Some(_) => self.initialise(context, manifest).await,
+            Some(_) => self.initialise(manifest).await,
             None => self.open(context, facts, manifest).await,
         }
     }
 
     async fn open(&self, context: &Context, facts: &Facts, manifest: Option<&Manifest>) -> Result<Secret> {
         let target = &self.target;
-        let seal = target.open().await?;
         self.count_shares(manifest)?;
+        let seal = target.open().await?;
         let token = optional(context.config()?.staging.token.as_ref())?;
         let administrator = target.administrator(token.as_ref()).await?;
         let peers = target.client.raft_configuration(&target.address, &administrator).await?;
         guard::peers(&target.address, &peers, &facts.meta.peers)?;
+        if self.seal_after
+            && let Err(refused) = target.sealable().await
+        {
+            // A server that was found sealed does not say before it is opened.
+            if target.is_touched() {
+                target.close_with(&administrator).await;
+            }
+            return Err(refused);
+        }
         if let Some(threshold) = manifest.and_then(|m| m.vault.seal_threshold)
             && threshold != seal.threshold
         {
@@ -142,10 +152,16 @@ impl Stage {
 
     /// A server of its own needs no guard. It gets as many shares as the source
     /// has: a Vault keeps its old threshold until it is restarted.
-    async fn initialise(&self, context: &Context, manifest: Option<&Manifest>) -> Result<Secret> {
+    async fn initialise(&self, manifest: Option<&Manifest>) -> Result<Secret> {
         self.count_shares(manifest)?;
         let Target { client, address, shares, .. } = &self.target;
-        let automatic = context.config()?.staging.vault_config.is_some();
+        let automatic = client.seal_status(address).await?.is_automatic();
+        if shares.is_empty() && !automatic {
+            return Err(Error::usage(
+                "an ephemeral drill needs the source's unseal keys: its server has no automatic seal",
+            )
+            .hint("set staging.unseal_keys, or a seal stanza in staging.vault_config"));
+        }
         let vault = manifest.map(|m| &m.vault);
         let number = |stated: Option<u64>| stated.filter(|_| !automatic).unwrap_or(shares.len().max(1) as u64);
         let (n, t) = (number(vault.and_then(|v| v.seal_shares)), number(vault.and_then(|v| v.seal_threshold)));

@@ -29,7 +29,10 @@ fn wrong_values_say_what_is_allowed() {
         ("[vault]\naddresses = ['v:8200']", "2: vault.addresses: must be an address such as https://vault."),
         ("[vault]\nnamespace = 1979-05-27", "2: vault.namespace: must be text in quotes"),
         ("[vault]\nauth = true", "2: vault.auth: must be a section of its own"),
-        ("[vault.auth]\nmethod = 'ldap'", "2: vault.auth.method: unknown value; allowed: token, approle, kubernetes,"),
+        (
+            "[vault.auth]\nmethod = 'ldap'",
+            "2: vault.auth.method: unknown value; allowed: token, none, approle, kubernetes,",
+        ),
         ("[vault.auth]\nmethod = 5", "2: vault.auth.method: must be text in quotes"),
         ("[store]\n\nsse = 'aws'", "3: store.sse: unknown value; did you mean aws:kms? allowed: AES256, aws:kms"),
         ("[store]\nkms_key_id = 'k'", "1: store: the key kms_key_id needs sse = \"aws:kms\""),

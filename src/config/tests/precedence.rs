@@ -135,7 +135,10 @@ fn nothing_is_demanded_before_it_is_used() {
         assert_eq!(e.kind(), Kind::Usage);
         e.to_string()
     };
-    assert_eq!(said(config.vault().unwrap_err()), "no Vault configured; set vault.addresses or VAULT_ADDR");
+    assert_eq!(
+        said(config.vault().unwrap_err()),
+        "no Vault configured; set vault.addresses, or VAULT_ADDR or BAO_ADDR"
+    );
     assert_eq!(said(config.store().unwrap_err()), "no store configured; set store.url, VAULT_BACKUP_STORE or --store");
     assert!(said(config.encryption.keys().unwrap_err()).starts_with("no backup key configured; set encryption.key"));
     assert!(config.encryption.read_manifest_key().unwrap().is_none());

@@ -164,6 +164,7 @@ impl Target {
         if self.shares.is_empty() {
             return Err(none(if given.is_some() { "staging.token is dead" } else { "none is configured" }));
         }
+        self.makes_root_tokens("no administrative token").await?;
         let made = self.client.generate_root(&self.address, &self.shares).await;
         let token = made.map_err(|e| if e.kind() == Kind::Drill { none(&e.to_string()) } else { e })?;
         self.made.borrow_mut().push(token.clone());

@@ -212,6 +212,12 @@ fn is_uninitialized(errors: &[String]) -> bool {
     errors.iter().any(|e| e.contains("not initialized") || e.contains("not yet initialized"))
 }
 
+/// Whether a request with a token was refused for the token itself. Vault says so; OpenBao
+/// says "permission denied", but not as the list of errors that a missing right gives.
+pub(super) fn is_dead_token(errors: &[String]) -> bool {
+    errors.iter().any(|e| e.contains("invalid token") || e.contains("bad token") || e == "permission denied")
+}
+
 /// Why Vault refused, and what to do about it.
 pub(super) fn in_words(status: u16, errors: &[String], right: Right<'_>) -> (String, String) {
     let said = one_line(&errors.join("; "));
@@ -232,7 +238,7 @@ pub(super) fn in_words(status: u16, errors: &[String], right: Right<'_>) -> (Str
             "the snapshot was made under other seal keys than this cluster's",
             "if the cluster was rekeyed since, or is to become another one: --force",
         ),
-        403 if has("invalid token") || has("bad token") => (
+        403 if is_dead_token(errors) && right.is_some() => (
             "the token is not valid here: expired, revoked, or another cluster's",
             "get a new one, or log in by vault.auth",
         ),

@@ -3,7 +3,7 @@
 
 use super::process::{PATIENCE, temp_dir, wait_for};
 use super::tool::{Output, Tool, tool};
-use super::vault::Vault;
+use super::vault::{Vault, expect_server};
 use aes_gcm::aead::{AeadInPlace, consts::U16};
 use aes_gcm::{AesGcm, KeyInit, aes::Aes256};
 use chrono::{TimeDelta, Utc};
@@ -47,6 +47,7 @@ pub struct Production {
 impl Production {
     /// The one that all tests share, for as long as any of them uses it.
     pub fn shared() -> Arc<Self> {
+        expect_server();
         static SHARED: Mutex<Weak<Production>> = Mutex::new(Weak::new());
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         shared.upgrade().unwrap_or_else(|| {

@@ -6,7 +6,7 @@
 //! examples/config.toml and at the resolved section of the same name.
 
 use super::values::{
-    Address, Count, FilePath, KeyRef, Lock, MaybeSecret, MaybeSecretUrl, PartSize, SecretRef, Span, StorageClass,
+    Address, Count, FilePath, KeyRef, Lock, MaybeSecret, MaybeSecretUrl, PartSize, Region, Retries, SecretRef, Span, StorageClass,
     StoreUrl, Text,
 };
 use super::{self as resolved, Method, NotifyKind, Outcome, Sse, StagingMode};
@@ -63,6 +63,8 @@ sections! {
         username: Option<Text>,
         password: Option<SecretRef>,
         jwt: Option<SecretRef>,
+        server_id: Option<Text>,
+        region: Option<Region>,
     }
 
     /// `[store]`
@@ -128,6 +130,7 @@ sections! {
     /// `[run]`
     Run {
         deadline: Option<Span>,
+        retries: Option<Retries>,
         connect_timeout: Option<Span>,
         idle_timeout: Option<Span>,
         lock_file: Option<FilePath>,

@@ -50,6 +50,10 @@ pub enum Auth {
         mount: String,
         /// The role; Vault takes the IAM principal's name if absent.
         role: Option<String>,
+        /// The value of `X-Vault-AWS-IAM-Server-ID`, if the server demands one.
+        server_id: Option<String>,
+        /// The region whose STS endpoint is signed for; the global endpoint if absent.
+        region: Option<String>,
     },
     /// The TLS client certificate of the settings.
     Cert {
@@ -67,6 +71,24 @@ pub enum Auth {
         /// The password.
         password: Secret,
     },
+    /// A JSON web token of an issuer that Vault trusts.
+    Jwt {
+        /// The mount, `jwt`.
+        mount: String,
+        /// The role; the mount's default role if absent.
+        role: Option<String>,
+        /// The token.
+        jwt: Secret,
+    },
+    /// An LDAP user.
+    Ldap {
+        /// The mount, `ldap`.
+        mount: String,
+        /// The user name.
+        username: String,
+        /// The password.
+        password: Secret,
+    },
 }
 
 impl fmt::Display for Auth {
@@ -78,7 +100,18 @@ impl fmt::Display for Auth {
             Auth::AwsIam { mount, .. } => write!(f, "AWS IAM at auth/{mount}"),
             Auth::Cert { mount, .. } => write!(f, "certificate at auth/{mount}"),
             Auth::Userpass { mount, username, .. } => write!(f, "userpass at auth/{mount}, user {username}"),
+            Auth::Jwt { mount, role: Some(role), .. } => write!(f, "JWT at auth/{mount}, role {role}"),
+            Auth::Jwt { mount, role: None, .. } => write!(f, "JWT at auth/{mount}"),
+            Auth::Ldap { mount, username, .. } => write!(f, "LDAP at auth/{mount}, user {username}"),
         }
+    }
+}
+
+impl Auth {
+    /// Whether a second login with the same credentials can work. A wrapping token is used
+    /// up by the first one.
+    pub fn works_again(&self) -> bool {
+        !matches!(self, Auth::AppRole { secret_id, .. } if is_token(secret_id))
     }
 }
 
@@ -127,7 +160,8 @@ impl Client {
         Ok(Session { token, address, obtained: true, revocable })
     }
 
-    /// Revokes the session's token, if this run obtained it.
+    /// Revokes the session's token, if this run obtained it. One that is dead already, such
+    /// as a token whose uses (`token_num_uses`) are used up, needs no revocation.
     ///
     /// # Errors
     /// `Vault`, once no address took the request; the token then lives until its time to live is over.
@@ -140,6 +174,10 @@ impl Client {
         for address in std::iter::once(&session.address).chain(others) {
             match self.revoke_at(address, &session.token, true).await {
                 Ok(()) => return Ok(()),
+                Err(failure) if failure.is_dead_token() => {
+                    debug!("the token of this run is dead already");
+                    return Ok(());
+                }
                 Err(failure) => {
                     let answered = failure.status().is_some();
                     let error = failure.explain(self, address, "revoking the token", Some((REVOKE, &["update"])));
@@ -165,9 +203,9 @@ impl Client {
             Auth::Kubernetes { mount, role, jwt } => {
                 login(|| vaultrs::auth::kubernetes::login(vault, mount, role, jwt.expose())).await
             }
-            Auth::AwsIam { mount, role } => {
+            Auth::AwsIam { mount, role, server_id, region } => {
                 // The credential chain makes a future of many kilobytes.
-                let proof = &Box::pin(aws::identity_proof()).await?;
+                let proof = &Box::pin(aws::identity_proof(server_id.as_deref(), region.as_deref())).await?;
                 let (url, headers, body) = (&proof.url, &proof.headers, &proof.body);
                 let role = role.as_deref();
                 login(|| vaultrs::auth::aws::iam_login(vault, mount, "POST", url, headers, body, role)).await
@@ -176,22 +214,33 @@ impl Client {
             Auth::Userpass { mount, username, password } => {
                 login(|| vaultrs::auth::userpass::login(vault, mount, username, password.expose())).await
             }
+            Auth::Jwt { mount, role, jwt } => {
+                login(|| vaultrs::auth::oidc::login(vault, mount, jwt.expose(), role.clone())).await
+            }
+            Auth::Ldap { mount, username, password } => {
+                let path = format!("auth/{mount}/login/{username}");
+                self.login_at(address, &path, &json!({ "password": password.expose() })).await
+            }
         }
     }
 
-    /// vaultrs 0.8 sends the role as `cert_name`, which Vault does not know: it is `name`.
-    async fn cert_login(&self, address: &Url, mount: &str, role: Option<&str>) -> Result<AuthInfo, Failure> {
+    /// A login that vaultrs does not know.
+    async fn login_at(&self, address: &Url, path: &str, body: &serde_json::Value) -> Result<AuthInfo, Failure> {
         #[derive(Deserialize)]
         struct Answer {
             auth: AuthInfo,
         }
+        let call = Call::put(path).namespaced().json(body)?;
+        Ok(self.call(address, call).await?.parse::<Answer>()?.auth)
+    }
+
+    /// vaultrs 0.8 sends the role as `cert_name`, which Vault does not know: it is `name`.
+    async fn cert_login(&self, address: &Url, mount: &str, role: Option<&str>) -> Result<AuthInfo, Failure> {
         if self.settings.tls.client_cert.is_none() {
             return Err(Error::usage("login by certificate needs vault.client_cert and vault.client_key").into());
         }
         let body = role.map_or_else(|| json!({}), |role| json!({ "name": role }));
-        let path = format!("auth/{mount}/login");
-        let call = Call::put(&path).namespaced().json(&body)?;
-        Ok(self.call(address, call).await?.parse::<Answer>()?.auth)
+        self.login_at(address, &format!("auth/{mount}/login"), &body).await
     }
 
     /// The secret id that `given` is, or wraps.

@@ -5,6 +5,7 @@
 //! have. Not here: what the secrets mean (`envelope` for keys, `vault` for logins).
 
 use crate::error::{Error, Result};
+use base64::{Engine, prelude::BASE64_STANDARD};
 use std::fmt;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -96,12 +97,7 @@ impl Reference {
                 Err(std::env::VarError::NotUnicode(_)) => Err(self.broken("the variable is not UTF-8")),
             },
             Self::File(path) => self.read_file(path, |_| Ok(())),
-            Self::Credential(name) => match std::env::var_os("CREDENTIALS_DIRECTORY") {
-                Some(dir) => self.read_file(&PathBuf::from(dir).join(name), |_| Ok(())),
-                None => Err(self
-                    .broken("CREDENTIALS_DIRECTORY is not set")
-                    .hint("systemd sets it for a unit with LoadCredential=")),
-            },
+            Self::Credential(_) => self.read_file(&self.credential()?, |_| Ok(())),
         }
     }
 
@@ -117,11 +113,37 @@ impl Reference {
         }
     }
 
+    /// Reads a key of 32 bytes: raw, as `openssl rand` writes it, or in hex or base64. A
+    /// file is refused that somebody else can read.
+    ///
+    /// # Errors
+    /// As [`Reference::read_key`], and `Usage` for anything but 32 bytes.
+    pub fn read_raw_key(&self) -> Result<Zeroizing<[u8; 32]>> {
+        let bytes = match self {
+            Self::Env(_) => Zeroizing::new(self.read()?.expose().as_bytes().to_vec()),
+            Self::File(path) => self.read_bytes(path, |meta| check_rights(path, meta))?,
+            Self::Credential(_) => self.read_bytes(&self.credential()?, |_| Ok(()))?,
+        };
+        raw_key(&bytes).ok_or_else(|| {
+            self.broken("not a key of 32 bytes").hint("give the key as the server has it: raw, in hex or in base64")
+        })
+    }
+
+    fn credential(&self) -> Result<PathBuf> {
+        let Self::Credential(name) = self else { return Err(self.broken("it is no credential")) };
+        match std::env::var_os("CREDENTIALS_DIRECTORY") {
+            Some(dir) => Ok(PathBuf::from(dir).join(name)),
+            None => Err(self
+                .broken("CREDENTIALS_DIRECTORY is not set")
+                .hint("systemd sets it for a unit with LoadCredential=")),
+        }
+    }
+
     fn broken(&self, why: &str) -> Error {
         Error::usage(format!("secret {self}: {why}"))
     }
 
-    fn read_file(&self, path: &Path, check: impl Fn(&std::fs::Metadata) -> Result<()>) -> Result<Secret> {
+    fn read_bytes(&self, path: &Path, check: impl Fn(&std::fs::Metadata) -> Result<()>) -> Result<Zeroizing<Vec<u8>>> {
         let fail = |e: std::io::Error| self.broken("cannot be read").because(e);
         let file = std::fs::File::open(path).map_err(fail)?;
         let meta = file.metadata().map_err(fail)?;
@@ -134,6 +156,11 @@ impl Reference {
         if bytes.len() as u64 > MAX_SECRET {
             return Err(self.broken("the file is too large for a secret"));
         }
+        Ok(bytes)
+    }
+
+    fn read_file(&self, path: &Path, check: impl Fn(&std::fs::Metadata) -> Result<()>) -> Result<Secret> {
+        let bytes = self.read_bytes(path, check)?;
         let text = std::str::from_utf8(&bytes).map_err(|_| self.broken("the file is not UTF-8"))?;
         let text = text.strip_suffix('\n').unwrap_or(text);
         let text = text.strip_suffix('\r').unwrap_or(text);
@@ -164,6 +191,16 @@ impl TextOrReference {
             Self::Reference(reference) => reference.read(),
         }
     }
+}
+
+/// A key of 32 bytes in any of its forms.
+fn raw_key(bytes: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
+    let exact = |bytes: &[u8]| <[u8; 32]>::try_from(bytes).ok().map(Zeroizing::new);
+    let text = || std::str::from_utf8(bytes).ok().map(str::trim);
+    let decoded = |bytes: Vec<u8>| exact(&Zeroizing::new(bytes));
+    exact(bytes)
+        .or_else(|| hex::decode(text()?).ok().and_then(decoded))
+        .or_else(|| BASE64_STANDARD.decode(text()?).ok().and_then(decoded))
 }
 
 /// Refuses a key file that others can read, or that its group can, unless root

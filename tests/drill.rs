@@ -12,6 +12,7 @@ mod hostile;
 mod killed;
 mod moments;
 mod offline;
+mod openbao;
 mod tokens;
 mod traces;
 

@@ -56,8 +56,9 @@ fn by_name_with_shares_and_by_place_without() {
 fn what_is_wrong_with_the_shares() {
     let site = Site::new();
     let from = copy(&site);
-    let refusal = "these shares do not open this backup";
-    inspect(&site.production, &from, &["env:SHARE0"]).run().fails(6, &[&from, refusal]).stdout_is("").leaves(&[]);
+    let few = "2 of 3 shares are needed, 1 given";
+    inspect(&site.production, &from, &["env:SHARE0"]).run().fails(6, &[&from, few]).stdout_is("").leaves(&[]);
+    inspect(&site.production, &from, &["env:KEY"]).run().fails(6, &[&from, "share 1 of 1 (env:KEY)"]).stdout_is("");
     inspect(&site.production, &from, &["SHARE0"]).run().fails(2, &["--share"]).stdout_is("").leaves(&[]);
     let keyless = site.production.armed(tool()).args(["inspect", &from, "--share", "env:SHARE0"]);
     keyless.run().fails(2, &["--share", "--key"]).stdout_is("").leaves(&[]);

@@ -40,7 +40,7 @@ pub async fn run(context: &Context, args: &VerifyRestoreArgs) -> Result<Done> {
         let _lock = Lock::take(&stage::lock_file(context)?)?;
         let (object, mut steps) = (args.object.as_deref(), Steps::default());
         let drilled = match Mode::of(args, context.config()?.staging.mode) {
-            Mode::Offline => Box::pin(offline::drill(context, object, &mut steps)).await,
+            Mode::Offline => Box::pin(offline::drill(context, args, &mut steps)).await,
             mode => Box::pin(drill(context, object, mode, &mut steps)).await,
         };
         context.note("durations_ms", &steps.0);

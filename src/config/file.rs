@@ -12,6 +12,7 @@ use super::values::{
 use super::{self as resolved, Method, NotifyKind, Outcome, Sse, StagingMode};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
+use std::collections::BTreeMap;
 
 /// Sections in which every key may be left out.
 macro_rules! sections {
@@ -102,6 +103,8 @@ sections! {
         address: Option<Address>,
         token: Option<SecretRef>,
         unseal_keys: Option<Vec<SecretRef>>,
+        namespace_unseal_keys: Option<BTreeMap<String, Vec<SecretRef>>>,
+        seal_key: Option<KeyRef>,
         canary: Option<Text>,
         canary_max_age: Option<Span>,
         wait: Option<Span>,

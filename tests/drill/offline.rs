@@ -5,11 +5,17 @@ use crate::support::fault::{FaultServer, Reply};
 use crate::support::production::{CANARY, CANARY_AGE, Production, Site};
 use crate::support::s3::S3;
 use crate::support::tool::{Output, Tool};
+use base64::{Engine, prelude::BASE64_STANDARD};
 use rustix::process::Signal;
 use serde_json::json;
 use std::sync::Arc;
 
 const REFUSAL: &str = "these shares do not open this backup";
+
+/// The bytes of a share.
+fn decoded(share: &str) -> Vec<u8> {
+    BASE64_STANDARD.decode(share).unwrap()
+}
 
 /// `[staging]` with these shares by number, and more `lines`.
 fn staging(shares: &[usize], lines: &str) -> String {
@@ -81,8 +87,25 @@ fn the_canarys_rules_are_the_same() {
 fn only_the_right_shares() {
     for (count, threshold, right, wrong) in [
         (1, 1, vec![vec![0]], vec![]),
-        (3, 2, vec![vec![1, 2], vec![2, 1, 0]], vec![vec![1], vec![1, 1]]),
-        (5, 3, vec![vec![4, 0, 2]], vec![vec![0, 1], vec![0, 1, 1], vec![2, 2, 2, 3]]),
+        (
+            3,
+            2,
+            vec![vec![1, 2], vec![2, 1, 0]],
+            vec![
+                (vec![1], "2 of 3 shares are needed, 1 given"),
+                (vec![1, 1], "share 2 of 2 (env:SHARE1): the same as share 1 (env:SHARE1)"),
+            ],
+        ),
+        (
+            5,
+            3,
+            vec![vec![4, 0, 2]],
+            vec![
+                (vec![0, 1], "3 of 5 shares are needed, 2 given"),
+                (vec![0, 1, 1], "share 3 of 3 (env:SHARE1): the same as share 2"),
+                (vec![2, 2, 2, 3], "share 2 of 4 (env:SHARE2): the same as share 1"),
+            ],
+        ),
     ] {
         let site = match (count, threshold) {
             (3, 2) => Site::new(),
@@ -93,14 +116,29 @@ fn only_the_right_shares() {
             run(&site, &staging(&shares, ""), &object).ok();
         }
         let record = site.get(&format!("{object}.drill.json"));
-        for shares in wrong {
-            run(&site, &staging(&shares, ""), &object).fails(6, &[&object, REFUSAL]);
+        let cluster = format!(
+            "cluster {}",
+            site.production.vault.ok("GET", "sys/health", None)["cluster_name"].as_str().unwrap()
+        );
+        for (shares, says) in wrong {
+            run(&site, &staging(&shares, ""), &object).fails(6, &[&object, &cluster, says]);
         }
-        // One of another Vault.
-        let stranger = "[staging]\nunseal_keys = [\"env:SHARE0\", \"env:STRANGER\", \"env:STRANGER\"]\n";
-        let output =
-            offline(&site, stranger, &object).env("STRANGER", "qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq").run();
-        output.fails(6, &[&object, REFUSAL]).never_says("qqqq");
+        let malformed = "[staging]\nunseal_keys = [\"env:SHARE0\", \"env:STRANGER\"]\n";
+        let output = offline(&site, malformed, &object).env("STRANGER", "qqqqqqqqqqqqqqqqqqqqqq").run();
+        output.fails(2, &["share env:STRANGER: malformed"]).never_says("qqqq");
+        if threshold > 1 {
+            // One of another cluster, with a number that none of ours has: alone among just
+            // enough, and as one too many, where it can be named.
+            let share = |x: u8| hex::encode([[7; 32].as_slice(), &[x]].concat());
+            let x = (1..=255).find(|x| site.production.vault.shares().iter().all(|s| decoded(s)[32] != *x)).unwrap();
+            let of = |shares: &[usize]| staging(shares, "").replace("\"]", "\", \"env:STRANGER\"]");
+            let few: Vec<_> = (1..threshold).collect();
+            let output = offline(&site, &of(&few), &object).env("STRANGER", share(x)).run();
+            output.fails(6, &[&object, &cluster, REFUSAL, "env:STRANGER", "at least one is wrong"]);
+            let many: Vec<_> = (0..threshold).collect();
+            let output = offline(&site, &of(&many), &object).env("STRANGER", share(x)).run();
+            output.fails(6, &[&object, &cluster, "(env:STRANGER): not one of this backup's cluster", "leave it out"]);
+        }
         assert_eq!(site.get(&format!("{object}.drill.json")), record, "a failure replaces no record");
     }
     let site = Site::new();

@@ -3,10 +3,9 @@
 //! Here: the rows, by the mounts' names where shares open them, and how they are
 //! shown. Not here: the counting (`barrier`).
 
-use crate::barrier::{self, Barrier, Largest, Mount, Mounts, Summary, Tally};
+use crate::barrier::{self, Barrier, Largest, Mount, Mounts, Summary, Tally, UnsealKeys};
 use crate::error::Result;
 use crate::output;
-use crate::secret::Secret;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::io::Read;
@@ -33,10 +32,10 @@ impl Contents {
     /// Counts what is in `state`, to its end.
     ///
     /// # Errors
-    /// `Integrity` for entries that cannot be read, `Drill` where `shares` do not open
+    /// `Integrity` for entries that cannot be read, `Drill` where `keys` do not open
     /// the keys.
-    pub(super) fn read(state: &mut dyn Read, shares: Option<&[Secret]>) -> Result<Self> {
-        let (summary, barrier) = barrier::survey(state, shares)?;
+    pub(super) fn read(state: &mut dyn Read, keys: Option<&UnsealKeys>) -> Result<Self> {
+        let (summary, barrier) = barrier::survey(state, keys)?;
         Ok(Self::of(summary, barrier.as_ref().map(Barrier::mounts)))
     }
 

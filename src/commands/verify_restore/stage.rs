@@ -10,6 +10,7 @@ use crate::pipeline::drill::feed::Facts;
 use crate::pipeline::drill::guard;
 use crate::pipeline::drill::target::Target;
 use crate::secret::Secret;
+use crate::share;
 use crate::staging::{Ephemeral, Settings};
 use std::path::PathBuf;
 
@@ -156,17 +157,17 @@ impl Stage {
         Ok(fresh.root_token)
     }
 
-    /// Too few shares are told of before the restore, where the manifest says so.
+    /// Refuses shares that cannot unseal the backup's cluster, where the manifest says so.
     fn count_shares(&self, manifest: Option<&Manifest>) -> Result<()> {
         let vault = manifest.map(|m| &m.vault).filter(|v| v.seal_type.as_deref() == Some("shamir"));
-        let (given, needed) = (self.target.shares.len(), vault.and_then(|v| v.seal_threshold).unwrap_or(0));
-        if given == 0 || given as u64 >= needed {
+        let Some((vault, threshold)) = vault.and_then(|v| Some((v, v.seal_threshold?))) else { return Ok(()) };
+        if self.target.shares.is_empty() {
             return Ok(());
         }
-        Err(Error::drill(format!(
-            "staging.unseal_keys has {given} of the {needed} shares that unseal the backup's Vault"
-        ))
-        .hint("nothing was restored; give as many different shares as its threshold asks for"))
+        let name = vault.cluster_name.as_deref().or(vault.cluster_id.as_deref()).unwrap_or("of an unknown name");
+        let total = vault.seal_shares.unwrap_or(threshold);
+        share::check(&self.target.shares, threshold, total)
+            .map_err(|e| e.context(format!("nothing was restored: staging.unseal_keys, of cluster {name}")))
     }
 
     /// Leaves no unlocked copy of production behind, nor a token that was made for the drill.

@@ -58,19 +58,20 @@ async fn make(context: &Context, args: &BackupArgs, store: &dyn Store, keyring: 
     let client = context.vault()?;
     let auth = context.vault_auth()?;
     let retries = context.config()?.run.retries;
-    let (sent, facts) = Box::pin(source::with_session(&client, &auth, stop, retries, async |node, session, attempt| {
-        context.note("attempts", attempt);
-        let snapshot = stop.guard(client.snapshot(node, session)).await?;
-        let facts = source::facts(&snapshot.node);
-        let header = header(&name, &facts, keyring);
-        let sealer = Sealer::new(keyring.primary(), &header)?;
-        let upload = stop.guard(store.upload(name.object(), metadata(&facts, &header, context))).await?;
-        tracing::info!("{}: Vault {} sends its snapshot", store.locate(name.object()), snapshot.node.address);
-        context.progress.stage("uploading", None);
-        let sent = outbound::send(snapshot.body, sealer, upload, stop, &context.progress).await?;
-        Ok((sent, facts))
-    }))
-    .await?;
+    let (sent, facts) =
+        Box::pin(source::with_session(&client, &auth, stop, retries, async |node, session, attempt| {
+            context.note("attempts", attempt);
+            let snapshot = stop.guard(client.snapshot(node, session)).await?;
+            let facts = source::facts(&snapshot.node);
+            let header = header(&name, &facts, keyring);
+            let sealer = Sealer::new(keyring.primary(), &header)?;
+            let upload = stop.guard(store.upload(name.object(), metadata(&facts, &header, context))).await?;
+            tracing::info!("{}: Vault {} sends its snapshot", store.locate(name.object()), snapshot.node.address);
+            context.progress.stage("uploading", None);
+            let sent = outbound::send(snapshot.body, sealer, upload, stop, &context.progress).await?;
+            Ok((sent, facts))
+        }))
+        .await?;
 
     let verified = verify(context, store, &name, &sent, args.verify).await;
     let verification = verified.map_err(|e| unverified(store, &name, e))?;

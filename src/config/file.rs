@@ -6,8 +6,8 @@
 //! examples/config.toml and at the resolved section of the same name.
 
 use super::values::{
-    Address, Count, FilePath, KeyRef, Lock, MaybeSecret, MaybeSecretUrl, PartSize, Region, Retries, SecretRef, Span, StorageClass,
-    StoreUrl, Text,
+    Address, Count, FilePath, KeyRef, Lock, MaybeSecret, MaybeSecretUrl, PartSize, Region, Retries, SecretRef, Span,
+    StorageClass, StoreUrl, Text,
 };
 use super::{self as resolved, Method, NotifyKind, Outcome, Sse, StagingMode};
 use serde::Deserialize;

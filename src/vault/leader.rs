@@ -156,9 +156,7 @@ impl Client {
             Error::vault(format!("{what}: {why}")).hint("correct api_addr in the leader's configuration")
         })?;
         let health = self.health(leader).await.map_err(|e| Miss {
-            error: e
-                .context(format!("Vault {} is a standby", shown(from)))
-                .hint(ALL_ADDRESSES),
+            error: e.context(format!("Vault {} is a standby", shown(from))).hint(ALL_ADDRESSES),
             passing: true,
         })?;
         if cluster_id.is_none() || health.cluster_id.as_deref() != cluster_id {

@@ -9,8 +9,9 @@ use crate::stop::Stop;
 use crate::vault::{Auth, Client, Node, Session};
 use std::time::Duration;
 
-/// How long the revocation at the end may take: the token dies by itself later.
-const REVOKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the revocation at the end may take, an election with Raft's defaults included:
+/// the token dies by itself later.
+const REVOKE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The pause before the next attempt. An election is waited for by the search for the leader.
 const PAUSE: Duration = Duration::from_secs(1);

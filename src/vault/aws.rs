@@ -23,9 +23,9 @@ const BODY: &str = "Action=GetCallerIdentity&Version=2011-06-15";
 
 /// A signed request in the form that Vault takes: each part in base64.
 pub(super) struct Proof {
-    pub(super) url: String,
-    pub(super) headers: String,
-    pub(super) body: String,
+    url: String,
+    headers: String,
+    body: String,
 }
 
 /// The STS endpoint that a request is signed for. Vault sends it there, unless its
@@ -45,6 +45,18 @@ impl Endpoint {
         };
         let end = if region.starts_with("cn-") { ".cn" } else { "" };
         Self { host: format!("sts.{region}.amazonaws.com{end}"), region: region.to_owned() }
+    }
+}
+
+impl Proof {
+    /// The body of the login, without a role.
+    pub(super) fn body(&self) -> serde_json::Value {
+        serde_json::json!({
+            "iam_http_request_method": "POST",
+            "iam_request_url": self.url,
+            "iam_request_headers": self.headers,
+            "iam_request_body": self.body,
+        })
     }
 }
 

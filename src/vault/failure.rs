@@ -18,6 +18,8 @@ pub(super) enum Failure {
     Foreign { status: u16, why: String },
     /// There is no answer, or no whole one.
     Transport(reqwest::Error),
+    /// The node does not lead, and the leader that it names cannot be reached.
+    Standby(Error),
     /// It was not sent: the request itself is wrong.
     Ours(Error),
 }
@@ -105,7 +107,7 @@ impl Failure {
     pub(super) fn status(&self) -> Option<u16> {
         match self {
             Failure::Refused { status, .. } | Failure::Foreign { status, .. } => Some(*status),
-            Failure::Transport(_) | Failure::Ours(_) => None,
+            Failure::Transport(_) | Failure::Standby(_) | Failure::Ours(_) => None,
         }
     }
 
@@ -121,8 +123,14 @@ impl Failure {
             // One that took all of `connect_timeout` has waited long enough.
             Failure::Transport(error) => error.is_connect() && !error.is_timeout(),
             Failure::Refused { status, .. } => *status == 429,
-            Failure::Foreign { .. } | Failure::Ours(_) => false,
+            Failure::Foreign { .. } | Failure::Standby(_) | Failure::Ours(_) => false,
         }
+    }
+
+    /// Whether the token is dead: expired, revoked, or used as often as it may be.
+    pub(super) fn is_dead_token(&self) -> bool {
+        matches!(self, Failure::Refused { status: 403, errors }
+            if errors.iter().any(|e| e.contains("invalid token") || e.contains("bad token")))
     }
 
     /// Whether a second attempt may find it gone: a lost connection, an election,
@@ -133,6 +141,7 @@ impl Failure {
             Failure::Refused { status: 429, .. } => true,
             Failure::Refused { status, errors } => *status >= 500 && !is_sealed(errors) && !is_uninitialized(errors),
             Failure::Foreign { status, .. } => matches!(status, 502..=504),
+            Failure::Standby(_) => true,
             Failure::Ours(_) => false,
         }
     }
@@ -141,8 +150,11 @@ impl Failure {
     /// what a policy must allow for it.
     pub(super) fn explain(self, client: &Client, address: &Url, doing: &str, right: Right<'_>) -> Error {
         let what = format!("Vault {}: {doing}", shown(address));
-        match self {
-            Failure::Ours(error) => error.context(what),
+        // A node that went silent in the middle of an answer may have a successor.
+        let transient = self.may_pass() || matches!(&self, Failure::Transport(error) if !error.is_connect());
+        let error = match self {
+            Failure::Ours(error) => return error.context(what),
+            Failure::Standby(error) => error.context(what),
             Failure::Transport(error) => {
                 let via = client.clients.proxy_of(address).map(|proxy| format!(", via the proxy {proxy}"));
                 transport(&error, &format!("{what}{}", via.unwrap_or_default()), &client.settings)
@@ -157,7 +169,8 @@ impl Failure {
                 let error = Error::vault(format!("{what}: {why}"));
                 if todo.is_empty() { error } else { error.hint(todo) }
             }
-        }
+        };
+        error.transient(transient)
     }
 }
 

@@ -28,14 +28,17 @@ pub struct Health {
     #[serde(default, rename = "server_time_utc", deserialize_with = "unix_seconds")]
     pub server_time: Option<DateTime<Utc>>,
     /// Vault's version.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unless_redacted")]
     pub version: Option<String>,
     /// The cluster's id; absent while sealed.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unless_redacted")]
     pub cluster_id: Option<String>,
     /// The cluster's name; absent while sealed.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unless_redacted")]
     pub cluster_name: Option<String>,
+    /// Whether a standby reaches its leader; absent on the leader, and before Vault 1.19.
+    #[serde(default)]
+    pub ha_connection_healthy: Option<bool>,
 }
 
 impl Health {
@@ -72,13 +75,13 @@ pub struct SealStatus {
     /// Vault's version.
     pub version: String,
     /// The storage: `raft`, ….
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unless_redacted")]
     pub storage_type: Option<String>,
     /// The cluster's name; absent while sealed.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unless_redacted")]
     pub cluster_name: Option<String>,
     /// The cluster's id; absent while sealed.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unless_redacted")]
     pub cluster_id: Option<String>,
 }
 
@@ -118,4 +121,9 @@ impl Client {
 fn unix_seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime<Utc>>, D::Error> {
     let seconds = Option::<i64>::deserialize(from)?;
     Ok(seconds.and_then(|s| DateTime::from_timestamp(s, 0)))
+}
+
+/// Listeners with `redact_version` or `redact_cluster_name` send empty strings.
+fn unless_redacted<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(from)?.filter(|text| !text.is_empty()))
 }

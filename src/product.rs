@@ -1,7 +1,11 @@
 //! The two products that keep their data in Raft storage: HashiCorp Vault and OpenBao.
 //!
-//! Names only. Finding out which one a server is belongs to `vault`, which one a
-//! snapshot is from to `barrier`.
+//! Their names and versions, and the rule for restoring a backup of one server into
+//! another. Pure: asking a server is `vault`'s part, reading a snapshot `barrier`'s.
+
+mod compare;
+
+pub use compare::{Fit, Server, Version, detect, fit, of_binary};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;

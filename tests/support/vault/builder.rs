@@ -1,12 +1,13 @@
 //! The settings of a node, its configuration file, and how it starts.
 
-use super::{Arc, Ca, Mutex, Path, PathBuf, Port, Process, Vault, client};
+use super::{Arc, Ca, Mutex, Path, PathBuf, Port, Process, Server, Vault, client};
 use crate::support::process::temp_dir;
 use crate::support::tls::Identity;
 use std::process::Command;
 
 /// How a node is to be. Made by [`Vault::builder`].
 pub struct Builder {
+    server: Server,
     ports: [Port; 2],
     node_id: String,
     shares: Option<(usize, usize)>,
@@ -21,6 +22,7 @@ impl Builder {
     pub(super) fn new() -> Self {
         let ports = [Port::reserve(), Port::reserve()];
         Self {
+            server: Server::of_this_run(),
             node_id: format!("node-{}", ports[0].number()),
             ports,
             shares: Some((3, 2)),
@@ -29,6 +31,23 @@ impl Builder {
             join: Vec::new(),
             listener: String::new(),
             config: String::new(),
+        }
+    }
+
+    /// Runs `server` instead of the one of this test run.
+    #[must_use]
+    pub fn server(mut self, server: Server) -> Self {
+        self.server = server;
+        self
+    }
+
+    /// Lets root tokens be made from key shares without a token, which OpenBao refuses by
+    /// default: what operations.md tells users to set on a staging server.
+    #[must_use]
+    pub fn staging(self) -> Self {
+        match self.server {
+            Server::Vault => self,
+            Server::OpenBao | Server::OpenBaoOld => self.listener("disable_unauthed_generate_root_endpoints = false\n"),
         }
     }
 
@@ -67,7 +86,8 @@ impl Builder {
         self
     }
 
-    /// Listens on a Unix socket instead of TCP.
+    /// Listens on a Unix socket as well, which the harness then uses. Servers need a
+    /// TCP listener for the cluster.
     #[must_use]
     pub fn listener_unix(mut self) -> Self {
         self.unix = true;
@@ -108,7 +128,8 @@ impl Builder {
         std::fs::write(dir.path().join("vault.hcl"), self.hcl(dir.path(), identity.as_ref())).unwrap();
         let socket = self.unix.then(|| socket(dir.path()));
         let mut vault = Vault {
-            process: Mutex::new(run(dir.path(), &self.node_id)),
+            process: Mutex::new(run(self.server, dir.path(), &self.node_id)),
+            server: self.server,
             http: client(self.ca.as_ref().map(|ca| ca.pem()), socket.as_deref()),
             dir,
             ports: self.ports,
@@ -132,17 +153,20 @@ impl Builder {
             Some(Identity { cert, key }) => format!("tls_cert_file = {cert:?}\n  tls_key_file = {key:?}"),
             None => "tls_disable = true".to_owned(),
         };
-        let (kind, listen) =
-            if self.unix { ("unix", socket(dir).display().to_string()) } else { ("tcp", self.ports[0].address()) };
+        let unix = match self.unix {
+            true => format!("listener \"unix\" {{\n  address = {:?}\n  tls_disable = true\n}}\n", socket(dir)),
+            false => String::new(),
+        };
         let ca = self.ca.as_ref().map(|ca| format!("leader_ca_cert_file = {:?}", ca.path())).unwrap_or_default();
         let join = |peer: &String| format!("\n  retry_join {{\n    leader_api_addr = {peer:?}\n    {ca}\n  }}");
         format!(
             "{config}\ndisable_mlock = true\napi_addr = {api:?}\ncluster_addr = \"https://{cluster}\"\n\
-             listener {kind:?} {{\n  address = {listen:?}\n  cluster_address = {cluster:?}\n  {tls}\n  {extra}\n}}\n\
+             {unix}listener \"tcp\" {{\n  address = {listen:?}\n  cluster_address = {cluster:?}\n  {tls}\n  {extra}\n}}\n\
              storage \"raft\" {{\n  path = {data:?}\n  node_id = {id:?}\n  performance_multiplier = \"1\"{joins}\n}}\n",
             config = self.config,
             api = self.address(),
             cluster = self.ports[1].address(),
+            listen = self.ports[0].address(),
             extra = self.listener,
             data = dir.join("data"),
             id = self.node_id,
@@ -160,11 +184,12 @@ pub(super) fn socket(dir: &Path) -> PathBuf {
 }
 
 /// Starts the server whose configuration lies in `dir`.
-pub(super) fn run(dir: &Path, name: &str) -> Process {
-    let mut command = Command::new(super::binary());
+pub(super) fn run(server: Server, dir: &Path, name: &str) -> Process {
+    let mut command = Command::new(server.binary());
     command.arg("server").arg(format!("-config={}", dir.join("vault.hcl").display())).current_dir(dir);
     // What the developer's shell says of a Vault is not meant for this one.
-    for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("VAULT_")) {
+    let of_clients = |key: &std::ffi::OsStr| ["VAULT_", "BAO_"].iter().any(|p| key.to_string_lossy().starts_with(p));
+    for (key, _) in std::env::vars_os().filter(|(key, _)| of_clients(key)) {
         command.env_remove(key);
     }
     Process::start(name, command, &dir.join("log"))

@@ -57,8 +57,11 @@ async fn make(context: &Context, args: &BackupArgs, store: &dyn Store, keyring: 
 
     let client = context.vault()?;
     let auth = context.vault_auth()?;
-    let (sent, facts) = Box::pin(source::with_session(&client, &auth, stop, async |node, session| {
+    let cluster = context.config()?.vault.cluster_id.as_deref();
+    let (sent, facts) = Box::pin(source::with_session(&client, &auth, cluster, stop, async |node, session| {
         let snapshot = stop.guard(client.snapshot(node, session)).await?;
+        // Not the node of the login, if the leader changed.
+        source::expect_cluster(&snapshot.node, cluster)?;
         let facts = source::facts(&snapshot.node);
         let header = header(&facts, keyring, context);
         let sealer = Sealer::new(keyring.primary(), &header)?;

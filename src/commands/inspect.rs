@@ -52,7 +52,7 @@ pub async fn run(context: &Context, args: &InspectArgs) -> Result<Done> {
     let shares = if args.shares.is_empty() { None } else { Some(context.shares(&args.shares).await?) };
     let mac_keys = keyring.as_ref().map(Keyring::mac_keys).unwrap_or_default();
     let input = Input::of(&args.input);
-    let Opened { source, size, layouts, label, chosen } = context.open(&input, &mac_keys).await?;
+    let Opened { source, size, layouts, label, chosen } = context.open(&input, &context.trust(mac_keys)).await?;
     context.progress.stage("inspecting", size);
     let name = chosen.as_ref().map(|c| c.name.clone());
     let found = inbound::read(source, &context.stop, &context.progress, move |reader| match keyring {
@@ -62,6 +62,7 @@ pub async fn run(context: &Context, args: &InspectArgs) -> Result<Done> {
     .await
     .map_err(|e| if e.kind().is_stop() { e } else { e.context(&label) })?;
     hold_against(&found, chosen.as_ref())?;
+    context.trust(Vec::new()).warn_of_cluster(&label, found.header.as_ref());
     let standing = chosen.map(|c| c.standing);
     Ok(Done::document(document(&label, &found, standing.as_ref())).with_text(text(&label, &found, standing.as_ref())))
 }
@@ -117,7 +118,7 @@ fn document(label: &str, found: &Found, standing: Option<&Standing>) -> Value {
         "layout": if header.is_some() { "format-1" } else { "older" },
         "header": header,
         "standing": standing.map(Standing::word),
-        "manifest": standing.and_then(Standing::manifest),
+        "manifest": standing.and_then(Standing::authentic),
         "checked": checked,
     })
 }
@@ -134,15 +135,14 @@ fn text(label: &str, found: &Found, standing: Option<&Standing>) -> String {
             row("key id", header.key_id.clone());
             row("made by", header.tool.clone());
             let vault = &header.vault;
-            let parts =
-                [&vault.version, &vault.cluster_name, &vault.cluster_id].map(|v| v.clone().unwrap_or("?".into()));
-            row("vault", format!("{}, cluster {} ({})", parts[0], parts[1], parts[2]));
+            let parts = [&vault.cluster_name, &vault.cluster_id].map(|v| v.clone().unwrap_or("?".into()));
+            row("vault", format!("{}, cluster {} ({})", vault.server(), parts[0], parts[1]));
         }
         None => row("layout", "older service's, or not a backup: only a key can tell".into()),
     }
     if let Some(standing) = standing {
         row("manifest", standing.word().into());
-        if let Some(manifest) = standing.manifest() {
+        if let Some(manifest) = standing.authentic() {
             manifest_rows(manifest, &mut row);
         }
     }

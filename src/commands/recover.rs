@@ -11,6 +11,7 @@ use crate::operation::{self, Outcome};
 use crate::pipeline::drill::feed::Reading;
 use crate::pipeline::inbound;
 use crate::pipeline::input::{Input, Opened};
+use crate::pipeline::object::Chosen;
 use crate::pipeline::offline;
 use crate::report::Operation;
 use crate::secret::Secret;
@@ -57,6 +58,8 @@ async fn recover(context: &Context, args: &RecoverArgs) -> Result<Outcome> {
     let read = move |reader| offline::read(reader, how.as_ref(), |state| ask.put(&barrier, state));
     let found =
         inbound::read(second.source, &context.stop, &context.progress, read).await.map_err(|e| e.context(&label))?;
+    let cluster = found.header.as_ref().and_then(|header| header.vault.cluster_id.as_deref());
+    context.trust(Vec::new()).check_cluster(&label, cluster)?;
     match found.result {
         Found::Names(names) => Ok(Outcome::said(table(&names), format!("{} secrets named in {label}", names.len()))),
         Found::Answer(answer) => hand_over(args, answer, &label),
@@ -67,7 +70,8 @@ async fn recover(context: &Context, args: &RecoverArgs) -> Result<Outcome> {
 async fn open(context: &Context, args: &RecoverArgs, input: &Input) -> Result<(Opened, Option<Reading>)> {
     let keyring = context.keyring_if_any(args.key.as_deref())?;
     let mac_keys = keyring.as_ref().map(crate::envelope::Keyring::mac_keys).unwrap_or_default();
-    let opened = context.open(input, &mac_keys).await?;
+    let opened = context.open(input, &context.trust(mac_keys)).await?;
+    opened.chosen.as_ref().map_or(Ok(()), Chosen::refuse_other_cluster)?;
     let how = keyring.map(|keyring| Reading::of_input(&opened, Arc::new(keyring)));
     Ok((opened, how))
 }

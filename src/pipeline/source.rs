@@ -12,19 +12,21 @@ use std::time::Duration;
 /// How long the revocation at the end may take: the token dies by itself later.
 const REVOKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Finds the leader, logs in, does `work`, and revokes the token if this run
+/// Finds the leader, which must be of `cluster` if one is given, logs in, does `work`, and revokes the token if this run
 /// obtained it, however the work ended.
 ///
 /// # Errors
-/// The login's, or the work's. A revocation that fails is only warned of.
+/// [`expect_cluster`]'s, the login's, or the work's. A revocation that fails is only warned of.
 pub async fn with_session<T>(
     client: &Client,
     auth: &Auth,
+    cluster: Option<&str>,
     stop: &Stop,
     work: impl AsyncFnOnce(&Node, &Session) -> Result<T>,
 ) -> Result<T> {
     let login = async {
         let node = client.leader().await?;
+        expect_cluster(&node, cluster)?;
         let session = client.login(&node, auth).await?;
         Ok((node, session))
     };
@@ -48,13 +50,32 @@ pub async fn revoke(client: &Client, node: &Node, session: Session) -> Result<()
     }
 }
 
+/// Refuses a node of another cluster than `expected`, or one that does not tell its own.
+///
+/// # Errors
+/// `Usage` naming both.
+pub fn expect_cluster(node: &Node, expected: Option<&str>) -> Result<()> {
+    let Some(expected) = expected else { return Ok(()) };
+    let address = &node.address;
+    match node.cluster_id() {
+        Some(id) if id == expected => Ok(()),
+        Some(id) => Err(Error::usage(format!("Vault {address}: it is cluster {id}, vault.cluster_id is {expected}"))
+            .hint("nothing was read; correct vault.address, or vault.cluster_id (vault status shows the id)")),
+        None => Err(Error::usage(format!(
+            "Vault {address}: it does not tell its cluster's id, and vault.cluster_id is {expected}"
+        ))
+        .hint("nothing was read; give an address where sys/health names cluster_id, or remove vault.cluster_id")),
+    }
+}
+
 /// What a manifest records of the cluster behind `node`.
 pub fn facts(node: &Node) -> VaultFacts {
     let (health, seal) = (&node.health, &node.seal);
+    let server = node.server();
     VaultFacts {
-        product: None,
-        version: health.version.clone(),
-        cluster_id: health.cluster_id.clone(),
+        product: server.product,
+        version: server.version,
+        cluster_id: node.cluster_id().map(str::to_owned),
         cluster_name: health.cluster_name.clone(),
         seal_type: Some(seal.seal_type.clone()),
         seal_threshold: Some(seal.threshold),

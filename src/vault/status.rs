@@ -6,7 +6,9 @@ use super::Client;
 use super::call::Call;
 use super::failure::Failure;
 use crate::error::Result;
+use crate::product::{self, Server};
 use chrono::{DateTime, Utc};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
@@ -27,15 +29,18 @@ pub struct Health {
     /// The node's clock, to the second.
     #[serde(default, rename = "server_time_utc", deserialize_with = "unix_seconds")]
     pub server_time: Option<DateTime<Utc>>,
-    /// Vault's version.
-    #[serde(default)]
+    /// The server's version; absent where the listener redacts it.
+    #[serde(default, deserialize_with = "not_empty")]
     pub version: Option<String>,
     /// The cluster's id; absent while sealed.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "not_empty")]
     pub cluster_id: Option<String>,
-    /// The cluster's name; absent while sealed.
-    #[serde(default)]
+    /// The cluster's name; absent while sealed, and where the listener redacts it.
+    #[serde(default, deserialize_with = "not_empty")]
     pub cluster_name: Option<String>,
+    /// Present in every answer of Vault since 1.17, and in none of OpenBao.
+    #[serde(default)]
+    enterprise: Option<IgnoredAny>,
 }
 
 impl Health {
@@ -77,6 +82,16 @@ pub struct SealStatus {
     /// The cluster's id; absent while sealed.
     #[serde(default)]
     pub cluster_id: Option<String>,
+    /// Present in every answer of OpenBao since 2.6, and in none of Vault.
+    #[serde(default)]
+    commit_date: Option<IgnoredAny>,
+}
+
+/// Product and version of the node that gave both answers.
+pub(super) fn server(health: &Health, seal: &SealStatus) -> Server {
+    let version = health.version.as_deref().unwrap_or(&seal.version);
+    let product = product::detect(health.enterprise.is_some(), seal.commit_date.is_some(), Some(version));
+    Server::new(product, Some(version))
 }
 
 impl Client {
@@ -95,6 +110,15 @@ impl Client {
         asked.await.map_err(|f: Failure| f.explain(self, address, "health", None))
     }
 
+    /// Product and version of the node at `address`, as far as it tells without a
+    /// token; sealed or not.
+    ///
+    /// # Errors
+    /// As [`Client::health`].
+    pub async fn server(&self, address: &Url) -> Result<Server> {
+        Ok(server(&self.health(address).await?, &self.seal_status(address).await?))
+    }
+
     /// The state of the seal at `address`.
     ///
     /// # Errors
@@ -103,6 +127,11 @@ impl Client {
         let asked = async { self.call(address, Call::get("sys/seal-status")).await?.parse() };
         asked.await.map_err(|f: Failure| f.explain(self, address, "seal status", None))
     }
+}
+
+/// An empty text is a redacted one.
+fn not_empty<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(from)?.filter(|text| !text.is_empty()))
 }
 
 fn unix_seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime<Utc>>, D::Error> {

@@ -5,6 +5,7 @@ use crate::barrier::{Answer, Barrier, Listed, Query, Version};
 use crate::cli::RecoverArgs;
 use crate::commands::Done;
 use crate::context::Context;
+use crate::envelope::Header;
 use crate::error::{Error, Result};
 use crate::manifest::rfc3339;
 use crate::operation::{self, Outcome};
@@ -41,6 +42,7 @@ async fn recover(context: &Context, args: &RecoverArgs) -> Result<Outcome> {
     context.note("from", &args.from);
     context.note("path", args.path.as_ref().or(args.list.as_ref()));
     let shares = Arc::new(context.shares(&args.shares).await?);
+    check_cluster(context, args, &input).await?;
     let (first, how) = open(context, args, &input).await?;
     let label = first.label.clone();
     context.progress.stage("unlocking", first.size);
@@ -58,12 +60,22 @@ async fn recover(context: &Context, args: &RecoverArgs) -> Result<Outcome> {
     let read = move |reader| offline::read(reader, how.as_ref(), |state| ask.put(&barrier, state));
     let found =
         inbound::read(second.source, &context.stop, &context.progress, read).await.map_err(|e| e.context(&label))?;
-    let cluster = found.header.as_ref().and_then(|header| header.vault.cluster_id.as_deref());
-    context.trust(Vec::new()).check_cluster(&label, cluster)?;
     match found.result {
         Found::Names(names) => Ok(Outcome::said(table(&names), format!("{} secrets named in {label}", names.len()))),
         Found::Answer(answer) => hand_over(args, answer, &label),
     }
+}
+
+/// Refuses a backup of another cluster by its header, before the shares are tried.
+async fn check_cluster(context: &Context, args: &RecoverArgs, input: &Input) -> Result<()> {
+    let trust = context.trust(Vec::new());
+    if trust.cluster.is_none() {
+        return Ok(());
+    }
+    let (opened, _) = open(context, args, input).await?;
+    let header = inbound::read(opened.source, &context.stop, &context.progress, Header::peek);
+    let header = header.await.map_err(|e| e.context(&opened.label))?;
+    trust.check_cluster(&opened.label, header.as_ref().and_then(|h| h.vault.cluster_id.as_deref()))
 }
 
 /// Opens the backup once more: each pass reads it from its beginning.

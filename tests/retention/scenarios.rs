@@ -245,7 +245,7 @@ fn older_service() -> Scenario {
 fn two_clusters() -> Scenario {
     let mut candidates = dailies(night(2025, 6, 30), 40, TimeDelta::days(1));
     // At an hour of their own, among and before those of this cluster, one with a drill.
-    candidates.extend(dailies(night(2025, 6, 28) + TimeDelta::hours(1), 60, TimeDelta::days(1)).into_iter().map(|c| {
+    candidates.extend(dailies(night(2025, 5, 26) + TimeDelta::hours(1), 60, TimeDelta::days(1)).into_iter().map(|c| {
         let drill = if c.name.created_at().day() == 20 { Drill::Passed } else { Drill::None };
         Candidate { standing: Standing::OtherCluster, drill, ..c }
     }));

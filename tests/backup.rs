@@ -1,5 +1,6 @@
 //! The main job, from end to end: the binary, a real Vault, real stores.
 
+mod cluster;
 mod cron;
 mod doubts;
 mod kinds;

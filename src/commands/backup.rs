@@ -57,11 +57,14 @@ async fn make(context: &Context, args: &BackupArgs, store: &dyn Store, keyring: 
 
     let client = context.vault()?;
     let auth = context.vault_auth()?;
-    let retries = context.config()?.run.retries;
+    let config = context.config()?;
+    let (retries, cluster) = (config.run.retries, config.vault.cluster_id.as_deref());
     let (sent, facts) =
-        Box::pin(source::with_session(&client, &auth, stop, retries, async |node, session, attempt| {
+        Box::pin(source::with_session(&client, &auth, cluster, stop, retries, async |node, session, attempt| {
             context.note("attempts", attempt);
             let snapshot = stop.guard(client.snapshot(node, session)).await?;
+            // Not the node of the login, if the leader changed.
+            source::expect_cluster(&snapshot.node, cluster)?;
             let facts = source::facts(&snapshot.node);
             let header = header(&name, &facts, keyring);
             let sealer = Sealer::new(keyring.primary(), &header)?;

@@ -12,9 +12,10 @@
 
 use super::call::Call;
 use super::failure::Failure;
-use super::status::{Health, SealStatus};
+use super::status::{self, Health, SealStatus};
 use super::{Client, checked_address, shown};
 use crate::error::{Error, Result};
+use crate::product::Server;
 use crate::secret::Secret;
 use serde::Deserialize;
 use std::time::{Duration, Instant};
@@ -35,6 +36,18 @@ pub struct Node {
     pub health: Health,
     /// `sys/seal-status` of it.
     pub seal: SealStatus,
+}
+
+impl Node {
+    /// Its product and version, as far as it tells them without a token.
+    pub fn server(&self) -> Server {
+        status::server(&self.health, &self.seal)
+    }
+
+    /// Its cluster's id, as either answer gave it.
+    pub fn cluster_id(&self) -> Option<&str> {
+        self.health.cluster_id.as_deref().or(self.seal.cluster_id.as_deref()).filter(|id| !id.is_empty())
+    }
 }
 
 /// A member of the Raft cluster, as `sys/storage/raft/configuration` lists it.

@@ -12,6 +12,7 @@ use crate::naming::BackupName;
 use crate::pipeline::hashing::Hashing;
 use crate::pipeline::input::Opened;
 use crate::pipeline::object::{Chosen, Named};
+use crate::product::Server;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use std::io::{self, BufRead, Read};
@@ -59,6 +60,13 @@ pub struct Facts {
     pub header: Option<Header>,
     /// The snapshot's meta.json.
     pub meta: Meta,
+}
+
+impl Facts {
+    /// The server that the backup is from; unknown without a header.
+    pub fn server(&self) -> Server {
+        self.header.as_ref().map(|header| header.vault.server()).unwrap_or_default()
+    }
 }
 
 /// Reads the beginning alone. Nothing is proven by it but the first segment.

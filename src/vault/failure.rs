@@ -129,8 +129,7 @@ impl Failure {
 
     /// Whether the token is dead: expired, revoked, or used as often as it may be.
     pub(super) fn is_dead_token(&self) -> bool {
-        matches!(self, Failure::Refused { status: 403, errors }
-            if errors.iter().any(|e| e.contains("invalid token") || e.contains("bad token")))
+        matches!(self, Failure::Refused { status: 403, errors } if is_dead_token(errors))
     }
 
     /// Whether a second attempt may find it gone: a lost connection, an election,
@@ -225,9 +224,9 @@ fn is_uninitialized(errors: &[String]) -> bool {
     errors.iter().any(|e| e.contains("not initialized") || e.contains("not yet initialized"))
 }
 
-/// Whether a request with a token was refused for the token itself. Vault says so; OpenBao
+/// Returns true if a request with a token was refused for the token itself. Vault says so; OpenBao
 /// says "permission denied", but not as the list of errors that a missing right gives.
-pub(super) fn is_dead_token(errors: &[String]) -> bool {
+fn is_dead_token(errors: &[String]) -> bool {
     errors.iter().any(|e| e.contains("invalid token") || e.contains("bad token") || e == "permission denied")
 }
 

@@ -92,7 +92,7 @@ fn the_variables_of_bao_go_before_those_of_vault() {
     output.code(0).stderr_contains("BAO_ADDR and VAULT_ADDR differ: BAO_ADDR is used");
     let agreed = tool().env("BAO_TOKEN", vault.root_token()).env("VAULT_ADDR", vault.address()).run();
     agreed.ok();
-    tool().run().code(3).stderr_contains("permission denied").never_says("planted");
+    tool().run().code(3).stderr_contains("the token is not valid here").never_says("planted");
     let agent = tool().env("BAO_TOKEN", vault.root_token()).env("VAULT_AGENT_ADDR", "http://127.0.0.1:9").run();
     agent.code(3).stderr_contains("http://127.0.0.1:9");
 }

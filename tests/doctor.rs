@@ -232,19 +232,30 @@ fn another_storage_than_raft() {
     assert_found(&output, "storage", "failed", "its storage is consul, not raft");
 }
 
+/// `backup` would refuse it, so `doctor` fails.
+#[test]
+fn another_cluster_than_the_configured_one() {
+    let scene = Scene::start();
+    let other = "[vault]\ncluster_id = \"00000000-0000-4000-8000-000000000000\"\n";
+    let output = scene.doctor(&[("[vault]\n", other)]);
+    output.code(2);
+    assert_found(&output, "cluster", "failed", "vault.cluster_id is 00000000-0000-4000-8000-000000000000");
+    let own = format!("[vault]\ncluster_id = {:?}\n", scene.vault.cluster_id());
+    let output = scene.doctor(&[("[vault]\n", &own)]);
+    output.code(0);
+    assert_found(&output, "cluster", "ok", &scene.vault.cluster_id());
+}
+
 /// It works, and should be looked at all the same.
 #[test]
 fn warnings_fail_nothing() {
     let scene = Scene::start();
     let approle = format!("\"approle\"\nrole_id = \"{}\"\nsecret_id = \"env:SECRET_ID\"", scene.role.0);
-    let vaults = "[vault]\n";
     scene.staging.seal();
-    let other_cluster = "[vault]\ncluster_id = \"00000000-0000-4000-8000-000000000000\"\n";
-    let root = [(&approle[..], "\"token\"\ntoken = \"env:ROOT\""), (vaults, other_cluster)];
+    let root = [(&approle[..], "\"token\"\ntoken = \"env:ROOT\"")];
     let output = scene.doctor(&root);
     output.code(0);
     assert_found(&output, "capabilities", "warning", "wider than a backup needs");
-    assert_found(&output, "cluster", "warning", "drills and restores will refuse");
     assert_found(&output, "staging", "warning", "sealed, as a drill leaves it");
     assert!(scene.vault.token_is_valid(scene.vault.root_token()), "what was given is not revoked");
 

@@ -116,7 +116,7 @@ pub struct RestoreArgs {
     /// The target cluster's name, as a confirmation
     #[arg(long, value_name = "CLUSTER_NAME")]
     pub confirm: Option<String>,
-    /// Restore also into a cluster with other keys, such as its own after a rekey (snapshot-force)
+    /// Restore also into a cluster with other keys, such as its own after a rekey (snapshot-force), or into an older version
     #[arg(long)]
     pub force: bool,
     /// Check everything, send nothing

@@ -4,15 +4,16 @@
 //! with them. Not here: how state.bin is had (`archive`, `envelope`), and the rules of
 //! a drill (`commands`). Pure: no I/O of its own, no clock.
 //!
-//! The keys lie in entries under `core/`, and entries sort before them (`auth/`): so
-//! [`Barrier::unlock`] reads state.bin up to the end of `core/`, and the rest needs a
-//! second pass. Both hold no more than the largest entry and the mount tables. What
+//! The keys are stored in entries under `core/`, and entries sort before them (`auth/`):
+//! so [`Barrier::unlock`] reads state.bin up to the end of `core/` (of `namespaces/`, if
+//! there are any), and the rest needs a second pass. Both hold no more than the largest entry and the mount tables. What
 //! the stream itself has wrong is `Integrity`; what is found with the keys is `Drill`.
 //!
 //! | module | fact |
 //! | --- | --- |
 //! | `entries` | the entries of state.bin |
 //! | `shamir` → `seal` → `keyring` → `value` | shares → root key → terms → plaintexts |
+//! | `namespaces` | which keyring the entries of a namespace are under |
 //! | `mounts` → `kv`, `list` | paths → entries → secrets |
 //! | `summary` | what is there, without keys |
 
@@ -21,39 +22,47 @@ mod keyring;
 mod kv;
 mod list;
 mod mounts;
+mod namespaces;
 mod proto;
 mod seal;
 mod shamir;
 mod summary;
+mod unlock;
 mod value;
 
 pub use kv::{Absence, Answer, Query, Version};
 pub use list::Listed;
 pub use mounts::{Mount, Mounts};
-pub use seal::SealConfig;
+pub use namespaces::Namespace;
+pub use seal::{SealConfig, SealKey};
 pub use summary::{Largest, Summary, Tally};
+pub use unlock::UnsealKeys;
 
 use crate::error::{Error, Result};
-use crate::secret::Secret;
-use entries::{Entries, Entry};
+use crate::product::Product;
+use entries::Entries;
 use keyring::Keyring;
+use namespaces::{Namespaces, Under};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read;
+use unlock::Core;
 use zeroize::Zeroizing;
-
-/// The first key after all those under `core/`.
-const AFTER_CORE: &str = "core0";
 
 /// Values by key; they are decrypted in place.
 type Values = BTreeMap<String, Zeroizing<Vec<u8>>>;
 
-/// A snapshot whose keys are at hand.
+/// The most names of unknown entries that are kept for a note.
+const NAMED: usize = 5;
+
+/// A snapshot with its keys.
 pub struct Barrier {
     seal: SealConfig,
     keyring: Keyring,
     mounts: Mounts,
+    tree: Namespaces,
     namespaces: bool,
+    product: Product,
 }
 
 impl fmt::Debug for Barrier {
@@ -62,33 +71,73 @@ impl fmt::Debug for Barrier {
     }
 }
 
-/// What was found when every entry was opened.
+/// The result of opening every entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scan {
-    /// What is there.
+    /// The contents.
     pub summary: Summary,
-    /// How many entries were opened under each term's key; their sum and `outside` are all entries.
+    /// Number of entries opened under each term's key. With `outside` and `unopened`
+    /// their sum is all entries.
     pub terms: BTreeMap<u32, u64>,
-    /// How many entries Vault keeps outside its barrier: the seal's own, the leader's lock.
+    /// Number of entries outside of the barrier: the seal's own, the leader's lock.
     pub outside: u64,
+    /// Number of those among `outside` that this version does not know.
+    pub unknown: u64,
+    /// The names of the first few unknown ones.
+    pub unknown_names: Vec<String>,
+    /// Number of entries of sealable namespaces whose shares were not given.
+    pub unopened: u64,
     /// The answer, if something was asked.
     pub answer: Option<Answer>,
 }
 
+/// What became of one entry.
+enum Opened<'v> {
+    /// Its term and plaintext.
+    Plain(u32, &'v [u8]),
+    /// It is no barrier value; whether this version knows it.
+    Outside { known: bool },
+    /// It belongs to a sealable namespace that is not open.
+    Unopened,
+}
+
 impl Barrier {
-    /// Opens the keyring in `state` with the key `shares` (hex or base64, any order,
-    /// all of them used), and reads the mounts. Reads `state` up to the end of `core/`.
+    /// Opens the keyrings in `state` with `keys`, and reads the mounts. Reads `state` up
+    /// to the end of `core/`, or of `namespaces/` where there are any.
     ///
     /// # Errors
-    /// `Usage` for a seal other than Shamir's, `Drill` where the shares do not open
-    /// it or what they open is not as known, `Integrity` for a malformed stream.
-    pub fn unlock(state: impl Read, shares: &[Secret]) -> Result<Self> {
+    /// `Usage` for a seal that `keys` cannot open, `Drill` where they do not open it or
+    /// an entry is not of a known form, `Integrity` for a malformed stream.
+    pub fn unlock(state: impl Read, keys: &UnsealKeys) -> Result<Self> {
         let mut core = Core::default();
         let mut entries = Entries::new(state);
-        while let Some(entry) = entries.read()?.filter(|entry| entry.key < AFTER_CORE) {
+        while let Some(entry) = entries.read()? {
+            if entry.key >= core.end() {
+                break;
+            }
             core.keep(&entry);
         }
-        core.unlock(shares)
+        core.unlock(keys)
+    }
+
+    /// Opens the entry `name` in place.
+    fn open<'v>(&self, name: &str, value: &'v mut [u8]) -> Result<Opened<'v>> {
+        if value::is_outside(name) {
+            return Ok(Opened::Outside { known: true });
+        }
+        let keyring = match name.starts_with(namespaces::PREFIX) {
+            false => &self.keyring,
+            true => match self.tree.under(name, &self.keyring) {
+                Under::Keyring(keyring) => keyring,
+                Under::Seal => return Ok(Opened::Outside { known: true }),
+                Under::Unopened => return Ok(Opened::Unopened),
+            },
+        };
+        if !value::is_value(value) {
+            return Ok(Opened::Outside { known: false });
+        }
+        let (term, plain) = keyring.open(name, value)?;
+        Ok(Opened::Plain(term, plain))
     }
 
     /// The seal that the shares opened.
@@ -112,8 +161,19 @@ impl Barrier {
         self.namespaces
     }
 
+    /// The namespaces besides the root, opened or not, in order of their names.
+    pub fn namespaces(&self) -> Vec<Namespace> {
+        self.tree.all(&self.keyring)
+    }
+
+    /// The product that wrote the snapshot.
+    pub fn product(&self) -> Product {
+        self.product
+    }
+
     /// Opens every entry of `state`, to its end, with its term's key, and answers
-    /// `query` on the way.
+    /// `query` on the way. An entry that has not the form of a barrier value is counted
+    /// and not judged: the archive's own hashes cover its bytes.
     ///
     /// # Errors
     /// `Drill`, naming the entry, for the first that does not open or that is not
@@ -121,22 +181,30 @@ impl Barrier {
     pub fn scan(&self, state: impl Read, query: Option<&Query>) -> Result<Scan> {
         let mut search = query.map(|query| kv::Search::new(&self.mounts, query)).transpose()?;
         let mut counter = summary::Counter::default();
-        let (mut terms, mut outside) = (BTreeMap::new(), 0);
+        let (mut terms, mut outside, mut unknown, mut unopened) = (BTreeMap::new(), 0, 0, 0);
+        let mut unknown_names = Vec::new();
         let mut entries = Entries::new(state);
         while let Some(entry) = entries.read()? {
             counter.count(&entry);
-            if value::is_outside(entry.key) {
-                outside += 1;
-                continue;
-            }
-            let (term, plain) = self.keyring.open(entry.key, entry.value)?;
-            *terms.entry(term).or_default() += 1;
-            if let Some(search) = search.as_mut().filter(|search| search.wants(entry.key)) {
-                search.take(entry.key, plain)?;
+            match self.open(entry.key, entry.value)? {
+                Opened::Plain(term, plain) => {
+                    *terms.entry(term).or_default() += 1;
+                    if let Some(search) = search.as_mut().filter(|search| search.wants(entry.key)) {
+                        search.take(entry.key, plain)?;
+                    }
+                }
+                Opened::Outside { known } => {
+                    outside += 1;
+                    unknown += u64::from(!known);
+                    if !known && unknown_names.len() < NAMED {
+                        unknown_names.push(entry.key.to_owned());
+                    }
+                }
+                Opened::Unopened => unopened += 1,
             }
         }
         let answer = search.map(kv::Search::finish).transpose()?;
-        Ok(Scan { summary: counter.finish(), terms, outside, answer })
+        Ok(Scan { summary: counter.finish(), terms, outside, unknown, unknown_names, unopened, answer })
     }
 
     /// Answers `query`, opening only what it needs. Reads `state` no further than that.
@@ -176,65 +244,22 @@ impl Barrier {
     }
 }
 
-/// Counts what is in `state`, to its end; with `shares` its keys are opened too, on
+/// Counts what is in `state`, to its end; with `keys` its keyrings are opened too, on
 /// the way.
 ///
 /// # Errors
-/// `Integrity` for a malformed stream; with `shares` also as [`Barrier::unlock`].
-pub fn survey(state: impl Read, shares: Option<&[Secret]>) -> Result<(Summary, Option<Barrier>)> {
+/// `Integrity` for a malformed stream; with `keys` also as [`Barrier::unlock`].
+pub fn survey(state: impl Read, keys: Option<&UnsealKeys>) -> Result<(Summary, Option<Barrier>)> {
     let (mut counter, mut core) = (summary::Counter::default(), Core::default());
     let mut entries = Entries::new(state);
     while let Some(entry) = entries.read()? {
         counter.count(&entry);
-        if shares.is_some() {
+        if keys.is_some() {
             core.keep(&entry);
         }
     }
-    let barrier = shares.map(|shares| core.unlock(shares)).transpose()?;
+    let barrier = keys.map(|keys| core.unlock(keys)).transpose()?;
     Ok((counter.finish(), barrier))
-}
-
-/// What lies under `core/`, as far as the keys and mounts need it.
-#[derive(Default)]
-struct Core {
-    values: Values,
-    /// Whether there are namespaces (OpenBao `vault/namespace_store.go`).
-    namespaces: bool,
-}
-
-impl Core {
-    fn keep(&mut self, entry: &Entry<'_>) {
-        let needed = [seal::CONFIG_ENTRY, seal::KEYS_ENTRY, keyring::ENTRY].contains(&entry.key);
-        if needed || Mounts::is_table(entry.key) {
-            self.values.insert(entry.key.to_owned(), Zeroizing::new(entry.value.to_vec()));
-        }
-        self.namespaces |= entry.key.starts_with("core/namespaces/");
-    }
-
-    fn unlock(self, shares: &[Secret]) -> Result<Barrier> {
-        let Self { values: mut core, namespaces } = self;
-        let seal = SealConfig::parse(take(&mut core, seal::CONFIG_ENTRY)?.as_slice())?;
-        seal.require_shamir()?;
-        let closed = || Error::drill("these shares do not open this backup");
-        let unseal_key = shamir::combine(shares, seal.threshold).ok_or_else(closed)?;
-        let root = if seal.stores_root_key() {
-            seal::root_key(&unseal_key, &take(&mut core, seal::KEYS_ENTRY)?)?.ok_or_else(closed)?
-        } else {
-            unseal_key
-        };
-        let keyring = Keyring::unlock(&root, &mut take(&mut core, keyring::ENTRY)?)?;
-        let keyring = keyring.ok_or_else(|| match seal.stores_root_key() {
-            true => Error::drill(format!("{}: its tag does not hold under the root key", keyring::ENTRY)),
-            false => closed(),
-        })?;
-        let (mounts, others) = Mounts::read(&mut core, &keyring)?;
-        Ok(Barrier { seal, keyring, mounts, namespaces: namespaces || others })
-    }
-}
-
-/// Takes the entry `name` out of `core`.
-fn take(core: &mut Values, name: &str) -> Result<Zeroizing<Vec<u8>>> {
-    core.remove(name).ok_or_else(|| Error::drill(format!("the snapshot has no {name}: it is no initialised Vault's")))
 }
 
 /// The error for JSON in the entry `name` that does not parse. It says where, and

@@ -4,6 +4,7 @@
 //! Here: the one place where sections of the configuration become the leaves' own
 //! settings. Not here: what the sections mean (`config`).
 
+mod unseal;
 mod vaults;
 
 pub use vaults::login;
@@ -11,13 +12,12 @@ pub use vaults::login;
 use crate::cli::Global;
 use crate::config::{self, Config, Overrides, RunSection, StoreSection};
 use crate::envelope::{self, Key, Keyring};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::manifest::MacKey;
 use crate::operation;
 use crate::output::Output;
 use crate::pipeline::input::{self, Input, Opened};
 use crate::pipeline::trust::Trust;
-use crate::prompt;
 use crate::report::Progress;
 use crate::retention::Policy;
 use crate::secret::{Reference, Secret};
@@ -26,8 +26,7 @@ use crate::store::{self, Store, s3};
 use chrono::{DateTime, SubsecRound, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use std::cell::{OnceCell, RefCell};
-use std::io::IsTerminal;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -47,6 +46,7 @@ pub struct Context {
     global: Global,
     config: OnceCell<Config>,
     notes: RefCell<Map<String, Value>>,
+    warned_of_vault: Cell<bool>,
 }
 
 impl Context {
@@ -62,6 +62,7 @@ impl Context {
             global,
             config: OnceCell::new(),
             notes: RefCell::default(),
+            warned_of_vault: Cell::default(),
         }
     }
 
@@ -140,44 +141,6 @@ impl Context {
     pub fn keyring_if_any(&self, flag: Option<&str>) -> Result<Option<Keyring>> {
         let configured = self.config().is_ok_and(|config| config.encryption.key.is_some());
         if flag.is_some() || configured { self.keyring_or(flag).map(Some) } else { Ok(None) }
-    }
-
-    /// Unseal shares: those of `--share`, else `staging.unseal_keys`, else asked for
-    /// on the terminal without an echo.
-    ///
-    /// # Errors
-    /// `Usage` if there are none, or a reference cannot be used.
-    pub async fn shares(&self, flags: &[String]) -> Result<Vec<Secret>> {
-        let references = flags.iter().map(|text| text.parse::<Reference>().map_err(|e| e.context("--share")));
-        let given: Vec<_> = references.map(|from| from?.read()).collect::<Result<_>>()?;
-        if !given.is_empty() {
-            return Ok(given);
-        }
-        let configured = self.config()?.staging.shares()?;
-        if configured.is_empty() { self.ask_for_shares().await } else { Ok(configured) }
-    }
-
-    /// Asks until an empty line.
-    async fn ask_for_shares(&self) -> Result<Vec<Secret>> {
-        let none = || {
-            Error::usage("no unseal shares")
-                .hint("set staging.unseal_keys, or run this on a terminal, which then asks for them")
-        };
-        if !std::io::stdin().is_terminal() {
-            return Err(none());
-        }
-        let mut shares = Vec::new();
-        loop {
-            let question = format!("Unseal share {} (not shown; empty when all are given): ", shares.len() + 1);
-            let share = prompt::hidden(&self.stop, question).await.inspect_err(|e| match e.kind() {
-                Kind::Interrupted => {} // Ctrl-C ends the line
-                _ => self.output.aside(""),
-            })?;
-            if share.expose().trim().is_empty() {
-                return if shares.is_empty() { Err(none()) } else { Ok(shares) };
-            }
-            shares.push(share);
-        }
     }
 
     /// What manifests can be checked with: the keys, the manifest key, or nothing.

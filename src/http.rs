@@ -1,38 +1,29 @@
 //! HTTP clients: TLS, timeouts and proxies, the same for Vault and for webhooks.
 //!
 //! Here: a `reqwest` client from settings, and under which name a server's
-//! certificate is checked. Not here: what is sent (`vault`, `report`), and the
-//! store's client, which is the AWS SDK's own.
+//! certificate is checked. TLS itself is `tls`, the choice of a proxy `proxy`. Not here:
+//! what is sent (`vault`, `report`), and the store's client, which is the AWS SDK's own.
 //!
 //! No client follows redirects by itself: it would carry tokens to wherever the
 //! redirect points. None limits a whole transfer unless asked to: a snapshot may
 //! take hours, so connecting and standing still are what is limited.
 
+mod proxy;
+mod tls;
+
+pub use proxy::{Proxy, is_loopback};
+pub use tls::{TlsSettings, install_crypto};
+
 use crate::error::{Error, Result};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{HOST, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, ClientBuilder, Identity};
+use reqwest::{Client, ClientBuilder};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use url::{Host, Url};
-
-/// How servers prove who they are, and how we do.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TlsSettings {
-    /// PEM file of certificate authorities to trust beside the system's.
-    pub ca_cert: Option<PathBuf>,
-    /// PEM file of the client's certificate chain.
-    pub client_cert: Option<PathBuf>,
-    /// PEM file of the client certificate's key.
-    pub client_key: Option<PathBuf>,
-    /// The DNS name to ask for (SNI) and to verify, in place of the address's host.
-    pub server_name: Option<String>,
-    /// Whether to accept any certificate. For tests only.
-    pub skip_verify: bool,
-}
 
 /// What a client is built from.
 #[derive(Clone, Debug, Default)]
@@ -47,16 +38,10 @@ pub struct Options {
     pub total_timeout: Option<Duration>,
     /// Speak over this socket, whatever the address's host.
     pub unix_socket: Option<PathBuf>,
+    /// The proxy.
+    pub proxy: Proxy,
     /// Headers for every request.
     pub headers: HeaderMap,
-}
-
-/// Makes ring the TLS provider of this process. Any number of calls do no harm.
-pub fn install_crypto() {
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Another thread may have been faster, with the same provider.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    }
 }
 
 /// A client without a name of its own to verify: `tls.server_name` is not used.
@@ -86,9 +71,9 @@ pub fn reason(error: &reqwest::Error) -> String {
 pub struct Clients {
     options: Options,
     material: Material,
-    shared: Client,
-    /// With `tls.server_name`, one client for each real host: connections are
-    /// pooled by the URL's host, which is then the same for all.
+    shared: Mutex<Client>,
+    /// One client for each Unix socket; with `tls.server_name` also for each real host:
+    /// connections are pooled by the URL's host, which is then the same for all.
     named: Mutex<HashMap<String, Client>>,
 }
 
@@ -104,8 +89,19 @@ impl Clients {
             return Err(Error::usage(format!("tls_server_name {name:?}: not a DNS name")));
         }
         let material = Material::read(&options.tls)?;
-        let shared = material.client(&options)?;
+        let shared = Mutex::new(material.client(&options)?);
         Ok(Self { options, material, shared, named: Mutex::default() })
+    }
+
+    /// Has the next request to each address open a new connection. A load balancer keeps
+    /// a connection at the server that it chose for it.
+    ///
+    /// # Errors
+    /// `Usage` where the client cannot be built.
+    pub fn reconnect(&self) -> Result<()> {
+        *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = self.material.client(&self.options)?;
+        self.named.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        Ok(())
     }
 
     /// The client for `address`, and the URL to ask it for in place of `address`.
@@ -113,9 +109,13 @@ impl Clients {
     /// # Errors
     /// `Usage` where the client cannot be built.
     pub fn of(&self, address: &Url) -> Result<(Client, Url)> {
+        if address.scheme() == "unix" {
+            return self.of_socket(Path::new(address.path()));
+        }
         let (Some(name), "https", Some(host)) = (&self.options.tls.server_name, address.scheme(), address.host())
         else {
-            return Ok((self.shared.clone(), address.clone()));
+            let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            return Ok((shared, address.clone()));
         };
         let mut url = address.clone();
         url.set_host(Some(name)).map_err(|e| Error::usage(format!("tls_server_name {name:?}")).because(e))?;
@@ -131,23 +131,37 @@ impl Clients {
         named.insert(authority, client.clone());
         Ok((client, url))
     }
+
+    /// The client for a Unix socket, and the URL to ask it for.
+    fn of_socket(&self, path: &Path) -> Result<(Client, Url)> {
+        let url = Url::parse("http://localhost").map_err(|e| Error::unexpected("a socket's URL").because(e))?;
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = path.display().to_string();
+        if let Some(client) = named.get(&key) {
+            return Ok((client.clone(), url));
+        }
+        let options = Options { unix_socket: Some(path.to_owned()), ..self.options.clone() };
+        let client = self.material.client(&options)?;
+        named.insert(key, client.clone());
+        Ok((client, url))
+    }
+
+    /// The proxy that a request to `address` goes through, without its credentials.
+    pub fn proxy_of(&self, address: &Url) -> Option<String> {
+        let direct = self.options.unix_socket.is_some()
+            || (self.options.tls.server_name.is_some() && address.scheme() == "https");
+        if direct { None } else { self.options.proxy.shown(address) }
+    }
 }
 
-/// Certificates and keys, as read from their files.
+/// A client's settings with what was read for them.
 struct Material {
-    roots: Vec<Certificate>,
-    identity: Option<Identity>,
+    tls: rustls::ClientConfig,
 }
 
 impl Material {
     fn read(tls: &TlsSettings) -> Result<Self> {
-        let roots = tls.ca_cert.as_deref().map(read_roots).transpose()?.unwrap_or_default();
-        let identity = match (&tls.client_cert, &tls.client_key) {
-            (Some(cert), Some(key)) => Some(read_identity(cert, key)?),
-            (None, None) => None,
-            _ => return Err(Error::usage("client_cert and client_key belong together: only one of them is set")),
-        };
-        Ok(Self { roots, identity })
+        Ok(Self { tls: tls::client_config(tls)? })
     }
 
     fn client(&self, options: &Options) -> Result<Client> {
@@ -167,41 +181,29 @@ impl Material {
         };
         let mut options = options.clone();
         options.headers.insert(HOST, header);
-        self.build(&options, move |builder| builder.dns_resolver(resolver.clone()).no_proxy())
+        self.build(&options, move |builder| builder.dns_resolver(resolver).no_proxy())
     }
 
-    fn build(&self, options: &Options, adapt: impl Fn(ClientBuilder) -> ClientBuilder) -> Result<Client> {
-        install_crypto();
-        let builder = || {
-            let mut builder = Client::builder()
-                .redirect(Policy::none())
-                .user_agent(concat!("vault-backup/", env!("CARGO_PKG_VERSION")))
-                .default_headers(options.headers.clone())
-                .tls_danger_accept_invalid_certs(options.tls.skip_verify);
-            if let Some(limit) = options.connect_timeout {
-                builder = builder.connect_timeout(limit);
-            }
-            if let Some(limit) = options.idle_timeout {
-                builder = builder.read_timeout(limit);
-            }
-            if let Some(limit) = options.total_timeout {
-                builder = builder.timeout(limit);
-            }
-            if let Some(identity) = &self.identity {
-                builder = builder.identity(identity.clone());
-            }
-            if let Some(path) = &options.unix_socket {
-                builder = builder.unix_socket(path.as_path()).no_proxy();
-            }
-            adapt(builder)
-        };
-        // On a machine without any root certificate the system's verifier cannot be
-        // built, not even for http://. Then only `ca_cert` is trusted.
-        builder()
-            .tls_certs_merge(self.roots.clone())
-            .build()
-            .or_else(|_| builder().tls_certs_only(self.roots.clone()).build())
-            .map_err(|e| Error::usage(format!("the HTTP client cannot be set up: {}", reason(&e))))
+    fn build(&self, options: &Options, adapt: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Result<Client> {
+        let mut builder = Client::builder()
+            .redirect(Policy::none())
+            .user_agent(concat!("vault-backup/", env!("CARGO_PKG_VERSION")))
+            .default_headers(options.headers.clone())
+            .tls_backend_preconfigured(self.tls.clone());
+        builder = options.proxy.apply(builder);
+        if let Some(limit) = options.connect_timeout {
+            builder = builder.connect_timeout(limit);
+        }
+        if let Some(limit) = options.idle_timeout {
+            builder = builder.read_timeout(limit);
+        }
+        if let Some(limit) = options.total_timeout {
+            builder = builder.timeout(limit);
+        }
+        if let Some(path) = &options.unix_socket {
+            builder = builder.unix_socket(path.as_path()).no_proxy();
+        }
+        adapt(builder).build().map_err(|e| Error::usage(format!("the HTTP client cannot be set up: {}", reason(&e))))
     }
 }
 
@@ -218,26 +220,4 @@ impl Resolve for Fixed {
             Ok(Box::new(found.into_iter()) as Addrs)
         })
     }
-}
-
-fn read_file(what: &str, path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|e| Error::usage(format!("{what} {} cannot be read", path.display())).because(e))
-}
-
-fn read_roots(path: &Path) -> Result<Vec<Certificate>> {
-    let unusable = |why: String| Error::usage(format!("ca_cert {}: {why}", path.display()));
-    let roots = Certificate::from_pem_bundle(&read_file("ca_cert", path)?).map_err(|e| unusable(reason(&e)))?;
-    if roots.is_empty() {
-        return Err(unusable("it holds no PEM certificate".to_owned()));
-    }
-    Ok(roots)
-}
-
-fn read_identity(cert: &Path, key: &Path) -> Result<Identity> {
-    let mut pem = zeroize::Zeroizing::new(read_file("client_key", key)?);
-    pem.push(b'\n');
-    pem.extend_from_slice(&read_file("client_cert", cert)?);
-    Identity::from_pem(&pem).map_err(|e| {
-        Error::usage(format!("client_cert {} with client_key {}: {}", cert.display(), key.display(), reason(&e)))
-    })
 }

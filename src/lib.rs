@@ -32,6 +32,7 @@ pub mod manifest;
 pub mod naming;
 pub mod product;
 pub mod secret;
+pub mod share;
 pub mod stop;
 
 // The leaves.

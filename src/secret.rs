@@ -5,11 +5,14 @@
 //! have. Not here: what the secrets mean (`envelope` for keys, `vault` for logins).
 
 use crate::error::{Error, Result};
+use base64::{Engine, prelude::BASE64_STANDARD};
 use std::fmt;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::str::FromStr;
+use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 /// A secret string: wiped on drop, `[secret]` in Debug, no Display, not `Copy`.
@@ -43,6 +46,9 @@ pub enum Reference {
     File(PathBuf),
     /// A systemd credential: a file of that name below `$CREDENTIALS_DIRECTORY`.
     Credential(String),
+    /// The token helper of Vault's own clients: what `PROGRAM get` prints. It cannot be
+    /// written in a configuration; `~/.vault` names it.
+    Helper(PathBuf),
 }
 
 impl FromStr for Reference {
@@ -70,6 +76,7 @@ impl fmt::Display for Reference {
             Self::Env(name) => write!(f, "env:{name}"),
             Self::File(path) => write!(f, "file:{}", path.display()),
             Self::Credential(name) => write!(f, "credential:{name}"),
+            Self::Helper(path) => write!(f, "token helper {}", path.display()),
         }
     }
 }
@@ -96,12 +103,8 @@ impl Reference {
                 Err(std::env::VarError::NotUnicode(_)) => Err(self.broken("the variable is not UTF-8")),
             },
             Self::File(path) => self.read_file(path, |_| Ok(())),
-            Self::Credential(name) => match std::env::var_os("CREDENTIALS_DIRECTORY") {
-                Some(dir) => self.read_file(&PathBuf::from(dir).join(name), |_| Ok(())),
-                None => Err(self
-                    .broken("CREDENTIALS_DIRECTORY is not set")
-                    .hint("systemd sets it for a unit with LoadCredential=")),
-            },
+            Self::Credential(_) => self.read_file(&self.credential()?, |_| Ok(())),
+            Self::Helper(path) => self.run_helper(path),
         }
     }
 
@@ -117,11 +120,73 @@ impl Reference {
         }
     }
 
+    /// Reads a key of 32 bytes: raw, as `openssl rand` writes it, or in hex or base64. A
+    /// file is refused that somebody else can read.
+    ///
+    /// # Errors
+    /// As [`Reference::read_key`], and `Usage` for anything but 32 bytes.
+    pub fn read_raw_key(&self) -> Result<Zeroizing<[u8; 32]>> {
+        let bytes = match self {
+            Self::Env(_) => Zeroizing::new(self.read()?.expose().as_bytes().to_vec()),
+            Self::File(path) => self.read_bytes(path, |meta| check_rights(path, meta))?,
+            Self::Credential(_) => self.read_bytes(&self.credential()?, |_| Ok(()))?,
+            Self::Helper(_) => return Err(self.broken("it gives tokens, not keys")),
+        };
+        raw_key(&bytes).ok_or_else(|| {
+            self.broken("not a key of 32 bytes").hint("give the key as the server has it: raw, in hex or in base64")
+        })
+    }
+
+    /// Runs `PROGRAM get`, for so long at most.
+    fn run_helper(&self, program: &Path) -> Result<Secret> {
+        const LONGEST: Duration = Duration::from_secs(10);
+        let failed = |e: std::io::Error| self.broken("cannot be run").because(e);
+        let mut child = Command::new(program)
+            .arg("get")
+            .env_remove("VAULT_BACKUP_KEY")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(failed)?;
+        let begun = Instant::now();
+        let status = loop {
+            match child.try_wait().map_err(failed)? {
+                Some(status) => break status,
+                None if begun.elapsed() < LONGEST => std::thread::sleep(Duration::from_millis(10)),
+                None => {
+                    let _ = child.kill().and_then(|()| child.wait());
+                    return Err(self.broken("it did not end within 10 s"));
+                }
+            }
+        };
+        if !status.success() {
+            return Err(self.broken(&format!("{status}")));
+        }
+        let mut token = Zeroizing::new(String::new());
+        let stdout = child.stdout.take();
+        stdout.map_or(Ok(0), |out| out.take(MAX_SECRET).read_to_string(&mut token)).map_err(failed)?;
+        match token.trim() {
+            "" => Err(self.broken("it gives no token").hint("log in with Vault's own client, or set vault.auth")),
+            token => Ok(Secret::new(token)),
+        }
+    }
+
+    fn credential(&self) -> Result<PathBuf> {
+        let Self::Credential(name) = self else { return Err(self.broken("it is no credential")) };
+        match std::env::var_os("CREDENTIALS_DIRECTORY") {
+            Some(dir) => Ok(PathBuf::from(dir).join(name)),
+            None => Err(self
+                .broken("CREDENTIALS_DIRECTORY is not set")
+                .hint("systemd sets it for a unit with LoadCredential=")),
+        }
+    }
+
     fn broken(&self, why: &str) -> Error {
         Error::usage(format!("secret {self}: {why}"))
     }
 
-    fn read_file(&self, path: &Path, check: impl Fn(&std::fs::Metadata) -> Result<()>) -> Result<Secret> {
+    fn read_bytes(&self, path: &Path, check: impl Fn(&std::fs::Metadata) -> Result<()>) -> Result<Zeroizing<Vec<u8>>> {
         let fail = |e: std::io::Error| self.broken("cannot be read").because(e);
         let file = std::fs::File::open(path).map_err(fail)?;
         let meta = file.metadata().map_err(fail)?;
@@ -134,6 +199,11 @@ impl Reference {
         if bytes.len() as u64 > MAX_SECRET {
             return Err(self.broken("the file is too large for a secret"));
         }
+        Ok(bytes)
+    }
+
+    fn read_file(&self, path: &Path, check: impl Fn(&std::fs::Metadata) -> Result<()>) -> Result<Secret> {
+        let bytes = self.read_bytes(path, check)?;
         let text = std::str::from_utf8(&bytes).map_err(|_| self.broken("the file is not UTF-8"))?;
         let text = text.strip_suffix('\n').unwrap_or(text);
         let text = text.strip_suffix('\r').unwrap_or(text);
@@ -164,6 +234,16 @@ impl TextOrReference {
             Self::Reference(reference) => reference.read(),
         }
     }
+}
+
+/// A key of 32 bytes in any of its forms.
+fn raw_key(bytes: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
+    let exact = |bytes: &[u8]| <[u8; 32]>::try_from(bytes).ok().map(Zeroizing::new);
+    let text = || std::str::from_utf8(bytes).ok().map(str::trim);
+    let decoded = |bytes: Vec<u8>| exact(&Zeroizing::new(bytes));
+    exact(bytes)
+        .or_else(|| hex::decode(text()?).ok().and_then(decoded))
+        .or_else(|| BASE64_STANDARD.decode(text()?).ok().and_then(decoded))
 }
 
 /// Refuses a key file that others can read, or that its group can, unless root

@@ -1,7 +1,7 @@
 //! An ephemeral Vault for one drill: a server of our own, thrown away afterwards.
 //!
 //! Here: what it is started with, its start, its configuration. Not here: its folder
-//! (`folder`), its process (`process`), and what is restored into it
+//! (`folder`), its process (`process`), its program (`program`), and what is restored into it
 //! (`pipeline::drill`).
 //!
 //! It is isolated: a restored clone would revoke leases that it believes expired, in
@@ -11,13 +11,15 @@
 
 mod folder;
 mod process;
+mod program;
+
+pub use program::{locate, origin};
 
 use crate::error::{Error, Result};
+use crate::product;
 use folder::Folder;
 use process::Server;
-use rustix::fs::{Access, access};
 use std::net::TcpListener;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio::net::UnixStream;
@@ -32,8 +34,10 @@ const SOCKET_PATH: usize = 107;
 /// What an ephemeral Vault is started with.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// The server; `vault`, else `bao`, from PATH if absent.
+    /// The server's program; from PATH if absent, that of the backup's product first.
     pub binary: Option<PathBuf>,
+    /// The server that the backup was taken from.
+    pub origin: product::Server,
     /// HCL that is added to its configuration, such as a seal stanza. A seal that
     /// is a service needs the network, so the server is not isolated then.
     pub config: Option<PathBuf>,
@@ -55,7 +59,7 @@ impl Ephemeral {
     /// `Usage` if there is no server to start, or it ends at once; `Vault` if it does
     /// not listen.
     pub async fn start(settings: &Settings) -> Result<Self> {
-        let binary = binary(settings.binary.as_deref())?;
+        let binary = program::choose(settings.binary.as_deref(), &settings.origin).await?;
         let extra = settings.config.as_deref().map(read_config).transpose()?;
         let folder = Folder::create()?;
         let socket = folder.socket();
@@ -109,46 +113,22 @@ async fn isolated(needs_network: bool) -> bool {
     false
 }
 
-/// The server's program, by its full path: `given`, or `vault` or `bao` from PATH.
-///
-/// # Errors
-/// `Usage` if there is none that can be run.
-pub fn binary(given: Option<&Path>) -> Result<PathBuf> {
-    let usable = |file: &PathBuf| file.is_file() && access(file, Access::EXEC_OK).is_ok();
-    let on_path = |name: &Path| {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path).map(|folder| folder.join(name)).find(usable)
-    };
-    let found = match given {
-        None => [Path::new("vault"), Path::new("bao")].into_iter().find_map(on_path),
-        Some(given) if given.as_os_str().as_bytes().contains(&b'/') => Some(given.to_owned()).filter(usable),
-        Some(name) => on_path(name),
-    };
-    match (found, given) {
-        // The server is started in its own folder.
-        (Some(found), _) => std::path::absolute(&found)
-            .map_err(|e| Error::usage(format!("{}: where it lies cannot be told", found.display())).because(e)),
-        (None, Some(given)) => {
-            Err(Error::usage(format!("staging.vault_binary {}: there is no such program", given.display()))
-                .hint("set it to the path of a vault or bao program"))
-        }
-        (None, None) => Err(Error::usage("no Vault to restore into: neither vault nor bao is on PATH")
-            .hint("install one, set staging.vault_binary, or drill with --offline")),
-    }
-}
-
 fn read_config(path: &Path) -> Result<String> {
     let failed = |e| Error::usage(format!("staging.vault_config {}: cannot be read", path.display())).because(e);
     std::fs::read_to_string(path).map_err(failed)
 }
 
 fn configuration(folder: &Path, extra: Option<&str>) -> std::io::Result<String> {
-    // A port that is free now; in a network of its own any would do.
+    // A port that is free now; in a network of its own any would do. Only a TCP listener yields
+    // the cluster address without which a server does not unseal. Its API answers no peer: the
+    // socket is the way in.
     let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
     let folder = folder.display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
     let mut text = format!(
         "storage \"raft\" {{\n  path = \"{folder}/data\"\n  node_id = \"drill\"\n  performance_multiplier = \"1\"\n}}\n\
-         listener \"unix\" {{\n  address = \"{folder}/{socket}\"\n  cluster_address = \"127.0.0.1:{port}\"\n}}\n\
+         listener \"unix\" {{\n  address = \"{folder}/{socket}\"\n}}\n\
+         listener \"tcp\" {{\n  address = \"127.0.0.1:0\"\n  cluster_address = \"127.0.0.1:{port}\"\n  tls_disable = true\n  \
+         proxy_protocol_behavior = \"deny_unauthorized\"\n  proxy_protocol_authorized_addrs = \"255.255.255.255\"\n}}\n\
          api_addr = \"http://127.0.0.1:8200\"\ncluster_addr = \"https://127.0.0.1:{port}\"\ndisable_mlock = true\n",
         socket = folder::SOCKET,
     );

@@ -4,13 +4,14 @@
 //! here: what the snapshot's bytes are (`archive`), where the settings come from
 //! (`config`), and the order of a backup or a drill (`pipeline`).
 //!
-//! vaultrs does the logins and what belongs to the token, over a reqwest client
-//! of ours; the rest, which it lacks or gives without what is needed (bodies of
-//! answers other than 200, streams), goes through `call` and `snapshot`.
+//! vaultrs does what belongs to a token, over a reqwest client of ours; the rest,
+//! which it lacks or gives without what is needed (the number of a token's uses, bodies
+//! of answers other than 200, streams), goes through `call` and `snapshot`.
 //!
 //! A token goes only to an address of [`Settings::addresses`], or to the leader
 //! that one of those names, checked in `leader`; never from https to http.
 
+mod auth;
 mod aws;
 mod call;
 mod failure;
@@ -24,10 +25,11 @@ mod snapshot;
 mod status;
 mod token;
 
+pub use auth::Auth;
 pub use init::Initialised;
 pub use kv::SecretRead;
 pub use leader::{Node, Peer};
-pub use login::{Auth, Session};
+pub use login::Session;
 pub use restore::Unrestored;
 pub use seal::decode_root_token;
 pub use snapshot::Snapshot;
@@ -35,7 +37,7 @@ pub use status::{Health, SealStatus};
 pub use token::{Capabilities, TokenInfo};
 
 use crate::error::{Error, Result};
-use crate::http::{self, Clients};
+use crate::http::{self, Clients, Proxy};
 use crate::secret::Secret;
 use reqwest::header::{HeaderMap, HeaderValue};
 use std::path::PathBuf;
@@ -46,7 +48,7 @@ use url::Url;
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Addresses of its nodes, or of a load balancer before them; at least one.
-    /// Scheme, host and port only.
+    /// `http` or `https`, host and port, and a path where a proxy maps one; or `unix:///PATH`.
     pub addresses: Vec<Url>,
     /// The namespace of logins and secrets. Snapshots are always the root's.
     pub namespace: Option<String>,
@@ -58,6 +60,8 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// A socket to speak over, whatever the addresses' hosts.
     pub unix_socket: Option<PathBuf>,
+    /// The proxy; `HTTPS_PROXY` where absent. Never for loopback or plain http.
+    pub proxy: Option<Url>,
 }
 
 /// A client of one cluster.
@@ -66,6 +70,7 @@ pub struct Client {
     clients: Clients,
     election: Duration,
     follows: bool,
+    through_agent: bool,
 }
 
 impl Client {
@@ -86,7 +91,7 @@ impl Client {
             return Err(Error::usage(format!("vault.namespace {namespace:?}: not fit for a header")));
         }
         let clients = Clients::new(options(&settings, Some(settings.idle_timeout)))?;
-        Ok(Self { settings, clients, election: leader::ELECTION, follows: true })
+        Ok(Self { settings, clients, election: leader::ELECTION, follows: true, through_agent: false })
     }
 
     /// The same client, which waits for a leader no longer than `limit` (30 s by default).
@@ -109,6 +114,13 @@ impl Client {
         Self { follows: false, ..self }
     }
 
+    /// The same client for an agent or proxy that adds a token of its own: a standby
+    /// behind it is as good as the leader, and no other address is ever asked.
+    #[must_use]
+    pub fn through_agent(self) -> Self {
+        Self { follows: false, through_agent: true, ..self }
+    }
+
     /// The configured addresses.
     pub fn addresses(&self) -> &[Url] {
         &self.settings.addresses
@@ -117,7 +129,17 @@ impl Client {
     /// vaultrs for `address`. `namespaced` calls carry the configured namespace.
     fn vaultrs(&self, address: &Url, token: Option<&Secret>, namespaced: bool) -> Result<vaultrs::client::VaultClient> {
         let (client, url) = self.clients.of(address)?;
-        let token = token.map(checked_token).transpose()?.unwrap_or_default().to_owned();
+        // vaultrs puts its version in front of the whole path.
+        let (prefix, mut origin) = (url.path().trim_matches('/').to_owned(), url.clone());
+        origin.set_path("");
+        let version = if prefix.is_empty() { "v1".to_owned() } else { format!("{prefix}/v1") };
+        let url = origin;
+        let token = token
+            .filter(|token| !token.expose().is_empty())
+            .map(checked_token)
+            .transpose()?
+            .unwrap_or_default()
+            .to_owned();
         let namespace = self.settings.namespace.clone().filter(|_| namespaced);
         // Built from its parts: its own constructors read the environment and
         // make a reqwest client that follows redirects.
@@ -125,7 +147,7 @@ impl Client {
             http: rustify::clients::reqwest::Client::new(url.as_str(), client),
             middle: vaultrs::api::EndpointMiddleware {
                 token: token.clone(),
-                version: "v1".to_owned(),
+                version,
                 wrap: None,
                 namespace: namespace.clone(),
             },
@@ -155,20 +177,24 @@ fn options(settings: &Settings, idle_timeout: Option<Duration>) -> http::Options
         idle_timeout,
         total_timeout: None,
         unix_socket: settings.unix_socket.clone(),
+        proxy: Proxy { address: settings.proxy.clone(), plain_http: false },
         headers,
     }
 }
 
-/// `address` as scheme, host and port, or why it is none.
+/// `address` without a slash at its end, or why it is no address.
 fn checked_address(address: &Url) -> Result<Url> {
-    let wrong = if !matches!(address.scheme(), "http" | "https") {
-        "the scheme must be http or https"
+    let wrong = if !matches!(address.scheme(), "http" | "https" | "unix") {
+        "the scheme must be http, https or unix"
     } else if !address.username().is_empty() || address.password().is_some() {
         "a user name or password has no place in it"
-    } else if !matches!(address.path(), "" | "/") || address.query().is_some() || address.fragment().is_some() {
-        "nothing may follow host and port"
+    } else if address.query().is_some() || address.fragment().is_some() {
+        "nothing may follow host, port and path"
     } else {
-        return Ok(address.clone());
+        let mut address = address.clone();
+        let path = address.path().trim_end_matches('/').to_owned();
+        address.set_path(&path);
+        return Ok(address);
     };
     // The whole address may hold a password.
     let host = address.host_str().unwrap_or_default();

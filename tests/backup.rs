@@ -10,6 +10,7 @@ mod login;
 mod main_job;
 mod proxied;
 pub(crate) mod raced;
+mod retried;
 mod stopped;
 mod told;
 

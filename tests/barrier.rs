@@ -9,13 +9,20 @@ pub mod state;
 use crate::support::vault::Vault;
 use serde_json::Value;
 use state::State;
-use vault_backup::barrier::{Answer, Barrier, Query};
+use vault_backup::barrier::{Answer, Barrier, Query, UnsealKeys};
 use vault_backup::error::{Error, Kind};
 use vault_backup::secret::Secret;
+use vault_backup::share::Share;
 
 /// `shares` as the barrier takes them.
-fn secrets(shares: &[impl AsRef<str>]) -> Vec<Secret> {
-    shares.iter().map(|share| Secret::new(share.as_ref())).collect()
+fn secrets(shares: &[impl AsRef<str>]) -> UnsealKeys {
+    let parse = |(i, share): (usize, &_)| parse(i, AsRef::<str>::as_ref(share)).unwrap();
+    UnsealKeys::of_shares(shares.iter().enumerate().map(parse).collect())
+}
+
+/// Share number `i`, from 0.
+fn parse(i: usize, share: &str) -> Result<Share, Error> {
+    Share::parse(format!("env:SHARE{i}"), &Secret::new(share))
 }
 
 /// A snapshot of `vault`, and the barrier that its shares open.

@@ -3,6 +3,7 @@
 
 mod again;
 mod automatic;
+mod dying;
 mod ended;
 mod ephemeral;
 mod failures;
@@ -12,6 +13,8 @@ mod hostile;
 mod killed;
 mod moments;
 mod offline;
+mod openbao;
+mod program;
 mod tokens;
 mod traces;
 

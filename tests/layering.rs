@@ -30,7 +30,7 @@ enum Layer {
 use Layer::{Base, Commands, Front, Leaf, Pipeline, Run, Top};
 
 const LAYERS: &[(Layer, &[&str])] = &[
-    (Base, &["atomic_file", "error", "http", "manifest", "naming", "product", "secret", "stop"]),
+    (Base, &["atomic_file", "error", "http", "manifest", "naming", "product", "secret", "share", "stop"]),
     (Leaf, &["archive", "barrier", "envelope", "report", "retention", "staging", "store", "vault"]),
     (Pipeline, &["pipeline"]),
     (Front, &["cli", "config", "lock", "output", "prompt"]),
@@ -52,7 +52,7 @@ fn may_use(layer: Layer) -> &'static [Layer] {
 }
 
 /// Modules without I/O of their own, clock or environment.
-const PURE: &[&str] = &["archive", "barrier", "envelope", "manifest", "naming", "product", "retention"];
+const PURE: &[&str] = &["archive", "barrier", "envelope", "manifest", "naming", "product", "retention", "share"];
 
 /// What a pure module may not name.
 const WORLD: &[&[&str]] = &[

@@ -117,7 +117,7 @@ fn on_a_terminal_it_shows_what_it_would_do_and_asks() {
 
 #[test]
 fn into_its_own_cluster_after_a_rekey() {
-    let site = Arc::new(Production::start(3, 2)).site();
+    let site = Arc::new(Production::of(Vault::builder().rekeyable().start())).site();
     let (vault, object) = (&site.production.vault, site.production.object.clone());
     let name = cluster_name(vault);
     vault.put_secret("smtp", "test-tenant-id/admin", &json!({"password": "overwritten by mistake"}));

@@ -18,6 +18,7 @@ use url::Url;
 use vault_backup::error::{Error, Kind, Result};
 use vault_backup::http::TlsSettings;
 use vault_backup::secret::Secret;
+use vault_backup::share::Share;
 use vault_backup::vault::{Auth, Client, Node, Session, Settings, Snapshot};
 
 fn settings<S: AsRef<str>>(addresses: &[S]) -> Settings {
@@ -28,6 +29,7 @@ fn settings<S: AsRef<str>>(addresses: &[S]) -> Settings {
         connect_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(60),
         unix_socket: None,
+        proxy: None,
     }
 }
 
@@ -44,8 +46,9 @@ fn root(vault: &Vault) -> Secret {
     Secret::new(vault.root_token())
 }
 
-fn secrets(texts: &[String]) -> Vec<Secret> {
-    texts.iter().map(Secret::new).collect()
+fn shares_of(texts: &[String]) -> Vec<Share> {
+    let parse = |(i, text): (usize, &String)| Share::parse(format!("env:SHARE{i}"), &Secret::new(text)).unwrap();
+    texts.iter().enumerate().map(parse).collect()
 }
 
 /// Finds the leader and "logs in" with `token`.

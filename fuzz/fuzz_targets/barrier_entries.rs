@@ -7,11 +7,16 @@ mod state;
 
 use libfuzzer_sys::fuzz_target;
 use state::State;
-use vault_backup::barrier::{Barrier, survey};
+use vault_backup::barrier::{Barrier, UnsealKeys, survey};
 use vault_backup::secret::Secret;
+use vault_backup::share::Share;
+
+fn keys(share: &str) -> UnsealKeys {
+    UnsealKeys::of_shares(vec![Share::parse("fuzz", &Secret::new(share)).expect("a share")])
+}
 
 fuzz_target!(|bytes: &[u8]| {
-    let share = [Secret::new(State::share())];
+    let share = keys(&State::share());
     let barrier = Barrier::unlock(&*State::new().bytes(), &share).expect("a whole state");
     let _ = Barrier::unlock(bytes, &share);
     let counted = survey(bytes, None);

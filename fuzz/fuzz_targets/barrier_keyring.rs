@@ -7,11 +7,16 @@ mod state;
 
 use libfuzzer_sys::fuzz_target;
 use state::State;
-use vault_backup::barrier::Barrier;
+use vault_backup::barrier::{Barrier, UnsealKeys};
 use vault_backup::secret::Secret;
+use vault_backup::share::Share;
+
+fn keys(share: &str) -> UnsealKeys {
+    UnsealKeys::of_shares(vec![Share::parse("fuzz", &Secret::new(share)).expect("a share")])
+}
 
 fuzz_target!(|bytes: &[u8]| {
-    let share = [Secret::new(State::share())];
+    let share = keys(&State::share());
     let _ = Barrier::unlock(&*State::new().keyring(bytes).bytes(), &share);
     let _ = Barrier::unlock(&*State::new().put("core/keyring", bytes).bytes(), &share);
     // Whole tables, one mount by itself; compressed, if the first byte says so.

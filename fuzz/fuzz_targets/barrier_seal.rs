@@ -7,13 +7,18 @@ mod state;
 
 use libfuzzer_sys::fuzz_target;
 use state::{State, varint, wrapped};
-use vault_backup::barrier::Barrier;
+use vault_backup::barrier::{Barrier, UnsealKeys};
 use vault_backup::secret::Secret;
+use vault_backup::share::Share;
 
 const KEYS: &str = "core/hsm/barrier-unseal-keys";
 
+fn keys(share: &str) -> UnsealKeys {
+    UnsealKeys::of_shares(vec![Share::parse("fuzz", &Secret::new(share)).expect("a share")])
+}
+
 fuzz_target!(|bytes: &[u8]| {
-    let share = [Secret::new(State::share())];
+    let share = keys(&State::share());
     let state = State::with_seal(r#"{"type":"shamir","secret_shares":1,"secret_threshold":1,"stored_shares":1}"#);
     let held = wrapped(&String::from_utf8_lossy(bytes));
     let blob = [&[0x0a][..], &varint(held.len()), &held].concat();
@@ -24,6 +29,7 @@ fuzz_target!(|bytes: &[u8]| {
     ] {
         let _ = Barrier::unlock(&*state.bytes(), &share);
     }
-    let shares: Vec<_> = bytes.split(|b| *b == b'\n').map(|s| Secret::new(String::from_utf8_lossy(s))).collect();
-    let _ = Barrier::unlock(&*State::new().bytes(), &shares);
+    let texts = bytes.split(|b| *b == b'\n').map(|s| Secret::new(String::from_utf8_lossy(s)));
+    let shares = texts.filter_map(|text| Share::parse("fuzz", &text).ok()).collect();
+    let _ = Barrier::unlock(&*State::new().bytes(), &UnsealKeys::of_shares(shares));
 });

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// Where the keyring lies.
+/// Holds the root's keyring.
 pub(super) const ENTRY: &str = "core/keyring";
 
 /// The only version of a key that there is: 32 bytes for AES-256-GCM.
@@ -22,25 +22,27 @@ const KEY_VERSION: i64 = 1;
 
 /// The barrier's keys, ready for use.
 pub(super) struct Keyring {
+    /// The entry that holds it: `core/keyring`, or that of a sealable namespace.
+    entry: String,
     root: LessSafeKey,
     terms: BTreeMap<u32, LessSafeKey>,
 }
 
 impl Keyring {
-    /// Opens the value of `core/keyring` with the root key; `None` where it is not
-    /// this one's.
+    /// Opens the value of `entry`, a `core/keyring`, with the root key; `None` where it
+    /// is not this one's.
     ///
     /// # Errors
     /// `Drill` where the value, or what is in it, is not of a form that is known.
-    pub(super) fn unlock(root: &[u8; 32], sealed: &mut [u8]) -> Result<Option<Self>> {
+    pub(super) fn unlock(root: &[u8; 32], entry: &str, sealed: &mut [u8]) -> Result<Option<Self>> {
         let root = value::aes(root)?;
-        require_own_term(value::term(ENTRY, sealed)?)?;
-        let Ok(plain) = value::open(&root, ENTRY, sealed) else { return Ok(None) };
+        require_own_term(entry, value::term(entry, sealed)?)?;
+        let Ok(plain) = value::open(&root, entry, sealed) else { return Ok(None) };
         let mut terms = BTreeMap::new();
-        for (term, key) in parse(plain)? {
+        for (term, key) in parse(entry, plain)? {
             terms.insert(term, value::aes(&key)?);
         }
-        Ok(Some(Self { root, terms }))
+        Ok(Some(Self { entry: entry.to_owned(), root, terms }))
     }
 
     /// The terms that there are keys for, in ascending order.
@@ -54,8 +56,8 @@ impl Keyring {
     /// `Drill`, naming the entry, where it does not open.
     pub(super) fn open<'v>(&self, name: &str, sealed: &'v mut [u8]) -> Result<(u32, &'v [u8])> {
         let term = value::term(name, sealed)?;
-        let key = if name == ENTRY {
-            require_own_term(term)?;
+        let key = if name == self.entry {
+            require_own_term(name, term)?;
             &self.root
         } else {
             self.terms.get(&term).ok_or_else(|| {
@@ -69,8 +71,8 @@ impl Keyring {
 
 /// # Errors
 /// `Drill` where `term`, the keyring's own, is not the one that it always has.
-fn require_own_term(term: u32) -> Result<()> {
-    if term == 1 { Ok(()) } else { Err(Error::drill(format!("{ENTRY}: its term is {term}, not 1"))) }
+fn require_own_term(entry: &str, term: u32) -> Result<()> {
+    if term == 1 { Ok(()) } else { Err(Error::drill(format!("{entry}: its term is {term}, not 1"))) }
 }
 
 /// 32 bytes of key, base64 in JSON; wiped on drop.
@@ -122,20 +124,20 @@ struct EncodedKey {
 ///
 /// # Errors
 /// `Drill` for anything but a keyring of the known form.
-fn parse(plain: &[u8]) -> Result<BTreeMap<u32, Zeroizing<[u8; 32]>>> {
-    let encoded: Encoded = serde_json::from_slice(plain).map_err(|e| json_fault(ENTRY, &e))?;
+fn parse(entry: &str, plain: &[u8]) -> Result<BTreeMap<u32, Zeroizing<[u8; 32]>>> {
+    let encoded: Encoded = serde_json::from_slice(plain).map_err(|e| json_fault(entry, &e))?;
     let mut keys = BTreeMap::new();
     for key in encoded.keys {
         if key.version != KEY_VERSION {
-            let what = format!("{ENTRY}: the key of term {} is of version {}", key.term, key.version);
+            let what = format!("{entry}: the key of term {} is of version {}", key.term, key.version);
             return Err(Error::drill(what).hint("this version of vault-backup knows version 1"));
         }
         if keys.insert(key.term, key.value.0).is_some() {
-            return Err(Error::drill(format!("{ENTRY}: term {} has two keys", key.term)));
+            return Err(Error::drill(format!("{entry}: term {} has two keys", key.term)));
         }
     }
     if keys.is_empty() {
-        return Err(Error::drill(format!("{ENTRY}: it holds no keys")));
+        return Err(Error::drill(format!("{entry}: it holds no keys")));
     }
     Ok(keys)
 }
@@ -159,7 +161,7 @@ mod tests {
     #[test]
     fn keys_by_term() {
         let text = ring(&[key(2, 20, r#","encryptions":17"#), key(1, 10, "")], "");
-        let keys = parse(text.as_bytes()).unwrap();
+        let keys = parse(ENTRY, text.as_bytes()).unwrap();
         assert_eq!(keys.iter().map(|(t, k)| (*t, k[0])).collect::<Vec<_>>(), [(1, 10), (2, 20)]);
     }
 
@@ -175,7 +177,7 @@ mod tests {
             (ring(&[known.replace("Value\":\"", "Value\":\"AAAA")], ""), "form"),
             (known.clone(), "form"),
         ] {
-            let e = parse(text.as_bytes()).err().unwrap().to_string();
+            let e = parse(ENTRY, text.as_bytes()).err().unwrap().to_string();
             assert!(e.starts_with("core/keyring: ") && e.contains(why), "{e}");
             assert!(!e.contains("AQEB"), "{e}");
         }
@@ -184,9 +186,9 @@ mod tests {
     proptest! {
         #[test]
         fn hostile_bytes_never_panic(bytes: Vec<u8>, text in "[{}\\[\\]\":,KeysTrmValuion01]{0,60}") {
-            let _ = parse(&bytes);
-            let _ = parse(text.as_bytes());
-            let _ = Keyring::unlock(&[0; 32], &mut bytes.clone());
+            let _ = parse(ENTRY, &bytes);
+            let _ = parse(ENTRY, text.as_bytes());
+            let _ = Keyring::unlock(&[0; 32], ENTRY, &mut bytes.clone());
         }
     }
 }

@@ -42,19 +42,15 @@ pub(super) struct BlobInfo {
     pub(super) plaintext: Vec<u8>,
 }
 
-impl BlobInfo {
-    /// Whether it has fields that an AEAD key's wrapping does not set.
-    pub(super) fn is_more_than_ciphertext(&self) -> bool {
-        !self.iv.is_empty() || !self.hmac.is_empty() || !self.plaintext.is_empty() || self.wrapped
-    }
-}
-
-/// Which key wrapped a value: for Shamir its id, if anything.
+/// The key that wrapped a value: its id, if anything. go-kms-wrapping of Vault has the
+/// id in field 3, that of OpenBao in field 6.
 #[derive(Message)]
 #[prost(skip_debug)]
 pub(super) struct KeyInfo {
     #[prost(string, tag = "3")]
     pub(super) key_id: String,
+    #[prost(string, tag = "6")]
+    pub(super) bao_key_id: String,
 }
 
 /// A point in time.

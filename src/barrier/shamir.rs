@@ -1,57 +1,34 @@
 //! Shamir's secret sharing as Vault does it: key shares to the unseal key.
 //!
-//! Here: the text forms of a share and the interpolation. Not here: what the key
-//! opens (`seal`). Source: Vault `shamir/shamir.go`, `http/sys_seal.go`: each
-//! byte of the secret is shared by itself over GF(2^8) modulo 0x11b; a share is one
-//! y for each byte, then its x. Only where one share suffices, it is the key itself.
+//! The interpolation alone. Not here: the text forms of a share (`share`), what the key
+//! opens (`seal`). Source: Vault `shamir/shamir.go`: each byte of the secret is shared
+//! by itself over GF(2^8) modulo 0x11b.
 
-use crate::secret::Secret;
-use base64::{Engine, prelude::BASE64_STANDARD};
+use crate::share::{KEY, Share};
 use zeroize::Zeroizing;
 
-/// The length of the shared key, in bytes.
-const KEY: usize = 32;
-
-/// Combines `shares`, each in hex or base64, into the key; all of them are used.
+/// Combines `shares` into the key; all of them are used.
 ///
-/// `None` where they cannot be right: fewer than `threshold`, of another length,
-/// not decodable, or two for the same x. What they combine to may still be wrong:
-/// only what the key opens tells.
-pub(super) fn combine(shares: &[Secret], threshold: usize) -> Option<Zeroizing<[u8; KEY]>> {
-    if shares.is_empty() || shares.len() < threshold {
-        return None;
+/// `None` where they cannot be right, as [`crate::share::check`] says in words. What
+/// they combine to may still be wrong: only what the key opens tells.
+pub(super) fn combine(shares: &[&Share]) -> Option<Zeroizing<[u8; KEY]>> {
+    if let [share] = shares {
+        return Some(Zeroizing::new(share.bytes().try_into().ok()?));
     }
-    if threshold == 1 {
-        let [share] = shares else { return None };
-        return Some(Zeroizing::new(decode(share, KEY)?.as_slice().try_into().ok()?));
-    }
-    let shares: Vec<_> = shares.iter().map(|share| decode(share, KEY + 1)).collect::<Option<_>>()?;
-    let xs: Vec<u8> = shares.iter().map(|share| share[KEY]).collect();
+    let xs: Vec<u8> = shares.iter().map(|share| share.bytes().get(KEY).copied()).collect::<Option<_>>()?;
     let mut key = Zeroizing::new([0; KEY]);
     for (i, share) in shares.iter().enumerate() {
         let weight = weight(&xs, i)?;
-        for (out, y) in key.iter_mut().zip(share.iter()) {
+        for (out, y) in key.iter_mut().zip(share.bytes()) {
             *out ^= multiply(*y, weight);
         }
     }
-    Some(key)
+    Some(key).filter(|_| !shares.is_empty())
 }
 
-/// The bytes of a share, if there are `length` of them. Hex is tried first, as
-/// Vault does: base64 of the right length is never hex of the right length.
-fn decode(share: &Secret, length: usize) -> Option<Zeroizing<Vec<u8>>> {
-    let text = share.expose().trim();
-    let fits = |bytes: Vec<u8>| Some(Zeroizing::new(bytes)).filter(|b| b.len() == length);
-    let hex = hex::decode(text).ok().and_then(fits);
-    hex.or_else(|| BASE64_STANDARD.decode(text).ok().and_then(fits))
-}
-
-/// The Lagrange coefficient of share `i` for the value at 0; `None` where an x is
-/// 0 or occurs twice.
+/// The Lagrange coefficient of share `i` for the value at 0; `None` where an x occurs
+/// twice. None is 0: [`Share::parse`] refuses that.
 fn weight(xs: &[u8], i: usize) -> Option<u8> {
-    if xs[i] == 0 {
-        return None;
-    }
     let mut weight = 1;
     for (_, x) in xs.iter().enumerate().filter(|(j, _)| *j != i) {
         let difference = x ^ xs[i];
@@ -88,13 +65,19 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    use crate::secret::Secret;
+
+    fn share(bytes: &[u8]) -> Share {
+        Share::parse("test", &Secret::new(hex::encode(bytes))).unwrap()
+    }
+
     /// Splits `key` over the polynomial with these further coefficients.
-    fn split(key: &[u8; KEY], coefficients: &[[u8; KEY]], xs: &[u8]) -> Vec<Secret> {
-        let share = |x: u8| {
+    fn split(key: &[u8; KEY], coefficients: &[[u8; KEY]], xs: &[u8]) -> Vec<Share> {
+        let one = |x: u8| {
             let y = |i: usize| coefficients.iter().rev().fold(0, |sum, c| multiply(sum ^ c[i], x)) ^ key[i];
-            Secret::new(hex::encode((0..KEY).map(y).chain([x]).collect::<Vec<_>>()))
+            share(&(0..KEY).map(y).chain([x]).collect::<Vec<_>>())
         };
-        xs.iter().map(|x| share(*x)).collect()
+        xs.iter().map(|x| one(*x)).collect()
     }
 
     #[test]
@@ -108,46 +91,31 @@ mod tests {
 
     #[test]
     fn one_share_of_one_is_the_key() {
-        let key = [9; KEY];
-        for text in [hex::encode(key), BASE64_STANDARD.encode(key), format!(" {}\n", hex::encode(key))] {
-            assert_eq!(*combine(&[Secret::new(text)], 1).unwrap(), key);
-        }
-        let share = Secret::new(hex::encode(key));
-        assert!(combine(&[share.clone(), share], 1).is_none());
+        let key = share(&[9; KEY]);
+        assert_eq!(*combine(&[&key]).unwrap(), [9; KEY]);
+        assert!(combine(&[&key, &key]).is_none());
     }
 
     #[test]
-    fn hex_and_base64_any_order() {
-        let mut shares = split(&[7; KEY], &[[1; KEY], [200; KEY]], &[5, 255, 1]);
-        shares[1] = Secret::new(BASE64_STANDARD.encode(hex::decode(shares[1].expose()).unwrap()));
-        assert_eq!(*combine(&shares, 3).unwrap(), [7; KEY]);
-        shares.reverse();
-        assert_eq!(*combine(&shares, 3).unwrap(), [7; KEY]);
+    fn any_order() {
+        let shares = split(&[7; KEY], &[[1; KEY], [200; KEY]], &[5, 255, 1]);
+        assert_eq!(*combine(&shares.iter().collect::<Vec<_>>()).unwrap(), [7; KEY]);
+        assert_eq!(*combine(&shares.iter().rev().collect::<Vec<_>>()).unwrap(), [7; KEY]);
     }
 
     #[test]
-    fn what_cannot_be_right_is_refused() {
-        let shares = split(&[7; KEY], &[[1; KEY]], &[5, 255, 0]);
-        let with = |extra: Secret| combine(&[shares[0].clone(), extra], 2);
-        assert!(with(shares[1].clone()).is_some());
-        assert!(combine(&[], 1).is_none() && combine(&[], 0).is_none());
-        assert!(combine(&shares[..1], 2).is_none(), "too few");
-        assert!(with(shares[0].clone()).is_none(), "doubled");
-        assert!(with(shares[2].clone()).is_none(), "x = 0");
-        for bad in ["", "no", "00", &"0".repeat(64), &"0".repeat(68)] {
-            assert!(with(Secret::new(bad)).is_none(), "{bad}");
-        }
+    fn impossible_shares_are_refused() {
+        let shares = split(&[7; KEY], &[[1; KEY]], &[5, 255]);
+        assert!(combine(&[&shares[0], &shares[1]]).is_some());
+        assert!(combine(&[]).is_none());
+        assert!(combine(&[&shares[0]]).is_none(), "one share of several is no key");
+        assert!(combine(&[&shares[0], &shares[0]]).is_none(), "doubled");
     }
 
     proptest! {
         #[test]
         fn any_threshold_of_the_shares_combines(key: [u8; KEY], c: [[u8; KEY]; 2], x in proptest::sample::subsequence((1..=255).collect::<Vec<u8>>(), 3..6)) {
-            prop_assert_eq!(*combine(&split(&key, &c, &x), 3).unwrap(), key);
-        }
-
-        #[test]
-        fn hostile_text_never_panics(texts: Vec<String>, threshold in 0usize..4) {
-            let _ = combine(&texts.into_iter().map(Secret::new).collect::<Vec<_>>(), threshold);
+            prop_assert_eq!(*combine(&split(&key, &c, &x).iter().collect::<Vec<_>>()).unwrap(), key);
         }
     }
 }

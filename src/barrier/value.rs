@@ -16,13 +16,15 @@ const HEAD: usize = 5;
 /// The most that a compressed plaintext may grow to, in bytes.
 const MAX_DECOMPRESSED: usize = 256 * 1024 * 1024;
 
-/// Entries that Vault writes past its barrier, by their whole key: plain JSON or
-/// text, or wrapped by the seal. Source: the calls of `physical.Put` in `vault/`
-/// (`seal.go`, `seal_util.go`, `seal_autoseal.go`, `core.go`, `cluster.go`,
-/// `rekey.go`), `RaftLock` in `physical/raft/raft.go`, `command/server.go`.
-const OUTSIDE: [&str; 11] = [
+/// Entries that a server is known to write past its barrier, by their whole key: plain
+/// JSON or text, or wrapped by the seal. Source: the calls of `physical.Put` in Vault's
+/// `vault/` (`seal.go`, `seal_util.go`, `seal_autoseal.go`, `core.go`, `cluster.go`,
+/// `rekey.go`, `ui.go`), `RaftLock` in `physical/raft/raft.go`, `command/server.go`;
+/// OpenBao's `vault/init.go`. Not complete, and need not be: see [`is_value`].
+const OUTSIDE: [&str; 13] = [
     "core/cluster/local/name",
     "core/hsm/barrier-unseal-keys",
+    "core/initialize-lock",
     "core/lock",
     "core/migration",
     "core/recovery-config",
@@ -32,11 +34,27 @@ const OUTSIDE: [&str; 11] = [
     "core/seal-gen-info",
     "core/seal-initialization-flag",
     "core/unseal-keys-backup",
+    "sys/uiconfig_plaintext",
 ];
 
-/// Whether the entry `name` is one of those that are no barrier values.
+/// Terms from here on are not believed: each rotation adds one.
+const TERMS: u32 = 1 << 16;
+
+/// Whether the entry `name` is known to be no barrier value.
 pub(super) fn is_outside(name: &str) -> bool {
-    name.starts_with("core/") && OUTSIDE.contains(&name)
+    (name.starts_with("core/") || name.starts_with("sys/")) && OUTSIDE.contains(&name)
+}
+
+/// Whether `value` begins as a barrier value does: with a believable term, or, if that
+/// is damaged, with most of one and a known version. Text and JSON never do.
+pub(super) fn is_value(value: &[u8]) -> bool {
+    match value.first_chunk::<HEAD>() {
+        Some([term @ .., version]) => {
+            let zeros = term.iter().filter(|byte| **byte == 0).count();
+            u32::from_be_bytes(*term) < TERMS || (matches!(version, 1 | 2) && zeros >= 2)
+        }
+        None => value.starts_with(&[0, 0]),
+    }
 }
 
 /// An AES-256-GCM key. (ring keeps the expanded key and does not wipe it.)

@@ -1,6 +1,7 @@
 //! What each command takes. Not here: what all of them take (`cli`).
 
 use crate::config::duration;
+use crate::error::{Error, Result};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -66,9 +67,26 @@ pub struct VerifyRestoreArgs {
     /// Open the backup in memory with the unseal shares, without a Vault
     #[arg(long)]
     pub offline: bool,
+    /// The keys that open it.
+    #[command(flatten)]
+    pub unseal: UnsealArgs,
     /// Print one JSON document on stdout
     #[arg(long)]
     pub json: bool,
+}
+
+impl VerifyRestoreArgs {
+    /// Refuses flags that this kind of drill would ignore.
+    ///
+    /// # Errors
+    /// `Usage`.
+    pub fn check(&self) -> Result<()> {
+        if self.offline || self.unseal == UnsealArgs::default() {
+            return Ok(());
+        }
+        Err(Error::usage("--share and --seal-key are for --offline")
+            .hint("add --offline, or set staging.unseal_keys for a drill in a server"))
+    }
 }
 
 /// `decrypt`
@@ -142,9 +160,9 @@ pub struct InspectArgs {
     /// The key: a file, env:NAME or credential:NAME [default: the configured keys]
     #[arg(long, value_name = "REF")]
     pub key: Option<String>,
-    /// An unseal share, to show mounts by name: env:NAME or file:PATH; repeat for each
-    #[arg(long = "share", value_name = "REF")]
-    pub shares: Vec<String>,
+    /// The keys that open it.
+    #[command(flatten)]
+    pub unseal: UnsealArgs,
     /// Print one JSON document on stdout
     #[arg(long)]
     pub json: bool,
@@ -174,9 +192,21 @@ pub struct RecoverArgs {
     /// The key: a file, env:NAME or credential:NAME [default: the configured keys]
     #[arg(long, value_name = "REF")]
     pub key: Option<String>,
-    /// An unseal share: env:NAME or file:PATH; repeat for each [default: staging.unseal_keys]
+    /// The keys that open it.
+    #[command(flatten)]
+    pub unseal: UnsealArgs,
+}
+
+/// The keys that open a snapshot offline.
+#[derive(Debug, Default, PartialEq, Eq, Args)]
+pub struct UnsealArgs {
+    /// Unseal share, env:NAME or file:PATH; of a sealable namespace: NAMESPACE=REF; repeat for each
+    /// [default: staging.unseal_keys]
     #[arg(long = "share", value_name = "REF")]
     pub shares: Vec<String>,
+    /// Key of OpenBao's static seal: a file, env:NAME or credential:NAME [default: staging.seal_key]
+    #[arg(long, value_name = "REF")]
+    pub seal_key: Option<String>,
 }
 
 /// `keygen`

@@ -3,25 +3,24 @@
 
 mod contents;
 
-use crate::archive::{self, Snapshot};
+use crate::barrier::UnsealKeys;
 use crate::cli::InspectArgs;
 use crate::commands::Done;
 use crate::context::Context;
-use crate::envelope::{self, Header, Keyring};
+use crate::envelope::{Header, Keyring};
 use crate::error::{Error, Result};
 use crate::manifest::{Manifest, rfc3339};
-use crate::naming::BackupName;
 use crate::output;
 use crate::pipeline::catalog::Standing;
-use crate::pipeline::hashing::{Fingerprint, Hashing};
+use crate::pipeline::drill::feed::Reading;
 use crate::pipeline::inbound;
 use crate::pipeline::input::{Input, Opened};
-use crate::pipeline::object::Chosen;
-use crate::secret::Secret;
+use crate::pipeline::offline;
 use contents::Contents;
 use serde_json::{Value, json};
 use std::fmt::Write;
-use std::io::Read;
+use std::io::{BufReader, Read};
+use std::sync::Arc;
 
 /// What was found.
 struct Found {
@@ -30,13 +29,9 @@ struct Found {
     checked: Option<Checked>,
 }
 
-struct Checked {
-    snapshot: Snapshot,
-    object: Fingerprint,
-    /// state.bin is whole, its hashes say so; but a later Vault may write its entries in
-    /// a form that is not known.
-    contents: Result<Contents>,
-}
+/// The check of every byte. state.bin is whole, its hashes say so; but a later server may
+/// write its entries in a form that is not known.
+type Checked = offline::Checked<Result<Contents>>;
 
 /// Shows header, manifest and meta.json. With a key every segment is opened and
 /// the archive checked; without one only what can be read in clear is shown.
@@ -46,55 +41,41 @@ struct Checked {
 /// open it.
 pub async fn run(context: &Context, args: &InspectArgs) -> Result<Done> {
     let keyring = context.keyring_if_any(args.key.as_deref())?;
-    if keyring.is_none() && !args.shares.is_empty() {
-        return Err(Error::usage("--share: without the key nothing can be opened").hint("give --key too"));
-    }
-    let shares = if args.shares.is_empty() { None } else { Some(context.shares(&args.shares).await?) };
+    let asked = !args.unseal.shares.is_empty() || args.unseal.seal_key.is_some();
+    let keys = if asked { Some(context.unseal_keys(&args.unseal).await?) } else { None };
     let mac_keys = keyring.as_ref().map(Keyring::mac_keys).unwrap_or_default();
     let input = Input::of(&args.input);
-    let Opened { source, size, layouts, label, chosen } = context.open(&input, &context.trust(mac_keys)).await?;
+    let opened = context.open(&input, &context.trust(mac_keys)).await?;
+    let how = keyring.map(|keyring| Reading::of_input(&opened, Arc::new(keyring)));
+    let Opened { source, size, label, chosen, .. } = opened;
     context.progress.stage("inspecting", size);
-    let name = chosen.as_ref().map(|c| c.name.clone());
-    let found = inbound::read(source, &context.stop, &context.progress, move |reader| match keyring {
-        Some(keyring) => check(reader, &keyring, layouts, name.as_ref(), shares.as_deref()),
-        None => Ok(Found { header: Header::peek(reader)?, checked: None }),
+    let stored = chosen.is_some();
+    let found = inbound::read(source, &context.stop, &context.progress, move |reader| {
+        let mut reader = BufReader::with_capacity(1 << 18, reader);
+        let readable = how.is_some() || (!stored && offline::is_plain(&mut reader, None)?);
+        match readable {
+            true => check(Box::new(reader), how.as_ref(), keys.as_ref()),
+            false if keys.is_some() => {
+                Err(Error::usage("--share and --seal-key: without the key nothing can be opened")
+                    .hint("give --key too"))
+            }
+            false => Ok(Found { header: Header::peek(reader)?, checked: None }),
+        }
     })
     .await
     .map_err(|e| if e.kind().is_stop() { e } else { e.context(&label) })?;
-    hold_against(&found, chosen.as_ref())?;
     context.trust(Vec::new()).warn_of_cluster(&label, found.header.as_ref());
     let standing = chosen.map(|c| c.standing);
     Ok(Done::document(document(&label, &found, standing.as_ref())).with_text(text(&label, &found, standing.as_ref())))
 }
 
-fn check(
-    reader: Box<dyn Read + Send>,
-    keyring: &Keyring,
-    layouts: envelope::Layouts,
-    name: Option<&BackupName>,
-    shares: Option<&[Secret]>,
-) -> Result<Found> {
-    let mut hashing = Hashing::new(reader);
-    let (header, (snapshot, contents)) = {
-        let mut opened = envelope::open(&mut hashing, keyring, layouts)?;
-        let header = opened.header().cloned();
-        if let (Some(header), Some(name)) = (&header, name) {
-            header.check_name(name)?;
-        }
-        let count = |state: &mut dyn Read| match Contents::read(state, shares) {
-            // With shares more was asked for than whether it is whole.
-            Err(error) if shares.is_some() => Err(error),
-            contents => Ok(contents),
-        };
-        (header, archive::check_with(&mut opened, |_, state| count(state))?)
-    };
-    Ok(Found { header, checked: Some(Checked { snapshot, object: hashing.finish(), contents }) })
-}
-
-/// What was read must be what an authentic manifest and the object's metadata name.
-fn hold_against(found: &Found, chosen: Option<&Chosen>) -> Result<()> {
-    let (Some(checked), Some(chosen)) = (&found.checked, chosen) else { return Ok(()) };
-    chosen.named().check(&hex::encode(checked.object.sha256)).map_err(|e| e.context(&chosen.address))
+fn check(reader: Box<dyn Read + Send>, how: Option<&Reading>, keys: Option<&UnsealKeys>) -> Result<Found> {
+    let checked = offline::read(reader, how, |state| match Contents::read(state, keys) {
+        // With keys more was asked for than whether it is whole.
+        Err(error) if keys.is_some() => Err(error),
+        contents => Ok(contents),
+    })?;
+    Ok(Found { header: checked.header.clone(), checked: Some(checked) })
 }
 
 fn document(label: &str, found: &Found, standing: Option<&Standing>) -> Value {
@@ -110,17 +91,25 @@ fn document(label: &str, found: &Found, standing: Option<&Standing>) -> Value {
             "raft_term": meta.term,
             "snapshot_id": meta.id,
             "raft_peers": meta.peers.iter().map(|p| json!({ "id": p.id, "address": p.address })).collect::<Vec<_>>(),
-            "contents": c.contents.as_ref().ok().map(Contents::document),
+            "contents": c.result.as_ref().ok().map(Contents::document),
         })
     });
     json!({
         "input": label,
-        "layout": if header.is_some() { "format-1" } else { "older" },
+        "layout": layout(found),
         "header": header,
         "standing": standing.map(Standing::word),
         "manifest": standing.and_then(Standing::authentic),
         "checked": checked,
     })
+}
+
+fn layout(found: &Found) -> &'static str {
+    match (&found.header, &found.checked) {
+        (Some(_), _) => "format-1",
+        (None, Some(checked)) if checked.plain => "snapshot",
+        (None, _) => "older",
+    }
 }
 
 fn text(label: &str, found: &Found, standing: Option<&Standing>) -> String {
@@ -138,6 +127,7 @@ fn text(label: &str, found: &Found, standing: Option<&Standing>) -> String {
             let parts = [&vault.cluster_name, &vault.cluster_id].map(|v| v.clone().unwrap_or("?".into()));
             row("vault", format!("{}, cluster {} ({})", vault.server(), parts[0], parts[1]));
         }
+        None if layout(found) == "snapshot" => row("layout", "plain snapshot, not encrypted".into()),
         None => row("layout", "older service's, or not a backup: only a key can tell".into()),
     }
     if let Some(standing) = standing {
@@ -150,7 +140,7 @@ fn text(label: &str, found: &Found, standing: Option<&Standing>) -> String {
         Some(checked) => checked_rows(checked, &mut row),
         None => row("checked", "no: give --key to check every byte".into()),
     }
-    match found.checked.as_ref().map(|checked| &checked.contents) {
+    match found.checked.as_ref().map(|checked| &checked.result) {
         Some(Ok(contents)) => text += &contents.table(),
         Some(Err(error)) => text += &format!("\nwhat it holds cannot be told: {error}\n"),
         None => {}

@@ -41,7 +41,7 @@ async fn recover(context: &Context, args: &RecoverArgs) -> Result<Outcome> {
     }
     context.note("from", &args.from);
     context.note("path", args.path.as_ref().or(args.list.as_ref()));
-    let shares = Arc::new(context.shares(&args.shares).await?);
+    let shares = Arc::new(context.unseal_keys(&args.unseal).await?);
     check_cluster(context, args, &input).await?;
     let (first, how) = open(context, args, &input).await?;
     let label = first.label.clone();
@@ -56,7 +56,7 @@ async fn recover(context: &Context, args: &RecoverArgs) -> Result<Outcome> {
 
     let (second, _) = open(context, args, &input).await?;
     context.progress.stage("reading", second.size);
-    let ask = Ask::of(context, args);
+    let ask = Ask::of(args);
     let read = move |reader| offline::read(reader, how.as_ref(), |state| ask.put(&barrier, state));
     let found =
         inbound::read(second.source, &context.stop, &context.progress, read).await.map_err(|e| e.context(&label))?;
@@ -100,13 +100,14 @@ enum Found {
 }
 
 impl Ask {
-    fn of(context: &Context, args: &RecoverArgs) -> Self {
+    fn of(args: &RecoverArgs) -> Self {
         match (&args.list, &args.path) {
             (Some(prefix), _) => Ask::Names(prefix.clone()),
             (None, path) => Ask::Secret(Query {
                 path: path.clone().unwrap_or_default(),
                 version: args.version,
-                at: context.started,
+                // As the server itself would judge a deletion now.
+                at: chrono::Utc::now(),
             }),
         }
     }

@@ -17,8 +17,10 @@ use crate::pipeline::drill::canary::{self, Found};
 use crate::pipeline::drill::feed::{self, Facts, Reading};
 use crate::pipeline::inbound::{self, Source};
 use crate::pipeline::object::Chosen;
+use crate::product::Server;
 use crate::report::Operation;
 use crate::secret::Secret;
+use crate::staging;
 use crate::store::{Put, Store};
 use crate::vault::SecretRead;
 use bytes::Bytes;
@@ -37,10 +39,11 @@ const CLEANUP: Duration = Duration::from_secs(30);
 /// accepted.
 pub async fn run(context: &Context, args: &VerifyRestoreArgs) -> Result<Done> {
     operation::run(context, Operation::Drill, async {
+        args.check()?;
         let _lock = Lock::take(&stage::lock_file(context)?)?;
         let (object, mut steps) = (args.object.as_deref(), Steps::default());
         let drilled = match Mode::of(args, context.config()?.staging.mode) {
-            Mode::Offline => Box::pin(offline::drill(context, object, &mut steps)).await,
+            Mode::Offline => Box::pin(offline::drill(context, args, &mut steps)).await,
             mode => Box::pin(drill(context, object, mode, &mut steps)).await,
         };
         context.note("durations_ms", &steps.0);
@@ -63,19 +66,13 @@ async fn drill(context: &Context, object: Option<&str>, mode: Mode, steps: &mut 
     let facts = steps.time("peek", peek(context, store.as_ref(), &chosen, how.clone())).await?;
     guard_backup(context, &chosen, &facts)?;
 
-    let mut stage = steps.time("prepare", context.stop.guard(Box::pin(Stage::find(context, mode)))).await?;
+    let origin = origin(&facts, manifest.as_ref());
+    let mut stage = steps.time("prepare", context.stop.guard(Box::pin(Stage::find(context, mode, origin)))).await?;
     let preparing = context.stop.guard(Box::pin(stage.prepare(context, &facts, manifest.as_ref())));
     let drilled = match steps.time("prepare", preparing).await {
         Ok(administrator) => {
             let given = (&stage, &administrator);
             restore_and_read(context, given, store.as_ref(), &chosen, &how, &facts, steps).await
-        }
-        Err(error) => Err(error),
-    };
-    let recorded = match drilled {
-        Ok(()) => {
-            let recording = record(context, store.as_ref(), &chosen, &keyring, manifest.as_ref(), mode, steps);
-            context.stop.guard(recording).await
         }
         Err(error) => Err(error),
     };
@@ -85,16 +82,19 @@ async fn drill(context: &Context, object: Option<&str>, mode: Mode, steps: &mut 
             Err(Error::drill(format!("staging {} did not answer, and may be left unsealed", stage.target.address)))
         }
     };
-    match (recorded, ended) {
-        (Ok(at), Ok(())) => Ok(passed(context, &chosen, mode, steps, at)),
-        (Ok(_), Err(left)) => Err(left),
+    match (drilled, ended) {
+        (Ok(()), ended) => ended?,
         (Err(error), ended) => {
             if let Err(left) = ended {
                 tracing::warn!("{left}");
             }
-            Err(error)
+            return Err(error);
         }
     }
+    // Last: what is on record has passed, its cleanup included.
+    let recording = record(context, store.as_ref(), &chosen, &keyring, manifest.as_ref(), mode, steps);
+    let at = context.stop.guard(recording).await?;
+    Ok(passed(context, &chosen, mode, steps, at))
 }
 
 /// Reads the beginning of the backup, for the guard.
@@ -115,6 +115,14 @@ fn at(chosen: &Chosen, error: Error) -> Error {
 fn guard_backup(context: &Context, chosen: &Chosen, facts: &Facts) -> Result<()> {
     let cluster = facts.header.as_ref().and_then(|h| h.vault.cluster_id.as_deref());
     context.trust(Vec::new()).check_cluster(&chosen.address, cluster)
+}
+
+/// The server that the backup was taken from: by its header, else by its manifest.
+fn origin(facts: &Facts, manifest: Option<&Manifest>) -> Server {
+    let (header, manifest) = (facts.header.as_ref().map(|h| &h.vault), manifest.map(|m| &m.vault));
+    let product = header.and_then(|v| v.product).or(manifest.and_then(|v| v.product));
+    let version = header.and_then(|v| v.version.as_deref()).or(manifest.and_then(|v| v.version.as_deref()));
+    staging::origin(product, version)
 }
 
 /// Everything between the guard and the verdict.

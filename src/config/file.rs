@@ -6,12 +6,13 @@
 //! examples/config.toml and at the resolved section of the same name.
 
 use super::values::{
-    Address, Count, FilePath, KeyRef, Lock, MaybeSecret, MaybeSecretUrl, PartSize, SecretRef, Span, StorageClass,
-    StoreUrl, Text,
+    Address, Count, FilePath, KeyRef, Lock, MaybeSecret, MaybeSecretUrl, PartSize, Region, Retries, SecretRef, Server,
+    Span, StorageClass, StoreUrl, Text,
 };
 use super::{self as resolved, Method, NotifyKind, Outcome, Sse, StagingMode};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
+use std::collections::BTreeMap;
 
 /// Sections in which every key may be left out.
 macro_rules! sections {
@@ -41,10 +42,12 @@ sections! {
 
     /// `[vault]`
     Vault {
-        addresses: Option<Vec<Address>>,
+        addresses: Option<Vec<Server>>,
+        proxy: Option<Address>,
         cluster_id: Option<Text>,
         namespace: Option<Text>,
         ca_cert: Option<FilePath>,
+        ca_path: Option<FilePath>,
         client_cert: Option<FilePath>,
         client_key: Option<FilePath>,
         tls_server_name: Option<Text>,
@@ -63,6 +66,8 @@ sections! {
         username: Option<Text>,
         password: Option<SecretRef>,
         jwt: Option<SecretRef>,
+        server_id: Option<Text>,
+        region: Option<Region>,
     }
 
     /// `[store]`
@@ -97,9 +102,11 @@ sections! {
     /// `[staging]`
     Staging {
         mode: Option<StagingMode>,
-        address: Option<Address>,
+        address: Option<Server>,
         token: Option<SecretRef>,
         unseal_keys: Option<Vec<SecretRef>>,
+        namespace_unseal_keys: Option<BTreeMap<String, Vec<SecretRef>>>,
+        seal_key: Option<KeyRef>,
         canary: Option<Text>,
         canary_max_age: Option<Span>,
         wait: Option<Span>,
@@ -128,6 +135,7 @@ sections! {
     /// `[run]`
     Run {
         deadline: Option<Span>,
+        retries: Option<Retries>,
         connect_timeout: Option<Span>,
         idle_timeout: Option<Span>,
         lock_file: Option<FilePath>,

@@ -2,9 +2,12 @@
 
 use super::auth::Auth;
 use super::file;
+use super::values::SecretRef;
 use crate::error::{Error, Result};
-use crate::secret::{Reference, Secret};
+use crate::secret::Reference;
+use crate::share::Share;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
@@ -22,6 +25,10 @@ pub struct StagingSection {
     pub token: Option<Reference>,
     /// The unseal key shares of the source.
     pub unseal_keys: Vec<Reference>,
+    /// The unseal key shares of the source's sealable namespaces, by path.
+    pub namespace_unseal_keys: BTreeMap<String, Vec<Reference>>,
+    /// The key of the source's seal `static`.
+    pub seal_key: Option<Reference>,
     /// The path of the secret that is read after the restore.
     pub canary: String,
     /// How old the canary's value may have been when the backup was made.
@@ -61,6 +68,8 @@ impl StagingSection {
             address: file.address.map(|v| v.0),
             token: file.token.map(|v| v.0),
             unseal_keys: file.unseal_keys.unwrap_or_default().into_iter().map(|v| v.0).collect(),
+            namespace_unseal_keys: references(file.namespace_unseal_keys),
+            seal_key: file.seal_key.map(|v| v.0),
             canary: file.canary.map_or_else(|| "smtp/test-tenant-id/admin".to_owned(), |v| v.0),
             canary_max_age: file.canary_max_age.map(|v| v.0),
             wait: file.wait.map_or(Duration::from_mins(5), |v| v.0),
@@ -97,8 +106,26 @@ impl StagingSection {
     /// The unseal key shares, read now.
     ///
     /// # Errors
-    /// As [`Reference::read`].
-    pub fn shares(&self) -> Result<Vec<Secret>> {
-        self.unseal_keys.iter().map(Reference::read).collect()
+    /// As [`Reference::read`], and `Usage` for a malformed share.
+    pub fn shares(&self) -> Result<Vec<Share>> {
+        read(&self.unseal_keys)
     }
+
+    /// The unseal key shares of sealable namespaces, read now.
+    ///
+    /// # Errors
+    /// As [`StagingSection::shares`].
+    pub fn namespace_shares(&self) -> Result<BTreeMap<String, Vec<Share>>> {
+        let shares = self.namespace_unseal_keys.iter().map(|(path, from)| Ok((path.clone(), read(from)?)));
+        shares.collect()
+    }
+}
+
+fn read(references: &[Reference]) -> Result<Vec<Share>> {
+    references.iter().map(|from| Share::parse(from.to_string(), &from.read()?)).collect()
+}
+
+fn references(file: Option<BTreeMap<String, Vec<SecretRef>>>) -> BTreeMap<String, Vec<Reference>> {
+    let plain = |list: Vec<SecretRef>| list.into_iter().map(|v| v.0).collect();
+    file.unwrap_or_default().into_iter().map(|(path, list)| (path, plain(list))).collect()
 }

@@ -42,6 +42,8 @@ from_text! {
     PartSize(u64) by part_size;
     /// The address of a server.
     Address(Url) by address;
+    /// The address of a Vault server, which may be a Unix socket.
+    Server(Url) by server;
     /// The URL of a store.
     StoreUrl(Url) by store_url;
     /// `compliance:30d`, `governance:30d`.
@@ -72,6 +74,34 @@ impl TryFrom<i64> for Count {
             .filter(|n| (1..=36_500).contains(n))
             .map(Self)
             .ok_or("must be a whole number from 1 to 36500")
+    }
+}
+
+/// How often something is tried again.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "i64")]
+pub(super) struct Retries(pub(super) u32);
+
+impl TryFrom<i64> for Retries {
+    type Error = &'static str;
+
+    fn try_from(number: i64) -> Parsed<Self> {
+        u32::try_from(number).ok().filter(|n| *n <= 10).map(Self).ok_or("must be a whole number from 0 to 10")
+    }
+}
+
+/// An AWS region, which becomes a part of a host's name.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Region(pub(super) String);
+
+impl TryFrom<String> for Region {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Parsed<Self> {
+        let fits = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+        let good = !text.is_empty() && text.bytes().all(fits);
+        good.then_some(Self(text)).ok_or("must be an AWS region, such as eu-central-1")
     }
 }
 
@@ -149,6 +179,17 @@ pub(super) fn address(text: &str) -> Parsed<Url> {
         return Err("must be an address without ? and #");
     }
     Ok(url)
+}
+
+/// The address of a Vault server: as [`address`], or a Unix socket.
+pub(super) fn server(text: &str) -> Parsed<Url> {
+    match Url::parse(text) {
+        Ok(url) if url.scheme() == "unix" => {
+            let whole = url.host_str().unwrap_or_default().is_empty() && url.query().is_none() && url.path().len() > 1;
+            if whole { Ok(url) } else { Err("must be unix:///PATH for a Unix socket") }
+        }
+        _ => address(text),
+    }
 }
 
 pub(super) fn store_url(text: &str) -> Parsed<Url> {

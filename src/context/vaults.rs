@@ -18,10 +18,13 @@ impl Context {
     /// # Errors
     /// `Usage` if none is configured, or its TLS files cannot be used.
     pub fn vault(&self) -> Result<vault::Client> {
-        vault::Client::new(self.vault_settings(self.config()?.vault()?)?)
+        let section = self.config()?.vault()?;
+        let client = vault::Client::new(self.vault_settings(section)?)?;
+        Ok(if section.auth == config::Auth::None { client.through_agent() } else { client })
     }
 
     fn vault_settings(&self, section: &VaultSection) -> Result<vault::Settings> {
+        self.warn_of_vault(section);
         let run = &self.config()?.run;
         let (client_cert, client_key) = section.client_cert.clone().unzip();
         Ok(vault::Settings {
@@ -29,6 +32,8 @@ impl Context {
             namespace: section.namespace.clone(),
             tls: TlsSettings {
                 ca_cert: section.ca_cert.clone(),
+                ca_path: section.ca_path.clone(),
+                ca_bytes: section.ca_bytes.clone(),
                 client_cert,
                 client_key,
                 server_name: section.tls_server_name.clone(),
@@ -37,7 +42,21 @@ impl Context {
             connect_timeout: run.connect_timeout,
             idle_timeout: run.idle_timeout,
             unix_socket: None,
+            proxy: section.proxy.clone(),
         })
+    }
+
+    /// Says once a run what is probably a mistake in `[vault]`.
+    fn warn_of_vault(&self, section: &VaultSection) {
+        if self.warned_of_vault.replace(true) {
+            return;
+        }
+        section.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        if section.tls_skip_verify {
+            tracing::warn!(
+                "TLS certificates of Vault are not verified (tls_skip_verify): anybody on the way can read the token"
+            );
+        }
     }
 
     /// A client of the source Vault for questions that need no login.
@@ -87,6 +106,7 @@ impl Context {
             connect_timeout: run.connect_timeout,
             idle_timeout: run.idle_timeout,
             unix_socket,
+            proxy: None,
         };
         Ok(vault::Client::new(settings)?.single_node())
     }
@@ -114,16 +134,21 @@ pub fn login(auth: &config::Auth) -> Result<vault::Auth> {
             let token = token.ok_or_else(|| Error::usage("no Vault token"))?.read()?;
             vault::Auth::Token { token }
         }
+        config::Auth::None => vault::Auth::None,
         config::Auth::AppRole { mount, role_id, secret_id } => vault::Auth::AppRole {
             mount,
             role_id: literal(&role_id)?,
             secret_id: secret_id.map(|from| from.read()).transpose()?.unwrap_or_else(|| Secret::new("")),
         },
         config::Auth::Kubernetes { mount, role, jwt } => vault::Auth::Kubernetes { mount, role, jwt: jwt.read()? },
-        config::Auth::Aws { mount, role } => vault::Auth::AwsIam { mount, role },
+        config::Auth::Aws { mount, role, server_id, region } => vault::Auth::AwsIam { mount, role, server_id, region },
         config::Auth::Cert { mount, role } => vault::Auth::Cert { mount, role },
         config::Auth::Userpass { mount, username, password } => {
             vault::Auth::Userpass { mount, username, password: password.read()? }
+        }
+        config::Auth::Jwt { mount, role, jwt } => vault::Auth::Jwt { mount, role, jwt: jwt.read()? },
+        config::Auth::Ldap { mount, username, password } => {
+            vault::Auth::Ldap { mount, username, password: password.read()? }
         }
     })
 }

@@ -5,13 +5,12 @@
 //! here: what entries are (`barrier`), the rules of a drill (`drill::canary`).
 
 use crate::archive::{self, Snapshot};
-use crate::barrier::Barrier;
+use crate::barrier::{Barrier, UnsealKeys};
 use crate::envelope::{self, Header};
 use crate::error::{Error, Kind, Result};
 use crate::pipeline::bridge::ahead;
 use crate::pipeline::drill::feed::Reading;
-use crate::pipeline::hashing::Hashing;
-use crate::secret::Secret;
+use crate::pipeline::hashing::{Fingerprint, Hashing};
 use std::io::{BufRead, BufReader, Read};
 
 /// What a gzip stream begins with, and so a plain snapshot (RFC 1952).
@@ -20,25 +19,47 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// What was found in the second pass.
 #[derive(Debug)]
 pub struct Checked<T> {
-    /// The header; older and plain ones have none.
+    /// The header; legacy and plain ones have none.
     pub header: Option<Header>,
+    /// Whether it is a plain snapshot, as Vault sends it.
+    pub plain: bool,
+    /// Size and SHA-256 of all that was read.
+    pub object: Fingerprint,
     /// The checked snapshot.
     pub snapshot: Snapshot,
     /// What the reader of the state made of it.
     pub result: T,
 }
 
-/// The first pass: reads the beginning, up to the keys, and opens them with `shares`.
+/// The first pass: reads the beginning, up to the keyrings, and opens them with `keys`.
 ///
 /// # Errors
-/// `Drill` where the shares do not open it; `Usage` for a seal other than Shamir's.
-pub fn unlock(reader: Box<dyn Read + Send>, how: Option<&Reading>, shares: &[Secret]) -> Result<Barrier> {
+/// `Drill` where the keys do not open it; `Usage` for a seal that they cannot open.
+pub fn unlock(reader: Box<dyn Read + Send>, how: Option<&Reading>, keys: &UnsealKeys) -> Result<Barrier> {
     let mut reader = BufReader::new(reader);
     if is_plain(&mut reader, how)? {
-        return archive::peek_state(reader, |state| Barrier::unlock(state, shares));
+        return archive::peek_state(reader, |state| Barrier::unlock(state, keys));
     }
     let mut opened = open(&mut reader, how)?;
-    archive::peek_state(&mut opened, |state| Barrier::unlock(state, shares))
+    let cluster = opened.header().and_then(cluster);
+    archive::peek_state(&mut opened, |state| Barrier::unlock(state, keys)).map_err(|e| of_cluster(e, cluster))
+}
+
+/// The cluster that a backup is of, for messages, where it is known.
+fn cluster(header: &Header) -> Option<String> {
+    match (&header.vault.cluster_name, &header.vault.cluster_id) {
+        (Some(name), Some(id)) => Some(format!("cluster {name} ({id})")),
+        (Some(one), None) | (None, Some(one)) => Some(format!("cluster {one}")),
+        (None, None) => None,
+    }
+}
+
+/// Names the cluster in an error about its keys.
+fn of_cluster(error: Error, cluster: Option<String>) -> Error {
+    match (error.kind(), cluster) {
+        (Kind::Drill, Some(cluster)) => error.context(cluster),
+        _ => error,
+    }
 }
 
 /// The second pass: everything is checked, and `on_state` reads the state. Hashing and
@@ -53,7 +74,8 @@ pub fn read<T>(
 ) -> Result<Checked<T>> {
     let mut check = |plain| archive::check_with(plain, |_, state| on_state(state));
     let mut hashing = Hashing::new(BufReader::with_capacity(1 << 18, reader));
-    let (header, (snapshot, result)) = if is_plain(&mut hashing, how)? {
+    let plain = is_plain(&mut hashing, how)?;
+    let (header, (snapshot, result)) = if plain {
         (None, ahead(&mut hashing, &mut check)?)
     } else {
         let mut opened = open(&mut hashing, how)?;
@@ -61,15 +83,20 @@ pub fn read<T>(
         if let (Some(header), Some(name)) = (&header, how.and_then(|h| h.name.as_ref())) {
             header.check_name(name)?;
         }
-        (header, ahead(&mut opened, &mut check)?)
+        let cluster = header.as_ref().and_then(cluster);
+        (header, ahead(&mut opened, &mut check).map_err(|e| of_cluster(e, cluster))?)
     };
-    let sha256 = hex::encode(hashing.finish().sha256);
-    how.map_or(Ok(()), |how| how.named.check(&sha256))?;
-    Ok(Checked { header, snapshot, result })
+    let object = hashing.finish();
+    how.map_or(Ok(()), |how| how.named.check(&hex::encode(object.sha256)))?;
+    Ok(Checked { header, plain, object, snapshot, result })
 }
 
-/// Never an object of the store: there, whoever can write could plant one.
-fn is_plain(reader: &mut impl BufRead, how: Option<&Reading>) -> Result<bool> {
+/// Whether it is a plain snapshot. Never an object of the store: anybody who can write
+/// there could plant one.
+///
+/// # Errors
+/// `Store` where it cannot be read.
+pub fn is_plain(reader: &mut impl BufRead, how: Option<&Reading>) -> Result<bool> {
     if how.is_some_and(|how| how.name.is_some()) {
         return Ok(false);
     }

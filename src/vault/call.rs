@@ -163,10 +163,10 @@ pub(super) fn prepared(
     token: Option<&Secret>,
 ) -> Result<reqwest::RequestBuilder, Failure> {
     if let Ok(mut segments) = url.path_segments_mut() {
-        segments.clear().push("v1").extend(path.split('/'));
+        segments.pop_if_empty().push("v1").extend(path.split('/'));
     }
     let mut request = client.request(method, url);
-    if let Some(token) = token {
+    if let Some(token) = token.filter(|token| !token.expose().is_empty()) {
         let mut value = HeaderValue::from_str(checked_token(token)?).map_err(Failure::unsendable)?;
         value.set_sensitive(true);
         request = request.header(TOKEN_HEADER, value);

@@ -18,6 +18,8 @@ pub(super) enum Failure {
     Foreign { status: u16, why: String },
     /// There is no answer, or no whole one.
     Transport(reqwest::Error),
+    /// The node does not lead, and the leader that it names cannot be reached.
+    Standby(Error),
     /// It was not sent: the request itself is wrong.
     Ours(Error),
 }
@@ -62,6 +64,9 @@ impl From<vaultrs::error::ClientError> for Failure {
     }
 }
 
+/// Why plain http to a TLS port fails.
+const PLAIN_TO_TLS: &str = "plain http was sent to a port that speaks TLS";
+
 /// The body of Vault's error answers.
 #[derive(Deserialize)]
 struct Body {
@@ -79,6 +84,10 @@ impl Failure {
             // Proxies answer with pages; some of Vault's own answers have no errors.
             Err(_) if body.is_empty() || body.starts_with(b"{") || (300..400).contains(&status) => {
                 Failure::Refused { status, errors: Vec::new() }
+            }
+            // Go's servers say so in plain text.
+            Err(_) if body.starts_with(b"Client sent an HTTP request to an HTTPS server") => {
+                Failure::foreign(status, PLAIN_TO_TLS)
             }
             Err(_) => Failure::foreign(status, "the answer is not Vault's"),
         }
@@ -98,7 +107,7 @@ impl Failure {
     pub(super) fn status(&self) -> Option<u16> {
         match self {
             Failure::Refused { status, .. } | Failure::Foreign { status, .. } => Some(*status),
-            Failure::Transport(_) | Failure::Ours(_) => None,
+            Failure::Transport(_) | Failure::Standby(_) | Failure::Ours(_) => None,
         }
     }
 
@@ -114,8 +123,14 @@ impl Failure {
             // One that took all of `connect_timeout` has waited long enough.
             Failure::Transport(error) => error.is_connect() && !error.is_timeout(),
             Failure::Refused { status, .. } => *status == 429,
-            Failure::Foreign { .. } | Failure::Ours(_) => false,
+            Failure::Foreign { .. } | Failure::Standby(_) | Failure::Ours(_) => false,
         }
+    }
+
+    /// Whether the token is dead: expired, revoked, or used as often as it may be.
+    pub(super) fn is_dead_token(&self) -> bool {
+        matches!(self, Failure::Refused { status: 403, errors }
+            if errors.iter().any(|e| e.contains("invalid token") || e.contains("bad token")))
     }
 
     /// Whether a second attempt may find it gone: a lost connection, an election,
@@ -126,6 +141,7 @@ impl Failure {
             Failure::Refused { status: 429, .. } => true,
             Failure::Refused { status, errors } => *status >= 500 && !is_sealed(errors) && !is_uninitialized(errors),
             Failure::Foreign { status, .. } => matches!(status, 502..=504),
+            Failure::Standby(_) => true,
             Failure::Ours(_) => false,
         }
     }
@@ -134,9 +150,18 @@ impl Failure {
     /// what a policy must allow for it.
     pub(super) fn explain(self, client: &Client, address: &Url, doing: &str, right: Right<'_>) -> Error {
         let what = format!("Vault {}: {doing}", shown(address));
-        match self {
-            Failure::Ours(error) => error.context(what),
-            Failure::Transport(error) => transport(&error, &what, &client.settings),
+        // A node that went silent in the middle of an answer may have a successor.
+        let transient = self.may_pass() || matches!(&self, Failure::Transport(error) if !error.is_connect());
+        let error = match self {
+            Failure::Ours(error) => return error.context(what),
+            Failure::Standby(error) => error.context(what),
+            Failure::Transport(error) => {
+                let via = client.clients.proxy_of(address).map(|proxy| format!(", via the proxy {proxy}"));
+                transport(&error, &format!("{what}{}", via.unwrap_or_default()), &client.settings)
+            }
+            Failure::Foreign { why, .. } if why == PLAIN_TO_TLS => {
+                Error::vault(format!("{what}: {why}")).hint("write https:// in the address")
+            }
             Failure::Foreign { status, why } => Error::vault(format!("{what}: HTTP {status}: {why}"))
                 .hint("check the address, and what stands between this machine and Vault"),
             Failure::Refused { status, errors } => {
@@ -144,7 +169,8 @@ impl Failure {
                 let error = Error::vault(format!("{what}: {why}"));
                 if todo.is_empty() { error } else { error.hint(todo) }
             }
-        }
+        };
+        error.transient(transient)
     }
 }
 
@@ -161,7 +187,20 @@ pub(super) fn transport(error: &reqwest::Error, what: &str, settings: &Settings)
     }
     let why = http::reason(error);
     let failed = Error::vault(format!("{what}: {why}"));
-    if why.contains("invalid peer certificate") {
+    if why.contains("UnsupportedSignatureAlgorithm")
+        || why.contains("PeerIncompatible")
+        || why.contains("NoSignatureSchemesInCommon")
+    {
+        failed.hint(
+            "the server's TLS uses an algorithm that this tool does not have, such as ECDSA P-521: give it a certificate \
+             with RSA, ECDSA P-256, P-384 or Ed25519",
+        )
+    } else if why.contains("CaUsedAsEndEntity") {
+        failed.hint(
+            "the server's certificate is an authority's own: put this very certificate into vault.ca_cert (for staging \
+             staging.ca_cert), or give the server one that an authority signed",
+        )
+    } else if why.contains("invalid peer certificate") {
         failed.hint(
             "set vault.ca_cert (for staging staging.ca_cert) to the authority that signed it, or \
              vault.tls_server_name to the name in it",
@@ -186,6 +225,12 @@ fn is_uninitialized(errors: &[String]) -> bool {
     errors.iter().any(|e| e.contains("not initialized") || e.contains("not yet initialized"))
 }
 
+/// Whether a request with a token was refused for the token itself. Vault says so; OpenBao
+/// says "permission denied", but not as the list of errors that a missing right gives.
+pub(super) fn is_dead_token(errors: &[String]) -> bool {
+    errors.iter().any(|e| e.contains("invalid token") || e.contains("bad token") || e == "permission denied")
+}
+
 /// Why Vault refused, and what to do about it.
 pub(super) fn in_words(status: u16, errors: &[String], right: Right<'_>) -> (String, String) {
     let said = one_line(&errors.join("; "));
@@ -206,7 +251,7 @@ pub(super) fn in_words(status: u16, errors: &[String], right: Right<'_>) -> (Str
             "the snapshot was made under other seal keys than this cluster's",
             "if the cluster was rekeyed since, or is to become another one: --force",
         ),
-        403 if has("invalid token") || has("bad token") => (
+        403 if is_dead_token(errors) && right.is_some() => (
             "the token is not valid here: expired, revoked, or another cluster's",
             "get a new one, or log in by vault.auth",
         ),

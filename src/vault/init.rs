@@ -5,6 +5,7 @@ use super::call::Call;
 use super::failure::Failure;
 use crate::error::Result;
 use crate::secret::Secret;
+use crate::share::Share;
 use serde::Deserialize;
 use serde_json::json;
 use url::Url;
@@ -14,7 +15,7 @@ pub struct Initialised {
     /// The root token.
     pub root_token: Secret,
     /// The unseal keys; recovery keys are not among them.
-    pub shares: Vec<Secret>,
+    pub shares: Vec<Share>,
 }
 
 #[derive(Deserialize)]
@@ -38,9 +39,10 @@ impl Client {
         };
         let call = Call::put("sys/init").json(&body).map_err(explain)?;
         let answer: Answer = self.call(address, call).await.and_then(|a| a.parse()).map_err(explain)?;
+        let share = |(i, key): (usize, String)| Share::parse(format!("{} of sys/init", i + 1), &Secret::new(key));
         Ok(Initialised {
             root_token: Secret::new(answer.root_token),
-            shares: answer.keys.into_iter().map(Secret::new).collect(),
+            shares: answer.keys.into_iter().enumerate().map(share).collect::<Result<_>>()?,
         })
     }
 }

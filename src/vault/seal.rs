@@ -9,6 +9,7 @@ use super::status::SealStatus;
 use super::{Client, shown};
 use crate::error::{Error, Result};
 use crate::secret::Secret;
+use crate::share::Share;
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -40,7 +41,7 @@ impl Client {
     /// # Errors
     /// `Drill` where all shares are given and it is still sealed, or one is none of
     /// its own; `Vault` where the node does not answer.
-    pub async fn unseal(&self, address: &Url, shares: &[Secret]) -> Result<SealStatus> {
+    pub async fn unseal(&self, address: &Url, shares: &[Share]) -> Result<SealStatus> {
         let explain = |f: Failure| f.explain(self, address, "unsealing", None);
         let mut status = self.seal_status(address).await?;
         if !status.sealed {
@@ -52,9 +53,9 @@ impl Client {
             if !status.sealed {
                 break;
             }
-            let call = Call::put("sys/unseal").json(&json!({ "key": share.expose() })).map_err(explain)?;
+            let call = Call::put("sys/unseal").json(&json!({ "key": share.text().expose() })).map_err(explain)?;
             let given = self.call(address, call).await.and_then(|answer| answer.parse());
-            status = given.map_err(|f| self.wrong_share(f, address, "unsealing", i, shares.len()))?;
+            status = given.map_err(|f| self.wrong_share(f, address, "unsealing", (i, share), shares.len()))?;
             debug!("Vault {}: share {} given, sealed: {}", shown(address), i + 1, status.sealed);
         }
         if !status.sealed {
@@ -77,11 +78,28 @@ impl Client {
         self.call(address, reset).await.map(drop).map_err(explain)
     }
 
+    /// Returns the status that refuses root tokens made from shares at the unsealed node
+    /// at `address`; `None` where they can be made. Changes nothing.
+    ///
+    /// # Errors
+    /// `Vault` where the node does not answer, or is sealed.
+    pub async fn refuses_generate_root(&self, address: &Url) -> Result<Option<u16>> {
+        // GET of an attempt could be allowed where the share itself is not.
+        let asked = async {
+            let call = Call::put("sys/generate-root/update").json(&json!({}))?;
+            self.call(address, call.accepting(|status| matches!(status, 400 | 403..=405))).await
+        };
+        let explain = |f: Failure| f.explain(self, address, "asking for root tokens from shares", None);
+        let status = asked.await.map_err(explain)?.status;
+        // 400 says that the request has no share: the endpoint is there.
+        Ok((status != 400).then_some(status))
+    }
+
     /// A root token made from `shares`. An attempt that others began is thrown away.
     ///
     /// # Errors
     /// As [`Client::unseal`].
-    pub async fn generate_root(&self, address: &Url, shares: &[Secret]) -> Result<Secret> {
+    pub async fn generate_root(&self, address: &Url, shares: &[Share]) -> Result<Secret> {
         let made = self.root_from(address, shares).await;
         if made.is_err() {
             // Best effort: the error that is told is the one before.
@@ -90,7 +108,7 @@ impl Client {
         made
     }
 
-    async fn root_from(&self, address: &Url, shares: &[Secret]) -> Result<Secret> {
+    async fn root_from(&self, address: &Url, shares: &[Share]) -> Result<Secret> {
         let doing = "making a root token";
         let explain = |f: Failure| f.explain(self, address, doing, None);
         self.call(address, Call::delete(ATTEMPT)).await.map_err(explain)?;
@@ -99,10 +117,10 @@ impl Client {
         let otp = Zeroizing::new(begun.otp);
         let mut progress = (begun.progress, begun.required);
         for (i, share) in shares.iter().enumerate() {
-            let body = json!({ "key": share.expose(), "nonce": begun.nonce });
+            let body = json!({ "key": share.text().expose(), "nonce": begun.nonce });
             let call = Call::put("sys/generate-root/update").json(&body).map_err(explain)?;
             let given = self.call(address, call).await.and_then(|answer| answer.parse());
-            let after: Attempt = given.map_err(|f| self.wrong_share(f, address, doing, i, shares.len()))?;
+            let after: Attempt = given.map_err(|f| self.wrong_share(f, address, doing, (i, share), shares.len()))?;
             if after.complete {
                 return decode_root_token(&after.encoded_token, &otp)
                     .map_err(|e| e.context(format!("Vault {}: {doing}", shown(address))));
@@ -123,10 +141,18 @@ impl Client {
         sealed.map(drop).map_err(|f| f.explain(self, address, "sealing", Some(("sys/seal", &["sudo", "update"]))))
     }
 
-    /// The failure to take share number `i`: with 400 the shares are the reason.
-    fn wrong_share(&self, failure: Failure, address: &Url, doing: &str, i: usize, of: usize) -> Error {
+    /// The failure to take share number `i`, from 0: with 400 the shares are the reason.
+    fn wrong_share(
+        &self,
+        failure: Failure,
+        address: &Url,
+        doing: &str,
+        (i, share): (usize, &Share),
+        of: usize,
+    ) -> Error {
         let refused = failure.status() == Some(400);
-        let error = failure.explain(self, address, &format!("{doing}, share {} of {of}", i + 1), None);
+        let error =
+            failure.explain(self, address, &format!("{doing}, share {} of {of} ({})", i + 1, share.from()), None);
         if refused {
             error.with_kind(crate::error::Kind::Drill).hint(
                 "a share is wrong: take those of the Vault that the snapshot came from; or, right after a restore, \

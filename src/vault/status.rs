@@ -30,14 +30,17 @@ pub struct Health {
     #[serde(default, rename = "server_time_utc", deserialize_with = "unix_seconds")]
     pub server_time: Option<DateTime<Utc>>,
     /// The server's version; absent where the listener redacts it.
-    #[serde(default, deserialize_with = "not_empty")]
+    #[serde(default, deserialize_with = "unless_redacted")]
     pub version: Option<String>,
     /// The cluster's id; absent while sealed.
-    #[serde(default, deserialize_with = "not_empty")]
+    #[serde(default, deserialize_with = "unless_redacted")]
     pub cluster_id: Option<String>,
     /// The cluster's name; absent while sealed, and where the listener redacts it.
-    #[serde(default, deserialize_with = "not_empty")]
+    #[serde(default, deserialize_with = "unless_redacted")]
     pub cluster_name: Option<String>,
+    /// Whether a standby reaches its leader; absent on the leader, and before Vault 1.19.
+    #[serde(default)]
+    pub ha_connection_healthy: Option<bool>,
     /// Present in every answer of Vault since 1.17, and in none of OpenBao.
     #[serde(default)]
     enterprise: Option<IgnoredAny>,
@@ -60,6 +63,9 @@ pub struct SealStatus {
     /// The seal: `shamir`, `awskms`, ….
     #[serde(rename = "type")]
     pub seal_type: String,
+    /// Whether the seal opens by itself, so that the shares are recovery keys.
+    #[serde(default)]
+    pub recovery_seal: bool,
     /// How many shares open it.
     #[serde(rename = "t")]
     pub threshold: u64,
@@ -74,13 +80,13 @@ pub struct SealStatus {
     /// Vault's version.
     pub version: String,
     /// The storage: `raft`, ….
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unless_redacted")]
     pub storage_type: Option<String>,
     /// The cluster's name; absent while sealed.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unless_redacted")]
     pub cluster_name: Option<String>,
     /// The cluster's id; absent while sealed.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unless_redacted")]
     pub cluster_id: Option<String>,
     /// Present in every answer of OpenBao since 2.6, and in none of Vault.
     #[serde(default)]
@@ -92,6 +98,13 @@ pub(super) fn server(health: &Health, seal: &SealStatus) -> Server {
     let version = health.version.as_deref().unwrap_or(&seal.version);
     let product = product::detect(health.enterprise.is_some(), seal.commit_date.is_some(), Some(version));
     Server::new(product, Some(version))
+}
+
+impl SealStatus {
+    /// Whether the node unseals itself, by a key service or a configured key.
+    pub fn is_automatic(&self) -> bool {
+        self.recovery_seal || self.seal_type != "shamir"
+    }
 }
 
 impl Client {
@@ -129,12 +142,12 @@ impl Client {
     }
 }
 
-/// An empty text is a redacted one.
-fn not_empty<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    Ok(Option::<String>::deserialize(from)?.filter(|text| !text.is_empty()))
-}
-
 fn unix_seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime<Utc>>, D::Error> {
     let seconds = Option::<i64>::deserialize(from)?;
     Ok(seconds.and_then(|s| DateTime::from_timestamp(s, 0)))
+}
+
+/// Listeners with `redact_version` or `redact_cluster_name` send empty strings.
+fn unless_redacted<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(from)?.filter(|text| !text.is_empty()))
 }

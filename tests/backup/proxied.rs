@@ -15,10 +15,11 @@ fn vault_and_store_over_tls() {
     let key = Key::generate().unwrap().to_hex().expose().to_owned();
     let port = |address: &str| address.rsplit(':').next().unwrap().to_owned();
     let ports = [port(&vault.address()), port(&s3.endpoint())];
-    // A name that stands in the servers' certificates.
-    let [vault_url, s3_url] = ports.each_ref().map(|port| format!("https://localhost:{port}"));
+    // A name that is in the servers' certificates, and that only the proxy can reach.
+    let at = |host: &str| ports.each_ref().map(|port| format!("https://{host}:{port}"));
     s3.bucket("backups");
-    let through = |no_proxy: &str| -> Tool {
+    let through = |host: &str, no_proxy: &str| -> Tool {
+        let [vault_url, s3_url] = at(host);
         let tool = tool().keeps([&key]);
         let config = format!("[vault]\nca_cert = {0:?}\n[store]\npath_style = true\nca_cert = {0:?}\n", ca.path());
         std::fs::write(tool.home().join("config.toml"), config).unwrap();
@@ -28,11 +29,15 @@ fn vault_and_store_over_tls() {
             .envs([("HTTPS_PROXY", &proxy.address[..]), ("NO_PROXY", no_proxy)])
             .args(["--config", "config.toml"])
     };
-    through("localhost").args(["backup", "--kind", "daily"]).run().ok();
+    // Loopback never goes through a proxy.
+    through("localhost", "elsewhere.example").args(["backup", "--kind", "daily"]).run().ok();
+    assert_eq!(proxy.asked(), [""; 0]);
+    let direct = through("server.test", "server.test").args(["backup", "--kind", "daily"]).run();
+    direct.fails(3, &["https://server.test", "is Vault running there?"]);
     assert_eq!(proxy.asked(), [""; 0]);
     crate::support::place::next_second();
-    through("elsewhere.example").args(["backup", "--kind", "daily"]).run().ok();
-    let mut expected = ports.map(|port| format!("localhost:{port}"));
+    through("server.test", "elsewhere.example").args(["backup", "--kind", "daily"]).run().ok();
+    let mut expected = ports.map(|port| format!("server.test:{port}"));
     expected.sort();
     assert_eq!(proxy.asked(), expected);
 }

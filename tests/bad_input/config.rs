@@ -69,7 +69,7 @@ fn nothing_configured() {
     }
     let with = |unset: &str| place.tool().env(unset, "").arg("backup").run();
     with("VAULT_BACKUP_STORE").fails(2, &["no store configured"]);
-    with("VAULT_ADDR").fails(2, &["no Vault configured; set vault.addresses or VAULT_ADDR"]);
+    with("VAULT_ADDR").fails(2, &["no Vault configured; set vault.addresses, or VAULT_ADDR or BAO_ADDR"]);
     with("VAULT_TOKEN").fails(2, &["VAULT_TOKEN", "vault.auth"]);
     place.assert_empty();
 }

@@ -1,7 +1,7 @@
 //! Shares, seals, keys and tags: what opens a snapshot, and what must not.
 
-use super::{State, assert_drill, found, query, secrets, unlocked};
-use crate::support::vault::Vault;
+use super::{State, assert_drill, found, parse, query, secrets, unlocked};
+use crate::support::vault::{Vault, product};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -47,23 +47,26 @@ fn the_right_shares_open_it_and_no_others() {
         let with = |share: &str| [&enough[1..], &[share.to_owned()]].concat();
         let mut damaged = BASE64_STANDARD.decode(&enough[0]).unwrap();
         damaged[7] ^= 1;
-        for wrong in [
-            enough[1..].to_vec(),
-            with(&stranger.shares()[4]),
-            with(&BASE64_STANDARD.encode(damaged)),
-            [enough, &enough[..1]].concat(),
-            with("not a share"),
-            with(""),
+        let few = format!("{threshold} of {count} shares are needed, {} given", threshold - 1);
+        let twice = format!("share {} of {} (env:SHARE{threshold}): the same as share 1", threshold + 1, threshold + 1);
+        let foreign = if threshold == 1 { "share 1 of 1 (env:SHARE0): it has 33 bytes" } else { REFUSAL };
+        for (wrong, says) in [
+            (enough[1..].to_vec(), few.as_str()),
+            (with(&stranger.shares()[4]), foreign),
+            (with(&BASE64_STANDARD.encode(damaged)), REFUSAL),
+            ([enough, &enough[..1]].concat(), &twice),
         ] {
-            let e = unlock(&wrong).unwrap_err();
-            assert_eq!((e.kind(), e.to_string().as_str()), (Kind::Drill, REFUSAL));
+            assert_drill(&unlock(&wrong).unwrap_err(), says);
+        }
+        for malformed in ["not a share", ""] {
+            assert_eq!(parse(0, malformed).unwrap_err().kind(), Kind::Usage);
         }
     }
 }
 
 #[test]
 fn rotation_adds_terms_and_rekeying_changes_shares() {
-    let vault = Vault::start();
+    let vault = Vault::builder().rekeyable().start();
     vault.mount_kv("kv", 2);
     for term in 1..=3 {
         vault.put_secret("kv", &format!("term-{term}"), &json!({"term": term}));
@@ -83,7 +86,7 @@ fn rotation_adds_terms_and_rekeying_changes_shares() {
     let new_shares = vault.rekey(4, 3);
     let state = State::of(&vault);
     let old = Barrier::unlock(state.bytes(), &secrets(vault.shares())).unwrap_err();
-    assert_eq!((old.kind(), old.to_string().as_str()), (Kind::Drill, REFUSAL));
+    assert_drill(&old, REFUSAL);
     let barrier = Barrier::unlock(state.bytes(), &secrets(&new_shares[..3])).unwrap();
     assert_eq!((barrier.seal().shares, barrier.seal().threshold), (4, 3));
     barrier.scan(state.bytes(), None).unwrap();
@@ -131,8 +134,9 @@ fn every_entry_is_accounted_for_and_one_flipped_byte_is_named() {
             }
         }
     }
-    assert_eq!(outside, 5 * scan.outside, "only what lies outside the barrier has no tag");
-    assert_eq!(scan.outside, 4);
+    assert_eq!(outside, 5 * scan.outside, "only entries outside of the barrier have no tag");
+    assert_eq!((scan.outside, scan.unknown, scan.unopened), (4, 0, 0));
+    assert_eq!(barrier.product(), product());
     let keyring = places.iter().find(|place| place.key == "core/keyring").unwrap();
     let e = Barrier::unlock(state.flipped(keyring.value + 99).bytes(), &secrets(vault.shares())).unwrap_err();
     assert_drill(&e, "core/keyring: ");

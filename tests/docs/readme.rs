@@ -2,8 +2,9 @@
 
 use super::markdown::{blocks, section};
 use super::{project, read, shell};
+use crate::support::s3::S3;
 use crate::support::tool;
-use crate::support::tool::program;
+use crate::support::tool::{Tool, program};
 use crate::support::vault::{self, Vault};
 use serde_json::json;
 
@@ -22,14 +23,30 @@ fn the_tour_works_as_written() {
     assert_eq!(secret, Some(json!({"password": "tour"})));
 }
 
-/// Also that it leaves nothing behind: not in `TMPDIR`, not in `HOME`.
-#[test]
-fn the_quickstart_works_as_the_readme_says() {
-    let output = program(project("examples/quickstart.sh"))
+/// The quickstart on the server of this test run.
+fn quickstart() -> Tool {
+    program(project("examples/quickstart.sh"))
         .env("VAULT_BACKUP_BIN", env!("CARGO_BIN_EXE_vault-backup"))
         .env("VAULT_BIN", vault::binary())
-        .run();
+}
+
+/// Also that it leaves nothing in `TMPDIR` and in `HOME`.
+#[test]
+fn the_quickstart_works_as_the_readme_says() {
+    quickstart().run().code(0).stdout_contains("quickstart: success").leaves(&[]);
+}
+
+#[test]
+fn the_quickstart_takes_a_bucket_and_an_endpoint() {
+    let s3 = S3::start();
+    s3.bucket("quickstart");
+    // An operator's own variables of clients do not lead it to another server.
+    let elsewhere = "http://127.0.0.1:1";
+    let tool = quickstart().envs(s3.env()).env("QUICKSTART_STORE", "s3://quickstart/some prefix");
+    let output = tool.env("VAULT_ADDR", elsewhere).env("BAO_ADDR", elsewhere).run();
     output.code(0).stdout_contains("quickstart: success").leaves(&[]);
+    let objects = s3.objects("quickstart");
+    assert!(objects.iter().any(|name| name.starts_with("some prefix/daily/")), "{objects:?}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde_json::json;
 #[test]
 fn other_keys_then_a_second_and_a_third() {
     let site = Site::new();
-    let staging = Vault::start();
+    let staging = Vault::builder().staging().start();
     let own_peers = staging.ok("GET", "sys/storage/raft/configuration", None)["data"]["config"]["servers"].clone();
     let object = site.production.object.clone();
 

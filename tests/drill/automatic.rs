@@ -4,8 +4,9 @@
 use super::ephemeral::staging;
 use super::{LOGIN, staging_at};
 use crate::support::fault::{FaultServer, Reply};
-use crate::support::production::{CANARY, Production};
-use crate::support::vault::{ACTIVE, SEALED, Vault};
+use crate::support::process::temp_dir;
+use crate::support::production::{CANARY, Production, Site};
+use crate::support::vault::{ACTIVE, SEALED, Server, Vault};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::json;
 use std::sync::Arc;
@@ -40,7 +41,7 @@ fn seal(transit: &FaultServer, key: &str) -> String {
 
 /// A new Vault with such a seal.
 fn vault(transit: &FaultServer, key: &str) -> Vault {
-    let mut vault = Vault::builder().config(&seal(transit, key)).uninitialised().start();
+    let mut vault = Vault::builder().staging().config(&seal(transit, key)).uninitialised().start();
     vault.initialise_automatic();
     vault
 }
@@ -95,4 +96,61 @@ fn a_staging_server_with_the_sources_seal() {
         drill("unseal_keys = [\"env:SHARE0\"]\n").ok();
         assert_eq!(staging.health(), Some(SEALED));
     }
+}
+
+/// The seal `static` is OpenBao's alone.
+#[test]
+fn a_source_with_a_static_seal() {
+    for server in [Server::OpenBao, Server::OpenBaoOld] {
+        let dir = temp_dir();
+        let key = dir.path().join("key");
+        std::fs::write(&key, [7; 32]).unwrap();
+        let stanza = format!(
+            "seal \"static\" {{\n  current_key_id = \"k1\"\n  current_key = \"file://{}\"\n}}\n",
+            key.display()
+        );
+        let vault = || {
+            let mut vault = Vault::builder().server(server).staging().config(&stanza).uninitialised().start();
+            vault.initialise_automatic();
+            vault
+        };
+        let site = Arc::new(Production::of(vault())).site();
+        let file = site.file("seal.hcl", stanza.as_bytes());
+        let lines = format!("[staging]\nvault_binary = {:?}\nvault_config = {file:?}\n{}\n", server.binary(), login());
+        for _ in 0..2 {
+            let output = site.tool_of(&[], &lines).args(["verify-restore", "--ephemeral"]).run();
+            output.code(0);
+            site.assert_clean(&output);
+        }
+        let staging = vault();
+        let drill = || {
+            let lines = staging_at(&staging.address(), &format!("{}\nunseal_keys = [\"env:SHARE0\"]\n", login()));
+            let output = site.tool(&lines).arg("verify-restore").env("STAGING_TOKEN", staging.root_token()).run();
+            output.ok();
+            site.assert_clean(&output);
+            assert_eq!(staging.health(), Some(SEALED));
+        };
+        drill();
+        drill();
+        // It opens by itself, and is sealed again.
+        staging.restart();
+        staging.wait_for_health(&[ACTIVE]);
+        drill();
+        assert_eq!(site.json(&format!("{}.drill.json", site.production.object)).unwrap()["mode"], "server");
+    }
+}
+
+#[test]
+fn a_configuration_without_a_seal_leaves_the_seal_to_shares() {
+    let site = Site::new();
+    let file = site.file("more.hcl", b"default_lease_ttl = \"1h\"\n");
+    let lines = staging(&format!("vault_config = {file:?}\n"));
+    let drill = |lines: &str| {
+        let output = site.tool_of(&[], lines).args(["verify-restore", "--ephemeral"]).run();
+        site.assert_clean(&output);
+        output
+    };
+    drill(&lines).code(0);
+    let without = lines.replace(LOGIN, &format!("{}\n", login()));
+    drill(&without).code(2).stderr_contains("its server has no automatic seal");
 }

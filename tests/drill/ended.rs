@@ -54,7 +54,7 @@ fn a_clone_is_sealed_again_at_whatever_moment() {
 
 /// A staging Vault that has been through a drill: a clone of production, sealed.
 fn clone() -> (Site, Vault) {
-    let (site, staging) = (Site::new(), Vault::start());
+    let (site, staging) = (Site::new(), Vault::builder().staging().start());
     drill(&site, &staging, LOGIN).run().ok();
     assert_eq!(staging.health(), Some(SEALED));
     (site, staging)
@@ -88,7 +88,7 @@ fn nor_of_a_drill_in_memory() {
 #[test]
 fn a_restore_that_was_accepted_ends_sealed() {
     let site = Site::new();
-    let staging = Vault::start();
+    let staging = Vault::builder().staging().start();
     let proxy = FaultServer::proxy(&staging.address(), |_| Reply::forward());
     let tool = site.tool(&staging_at(proxy.address(), LOGIN)).arg("verify-restore").arg("--json");
     let mut run = tool.env("STAGING_TOKEN", staging.root_token()).start();
@@ -111,7 +111,7 @@ fn a_restore_that_was_accepted_ends_sealed() {
 #[test]
 fn before_the_restore_staging_stays_as_it_was() {
     let site = Site::new();
-    let staging = Vault::start();
+    let staging = Vault::builder().staging().start();
     // The last step before the restore never ends.
     let proxy = FaultServer::proxy(&staging.address(), |call| match call.path.as_str() {
         "/v1/auth/token/create" => Reply::hang(),

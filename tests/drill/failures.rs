@@ -5,6 +5,7 @@ use crate::support::fault::{FaultServer, Reply};
 use crate::support::production::{CANARY_AGE, Site};
 use crate::support::tool::Tool;
 use crate::support::vault::{ACTIVE, SEALED, Vault};
+use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +15,7 @@ const RESTORE: &str = "/v1/sys/storage/raft/snapshot-force";
 
 /// A staging Vault with the keys, and the token, of `site`'s production: it never seals itself.
 fn twin(site: &Site) -> Vault {
-    let mut staging = Vault::start();
+    let mut staging = Vault::builder().staging().start();
     staging.take_over(&site.production.vault, site.production.vault.snapshot());
     staging.take_keys_of(&site.production.vault);
     staging
@@ -39,7 +40,7 @@ fn what_is_read_is_not_what_must_be() {
     let login = LOGIN.lines().nth(1).unwrap();
     drilled(&format!("{login}\nseal_after = false\n")).ok();
     let output = drilled(login);
-    output.fails(6, &["staging left unsealed", "an open copy of production"]);
+    output.fails(2, &["cannot be sealed after the restore", "nothing was restored; set staging.unseal_keys"]);
     assert_eq!(staging.health(), Some(ACTIVE));
 
     drilled(&open_with("old/canary")).ok();
@@ -69,7 +70,9 @@ fn what_is_read_is_not_what_must_be() {
     let failures = site.audit().into_iter().filter(|event| event["event"] == "vault_backup_test_failed");
     let failures: Vec<_> = failures.collect();
     assert_eq!(failures.len(), 10);
-    for event in failures {
+    // The first was refused before the restore.
+    assert!(failures[0]["details"]["durations_ms"]["restore"].is_null());
+    for event in &failures[1..] {
         assert_eq!(event["severity"], "high");
         assert_eq!(event["details"]["backup_tested"], site.production.object);
         assert_eq!(event["details"]["staging_vault"], format!("{}/", staging.address()));
@@ -91,7 +94,7 @@ fn through(site: &Site, staging: &Vault, lines: &str, reply: fn() -> Reply) -> (
 #[test]
 fn staging_that_keeps_its_old_state_or_does_not_come_back() {
     let site = Site::new();
-    let staging = Vault::start();
+    let staging = Vault::builder().staging().start();
     let short = format!("{LOGIN}wait = \"2s\"\n");
     let notified = FaultServer::start(|_| Reply::status(200));
     let notify = format!("[[notify]]\ntype = \"webhook\"\nurl = {:?}\n", notified.address());
@@ -139,14 +142,17 @@ fn staging_that_keeps_its_old_state_or_does_not_come_back() {
 #[test]
 fn shares_that_do_not_open_it() {
     let site = Site::new();
-    let staging = Vault::builder().shares(5, 3).start();
+    let staging = Vault::builder().staging().shares(5, 3).start();
     let drilled = |staging: &Vault, keys: &str| {
         let lines = LOGIN.replace("\"env:SHARE0\", \"env:SHARE1\"", keys);
-        drill(&site, staging, &lines).env("WRONG", &staging.shares()[0]).run()
+        // One whose number is not also that of SHARE0.
+        let number = |share: &String| BASE64_STANDARD.decode(share).unwrap()[32];
+        let of_another = |share: &&String| number(share) != number(&site.production.vault.shares()[0]);
+        drill(&site, staging, &lines).env("WRONG", staging.shares().iter().find(of_another).unwrap()).run()
     };
     // Too few: told beforehand, and nothing is sent.
     let output = drilled(&staging, "\"env:SHARE2\"");
-    output.fails(6, &["staging.unseal_keys has 1 of the 2 shares", "nothing was restored"]);
+    output.fails(6, &["2 of 3 shares are needed, 1 given", "nothing was restored: staging.unseal_keys, of cluster"]);
     site.assert_clean(&output);
     assert!(staging.token_is_valid(staging.root_token()));
 
@@ -158,9 +164,15 @@ fn shares_that_do_not_open_it() {
     staging.restart();
 
     // Found sealed, and the shares do not open it: the guard.
-    for keys in ["\"env:SHARE2\"", "\"env:SHARE0\", \"env:WRONG\"", "\"env:SHARE1\", \"env:SHARE1\"", ""] {
+    for (keys, code, says) in [
+        ("\"env:SHARE2\"", 6, "2 of 3 shares are needed, 1 given"),
+        ("\"env:SHARE0\", \"env:WRONG\"", 2, "is sealed"),
+        ("\"env:SHARE1\", \"env:SHARE1\"", 6, "share 2 of 2 (env:SHARE1): the same as share 1"),
+        ("\"env:SHARE1\", \"env:ROLE_ID\"", 2, "share env:ROLE_ID: malformed"),
+        ("", 2, "is sealed"),
+    ] {
         let output = drilled(&staging, keys);
-        output.fails(2, &["is sealed"]);
+        output.fails(code, &[says]);
         site.assert_clean(&output);
         assert_eq!(staging.health(), Some(SEALED));
     }
@@ -169,7 +181,7 @@ fn shares_that_do_not_open_it() {
     site.assert_clean(&output);
 
     // Wrong: found out when the restored state is to be opened.
-    let staging = Vault::start();
+    let staging = Vault::builder().staging().start();
     let output = drilled(&staging, "\"env:SHARE0\", \"env:WRONG\"");
     output.code(6).stderr_contains("unsealing, share 2 of 2").stderr_contains("are staging.unseal_keys those of");
     site.assert_clean(&output);
@@ -177,4 +189,41 @@ fn shares_that_do_not_open_it() {
     let output = drill(&site, &staging, LOGIN).run();
     output.ok();
     assert_eq!(staging.health(), Some(SEALED));
+}
+
+#[test]
+fn staging_that_makes_no_root_token_is_refused_before_the_restore() {
+    let site = Site::new();
+    let staging = Vault::start();
+    // Vault 1.x has no setting for it, so the proxy refuses in the server's place.
+    let restored = Arc::new(AtomicBool::new(false));
+    let (proxy, sent) = (staging.address(), restored.clone());
+    let proxy = FaultServer::proxy(&proxy, move |call| {
+        sent.fetch_or(call.path.contains("snapshot"), Ordering::SeqCst);
+        match call.path.starts_with("/v1/sys/generate-root/") {
+            true => Reply::json(405, &json!({"errors": ["unsupported operation"]})),
+            false => Reply::forward(),
+        }
+    });
+    let run = |lines: &str| {
+        let tool = site.tool(&staging_at(proxy.address(), lines)).arg("verify-restore");
+        let output = tool.env("STAGING_TOKEN", staging.root_token()).run();
+        site.assert_clean(&output);
+        output
+    };
+    let settings = ["disable_unauthed_generate_root_endpoints = false", "enable_unauthenticated_access"];
+    run(LOGIN).fails(2, &settings);
+    assert_eq!(staging.health(), Some(ACTIVE), "it was open before");
+    // Found sealed, it is sealed again.
+    staging.seal();
+    let tool = site.tool(&staging_at(proxy.address(), LOGIN)).arg("verify-restore");
+    let tool = tool.env("STAGING_TOKEN", staging.root_token()).env("SHARE0", &staging.shares()[0]);
+    tool.env("SHARE1", &staging.shares()[1]).run().fails(2, &settings);
+    assert_eq!(staging.health(), Some(SEALED));
+    assert!(!restored.load(Ordering::SeqCst), "nothing was sent");
+    assert!(!site.names().iter().any(|name| name.ends_with(".drill.json")));
+
+    // Nothing is to be sealed, so nothing is asked for.
+    staging.unseal(staging.enough_shares());
+    run(&format!("{LOGIN}seal_after = false\n")).ok();
 }

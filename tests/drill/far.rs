@@ -27,7 +27,7 @@ fn from(s3: &S3, tool: Tool) -> Tool {
 fn into_a_server_by_a_private_ca_from_a_bucket() {
     let site = Site::new();
     let s3 = bucket(&site);
-    let staging = Vault::builder().tls(true).start();
+    let staging = Vault::builder().staging().tls(true).start();
     let drilled = |lines: &str| {
         let output = from(&s3, drill(&site, &staging, &format!("{LOGIN}{lines}"))).run();
         site.assert_clean(&output);
@@ -51,7 +51,7 @@ fn into_a_server_by_a_private_ca_from_a_bucket() {
 fn what_is_read_is_held_against_the_objects_metadata() {
     let site = Site::new();
     let s3 = bucket(&site);
-    let staging = Vault::start();
+    let staging = Vault::builder().staging().start();
     let object = site.production.object.clone();
     let older = site.seal_older(&site.production.vault.snapshot());
     s3.put(BUCKET, &older, &site.get(&older));

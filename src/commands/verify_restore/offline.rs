@@ -1,7 +1,8 @@
 //! The offline drill: every entry opened in memory with the unseal shares.
 
 use super::{pick, record};
-use crate::barrier::{Answer, Query, Scan};
+use crate::barrier::{Answer, Namespace, Query, Scan};
+use crate::cli::VerifyRestoreArgs;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::operation::Outcome;
@@ -20,12 +21,13 @@ use std::sync::Arc;
 /// # Errors
 /// `Usage` for a seal other than Shamir's; `Integrity` for what is wrong with the
 /// backup; `Drill` for what does not open with the shares.
-pub(super) async fn drill(context: &Context, object: Option<&str>, steps: &mut Steps) -> Result<Outcome> {
+pub(super) async fn drill(context: &Context, args: &VerifyRestoreArgs, steps: &mut Steps) -> Result<Outcome> {
+    let object = args.object.as_deref();
     context.note("backup_tested", object);
     context.note("mode", "offline");
     let staging = &context.config()?.staging;
     let keyring = Arc::new(context.keyring()?);
-    let shares = Arc::new(context.shares(&[]).await?);
+    let shares = Arc::new(context.unseal_keys(&args.unseal).await?);
     let store = context.store().await?;
 
     let chosen =
@@ -41,14 +43,43 @@ pub(super) async fn drill(context: &Context, object: Option<&str>, steps: &mut S
 
     let second = context.stop.guard(chosen.download(store.as_ref())).await?;
     context.progress.stage("opening", Some(second.head.size));
-    let query = Query { path: staging.canary.clone(), version: None, at: chosen.name.created_at() };
+    let query = Query { path: staging.canary.clone(), version: None, at: Utc::now() };
+    let namespaces = barrier.namespaces();
     let scan = move |reader| offline::read(reader, Some(&how), |state| barrier.scan(state, Some(&query)));
     let scanning = inbound::read(Source::Stream(second.body), &context.stop, &context.progress, scan);
     let read = steps.time("open", scanning).await.map_err(|e| e.context(&chosen.address))?;
 
+    note_unread(&read.result, &namespaces);
     canary::check(&staging.canary, found(&read.result)?, chosen.name.created_at(), staging.canary_max_age)?;
     let at = record(context, store.as_ref(), &chosen, &keyring, manifest.as_ref(), super::Mode::Offline, steps).await?;
-    Ok(passed(context, &chosen, &read.result, steps, at))
+    let mut outcome = passed(context, &chosen, &read.result, steps, at);
+    let sealable = || namespaces.iter().filter(|namespace| namespace.sealable);
+    let names = |opened: bool| sealable().filter(|n| n.opened == opened).map(Namespace::name).collect::<Vec<_>>();
+    outcome.result("namespaces_opened", names(true));
+    outcome.result("namespaces_sealed", names(false));
+    Ok(outcome)
+}
+
+/// Notes what was counted and not opened. It is no failure: the archive's own hashes
+/// cover every byte.
+fn note_unread(scan: &Scan, namespaces: &[Namespace]) {
+    if scan.unknown > 0 {
+        let more = if scan.unknown > scan.unknown_names.len() as u64 { ", …" } else { "" };
+        tracing::info!(
+            "{} entries are outside of the barrier and unknown to this version: {}{more}",
+            scan.unknown,
+            scan.unknown_names.join(", ")
+        );
+    }
+    let sealed: Vec<_> = namespaces.iter().filter(|n| n.sealable && !n.opened).map(Namespace::name).collect();
+    if !sealed.is_empty() {
+        tracing::info!(
+            "{} entries of sealable namespaces were not opened: {}; to open them give --share NAMESPACE=REF or \
+             staging.namespace_unseal_keys",
+            scan.unopened,
+            sealed.join(", ")
+        );
+    }
 }
 
 fn found(scan: &Scan) -> Result<Found> {
@@ -76,10 +107,14 @@ fn passed(context: &Context, chosen: &Chosen, scan: &Scan, steps: &Steps, at: Da
     outcome.result("entries", total.entries);
     outcome.result("state_bytes", total.bytes);
     outcome.result("entries_by_term", &scan.terms);
+    outcome.result("entries_outside", scan.outside);
+    outcome.result("entries_unknown", scan.unknown);
+    outcome.result("entries_sealed", scan.unopened);
     outcome.figures.newest_drill = Some(at);
     outcome.closing = format!(
-        "{}: all {} entries opened, and the canary {canary} read, in {}",
+        "{}: {} of {} entries opened, and the canary {canary} read, in {}",
         chosen.name,
+        scan.terms.values().sum::<u64>(),
         total.entries,
         output::duration(context.elapsed()),
     );

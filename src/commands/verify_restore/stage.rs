@@ -9,7 +9,9 @@ use crate::manifest::Manifest;
 use crate::pipeline::drill::feed::Facts;
 use crate::pipeline::drill::guard;
 use crate::pipeline::drill::target::Target;
+use crate::product::Server;
 use crate::secret::Secret;
+use crate::share;
 use crate::staging::{Ephemeral, Settings};
 use std::path::PathBuf;
 
@@ -71,11 +73,11 @@ pub(super) struct Stage {
 
 impl Stage {
     /// Finds staging, or starts it. Nothing in it has been touched then.
-    pub(super) async fn find(context: &Context, mode: Mode) -> Result<Self> {
+    pub(super) async fn find(context: &Context, mode: Mode, origin: Server) -> Result<Self> {
         let config = context.config()?;
         let staging = &config.staging;
         if mode == Mode::Ephemeral {
-            return Self::start(context).await;
+            return Self::start(context, origin).await;
         }
         let address = staging.address()?.clone();
         staging.login()?;
@@ -89,7 +91,7 @@ impl Stage {
         Ok(Self { target, seal_after: staging.seal_after, ephemeral: None })
     }
 
-    async fn start(context: &Context) -> Result<Self> {
+    async fn start(context: &Context, origin: Server) -> Result<Self> {
         let staging = &context.config()?.staging;
         staging.login()?;
         let shares = staging.shares()?;
@@ -98,7 +100,7 @@ impl Stage {
                 Error::usage("an ephemeral drill needs the source's unseal keys").hint("set staging.unseal_keys")
             );
         }
-        let settings = Settings { binary: staging.vault_binary.clone(), config: staging.vault_config.clone() };
+        let settings = Settings { binary: staging.vault_binary.clone(), origin, config: staging.vault_config.clone() };
         let server = Ephemeral::start(&settings).await?;
         let (client, address) = context.socket_vault(&server.socket())?;
         let target = Target::new(client, address, shares, staging.wait);
@@ -114,7 +116,7 @@ impl Stage {
         manifest: Option<&Manifest>,
     ) -> Result<Secret> {
         match self.ephemeral {
-            Some(_) => self.initialise(context, manifest).await,
+            Some(_) => self.initialise(manifest).await,
             None => self.open(context, facts, manifest).await,
         }
     }
@@ -125,12 +127,21 @@ impl Stage {
         if let Some(note) = guard::server(&facts.server(), &staging, false)? {
             tracing::info!("staging {}: {note}", target.address);
         }
-        let seal = target.open().await?;
         self.count_shares(manifest)?;
+        let seal = target.open().await?;
         let token = optional(context.config()?.staging.token.as_ref())?;
         let administrator = target.administrator(token.as_ref()).await?;
         let peers = target.client.raft_configuration(&target.address, &administrator).await?;
         guard::peers(&target.address, &peers, &facts.meta.peers)?;
+        if self.seal_after
+            && let Err(refused) = target.sealable().await
+        {
+            // A server that was found sealed does not say before it is opened.
+            if target.is_touched() {
+                target.close_with(&administrator).await;
+            }
+            return Err(refused);
+        }
         if let Some(threshold) = manifest.and_then(|m| m.vault.seal_threshold)
             && threshold != seal.threshold
         {
@@ -145,10 +156,16 @@ impl Stage {
 
     /// A server of its own needs no guard. It gets as many shares as the source
     /// has: a Vault keeps its old threshold until it is restarted.
-    async fn initialise(&self, context: &Context, manifest: Option<&Manifest>) -> Result<Secret> {
+    async fn initialise(&self, manifest: Option<&Manifest>) -> Result<Secret> {
         self.count_shares(manifest)?;
         let Target { client, address, shares, .. } = &self.target;
-        let automatic = context.config()?.staging.vault_config.is_some();
+        let automatic = client.seal_status(address).await?.is_automatic();
+        if shares.is_empty() && !automatic {
+            return Err(Error::usage(
+                "an ephemeral drill needs the source's unseal keys: its server has no automatic seal",
+            )
+            .hint("set staging.unseal_keys, or a seal stanza in staging.vault_config"));
+        }
         let vault = manifest.map(|m| &m.vault);
         let number = |stated: Option<u64>| stated.filter(|_| !automatic).unwrap_or(shares.len().max(1) as u64);
         let (n, t) = (number(vault.and_then(|v| v.seal_shares)), number(vault.and_then(|v| v.seal_threshold)));
@@ -160,17 +177,17 @@ impl Stage {
         Ok(fresh.root_token)
     }
 
-    /// Too few shares are told of before the restore, where the manifest says so.
+    /// Refuses shares that cannot unseal the backup's cluster, where the manifest says so.
     fn count_shares(&self, manifest: Option<&Manifest>) -> Result<()> {
         let vault = manifest.map(|m| &m.vault).filter(|v| v.seal_type.as_deref() == Some("shamir"));
-        let (given, needed) = (self.target.shares.len(), vault.and_then(|v| v.seal_threshold).unwrap_or(0));
-        if given == 0 || given as u64 >= needed {
+        let Some((vault, threshold)) = vault.and_then(|v| Some((v, v.seal_threshold?))) else { return Ok(()) };
+        if self.target.shares.is_empty() {
             return Ok(());
         }
-        Err(Error::drill(format!(
-            "staging.unseal_keys has {given} of the {needed} shares that unseal the backup's Vault"
-        ))
-        .hint("nothing was restored; give as many different shares as its threshold asks for"))
+        let name = vault.cluster_name.as_deref().or(vault.cluster_id.as_deref()).unwrap_or("of an unknown name");
+        let total = vault.seal_shares.unwrap_or(threshold);
+        share::check(&self.target.shares, threshold, total)
+            .map_err(|e| e.context(format!("nothing was restored: staging.unseal_keys, of cluster {name}")))
     }
 
     /// Leaves no unlocked copy of production behind, nor a token that was made for the drill.

@@ -21,8 +21,11 @@ use url::Url;
 pub async fn addresses(staging: &Url, production: &[Url], leader: Option<&Url>) -> Result<()> {
     let ours = resolve(staging).await;
     for (url, what) in production.iter().map(|u| (u, "address")).chain(leader.map(|u| (u, "leader"))) {
-        let same_text =
-            (staging.host_str(), staging.port_or_known_default()) == (url.host_str(), url.port_or_known_default());
+        let place = |url: &Url| (url.host_str().map(str::to_owned), url.port_or_known_default());
+        let same_text = match (staging.scheme(), url.scheme()) {
+            ("unix", _) | (_, "unix") => staging == url,
+            _ => place(staging) == place(url),
+        };
         let how = if same_text {
             "it is the same address".to_owned()
         } else if let Some(shared) = ours.intersection(&resolve(url).await).next() {

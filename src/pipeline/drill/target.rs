@@ -12,6 +12,7 @@ mod end;
 
 use crate::error::{Error, Kind, Result};
 use crate::secret::Secret;
+use crate::share::Share;
 use crate::vault::{Client, Node, SealStatus};
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -37,7 +38,7 @@ pub struct Target {
     /// Where it is.
     pub address: Url,
     /// The source's unseal shares.
-    pub shares: Vec<Secret>,
+    pub shares: Vec<Share>,
     /// The longest wait for the restore to be applied, and for the node to come back.
     pub wait: Duration,
     opened: Cell<bool>,
@@ -49,7 +50,7 @@ pub struct Target {
 
 impl Target {
     /// A node that nothing has been asked of yet.
-    pub fn new(client: Client, address: Url, shares: Vec<Secret>, wait: Duration) -> Self {
+    pub fn new(client: Client, address: Url, shares: Vec<Share>, wait: Duration) -> Self {
         let (opened, restored, other_keys, made) = Default::default();
         Self { client, address, shares, wait, opened, restored, other_keys, made }
     }
@@ -163,6 +164,7 @@ impl Target {
         if self.shares.is_empty() {
             return Err(none(if given.is_some() { "staging.token is dead" } else { "none is configured" }));
         }
+        self.makes_root_tokens("no administrative token").await?;
         let made = self.client.generate_root(&self.address, &self.shares).await;
         let token = made.map_err(|e| if e.kind() == Kind::Drill { none(&e.to_string()) } else { e })?;
         self.made.borrow_mut().push(token.clone());

@@ -6,6 +6,7 @@
 //! would kill a large part that is merely slow. Here it means: so long without a
 //! byte moving, either way.
 
+use crate::http::is_loopback;
 use aws_sdk_s3::primitives::SdkBody;
 use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::proxy::ProxyConfig;
@@ -25,6 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
+use url::Url;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -46,14 +48,32 @@ impl IdleAwareClient {
     }
 
     fn connect(&self, timeout: Option<Duration>) -> SharedHttpConnector {
-        let mut settings = HttpConnectorSettings::builder();
-        settings.set_connect_timeout(timeout);
-        let connector = Connector::builder()
-            .connector_settings(settings.build())
-            .proxy_config(ProxyConfig::from_env())
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .tls_context(self.tls.clone());
-        SharedHttpConnector::new(connector.build())
+        let connect = |proxy| {
+            let mut settings = HttpConnectorSettings::builder();
+            settings.set_connect_timeout(timeout);
+            let connector = Connector::builder()
+                .connector_settings(settings.build())
+                .proxy_config(proxy)
+                .tls_provider(Provider::Rustls(CryptoMode::Ring))
+                .tls_context(self.tls.clone());
+            SharedHttpConnector::new(connector.build())
+        };
+        let direct = connect(ProxyConfig::disabled());
+        SharedHttpConnector::new(ByHost { direct, proxied: connect(ProxyConfig::from_env()) })
+    }
+}
+
+/// Reaches loopback directly, whatever the environment says of proxies.
+#[derive(Debug)]
+struct ByHost {
+    direct: SharedHttpConnector,
+    proxied: SharedHttpConnector,
+}
+
+impl HttpConnector for ByHost {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let local = Url::parse(request.uri()).is_ok_and(|url| is_loopback(&url));
+        if local { self.direct.call(request) } else { self.proxied.call(request) }
     }
 }
 

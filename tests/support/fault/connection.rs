@@ -72,6 +72,12 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
             response.map(|bytes| boxed(Full::new(bytes)))
         }
         Answer::Forwarded => forward(request, shared.upstream).await?,
+        Answer::ForwardedWithout(prefix) => {
+            let mut request = request;
+            let path = request.uri().path_and_query().unwrap().as_str();
+            *request.uri_mut() = path.strip_prefix(prefix).expect("the prefix").parse()?;
+            forward(request, shared.upstream).await?
+        }
         Answer::Lost => {
             drain(forward(request, shared.upstream).await?.into_body()).await?;
             return Err("the answer is lost".into());

@@ -16,6 +16,7 @@ pub struct Builder {
     join: Vec<String>,
     listener: String,
     config: String,
+    api_addr: Option<String>,
 }
 
 impl Builder {
@@ -31,6 +32,7 @@ impl Builder {
             join: Vec::new(),
             listener: String::new(),
             config: String::new(),
+            api_addr: None,
         }
     }
 
@@ -45,9 +47,21 @@ impl Builder {
     /// default: what operations.md tells users to set on a staging server.
     #[must_use]
     pub fn staging(self) -> Self {
+        self.unauthenticated("generate_root")
+    }
+
+    /// Lets shares be replaced without a token, which OpenBao refuses by default.
+    #[must_use]
+    pub fn rekeyable(self) -> Self {
+        self.unauthenticated("rekey")
+    }
+
+    fn unauthenticated(self, endpoints: &str) -> Self {
         match self.server {
             Server::Vault => self,
-            Server::OpenBao | Server::OpenBaoOld => self.listener("disable_unauthed_generate_root_endpoints = false\n"),
+            Server::OpenBao | Server::OpenBaoOld => {
+                self.listener(&format!("disable_unauthed_{endpoints}_endpoints = false\n"))
+            }
         }
     }
 
@@ -108,6 +122,13 @@ impl Builder {
         self
     }
 
+    /// Has it tell others this URL as its own (`api_addr`).
+    #[must_use]
+    pub fn api_addr(mut self, url: &str) -> Self {
+        self.api_addr = Some(url.to_owned());
+        self
+    }
+
     /// The URL that the node will have.
     pub fn address(&self) -> String {
         address(&self.ports, self.ca.is_some())
@@ -164,7 +185,7 @@ impl Builder {
              {unix}listener \"tcp\" {{\n  address = {listen:?}\n  cluster_address = {cluster:?}\n  {tls}\n  {extra}\n}}\n\
              storage \"raft\" {{\n  path = {data:?}\n  node_id = {id:?}\n  performance_multiplier = \"1\"{joins}\n}}\n",
             config = self.config,
-            api = self.address(),
+            api = self.api_addr.clone().unwrap_or_else(|| self.address()),
             cluster = self.ports[1].address(),
             listen = self.ports[0].address(),
             extra = self.listener,

@@ -3,6 +3,7 @@
 
 use super::{POLL, SHARES_GRACE, Target};
 use crate::error::{Error, Result};
+use crate::secret::Secret;
 use std::time::Instant;
 
 impl Target {
@@ -13,6 +14,42 @@ impl Target {
             if let Err(error) = self.client.revoke_token(&self.address, token).await {
                 tracing::info!("{error}; it was this drill's own, and nobody else knows it");
             }
+        }
+    }
+
+    /// Checks that the unsealed node can be sealed once it has another's state: then a root
+    /// token made from the shares is the only way.
+    ///
+    /// # Errors
+    /// `Usage` saying what to set; nothing has been sent then.
+    pub async fn sealable(&self) -> Result<()> {
+        let cannot =
+            |why: &str| Error::usage(format!("staging {}: it cannot be sealed after the restore: {why}", self.address));
+        if self.shares.is_empty() {
+            return Err(cannot("there are no shares to make a root token with").hint(
+                "nothing was restored; set staging.unseal_keys to production's unseal keys (recovery keys with an \
+                 automatic seal), or staging.seal_after = false",
+            ));
+        }
+        self.makes_root_tokens("it cannot be sealed after the restore").await
+    }
+
+    /// Checks that the unsealed node makes root tokens from shares; without that, `then`.
+    pub(super) async fn makes_root_tokens(&self, then: &str) -> Result<()> {
+        let Some(status) = self.client.refuses_generate_root(&self.address).await? else { return Ok(()) };
+        let what = format!("staging {}: {then}: it makes no root token from shares", self.address);
+        Err(Error::usage(what).because(anyhow::anyhow!("sys/generate-root: HTTP {status}")).hint(
+            "nothing was restored; allow it in the staging server's configuration and restart it. OpenBao: \
+             disable_unauthed_generate_root_endpoints = false in the listener stanza; Vault 2: \
+             enable_unauthenticated_access = [\"generate-root\"] at the top level",
+        ))
+    }
+
+    /// Seals a node that holds its own state, with `token`. Best effort.
+    pub async fn close_with(&self, token: &Secret) {
+        match self.client.seal(&self.address, token).await {
+            Ok(()) => self.opened.set(false),
+            Err(error) => tracing::warn!("{error}"),
         }
     }
 
@@ -49,6 +86,10 @@ impl Target {
             return Err(Error::drill("it is not active"));
         }
         let token = self.client.generate_root(&self.address, &self.shares).await?;
-        self.client.seal(&self.address, &token).await
+        self.client.seal(&self.address, &token).await?;
+        match self.client.seal_status(&self.address).await?.sealed {
+            true => Ok(()),
+            false => Err(Error::drill("it answered that it is sealed, and is not")),
+        }
     }
 }

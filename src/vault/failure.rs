@@ -129,8 +129,7 @@ impl Failure {
 
     /// Whether the token is dead: expired, revoked, or used as often as it may be.
     pub(super) fn is_dead_token(&self) -> bool {
-        matches!(self, Failure::Refused { status: 403, errors }
-            if errors.iter().any(|e| e.contains("invalid token") || e.contains("bad token")))
+        matches!(self, Failure::Refused { status: 403, errors } if is_dead_token(errors))
     }
 
     /// Whether a second attempt may find it gone: a lost connection, an election,

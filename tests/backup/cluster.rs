@@ -58,9 +58,9 @@ fn another_cluster_is_refused_before_the_login() {
 
 #[test]
 fn a_cluster_that_does_not_tell_its_id_is_refused_where_one_is_configured() {
-    for edit in [(|answer| drop(answer.as_object_mut().unwrap().remove("cluster_id"))) as fn(&mut Value), |answer| {
-        answer["cluster_id"] = "".into()
-    }] {
+    let absent: fn(&mut Value) = |answer| drop(answer.as_object_mut().unwrap().remove("cluster_id"));
+    let redacted: fn(&mut Value) = |answer| answer["cluster_id"] = "".into();
+    for edit in [absent, redacted] {
         let place = Place::folder();
         let (id, proxy) = (place.site.vault.cluster_id(), edited(&place, edit));
         let tool = tool_of(&place, &id).env("VAULT_ADDR", proxy.address());

@@ -15,7 +15,7 @@
 #
 #   BENCH_ROUNDS   measured runs of each, interleaved, after one that does not count [default: 5]
 #   BENCH_DIR      where the data goes; 20 GB for all stages [default: $TMPDIR, else /tmp]
-#   VAULT_BIN      the Vault server [default: vault or bao on PATH, else the tests' own]
+#   VAULT_BIN      the server [default: the tests' own Vault, which the figures in RESULTS.md are of]
 #
 # Run it on an idle machine: the ratios are of one run, but two processes that share two cores with
 # a compiler measure the compiler.
@@ -36,7 +36,7 @@ done
 
 cargo build --release --quiet
 tests/servers/install.sh
-VAULT_BIN=${VAULT_BIN:-$(command -v vault || command -v bao || echo target/servers/vault-server)}
+VAULT_BIN=${VAULT_BIN:-target/servers/vault-server}
 if ! command -v age >/dev/null && [[ ! -x target/servers/age ]] && command -v go >/dev/null; then
     GOBIN=$PWD/target/servers go install filippo.io/age/cmd/{age,age-keygen}@v1.3.2
 fi

@@ -90,6 +90,7 @@ print(*(s.getsockname()[1] for s in sockets))')
 storage "raft" {
   path    = "$dir/$name/data"
   node_id = "$name"
+  performance_multiplier = 1
 }
 listener "tcp" {
   address         = "127.0.0.1:${ports[0]}"

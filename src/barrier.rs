@@ -33,7 +33,7 @@ mod value;
 pub use kv::{Absence, Answer, Query, Version};
 pub use list::Listed;
 pub use mounts::{Mount, Mounts};
-pub use namespaces::SealableNamespace;
+pub use namespaces::Namespace;
 pub use seal::{SealConfig, SealKey};
 pub use summary::{Largest, Summary, Tally};
 pub use unlock::UnsealKeys;
@@ -161,9 +161,9 @@ impl Barrier {
         self.namespaces
     }
 
-    /// The sealable namespaces, opened or not.
-    pub fn sealable_namespaces(&self) -> Vec<SealableNamespace> {
-        self.tree.sealable()
+    /// The namespaces besides the root, opened or not, in order of their names.
+    pub fn namespaces(&self) -> Vec<Namespace> {
+        self.tree.all(&self.keyring)
     }
 
     /// The product that wrote the snapshot.

@@ -98,10 +98,12 @@ impl Config {
     }
 
     fn resolve(file: file::File, overrides: &Overrides, environment: Environment<'_>) -> Result<Self> {
+        let store = StoreSection::resolve(file.store, overrides, environment)?;
+        let run = RunSection::resolve(file.run, overrides, store.as_ref().map(|s| &s.url), environment);
         Ok(Self {
             file: None,
             vault: VaultSection::resolve(file.vault, environment)?,
-            store: StoreSection::resolve(file.store, overrides, environment)?,
+            store,
             encryption: EncryptionSection::resolve(file.encryption, overrides, environment),
             retention: file.retention.into(),
             staging: StagingSection::resolve(file.staging),
@@ -109,7 +111,7 @@ impl Config {
             notify: file.notify.into_iter().map(NotifySection::from).collect(),
             ping: PingSection { url: file.ping.url.map(|v| v.0) },
             metrics: MetricsSection { textfile: file.metrics.textfile.map(|v| v.0) },
-            run: RunSection::resolve(file.run, overrides, environment),
+            run,
         })
     }
 

@@ -17,6 +17,7 @@ use crate::manifest::MacKey;
 use crate::operation;
 use crate::output::Output;
 use crate::pipeline::input::{self, Input, Opened};
+use crate::pipeline::trust::Trust;
 use crate::report::Progress;
 use crate::retention::Policy;
 use crate::secret::{Reference, Secret};
@@ -155,6 +156,12 @@ impl Context {
         Ok(keys)
     }
 
+    /// The keys of a run, and the cluster whose backups alone count for it. Without a
+    /// configuration any does.
+    pub fn trust(&self, keys: Vec<MacKey>) -> Trust {
+        Trust { keys, cluster: self.config().ok().and_then(|config| config.vault.cluster_id.clone()) }
+    }
+
     /// The store.
     ///
     /// # Errors
@@ -169,22 +176,23 @@ impl Context {
     ///
     /// # Errors
     /// What [`Input::open_local`] and [`input::open_object`] fail with.
-    pub async fn open(&self, input: &Input, keys: &[MacKey]) -> Result<Opened> {
-        self.open_input(input, keys, false).await
+    pub async fn open(&self, input: &Input, trust: &Trust) -> Result<Opened> {
+        self.open_input(input, trust, false).await
     }
 
     /// [`Context::open`] where a manifest that fails is reason enough to refuse.
     ///
     /// # Errors
-    /// As [`Context::open`], and `Integrity` for such a manifest.
-    pub async fn open_strictly(&self, input: &Input, keys: &[MacKey]) -> Result<Opened> {
-        self.open_input(input, keys, true).await
+    /// As [`Context::open`], `Integrity` for such a manifest, and `Usage` for a backup of
+    /// another cluster.
+    pub async fn open_strictly(&self, input: &Input, trust: &Trust) -> Result<Opened> {
+        self.open_input(input, trust, true).await
     }
 
-    async fn open_input(&self, input: &Input, keys: &[MacKey], strict: bool) -> Result<Opened> {
+    async fn open_input(&self, input: &Input, trust: &Trust, strict: bool) -> Result<Opened> {
         let Input::Object(name) = input else { return input.open_local() };
         let store = self.store().await.map_err(|e| e.context(format!("{name} is no file here")))?;
-        self.stop.guard(input::open_object(store.as_ref(), name, keys, strict)).await
+        self.stop.guard(input::open_object(store.as_ref(), name, trust, strict)).await
     }
 
     /// `[retention]`

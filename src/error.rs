@@ -60,12 +60,13 @@ pub struct Error {
     what: String,
     cause: Option<anyhow::Error>,
     hint: Option<String>,
+    transient: bool,
 }
 
 impl Error {
     /// A failure of class `kind`; `what` names the object or address.
     pub fn new(kind: Kind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), cause: None, hint: None }
+        Self { kind, what: what.into(), cause: None, hint: None, transient: false }
     }
 
     /// Adds why it failed.
@@ -101,6 +102,19 @@ impl Error {
     pub fn with_kind(mut self, kind: Kind) -> Self {
         self.kind = kind;
         self
+    }
+
+    /// Marks a failure that may be gone when everything is tried again from the start,
+    /// such as a leader that was lost.
+    #[must_use]
+    pub fn transient(mut self, transient: bool) -> Self {
+        self.transient = transient;
+        self
+    }
+
+    /// Whether the failure may be gone when everything is tried again from the start.
+    pub fn is_transient(&self) -> bool {
+        self.transient
     }
 
     /// The class of the failure.
@@ -145,6 +159,7 @@ impl Error {
             what: self.what.clone(),
             cause: self.cause.as_ref().map(|c| anyhow::anyhow!("{c:#}")),
             hint: self.hint.clone(),
+            transient: self.transient,
         }
     }
 }
@@ -229,10 +244,10 @@ mod tests {
 
     #[test]
     fn survives_io_layers() {
-        let io = Error::integrity("segment 3").hint("do not use it").into_io();
+        let io = Error::integrity("segment 3").hint("do not use it").transient(true).into_io();
         let wrapped = std::io::Error::new(std::io::ErrorKind::InvalidData, io);
         let back = Error::from_io(wrapped, Kind::Store, "x");
-        assert_eq!(back.kind(), Kind::Integrity);
+        assert_eq!((back.kind(), back.is_transient()), (Kind::Integrity, true));
         assert_eq!(back.to_string(), "segment 3; do not use it");
         let plain = Error::from_io(std::io::Error::other("eof"), Kind::Store, "reading o");
         assert_eq!(plain.to_string(), "reading o: eof");

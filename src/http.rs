@@ -89,7 +89,7 @@ impl Template {
 pub struct Clients {
     options: Options,
     material: Material,
-    shared: Client,
+    shared: Mutex<Client>,
     /// One client for each Unix socket; with `tls.server_name` also for each real host:
     /// connections are pooled by the URL's host, which is then the same for all.
     named: Mutex<HashMap<String, Client>>,
@@ -107,8 +107,19 @@ impl Clients {
             return Err(Error::usage(format!("tls_server_name {name:?}: not a DNS name")));
         }
         let material = Material::read(&options)?;
-        let shared = material.client(&options)?;
+        let shared = Mutex::new(material.client(&options)?);
         Ok(Self { options, material, shared, named: Mutex::default() })
+    }
+
+    /// Has the next request to each address open a new connection. A load balancer keeps
+    /// a connection at the server that it chose for it.
+    ///
+    /// # Errors
+    /// `Usage` where the client cannot be built.
+    pub fn reconnect(&self) -> Result<()> {
+        *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = self.material.client(&self.options)?;
+        self.named.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        Ok(())
     }
 
     /// The client for `address`, and the URL to ask it for in place of `address`.
@@ -122,7 +133,8 @@ impl Clients {
         let (Some(name), "https", Some(host)) = (&self.options.tls.server_name, address.scheme(), address.host())
         else {
             self.material.proxies.of(address)?;
-            return Ok((self.shared.clone(), address.clone()));
+            let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            return Ok((shared, address.clone()));
         };
         let mut url = address.clone();
         url.set_host(Some(name)).map_err(|e| Error::usage(format!("tls_server_name {name:?}")).because(e))?;

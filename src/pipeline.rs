@@ -18,4 +18,5 @@ pub mod outbound;
 pub mod prune;
 pub mod source;
 pub mod survey;
+pub mod trust;
 pub mod versions;

@@ -12,7 +12,7 @@ mod proof;
 mod verdict;
 
 pub use policy::{Policy, Window};
-pub use proof::{ToProve, to_prove};
+pub use proof::{ToProve, claimed_deletions, to_prove};
 pub use verdict::{DeleteReason, KeepReason, Verdict};
 
 use crate::naming::{BackupName, BackupType};
@@ -35,6 +35,9 @@ pub enum Standing {
     Unverified,
     /// A manifest is listed, and has not been fetched and checked yet. It protects nothing.
     Claimed,
+    /// The manifest is authentic, and names another cluster: the backup is not this
+    /// cluster's. It is never counted, protects nothing, and is never deleted.
+    OtherCluster,
     /// The manifest was checked: its mac holds, it names this object and the listed size.
     Good,
 }
@@ -142,6 +145,8 @@ fn judge(now: DateTime<Utc>, candidate: &Candidate, newer: usize, policy: &Polic
     let good = candidate.standing == Standing::Good;
     let reason = if is_ahead(now, &candidate.name) {
         KeepReason::Ahead
+    } else if candidate.standing == Standing::OtherCluster {
+        KeepReason::OtherCluster
     } else if good && newer == 0 {
         KeepReason::NewestGood { kind }
     } else if candidate.name.created_at() >= window.start(now) {
@@ -167,7 +172,7 @@ fn newest_drilled(now: DateTime<Utc>, candidates: &[Candidate]) -> impl Iterator
     // Without the key for drill records, the newest good one that has any.
     let unprovable = newest(&|c| good(c) && c.drill > Drill::None);
     // One of the older layout can pass a drill, and has no manifest to be good by.
-    let unverified = newest(&|c| c.drill > Drill::None);
+    let unverified = newest(&|c| c.standing != Standing::OtherCluster && c.drill > Drill::None);
     let others = [unprovable, unverified].into_iter().flatten();
     passed.into_iter().map(|p| (p, KeepReason::NewestDrilled)).chain(others.map(|p| (p, KeepReason::NewestDrillRecord)))
 }

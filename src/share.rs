@@ -35,7 +35,7 @@ impl Share {
     pub fn parse(from: impl Into<String>, text: &Secret) -> Result<Self> {
         let (from, trimmed) = (from.into(), text.expose().trim());
         // Hex first, as Vault does: base64 of the right length is never hex of the right length.
-        let fits = |bytes: Vec<u8>| Some(Zeroizing::new(bytes)).filter(|b| matches!(b.len(), KEY | 33));
+        let fits = |bytes: Vec<u8>| Some(Zeroizing::new(bytes)).filter(|b| is_possible(b));
         let decoded = hex::decode(trimmed).ok().and_then(fits);
         match decoded.or_else(|| BASE64_STANDARD.decode(trimmed).ok().and_then(fits)) {
             Some(bytes) => Ok(Self { from, text: Secret::new(trimmed), bytes }),
@@ -45,7 +45,7 @@ impl Share {
         }
     }
 
-    /// Where it came from.
+    /// Origin, such as `env:SHARE1`.
     pub fn from(&self) -> &str {
         &self.from
     }
@@ -66,6 +66,11 @@ impl Share {
     }
 }
 
+/// Whether these bytes can be a share or a whole key. The number 0 is that of the key itself.
+fn is_possible(bytes: &[u8]) -> bool {
+    bytes.len() == KEY || (bytes.len() == KEY + 1 && bytes[KEY] != 0)
+}
+
 /// Refuses shares that cannot open a seal of `threshold` of `total`, before any is used.
 ///
 /// # Errors
@@ -78,6 +83,9 @@ pub fn check(shares: &[Share], threshold: u64, total: u64) -> Result<()> {
             let first = format!("share {} ({})", j + 1, other.from);
             return Err(if other.bytes == share.bytes {
                 Error::drill(format!("{name}: the same as {first}")).hint("give different shares")
+            } else if share.x().is_none() {
+                Error::drill(format!("{name}: a second whole key, after {first}"))
+                    .hint("a seal that one share opens has one key: give that alone")
             } else {
                 Error::drill(format!("{name}: its number is that of {first}, and they differ"))
                     .hint("they are of different clusters, or one is older than a rekey")
@@ -127,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_malformed_share_is_named_and_not_shown() {
-        for text in ["", "planted", "00", &"0".repeat(65), &"0".repeat(68), "hvs.planted"] {
+        for text in ["", "planted", "00", &"0".repeat(65), &"0".repeat(66), &"0".repeat(68), "hvs.planted"] {
             let error = Share::parse("file:/s/2", &Secret::new(text)).unwrap_err();
             assert_eq!(error.kind(), Kind::Usage);
             assert!(error.to_string().starts_with("share file:/s/2: malformed"), "{error}");
@@ -139,7 +147,8 @@ mod tests {
     fn duplicate_contradicting_and_too_few_shares_are_named() {
         let (a, b) = (share("env:A", 1, 1), share("env:B", 2, 2));
         check(&[a.clone(), b.clone()], 2, 3).unwrap();
-        let whole = Share::parse("env:W", &Secret::new("00".repeat(32))).unwrap();
+        let [whole, other] = [("env:W", "00"), ("env:V", "01")]
+            .map(|(from, byte)| Share::parse(from, &Secret::new(byte.repeat(KEY))).unwrap());
         check(std::slice::from_ref(&whole), 1, 1).unwrap();
         for (shares, threshold, says) in [
             (vec![a.clone()], 2, "2 of 3 shares are needed, 1 given"),
@@ -150,6 +159,8 @@ mod tests {
                 2,
                 "share 3 of 3 (env:C): its number is that of share 1 (env:A)",
             ),
+            (vec![whole.clone(), whole.clone()], 1, "share 2 of 2 (env:W): the same as share 1 (env:W)"),
+            (vec![whole.clone(), other], 1, "share 2 of 2 (env:V): a second whole key, after share 1 (env:W)"),
             (vec![a.clone(), whole], 2, "share 2 of 2 (env:W): it has 32 bytes"),
             (vec![a], 1, "share 1 of 1 (env:A): it has 33 bytes"),
         ] {

@@ -4,13 +4,14 @@
 //! here: what the snapshot's bytes are (`archive`), where the settings come from
 //! (`config`), and the order of a backup or a drill (`pipeline`).
 //!
-//! vaultrs does the logins and what belongs to the token, over a reqwest client
-//! of ours; the rest, which it lacks or gives without what is needed (bodies of
-//! answers other than 200, streams), goes through `call` and `snapshot`.
+//! vaultrs does what belongs to a token, over a reqwest client of ours; the rest,
+//! which it lacks or gives without what is needed (the number of a token's uses, bodies
+//! of answers other than 200, streams), goes through `call` and `snapshot`.
 //!
 //! A token goes only to an address of [`Settings::addresses`], or to the leader
 //! that one of those names, checked in `leader`; never from https to http.
 
+mod auth;
 mod aws;
 mod call;
 mod failure;
@@ -24,10 +25,11 @@ mod snapshot;
 mod status;
 mod token;
 
+pub use auth::Auth;
 pub use init::Initialised;
 pub use kv::SecretRead;
 pub use leader::{Node, Peer};
-pub use login::{Auth, Session};
+pub use login::Session;
 pub use restore::Unrestored;
 pub use seal::decode_root_token;
 pub use snapshot::Snapshot;

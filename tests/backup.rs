@@ -1,5 +1,6 @@
 //! The main job, from end to end: the binary, a real Vault, real stores.
 
+mod cluster;
 mod cron;
 mod doubts;
 mod kinds;
@@ -9,6 +10,7 @@ mod login;
 mod main_job;
 mod proxied;
 pub(crate) mod raced;
+mod retried;
 mod stopped;
 mod told;
 

@@ -5,7 +5,7 @@ use crate::support::fault::{FaultServer, Reply};
 use crate::support::place::Place;
 use crate::support::process::temp_dir;
 use crate::support::tool::{Output, Tool};
-use crate::support::vault::Vault;
+use crate::support::vault::{Vault, product};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::fs;
@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
+use vault_backup::product::Product;
 
 /// All that can be configured, and in order. A test changes what it is about.
 struct Scene {
@@ -36,7 +37,7 @@ impl Scene {
         let role = vault.approle("backup", &["backup"]);
         let made = vault.ok("POST", "auth/token/create", Some(json!({"policies": ["default"]})));
         let powerless = made["auth"]["client_token"].as_str().unwrap().to_owned();
-        let staging = Vault::builder().tls_by(Arc::new(crate::support::tls::Ca::new())).start();
+        let staging = Vault::builder().staging().tls_by(Arc::new(crate::support::tls::Ca::new())).start();
         let scene = Self {
             place: Place::s3(),
             vault,
@@ -232,20 +233,31 @@ fn another_storage_than_raft() {
     assert_found(&output, "storage", "failed", "its storage is consul, not raft");
 }
 
+/// `backup` would refuse it, so `doctor` fails.
+#[test]
+fn another_cluster_than_the_configured_one() {
+    let scene = Scene::start();
+    let other = "[vault]\ncluster_id = \"00000000-0000-4000-8000-000000000000\"\n";
+    let output = scene.doctor(&[("[vault]\n", other)]);
+    output.code(2);
+    assert_found(&output, "cluster", "failed", "vault.cluster_id is 00000000-0000-4000-8000-000000000000");
+    let own = format!("[vault]\ncluster_id = {:?}\n", scene.vault.cluster_id());
+    let output = scene.doctor(&[("[vault]\n", &own)]);
+    output.code(0);
+    assert_found(&output, "cluster", "ok", &scene.vault.cluster_id());
+}
+
 /// It works, and should be looked at all the same.
 #[test]
 fn warnings_fail_nothing() {
     let scene = Scene::start();
     let approle = format!("\"approle\"\nrole_id = \"{}\"\nsecret_id = \"env:SECRET_ID\"", scene.role.0);
-    let vaults = "[vault]\n";
     scene.staging.seal();
-    let other_cluster = "[vault]\ncluster_id = \"00000000-0000-4000-8000-000000000000\"\n";
-    let root = [(&approle[..], "\"token\"\ntoken = \"env:ROOT\""), (vaults, other_cluster)];
+    let root = [(&approle[..], "\"token\"\ntoken = \"env:ROOT\"")];
     let output = scene.doctor(&root);
     output.code(0);
     assert_found(&output, "capabilities", "warning", "wider than a backup needs");
-    assert_found(&output, "cluster", "warning", "drills and restores will refuse");
-    assert_found(&output, "staging", "warning", "sealed, as a drill leaves it");
+    assert_found(&output, "staging", "ok", "sealed, as a drill leaves it");
     assert!(scene.vault.token_is_valid(scene.vault.root_token()), "what was given is not revoked");
 
     let place = Place::folder();
@@ -295,4 +307,33 @@ fn a_signal_leaves_no_token() {
     run.signal(Signal::INT);
     run.wait().fails(130, &["interrupted"]);
     assert!(!plain.token_is_valid(call.header("x-vault-token")), "its token lives");
+}
+
+/// What a drill would fail with is found before one is made.
+#[test]
+fn a_drill_that_would_fail_is_found() {
+    let scene = Scene::start();
+    scene.tool(&[]).arg("backup").run().code(0);
+    let output = scene.doctor(&[]);
+    output.code(6);
+    assert_found(&output, "unlock", "failed", "2 of 3 shares are needed, 1 given");
+    let both = [("\"env:SHARE\"]", "\"env:SHARE\", \"env:SHARE1\"]")];
+    let doctor = |changes: &[(&str, &str)]| {
+        let tool = scene.tool(changes).env("SHARE1", &scene.vault.shares()[1]);
+        tool.args(["doctor", "--json"]).run()
+    };
+    let output = doctor(&both);
+    output.code(0);
+    assert_found(&output, "unlock", "ok", "opened, seal shamir, 2 of 3 shares");
+    assert_found(&output, "versions", "ok", "staging is");
+    assert_found(&output, "sealing", "ok", "it can be sealed after a drill");
+    if product() == Product::OpenBao {
+        // OpenBao's default: a drill could not seal it at the end.
+        let closed = Vault::builder().tls_by(Arc::new(crate::support::tls::Ca::new())).start();
+        let (from, to) = (scene.staging.address(), closed.address());
+        let (ca, other) = (format!("{:?}", scene.staging.ca_cert()), format!("{:?}", closed.ca_cert()));
+        let output = doctor(&[both[0], (&from, &to), (&ca, &other)]);
+        output.code(2);
+        assert_found(&output, "sealing", "failed", "disable_unauthed_generate_root_endpoints");
+    }
 }

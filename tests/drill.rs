@@ -22,7 +22,7 @@ use crate::support::production::Site;
 use crate::support::vault::Vault;
 
 /// Lines of `[staging]` that log in as the reader, and unseal with the first two shares.
-const LOGIN: &str = "unseal_keys = [\"env:SHARE0\", \"env:SHARE1\"]\n\
+pub(crate) const LOGIN: &str = "unseal_keys = [\"env:SHARE0\", \"env:SHARE1\"]\n\
     auth = { method = \"approle\", role_id = \"env:ROLE_ID\", secret_id = \"env:SECRET_ID\" }\n";
 
 /// `[staging]` at `address` with the token in `STAGING_TOKEN`, and more `lines`.
@@ -31,6 +31,6 @@ fn staging_at(address: &str, lines: &str) -> String {
 }
 
 /// A drill of `site` into `staging`.
-fn drill(site: &Site, staging: &Vault, lines: &str) -> crate::support::tool::Tool {
+pub(crate) fn drill(site: &Site, staging: &Vault, lines: &str) -> crate::support::tool::Tool {
     site.tool(&staging_at(&staging.address(), lines)).arg("verify-restore").env("STAGING_TOKEN", staging.root_token())
 }

@@ -57,11 +57,39 @@ fn what_is_wrong_with_the_shares() {
     let site = Site::new();
     let from = copy(&site);
     let few = "2 of 3 shares are needed, 1 given";
-    inspect(&site.production, &from, &["env:SHARE0"]).run().fails(6, &[&from, few]).stdout_is("").leaves(&[]);
+    let health = site.production.vault.ok("GET", "sys/health", None);
+    let cluster = format!("cluster {}", health["cluster_name"].as_str().unwrap());
+    inspect(&site.production, &from, &["env:SHARE0"]).run().fails(6, &[&from, &cluster, few]).stdout_is("").leaves(&[]);
     inspect(&site.production, &from, &["env:KEY"]).run().fails(6, &[&from, "share 1 of 1 (env:KEY)"]).stdout_is("");
     inspect(&site.production, &from, &["SHARE0"]).run().fails(2, &["--share"]).stdout_is("").leaves(&[]);
     let keyless = site.production.armed(tool()).args(["inspect", &from, "--share", "env:SHARE0"]);
     keyless.run().fails(2, &["--share", "--key"]).stdout_is("").leaves(&[]);
+}
+
+#[test]
+fn a_plain_snapshot() {
+    let site = Site::new();
+    let snapshot = site.production.vault.snapshot();
+    let from = site.file("vault.snap", &snapshot);
+    let bare = || site.production.armed(tool()).args(["inspect", &from]);
+    for (tool, mount) in [(bare(), "logical/"), (inspect(&site.production, &from, &[]), "logical/")] {
+        let text = tool.run().ok().text();
+        for part in ["plain snapshot, not encrypted", "this is a whole snapshot", mount] {
+            assert!(text.contains(part), "no {part} in:\n{text}");
+        }
+    }
+    let shares = bare().args(["--share", "env:SHARE0", "--share", "env:SHARE1", "--json"]);
+    let found = shares.run().ok().json();
+    assert_eq!((&found["layout"], &found["header"]), (&"snapshot".into(), &Value::Null));
+    let mounts = found["checked"]["contents"]["mounts"].as_array().unwrap();
+    assert!(mounts.iter().any(|mount| mount["mount"] == "smtp/"), "{found}");
+    bare().args(["--share", "env:SHARE0"]).run().fails(6, &[&from, "2 of 3 shares are needed, 1 given"]);
+    let damaged = site.file("damaged.snap", &snapshot[..snapshot.len() - 9]);
+    site.production.armed(tool()).args(["inspect", &damaged]).run().fails(5, &[&damaged]).stdout_is("");
+    // Among the encrypted objects a plain one is refused.
+    let name = site.seal(b"");
+    site.put(&name, &snapshot);
+    site.tool_of(&[], "").args(["inspect", &name]).run().fails(5, &[&name]);
 }
 
 /// A later Vault may write its entries otherwise; the backup is whole all the same.

@@ -1,6 +1,7 @@
 //! `prune`, `list` and `status` over stores that were made up by hand: what goes,
 //! what stays, and what a hostile writer to the bucket can not bring about.
 
+mod clusters;
 mod denied;
 mod ended;
 mod hostile;

@@ -1,5 +1,7 @@
 //! `restore` into real clusters: every guard, then the deed.
 
+mod products;
+
 use crate::support::cluster::Cluster;
 use crate::support::fault::{FaultServer, Reply};
 use crate::support::production::{self, PLANTED, Production, Site};

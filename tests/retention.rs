@@ -76,6 +76,7 @@ fn render_kind(text: &mut String, plan: &Plan, kind: BackupType) {
 fn facts(candidate: &Candidate) -> String {
     let standing = match candidate.standing {
         Standing::Good => "good",
+        Standing::OtherCluster => "other",
         Standing::Claimed => "claimed",
         Standing::Unverified => "unverified",
     };

@@ -25,7 +25,7 @@ const PLANTED: [&str; 8] = [
     "planted-wrong-secret-id",
     "planted-wrong-token",
     "planted-aws-secret",
-    "cGxhbnRlZC13cm9uZy1zaGFyZS1wbGFudGVkLXdyb25nISE=",
+    "cGxhbnRlZC13cm9uZy1zaGFyZS1wbGFudGVkLXdyb25n",
 ];
 
 /// How each command is told to talk.

@@ -116,7 +116,8 @@ impl<R: Read> Read for Metered<'_, R> {
 
 /// The snapshot ended at `place`, where more must follow.
 pub(super) fn ended(place: &str) -> Error {
-    let error = Error::integrity(format!("the snapshot is incomplete: it ended {place}"));
+    // Vault ends the stream of a snapshot that failed as it ends a good one.
+    let error = Error::integrity(format!("the snapshot is incomplete: it ended {place}")).transient(true);
     if place.ends_with(SEALED) { error.hint("Vault stops there if it cannot reach its seal") } else { error }
 }
 
@@ -131,7 +132,7 @@ pub(super) fn refuse_other_formats(reader: &mut impl BufRead) -> Result<()> {
         .trim_ascii_start();
     let what = match first.first() {
         Some(0x1f) => return Ok(()),
-        None => return Err(Error::integrity("the snapshot is empty: Vault sent nothing")),
+        None => return Err(Error::integrity("the snapshot is empty: Vault sent nothing").transient(true)),
         Some(b'<') => "HTML: something in front of Vault answered in its place",
         Some(b'{') => "JSON: an API's answer",
         Some(_) => "something else",

@@ -2,7 +2,7 @@
 //!
 //! Here: the tree, read from the names of entries, and sealable namespaces, which have a
 //! keyring of their own. Not here: the secrets in them. Source: OpenBao 2.6
-//! `vault/namespace_store.go`, `vault/namespace_seal.go`. `core/namespaces/<uuid>` and
+//! `vault/namespace_store.go`, `vault/seal_manager.go`. `core/namespaces/<uuid>` and
 //! `namespaces/<parent>/core/namespaces/<child>` describe a namespace, under the keyring
 //! of its parent. A sealable one has `core/keyring`, `core/hsm/barrier-unseal-keys` and
 //! `core/seal-config` of its own; only the last is under the parent's keyring.
@@ -23,16 +23,28 @@ pub(super) const AFTER: &str = "namespaces0";
 /// Stands before the entries that describe the root's children.
 pub(super) const CHILDREN: &str = "core/namespaces/";
 
-/// A sealable namespace.
+/// A namespace other than the root.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SealableNamespace {
-    /// Its path, such as `team/`; its uuid where its parent is not open either.
-    pub name: String,
-    /// Whether its shares were given and opened it.
+pub struct Namespace {
+    /// Its uuid, which the keys of its entries name.
+    pub uuid: String,
+    /// Its path, such as `team/`; absent where its parent is not open.
+    pub path: Option<String>,
+    /// Whether it has a seal of its own.
+    pub sealable: bool,
+    /// Whether its entries are opened: its shares, or those of the next sealable
+    /// namespace above it, were given, or there is none.
     pub opened: bool,
 }
 
-struct Namespace {
+impl Namespace {
+    /// The path; the uuid where the path is not known.
+    pub fn name(&self) -> &str {
+        self.path.as_deref().unwrap_or(&self.uuid)
+    }
+}
+
+struct Node {
     parent: Option<String>,
     path: Option<String>,
     sealable: bool,
@@ -41,7 +53,7 @@ struct Namespace {
 
 /// All namespaces of a snapshot, by uuid.
 #[derive(Default)]
-pub(super) struct Namespaces(BTreeMap<String, Namespace>);
+pub(super) struct Namespaces(BTreeMap<String, Node>);
 
 /// Keyring that an entry is under.
 pub(super) enum Under<'a> {
@@ -111,7 +123,7 @@ impl Namespaces {
                 (None, None) => continue,
             };
             let sealable = names.contains(format!("{PREFIX}{uuid}/{}", keyring::ENTRY).as_str());
-            tree.0.insert(uuid.to_owned(), Namespace { parent, path: None, sealable, keyring: None });
+            tree.0.insert(uuid.to_owned(), Node { parent, path: None, sealable, keyring: None });
         }
         tree
     }
@@ -144,16 +156,16 @@ impl Namespaces {
 
     /// The keyring of `namespace`: its own, or that of the next sealable one above; the
     /// root's if there is none. `None` where it is not open.
-    fn effective<'a>(&'a self, namespace: Option<&str>, root: &'a Keyring) -> Option<&'a Keyring> {
-        let mut current = namespace.map(str::to_owned);
+    fn effective<'a>(&'a self, namespace: Option<&'a str>, root: &'a Keyring) -> Option<&'a Keyring> {
+        let mut current = namespace;
         // No chain is longer than there are namespaces, unless somebody made it up.
         for _ in 0..=self.0.len() {
-            let Some(uuid) = &current else { return Some(root) };
+            let Some(uuid) = current else { return Some(root) };
             let found = self.0.get(uuid)?;
             if found.sealable {
                 return found.keyring.as_ref();
             }
-            current = found.parent.clone();
+            current = found.parent.as_deref();
         }
         None
     }
@@ -161,34 +173,37 @@ impl Namespaces {
     /// The keyring that the entry `name`, below `namespaces/`, is under.
     pub(super) fn under<'a>(&'a self, name: &str, root: &'a Keyring) -> Under<'a> {
         let Some((uuid, rest)) = split(name) else { return Under::Keyring(root) };
-        let own = self.0.get(uuid).filter(|namespace| namespace.sealable);
-        let owner = match (own, rest) {
-            (Some(_), seal::KEYS_ENTRY) => return Under::Seal,
-            (Some(namespace), seal::CONFIG_ENTRY) => namespace.parent.as_deref(),
-            // Left over from a namespace that was deleted: nothing says whose it is.
-            (None, _) if !self.0.contains_key(uuid) => return Under::Unopened,
-            _ => Some(uuid),
+        // Left over from a namespace that was deleted: nothing says whose it is.
+        let Some((uuid, node)) = self.0.get_key_value(uuid) else { return Under::Unopened };
+        let owner = match rest {
+            seal::KEYS_ENTRY if node.sealable => return Under::Seal,
+            seal::CONFIG_ENTRY if node.sealable => node.parent.as_deref(),
+            _ => Some(uuid.as_str()),
         };
         self.effective(owner, root).map_or(Under::Unopened, Under::Keyring)
     }
 
-    /// All sealable namespaces, in order of their names.
-    pub(super) fn sealable(&self) -> Vec<SealableNamespace> {
-        let describe = |(uuid, namespace): (&String, &Namespace)| SealableNamespace {
-            name: namespace.path.clone().unwrap_or_else(|| uuid.clone()),
-            opened: namespace.keyring.is_some(),
+    /// All namespaces, in order of their names.
+    pub(super) fn all(&self, root: &Keyring) -> Vec<Namespace> {
+        let describe = |(uuid, node): (&String, &Node)| Namespace {
+            uuid: uuid.clone(),
+            path: node.path.clone(),
+            sealable: node.sealable,
+            opened: self.effective(Some(uuid), root).is_some(),
         };
-        let mut all: Vec<_> = self.0.iter().filter(|(_, namespace)| namespace.sealable).map(describe).collect();
-        all.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut all: Vec<_> = self.0.iter().map(describe).collect();
+        all.sort_by(|a, b| a.name().cmp(b.name()));
         all
     }
 
     fn check_all_used(&self, keys: &UnsealKeys) -> Result<()> {
-        let known = |path: &str| self.sealable().iter().any(|n| same(&n.name, path));
-        match keys.namespaces.keys().find(|path| !known(path)) {
+        let sealable = || self.0.iter().filter(|(_, node)| node.sealable);
+        let names = || sealable().map(|(uuid, node)| node.path.as_ref().unwrap_or(uuid).as_str());
+        match keys.namespaces.keys().find(|path| !names().any(|name| same(name, path))) {
             None => Ok(()),
             Some(path) => {
-                let names: Vec<_> = self.sealable().into_iter().map(|n| n.name).collect();
+                let mut names: Vec<_> = names().collect();
+                names.sort_unstable();
                 let there = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
                 Err(Error::usage(format!("shares are given for the namespace {path}, which is not sealable here"))
                     .hint(format!("sealable namespaces of this backup: {there}")))
@@ -197,8 +212,8 @@ impl Namespaces {
     }
 }
 
-/// The path of the namespace that `shares` open, if they are not the root's but its:
-/// for a message.
+/// The uuid of the namespace that `shares` open instead of the server's own seal, for a
+/// message. Its path is encrypted under the keys that are missing.
 pub(super) fn belonging_to(values: &Values, shares: &[Share]) -> Option<String> {
     let key = shamir::combine(&shares.iter().collect::<Vec<_>>())?;
     let of = values.iter().filter_map(|(name, value)| Some((split(name)?, value)));

@@ -104,9 +104,10 @@ impl SealConfig {
                     Error::usage("this backup's root key is wrapped by a static seal key, and none is given")
                         .hint("give --seal-key REF, or set staging.seal_key")
                 })?;
-                Blob::parse(stored)?.static_key(&key.0)?.ok_or_else(|| {
+                let blob = Blob::parse(stored)?;
+                blob.static_key(&key.0)?.ok_or_else(|| {
                     Error::drill("the static seal key does not open this backup")
-                        .hint("give the key with the id that the server's seal stanza had when the backup was made")
+                        .hint(format!("give the key that the server's seal stanza called {:?}", blob.key_id()))
                 })
             }
             (kind, _) => Err(unreachable_here(&format!("seal `{kind}`"))),
@@ -198,6 +199,12 @@ impl Blob {
             return Err(unreachable_here("seal in a form that this version does not know"));
         }
         Ok(Self(blob))
+    }
+
+    /// The id of the key that wrapped it: `current_key_id` of a static seal's stanza.
+    fn key_id(&self) -> &str {
+        let ids = self.0.key_info.as_ref().map(|info| [info.bao_key_id.as_str(), &info.key_id]);
+        ids.into_iter().flatten().find(|id| !id.is_empty()).unwrap_or_default()
     }
 
     /// Unwraps the root key with the combined shares; `None` where they are others'.

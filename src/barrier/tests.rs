@@ -1,6 +1,7 @@
 //! What no real Vault will write: older and newer forms, and damage that a tag
 //! does not show. The real ones are in `tests/barrier.rs`.
 
+mod namespaces;
 mod state;
 
 use super::*;

@@ -11,7 +11,7 @@ use super::seal::{self, SealConfig, SealKey};
 use super::{Barrier, Values};
 use crate::error::{Error, Result};
 use crate::product::Product;
-use crate::share::Share;
+use crate::share::{self, Share};
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
@@ -77,8 +77,11 @@ impl Core {
         let root = seal.open(stored.as_deref().map(Vec::as_slice), &keys.shares, keys.seal_key.as_ref(), opens);
         let root = root.map_err(|e| match namespaces::belonging_to(&core, &keys.shares) {
             Some(uuid) => {
-                Error::drill(format!("these are the shares of the namespace {uuid}, not of the server's seal"))
-                    .hint("give them as --share NAMESPACE=REF, and the server's own shares as --share REF")
+                let origins = share::origins(&keys.shares);
+                Error::drill(format!(
+                    "these shares ({origins}) are of the namespace with uuid {uuid}, not of the server's own seal"
+                ))
+                .hint("give them as --share NAMESPACE=REF, and the server's own shares as --share REF")
             }
             None => e,
         })?;

@@ -1,6 +1,7 @@
 //! What each command takes. Not here: what all of them take (`cli`).
 
 use crate::config::duration;
+use crate::error::{Error, Result};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -74,6 +75,20 @@ pub struct VerifyRestoreArgs {
     pub json: bool,
 }
 
+impl VerifyRestoreArgs {
+    /// Refuses flags that this kind of drill would ignore.
+    ///
+    /// # Errors
+    /// `Usage`.
+    pub fn check(&self) -> Result<()> {
+        if self.offline || self.unseal == UnsealArgs::default() {
+            return Ok(());
+        }
+        Err(Error::usage("--share and --seal-key are for --offline")
+            .hint("add --offline, or set staging.unseal_keys for a drill in a server"))
+    }
+}
+
 /// `decrypt`
 #[derive(Debug, Args)]
 pub struct DecryptArgs {
@@ -101,7 +116,7 @@ pub struct RestoreArgs {
     /// The target cluster's name, as a confirmation
     #[arg(long, value_name = "CLUSTER_NAME")]
     pub confirm: Option<String>,
-    /// Restore also into a cluster with other keys, such as its own after a rekey (snapshot-force)
+    /// Restore also into a cluster with other keys, such as its own after a rekey (snapshot-force), or into an older version
     #[arg(long)]
     pub force: bool,
     /// Check everything, send nothing
@@ -183,7 +198,7 @@ pub struct RecoverArgs {
 }
 
 /// The keys that open a snapshot offline.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Default, PartialEq, Eq, Args)]
 pub struct UnsealArgs {
     /// Unseal share, env:NAME or file:PATH; of a sealable namespace: NAMESPACE=REF; repeat for each
     /// [default: staging.unseal_keys]

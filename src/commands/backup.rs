@@ -17,6 +17,7 @@ use crate::report::Operation;
 use crate::store::{Metadata, Put, Store};
 use after::Committed;
 use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
 use thread_priority::{
     NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
 };
@@ -51,24 +52,29 @@ async fn pipeline(context: &Context, args: &BackupArgs) -> Result<Outcome> {
 
 async fn make(context: &Context, args: &BackupArgs, store: &dyn Store, keyring: &Keyring) -> Result<Outcome> {
     let stop = &context.stop;
-    let name = BackupName::new(first_type(args.kind), context.started);
     stop.guard(clock::check(store)).await?;
-    stop.guard(check_name_is_free(store, &name)).await?;
+    let name = stop.guard(free_name(store, first_type(args.kind), context.started)).await?;
 
     let client = context.vault()?;
     let auth = context.vault_auth()?;
-    let (sent, facts) = Box::pin(source::with_session(&client, &auth, stop, async |node, session| {
-        let snapshot = stop.guard(client.snapshot(node, session)).await?;
-        let facts = source::facts(&snapshot.node);
-        let header = header(&facts, keyring, context);
-        let sealer = Sealer::new(keyring.primary(), &header)?;
-        let upload = stop.guard(store.upload(name.object(), metadata(&facts, &header, context))).await?;
-        tracing::info!("{}: Vault {} sends its snapshot", store.locate(name.object()), snapshot.node.address);
-        context.progress.stage("uploading", None);
-        let sent = outbound::send(snapshot.body, sealer, upload, stop, &context.progress).await?;
-        Ok((sent, facts))
-    }))
-    .await?;
+    let config = context.config()?;
+    let (retries, cluster) = (config.run.retries, config.vault.cluster_id.as_deref());
+    let (sent, facts) =
+        Box::pin(source::with_session(&client, &auth, cluster, stop, retries, async |node, session, attempt| {
+            context.note("attempts", attempt);
+            let snapshot = stop.guard(client.snapshot(node, session)).await?;
+            // Not the node of the login, if the leader changed.
+            source::expect_cluster(&snapshot.node, cluster)?;
+            let facts = source::facts(&snapshot.node);
+            let header = header(&name, &facts, keyring);
+            let sealer = Sealer::new(keyring.primary(), &header)?;
+            let upload = stop.guard(store.upload(name.object(), metadata(&facts, &header, context))).await?;
+            tracing::info!("{}: Vault {} sends its snapshot", store.locate(name.object()), snapshot.node.address);
+            context.progress.stage("uploading", None);
+            let sent = outbound::send(snapshot.body, sealer, upload, stop, &context.progress).await?;
+            Ok((sent, facts))
+        }))
+        .await?;
 
     let verified = verify(context, store, &name, &sent, args.verify).await;
     let verification = verified.map_err(|e| unverified(store, &name, e))?;
@@ -87,19 +93,27 @@ fn first_type(kind: BackupKind) -> BackupType {
     }
 }
 
-/// Before anything is asked of Vault: a collision costs nothing.
-async fn check_name_is_free(store: &dyn Store, name: &BackupName) -> Result<()> {
-    match store.head(name.object()).await? {
-        None => Ok(()),
-        Some(_) => Err(Error::conflict(format!("{}: exists already", store.locate(name.object())))
-            .hint("another run made it within this second; nothing was changed")),
+/// The first name from `started` on that no object has, before anything is asked of
+/// Vault. Another run of the same second, or a foreign object, costs a second in the name.
+async fn free_name(store: &dyn Store, kind: BackupType, started: DateTime<Utc>) -> Result<BackupName> {
+    /// How many seconds are tried.
+    const TRIES: i64 = 5;
+    let first = BackupName::new(kind, started);
+    for ahead in 0..TRIES {
+        let name = BackupName::new(kind, started + TimeDelta::seconds(ahead));
+        if store.head(name.object()).await?.is_none() {
+            return Ok(name);
+        }
+        tracing::info!("{}: exists already; taking the name of the next second", store.locate(name.object()));
     }
+    let what = format!("{}: exists already, and so do the names of the next seconds", store.locate(first.object()));
+    Err(Error::conflict(what).hint("find out what writes there; nothing was changed"))
 }
 
-fn header(facts: &VaultFacts, keyring: &Keyring, context: &Context) -> Header {
+fn header(name: &BackupName, facts: &VaultFacts, keyring: &Keyring) -> Header {
     Header {
         key_id: keyring.primary().id().to_owned(),
-        created_at: context.started,
+        created_at: name.created_at(),
         vault: Source::from(facts),
         tool: crate::TOOL.to_owned(),
     }

@@ -11,6 +11,7 @@ use crate::pipeline::drill::feed::Reading;
 use crate::pipeline::hashing::Hashing;
 use crate::pipeline::inbound;
 use crate::pipeline::input::{Input, Opened};
+use crate::pipeline::trust::Trust;
 use std::io::{BufRead, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,21 +26,23 @@ pub async fn run(context: &Context, args: &DecryptArgs) -> Result<Done> {
     let input = Input::of(&args.input);
     let target = Target::of(args.output.as_deref(), &input, args.force)?;
     let keyring = context.keyring_or(args.key.as_deref())?;
-    let opened = context.open(&input, &keyring.mac_keys()).await?;
+    let trust = context.trust(keyring.mac_keys());
+    let opened = context.open(&input, &trust).await?;
     let how = Reading::of_input(&opened, Arc::new(keyring));
     let Opened { source, size, label, .. } = opened;
 
     context.progress.stage("decrypting", size);
     let shown = target.to_string();
+    let from = (trust, label.clone());
     let written = inbound::read(source, &context.stop, &context.progress, move |reader| match target {
-        Target::Stdout => copy(reader, &how, &mut std::io::stdout().lock()),
+        Target::Stdout => copy(reader, &how, &from, &mut std::io::stdout().lock()),
         Target::Special(path) => {
             let mut file = std::fs::OpenOptions::new().write(true).open(&path).map_err(|e| unwritable(&path, e))?;
-            copy(reader, &how, &mut file)
+            copy(reader, &how, &from, &mut file)
         }
         Target::File { path, replace } => {
             let mut file = AtomicFile::create(&path, 0o600).map_err(|e| unwritable(&path, e))?;
-            let written = copy(reader, &how, &mut file)?;
+            let written = copy(reader, &how, &from, &mut file)?;
             let committed = if replace { file.commit_replacing() } else { file.commit_new() };
             committed.map_err(|e| unwritable(&path, e))?;
             Ok(written)
@@ -54,13 +57,21 @@ pub async fn run(context: &Context, args: &DecryptArgs) -> Result<Done> {
 /// Segment by segment, each written after its tag was checked. Taken from a store,
 /// the backup must be the one that its name says, and where it is not the one that its
 /// manifest or metadata name, that is said.
-fn copy(reader: Box<dyn Read + Send>, how: &Reading, writer: &mut dyn Write) -> Result<u64> {
+fn copy(
+    reader: Box<dyn Read + Send>,
+    how: &Reading,
+    (trust, label): &(Trust, String),
+    writer: &mut dyn Write,
+) -> Result<u64> {
     let Some(name) = &how.name else {
-        return copy_segments(envelope::open(reader, &how.keyring, how.layouts)?, writer);
+        let opened = envelope::open(reader, &how.keyring, how.layouts)?;
+        trust.warn_of_cluster(label, opened.header());
+        return copy_segments(opened, writer);
     };
     let mut hashing = Hashing::new(reader);
     let opened = envelope::open(&mut hashing, &how.keyring, how.layouts)?;
     opened.header().map_or(Ok(()), |header| header.check_name(name))?;
+    trust.warn_of_cluster(label, opened.header());
     let written = copy_segments(opened, writer)?;
     // The tags prove that it is a backup of ours; with nothing better left, it must come out.
     if let Err(error) = how.named.check(&hex::encode(hashing.finish().sha256)) {

@@ -45,7 +45,7 @@ pub async fn run(context: &Context, args: &InspectArgs) -> Result<Done> {
     let keys = if asked { Some(context.unseal_keys(&args.unseal).await?) } else { None };
     let mac_keys = keyring.as_ref().map(Keyring::mac_keys).unwrap_or_default();
     let input = Input::of(&args.input);
-    let opened = context.open(&input, &mac_keys).await?;
+    let opened = context.open(&input, &context.trust(mac_keys)).await?;
     let how = keyring.map(|keyring| Reading::of_input(&opened, Arc::new(keyring)));
     let Opened { source, size, label, chosen, .. } = opened;
     context.progress.stage("inspecting", size);
@@ -64,6 +64,7 @@ pub async fn run(context: &Context, args: &InspectArgs) -> Result<Done> {
     })
     .await
     .map_err(|e| if e.kind().is_stop() { e } else { e.context(&label) })?;
+    context.trust(Vec::new()).warn_of_cluster(&label, found.header.as_ref());
     let standing = chosen.map(|c| c.standing);
     Ok(Done::document(document(&label, &found, standing.as_ref())).with_text(text(&label, &found, standing.as_ref())))
 }
@@ -98,7 +99,7 @@ fn document(label: &str, found: &Found, standing: Option<&Standing>) -> Value {
         "layout": layout(found),
         "header": header,
         "standing": standing.map(Standing::word),
-        "manifest": standing.and_then(Standing::manifest),
+        "manifest": standing.and_then(Standing::authentic),
         "checked": checked,
     })
 }
@@ -123,16 +124,15 @@ fn text(label: &str, found: &Found, standing: Option<&Standing>) -> String {
             row("key id", header.key_id.clone());
             row("made by", header.tool.clone());
             let vault = &header.vault;
-            let parts =
-                [&vault.version, &vault.cluster_name, &vault.cluster_id].map(|v| v.clone().unwrap_or("?".into()));
-            row("vault", format!("{}, cluster {} ({})", parts[0], parts[1], parts[2]));
+            let parts = [&vault.cluster_name, &vault.cluster_id].map(|v| v.clone().unwrap_or("?".into()));
+            row("vault", format!("{}, cluster {} ({})", vault.server(), parts[0], parts[1]));
         }
         None if layout(found) == "snapshot" => row("layout", "plain snapshot, not encrypted".into()),
         None => row("layout", "older service's, or not a backup: only a key can tell".into()),
     }
     if let Some(standing) = standing {
         row("manifest", standing.word().into());
-        if let Some(manifest) = standing.manifest() {
+        if let Some(manifest) = standing.authentic() {
             manifest_rows(manifest, &mut row);
         }
     }

@@ -25,11 +25,11 @@ const CONCURRENCY: usize = 16;
 /// The store's.
 pub async fn run(context: &Context) -> Result<Done> {
     let store = context.store().await?;
-    let keys = context.mac_keys()?;
+    let trust = context.trust(context.mac_keys()?);
     let policy = context.policy()?;
     let look = async {
-        let listing = survey(store.as_ref(), &keys, &policy, context.started).await?;
-        let older = older_versions(store.as_ref(), &listing, &keys).await?;
+        let listing = survey(store.as_ref(), &trust, &policy, context.started).await?;
+        let older = older_versions(store.as_ref(), &listing, &trust.keys).await?;
         Ok((listing, older))
     };
     let (listing, older) = context.stop.guard(look).await?;
@@ -59,14 +59,14 @@ fn table(listing: &Survey) -> String {
     let width = listing.backups.iter().map(|s| s.backup.name.object().len()).max().unwrap_or(0);
     let _ = writeln!(
         text,
-        "{:<width$}  {:>8}  {:>10}  {:<10}  {:<10}  RETENTION",
+        "{:<width$}  {:>8}  {:>10}  {:<13}  {:<10}  RETENTION",
         "NAME", "AGE", "SIZE", "VERIFIED", "DRILLED"
     );
     for s in &listing.backups {
         let drilled = s.drilled.at().map_or("-".to_owned(), |at| at.format("%Y-%m-%d").to_string());
         let _ = writeln!(
             text,
-            "{:<width$}  {:>8}  {:>10}  {:<10}  {drilled:<10}  {}",
+            "{:<width$}  {:>8}  {:>10}  {:<13}  {drilled:<10}  {}",
             s.backup.name,
             age(listing.now - s.backup.name.created_at()),
             output::bytes(s.backup.size),
@@ -116,13 +116,13 @@ fn entry(listing: &Survey, s: &Surveyed, store: &dyn Store) -> Value {
         "delete": s.verdict.is_delete(),
         "retention": s.verdict.to_string(),
     });
-    if let Some(manifest) = s.standing.manifest() {
+    if let Some(manifest) = s.standing.authentic() {
         entry["sha256"] = manifest.sha256.clone().into();
         entry["key_id"] = manifest.key_id.clone().into();
         entry["vault"] = json!(manifest.vault);
     }
-    if let Standing::Refused(why) = &s.standing {
-        entry["reason"] = why.clone().into();
+    if let Some(why) = s.standing.reason() {
+        entry["reason"] = why.into();
     }
     entry
 }

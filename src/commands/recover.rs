@@ -5,12 +5,14 @@ use crate::barrier::{Answer, Barrier, Listed, Query, Version};
 use crate::cli::RecoverArgs;
 use crate::commands::Done;
 use crate::context::Context;
+use crate::envelope::Header;
 use crate::error::{Error, Result};
 use crate::manifest::rfc3339;
 use crate::operation::{self, Outcome};
 use crate::pipeline::drill::feed::Reading;
 use crate::pipeline::inbound;
 use crate::pipeline::input::{Input, Opened};
+use crate::pipeline::object::Chosen;
 use crate::pipeline::offline;
 use crate::report::Operation;
 use crate::secret::Secret;
@@ -40,6 +42,7 @@ async fn recover(context: &Context, args: &RecoverArgs) -> Result<Outcome> {
     context.note("from", &args.from);
     context.note("path", args.path.as_ref().or(args.list.as_ref()));
     let shares = Arc::new(context.unseal_keys(&args.unseal).await?);
+    check_cluster(context, args, &input).await?;
     let (first, how) = open(context, args, &input).await?;
     let label = first.label.clone();
     context.progress.stage("unlocking", first.size);
@@ -63,11 +66,24 @@ async fn recover(context: &Context, args: &RecoverArgs) -> Result<Outcome> {
     }
 }
 
+/// Refuses a backup of another cluster by its header, before the shares are tried.
+async fn check_cluster(context: &Context, args: &RecoverArgs, input: &Input) -> Result<()> {
+    let trust = context.trust(Vec::new());
+    if trust.cluster.is_none() {
+        return Ok(());
+    }
+    let (opened, _) = open(context, args, input).await?;
+    let header = inbound::read(opened.source, &context.stop, &context.progress, Header::peek);
+    let header = header.await.map_err(|e| e.context(&opened.label))?;
+    trust.check_cluster(&opened.label, header.as_ref().and_then(|h| h.vault.cluster_id.as_deref()))
+}
+
 /// Opens the backup once more: each pass reads it from its beginning.
 async fn open(context: &Context, args: &RecoverArgs, input: &Input) -> Result<(Opened, Option<Reading>)> {
     let keyring = context.keyring_if_any(args.key.as_deref())?;
     let mac_keys = keyring.as_ref().map(crate::envelope::Keyring::mac_keys).unwrap_or_default();
-    let opened = context.open(input, &mac_keys).await?;
+    let opened = context.open(input, &context.trust(mac_keys)).await?;
+    opened.chosen.as_ref().map_or(Ok(()), Chosen::refuse_other_cluster)?;
     let how = keyring.map(|keyring| Reading::of_input(&opened, Arc::new(keyring)));
     Ok((opened, how))
 }

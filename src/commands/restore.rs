@@ -10,7 +10,6 @@ use crate::error::{Error, Kind, Result};
 use crate::lock::Lock;
 use crate::operation::{self, Outcome};
 use crate::pipeline::drill::feed::{self, Facts, Reading};
-use crate::pipeline::drill::guard;
 use crate::pipeline::drill::target::Target;
 use crate::pipeline::inbound;
 use crate::pipeline::input::{Input, Opened};
@@ -72,6 +71,10 @@ async fn send(
     session: &Session,
 ) -> Result<Outcome> {
     let plan = checked_plan(context, args, target, node, session).await?;
+    if let Some(note) = plan.note() {
+        context.note("note", &note);
+        tracing::info!("{note}");
+    }
     confirm(context, args, &plan).await?;
     let doomed = context.stop.guard(target.doomed_token(session.token())).await?;
     let sending = async |force| {
@@ -102,6 +105,7 @@ async fn send(
     outcome.result("backup", &plan.backup);
     outcome.result("target", target.address.as_str());
     outcome.result("sealed", sealed);
+    outcome.result("note", plan.note());
     Ok(outcome)
 }
 
@@ -148,7 +152,7 @@ async fn checked_plan(
         .await
         .map_err(|e| if e.kind() == Kind::Integrity { e.context(&label) } else { e })?;
     let cluster = facts.header.as_ref().and_then(|h| h.vault.cluster_id.as_deref());
-    guard::cluster(&label, cluster, context.config()?.vault.cluster_id.as_deref())?;
+    context.trust(Vec::new()).check_cluster(&label, cluster)?;
     let peers = target.client.raft_configuration(&target.address, session.token()).await?;
     let plan = Plan::new(label, &facts, manifest.as_ref(), node, peers.len(), context.started);
     plan.refuse_doubts(args.force)?;
@@ -162,7 +166,7 @@ async fn open(context: &Context, args: &RestoreArgs) -> Result<(Opened, Reading)
         return Err(Error::usage("a backup on stdin cannot be read twice").hint("save it to a file first"));
     }
     let keyring: Keyring = context.keyring()?;
-    let opened = context.open_strictly(&input, &keyring.mac_keys()).await?;
+    let opened = context.open_strictly(&input, &context.trust(keyring.mac_keys())).await?;
     let how = Reading::of_input(&opened, Arc::new(keyring));
     Ok((opened, how))
 }

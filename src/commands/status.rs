@@ -42,8 +42,8 @@ pub async fn run(context: &Context, args: &StatusArgs) -> Result<Done> {
 async fn report(context: &Context, args: &StatusArgs) -> Result<Report> {
     let staging = context.config()?.staging.configured;
     let store = context.store().await?;
-    let keys = context.mac_keys()?;
-    let survey = context.stop.guard(survey(store.as_ref(), &keys, &context.policy()?, context.started)).await?;
+    let trust = context.trust(context.mac_keys()?);
+    let survey = context.stop.guard(survey(store.as_ref(), &trust, &context.policy()?, context.started)).await?;
     let max_drill_age = args.max_drill_age.or(staging.then_some(DRILL_AGE));
     Ok(Report::new(survey, args.max_age, max_drill_age))
 }
@@ -118,6 +118,9 @@ impl Report {
         };
         let total: u64 = self.survey.backups.iter().map(|s| s.backup.size).sum();
         let _ = writeln!(text, "{} backups, {} in all", self.survey.backups.len(), output::bytes(total));
+        if self.survey.of_other_clusters() > 0 {
+            let _ = writeln!(text, "{} backups of another cluster, not counted", self.survey.of_other_clusters());
+        }
         for anomaly in &self.survey.anomalies {
             let _ = writeln!(text, "odd: {anomaly}");
         }
@@ -154,6 +157,7 @@ impl Report {
             "daily": of(BackupType::Daily),
             "monthly": of(BackupType::Monthly),
             "newest_drill": drill,
+            "other_cluster": survey.of_other_clusters(),
             "size_bytes": survey.backups.iter().map(|s| s.backup.size).sum::<u64>(),
             "anomalies": survey.anomalies.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })

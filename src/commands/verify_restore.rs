@@ -12,9 +12,9 @@ use crate::lock::Lock;
 use crate::manifest::{DrillRecord, Manifest, rfc3339};
 use crate::operation::{self, Outcome};
 use crate::output;
+use crate::pipeline::drill::Steps;
 use crate::pipeline::drill::canary::{self, Found};
 use crate::pipeline::drill::feed::{self, Facts, Reading};
-use crate::pipeline::drill::{Steps, guard};
 use crate::pipeline::inbound::{self, Source};
 use crate::pipeline::object::Chosen;
 use crate::product::Server;
@@ -39,6 +39,7 @@ const CLEANUP: Duration = Duration::from_secs(30);
 /// accepted.
 pub async fn run(context: &Context, args: &VerifyRestoreArgs) -> Result<Done> {
     operation::run(context, Operation::Drill, async {
+        args.check()?;
         let _lock = Lock::take(&stage::lock_file(context)?)?;
         let (object, mut steps) = (args.object.as_deref(), Steps::default());
         let drilled = match Mode::of(args, context.config()?.staging.mode) {
@@ -113,7 +114,7 @@ fn at(chosen: &Chosen, error: Error) -> Error {
 
 fn guard_backup(context: &Context, chosen: &Chosen, facts: &Facts) -> Result<()> {
     let cluster = facts.header.as_ref().and_then(|h| h.vault.cluster_id.as_deref());
-    guard::cluster(&chosen.address, cluster, context.config()?.vault.cluster_id.as_deref())
+    context.trust(Vec::new()).check_cluster(&chosen.address, cluster)
 }
 
 /// The server that the backup was taken from: by its header, else by its manifest.
@@ -148,14 +149,16 @@ async fn restore_and_read(
     steps
         .time("unseal", stop.guard(Box::pin(target.active())))
         .await
-        .and_then(|node| same_cluster(facts, node.health.cluster_id.as_deref()))?;
+        .and_then(|node| same_cluster(context, facts, node.health.cluster_id.as_deref()))?;
     progress.stage("canary", None);
     steps.time("canary", stop.guard(Box::pin(read_canary(context, stage, chosen.name.created_at())))).await
 }
 
 /// What came up must be the cluster that the backup was taken from.
-fn same_cluster(facts: &Facts, restored: Option<&str>) -> Result<()> {
-    let expected = facts.header.as_ref().and_then(|h| h.vault.cluster_id.as_deref());
+fn same_cluster(context: &Context, facts: &Facts, restored: Option<&str>) -> Result<()> {
+    let named = facts.header.as_ref().and_then(|h| h.vault.cluster_id.as_deref());
+    // The older layout names none.
+    let expected = named.or(context.config()?.vault.cluster_id.as_deref());
     match (expected, restored) {
         (Some(expected), Some(restored)) if expected != restored => {
             Err(Error::drill(format!("the restored Vault is cluster {restored}, the backup is of {expected}")))

@@ -30,6 +30,10 @@ pub enum Method {
     Cert,
     /// User name and password.
     Userpass,
+    /// A JSON web token.
+    Jwt,
+    /// An LDAP user.
+    Ldap,
 }
 
 impl Method {
@@ -43,6 +47,8 @@ impl Method {
             Method::Aws => "aws",
             Method::Cert => "cert",
             Method::Userpass => "userpass",
+            Method::Jwt => "jwt",
+            Method::Ldap => "ldap",
         }
     }
 }
@@ -82,6 +88,10 @@ pub enum Auth {
         mount: String,
         /// The role; Vault takes the principal's name where it is absent.
         role: Option<String>,
+        /// The server's id, signed as `X-Vault-AWS-IAM-Server-ID`.
+        server_id: Option<String>,
+        /// The region whose STS endpoint is signed for; the global one where it is absent.
+        region: Option<String>,
     },
     /// The TLS client certificate of `[vault]`.
     Cert {
@@ -92,6 +102,24 @@ pub enum Auth {
     },
     /// User name and password.
     Userpass {
+        /// Where the method is mounted, without `auth/`.
+        mount: String,
+        /// The user's name.
+        username: String,
+        /// The password.
+        password: Reference,
+    },
+    /// A JSON web token.
+    Jwt {
+        /// Where the method is mounted, without `auth/`.
+        mount: String,
+        /// The role; the mount's default role where it is absent.
+        role: Option<String>,
+        /// The token.
+        jwt: Reference,
+    },
+    /// An LDAP user.
+    Ldap {
         /// Where the method is mounted, without `auth/`.
         mount: String,
         /// The user's name.
@@ -125,9 +153,24 @@ impl TryFrom<file::Auth> for Auth {
                 role: need(method, "role", file.role.take())?.0,
                 jwt: file.jwt.take().map_or_else(|| Reference::File(SERVICE_ACCOUNT_TOKEN.into()), |v| v.0),
             },
-            Method::Aws => Auth::Aws { mount: mount(method, &mut file), role: file.role.take().map(|v| v.0) },
+            Method::Aws => Auth::Aws {
+                mount: mount(method, &mut file),
+                role: file.role.take().map(|v| v.0),
+                server_id: file.server_id.take().map(|v| v.0),
+                region: file.region.take().map(|v| v.0),
+            },
             Method::Cert => Auth::Cert { mount: mount(method, &mut file), role: file.role.take().map(|v| v.0) },
             Method::Userpass => Auth::Userpass {
+                mount: mount(method, &mut file),
+                username: need(method, "username", file.username.take())?.0,
+                password: need(method, "password", file.password.take())?.0,
+            },
+            Method::Jwt => Auth::Jwt {
+                mount: mount(method, &mut file),
+                role: file.role.take().map(|v| v.0),
+                jwt: need(method, "jwt", file.jwt.take())?.0,
+            },
+            Method::Ldap => Auth::Ldap {
                 mount: mount(method, &mut file),
                 username: need(method, "username", file.username.take())?.0,
                 password: need(method, "password", file.password.take())?.0,
@@ -158,6 +201,8 @@ fn nothing_left(method: Method, file: &file::Auth) -> Result<(), String> {
         ("username", file.username.is_some()),
         ("password", file.password.is_some()),
         ("jwt", file.jwt.is_some()),
+        ("server_id", file.server_id.is_some()),
+        ("region", file.region.is_some()),
     ];
     match left.iter().find(|(_, set)| *set) {
         Some((key, _)) => {

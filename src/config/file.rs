@@ -6,8 +6,8 @@
 //! examples/config.toml and at the resolved section of the same name.
 
 use super::values::{
-    Address, Count, FilePath, KeyRef, Lock, MaybeSecret, MaybeSecretUrl, PartSize, SecretRef, Server, Span,
-    StorageClass, StoreUrl, Text,
+    Address, Count, FilePath, KeyRef, Lock, MaybeSecret, MaybeSecretUrl, PartSize, Region, Retries, SecretRef, Server,
+    Span, StorageClass, StoreUrl, Text,
 };
 use super::{self as resolved, Method, NotifyKind, Outcome, Sse, StagingMode};
 use serde::Deserialize;
@@ -66,6 +66,8 @@ sections! {
         username: Option<Text>,
         password: Option<SecretRef>,
         jwt: Option<SecretRef>,
+        server_id: Option<Text>,
+        region: Option<Region>,
     }
 
     /// `[store]`
@@ -133,6 +135,7 @@ sections! {
     /// `[run]`
     Run {
         deadline: Option<Span>,
+        retries: Option<Retries>,
         connect_timeout: Option<Span>,
         idle_timeout: Option<Span>,
         lock_file: Option<FilePath>,

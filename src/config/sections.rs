@@ -2,9 +2,11 @@
 
 use super::{Environment, Overrides, file};
 use crate::secret::TextOrReference;
+use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use url::Url;
 
 /// `[retention]`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,28 +98,44 @@ pub struct MetricsSection {
 pub struct RunSection {
     /// After which a run gives up; none by default.
     pub deadline: Option<Duration>,
+    /// How often a backup begins again after its leader was lost.
+    pub retries: u32,
     /// The longest wait for a connection.
     pub connect_timeout: Duration,
     /// The longest silence on a connection.
     pub idle_timeout: Duration,
-    /// The lock of `backup`, `prune` and `restore`.
+    /// The lock of `backup`, `prune` and `restore`; by default one for each store.
     pub lock_file: PathBuf,
     /// The size of an upload's part, in bytes.
     pub part_size: u64,
 }
 
 impl RunSection {
-    pub(super) fn resolve(file: file::Run, overrides: &Overrides, environment: Environment<'_>) -> Self {
+    pub(super) fn resolve(
+        file: file::Run,
+        overrides: &Overrides,
+        store: Option<&Url>,
+        environment: Environment<'_>,
+    ) -> Self {
         let default_lock = || {
-            let folder = environment("XDG_RUNTIME_DIR").unwrap_or_else(|| "/run/lock".to_owned());
-            Path::new(&folder).join("vault-backup.lock")
+            let directory = environment("XDG_RUNTIME_DIR").unwrap_or_else(|| "/run/lock".to_owned());
+            Path::new(&directory).join(lock_name(store))
         };
         Self {
             deadline: overrides.deadline.or(file.deadline.map(|v| v.0)),
+            retries: file.retries.map_or(1, |v| v.0),
             connect_timeout: file.connect_timeout.map_or(Duration::from_secs(10), |v| v.0),
             idle_timeout: file.idle_timeout.map_or(Duration::from_mins(1), |v| v.0),
             lock_file: file.lock_file.map_or_else(default_lock, |v| v.0),
             part_size: file.part_size.map_or(8 << 20, |v| v.0),
         }
     }
+}
+
+/// The default name of the lock file of `store`: backups of two clusters on one host do
+/// not wait for each other. A slash at the end of the URL makes no difference.
+fn lock_name(store: Option<&Url>) -> String {
+    let Some(url) = store else { return "vault-backup.lock".to_owned() };
+    let hash = digest(&SHA256, url.as_str().trim_end_matches('/').as_bytes());
+    format!("vault-backup-{}.lock", hex::encode(&hash.as_ref()[..4]))
 }

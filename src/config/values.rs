@@ -77,6 +77,34 @@ impl TryFrom<i64> for Count {
     }
 }
 
+/// How often something is tried again.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "i64")]
+pub(super) struct Retries(pub(super) u32);
+
+impl TryFrom<i64> for Retries {
+    type Error = &'static str;
+
+    fn try_from(number: i64) -> Parsed<Self> {
+        u32::try_from(number).ok().filter(|n| *n <= 10).map(Self).ok_or("must be a whole number from 0 to 10")
+    }
+}
+
+/// An AWS region, which becomes a part of a host's name.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Region(pub(super) String);
+
+impl TryFrom<String> for Region {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Parsed<Self> {
+        let fits = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+        let good = !text.is_empty() && text.bytes().all(fits);
+        good.then_some(Self(text)).ok_or("must be an AWS region, such as eu-central-1")
+    }
+}
+
 /// Object Lock's mode and how long it protects an object from its creation on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ObjectLock {

@@ -13,7 +13,7 @@ use url::Url;
 pub struct VaultSection {
     /// The addresses of its nodes, of a load balancer or an agent.
     pub addresses: Vec<Url>,
-    /// The cluster's id; what has another is refused.
+    /// The cluster's id. Any other cluster is refused, and its backups do not count.
     pub cluster_id: Option<String>,
     /// The namespace to log in to.
     pub namespace: Option<String>,

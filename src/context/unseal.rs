@@ -11,32 +11,22 @@ use crate::share::Share;
 use std::io::IsTerminal;
 
 impl Context {
-    /// The keys that open a snapshot: those of the flags, else of `[staging]`, else, where
-    /// there is no static seal key, shares asked for on the terminal without an echo.
+    /// The keys that open a snapshot: those of the flags. Without a flag for the server's
+    /// own seal those of `[staging]`; where it has none, shares asked for on the terminal
+    /// without an echo.
     ///
     /// # Errors
     /// `Usage` if there are none, a reference cannot be used or a share is malformed.
     pub async fn unseal_keys(&self, flags: &UnsealArgs) -> Result<UnsealKeys> {
-        let staging = &self.config()?.staging;
-        let mut keys = UnsealKeys::default();
-        for text in &flags.shares {
-            let (namespace, from) = share_flag(text)?;
-            let share = Share::parse(from.to_string(), &from.read()?)?;
-            match namespace {
-                Some(namespace) => keys.namespaces.entry(namespace.to_owned()).or_default().push(share),
-                None => keys.shares.push(share),
+        let mut keys = of_flags(flags)?;
+        if keys.shares.is_empty() && keys.seal_key.is_none() {
+            let staging = &self.config()?.staging;
+            keys.shares = staging.shares()?;
+            keys.seal_key = staging.seal_key.as_ref().map(read_seal_key).transpose()?;
+            if keys.namespaces.is_empty() {
+                keys.namespaces = staging.namespace_shares()?;
             }
         }
-        if flags.shares.is_empty() {
-            keys.shares = staging.shares()?;
-            keys.namespaces = staging.namespace_shares()?;
-        }
-        let flag = flags
-            .seal_key
-            .as_deref()
-            .map(|text| config::key_reference(text).map_err(|allowed| Error::usage(format!("--seal-key: {allowed}"))));
-        let seal_key = flag.transpose()?.or_else(|| staging.seal_key.clone());
-        keys.seal_key = seal_key.map(|from| from.read_raw_key().map(SealKey::new)).transpose()?;
         if keys.shares.is_empty() && keys.seal_key.is_none() {
             keys.shares = self.ask_for_shares().await?;
         }
@@ -65,6 +55,27 @@ impl Context {
             shares.push(Share::parse(format!("{} typed in", shares.len() + 1), &share)?);
         }
     }
+}
+
+fn of_flags(flags: &UnsealArgs) -> Result<UnsealKeys> {
+    let mut keys = UnsealKeys::default();
+    for text in &flags.shares {
+        let (namespace, from) = share_flag(text)?;
+        let share = Share::parse(from.to_string(), &from.read()?)?;
+        match namespace {
+            Some(namespace) => keys.namespaces.entry(namespace.to_owned()).or_default().push(share),
+            None => keys.shares.push(share),
+        }
+    }
+    if let Some(text) = &flags.seal_key {
+        let from = config::key_reference(text).map_err(|allowed| Error::usage(format!("--seal-key: {allowed}")))?;
+        keys.seal_key = Some(read_seal_key(&from)?);
+    }
+    Ok(keys)
+}
+
+fn read_seal_key(from: &Reference) -> Result<SealKey> {
+    from.read_raw_key().map(SealKey::new)
 }
 
 /// Splits `[NAMESPACE=]REF`.

@@ -147,10 +147,14 @@ pub fn login(auth: &config::Auth) -> Result<vault::Auth> {
             secret_id: secret_id.map(|from| from.read()).transpose()?.unwrap_or_else(|| Secret::new("")),
         },
         config::Auth::Kubernetes { mount, role, jwt } => vault::Auth::Kubernetes { mount, role, jwt: jwt.read()? },
-        config::Auth::Aws { mount, role } => vault::Auth::AwsIam { mount, role },
+        config::Auth::Aws { mount, role, server_id, region } => vault::Auth::AwsIam { mount, role, server_id, region },
         config::Auth::Cert { mount, role } => vault::Auth::Cert { mount, role },
         config::Auth::Userpass { mount, username, password } => {
             vault::Auth::Userpass { mount, username, password: password.read()? }
+        }
+        config::Auth::Jwt { mount, role, jwt } => vault::Auth::Jwt { mount, role, jwt: jwt.read()? },
+        config::Auth::Ldap { mount, username, password } => {
+            vault::Auth::Ldap { mount, username, password: password.read()? }
         }
     })
 }

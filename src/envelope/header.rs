@@ -5,7 +5,7 @@ use super::{MAGIC, fill};
 use crate::error::{Error, Result};
 use crate::manifest::{VaultFacts, rfc3339};
 use crate::naming::BackupName;
-use crate::product::Product;
+use crate::product::{Product, Server};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::io::Read;
@@ -48,6 +48,13 @@ pub struct Source {
     /// The cluster's name.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cluster_name: Option<String>,
+}
+
+impl Source {
+    /// Product and version, as far as they are named or can be inferred.
+    pub fn server(&self) -> Server {
+        Server::new(self.product, self.version.as_deref())
+    }
 }
 
 impl From<&VaultFacts> for Source {

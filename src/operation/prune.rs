@@ -19,9 +19,9 @@ use std::collections::BTreeMap;
 /// # Errors
 /// The store's.
 pub async fn plan(context: &Context, store: &dyn Store) -> Result<Planned> {
-    let (keys, policy) = (context.mac_keys()?, context.policy()?);
+    let (trust, policy) = (context.trust(context.mac_keys()?), context.policy()?);
     context.progress.stage("listing", None);
-    let planned = context.stop.guard(prune::plan(store, &keys, &policy, context.started)).await?;
+    let planned = context.stop.guard(prune::plan(store, &trust, &policy, context.started)).await?;
     for ahead in planned.plan.ahead() {
         tracing::warn!(
             "{}: its name lies in the future, so it is kept and not counted",

@@ -3,6 +3,7 @@
 //! Here: the listing by name, and the check of manifests and drill records
 //! against it. Not here: what follows from it (`retention`, `commands`).
 
+use super::trust::Trust;
 use crate::error::Result;
 use crate::manifest::{DrillRecord, MAX_DOCUMENT, MacKey, Manifest, Refused};
 use crate::naming::{BackupName, BackupType, Role};
@@ -51,6 +52,8 @@ pub struct Catalog {
 pub enum Standing {
     /// Its manifest is there, authentic, its own, and names the listed size.
     Good(Box<Manifest>),
+    /// Its manifest is authentic, and names another cluster than `vault.cluster_id`.
+    OtherCluster(Box<Manifest>, String),
     /// It has no manifest: it was not verified, or is of the older service.
     Unverified,
     /// It has a manifest that fails, and why.
@@ -68,6 +71,22 @@ impl Standing {
         }
     }
 
+    /// The manifest, where it is authentic: a good backup's, or another cluster's.
+    pub fn authentic(&self) -> Option<&Manifest> {
+        match self {
+            Standing::Good(manifest) | Standing::OtherCluster(manifest, _) => Some(manifest),
+            Standing::Unverified | Standing::Refused(_) | Standing::Unproven => None,
+        }
+    }
+
+    /// The reason why its manifest does not count, where there is one to tell.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Standing::OtherCluster(_, why) | Standing::Refused(why) => Some(why),
+            Standing::Good(_) | Standing::Unverified | Standing::Unproven => None,
+        }
+    }
+
     /// Whether it is good.
     pub fn is_good(&self) -> bool {
         matches!(self, Standing::Good(_))
@@ -77,6 +96,7 @@ impl Standing {
     pub fn word(&self) -> &'static str {
         match self {
             Standing::Good(_) => "good",
+            Standing::OtherCluster(..) => "other-cluster",
             Standing::Unverified => "unverified",
             Standing::Refused(_) => "refused",
             Standing::Unproven => "unproven",
@@ -137,13 +157,13 @@ impl Catalog {
     pub async fn newest_good(
         &self,
         store: &dyn Store,
-        keys: &[MacKey],
+        trust: &Trust,
         now: DateTime<Utc>,
         of: Option<BackupType>,
     ) -> Result<Option<(Backup, Manifest)>> {
         let of_type = |b: &&Backup| of.is_none_or(|t| t == b.name.backup_type());
         for backup in self.backups.iter().filter(of_type).filter(|b| !b.is_future(now)) {
-            if let Standing::Good(manifest) = standing(store, backup, keys).await? {
+            if let Standing::Good(manifest) = standing(store, backup, trust).await? {
                 return Ok(Some((backup.clone(), *manifest)));
             }
         }
@@ -155,11 +175,11 @@ impl Catalog {
 ///
 /// # Errors
 /// The store's; a manifest that fails is an answer, not an error.
-pub async fn standing(store: &dyn Store, backup: &Backup, keys: &[MacKey]) -> Result<Standing> {
+pub async fn standing(store: &dyn Store, backup: &Backup, trust: &Trust) -> Result<Standing> {
     if !backup.has_manifest {
         return Ok(Standing::Unverified);
     }
-    Ok(claim(store, &backup.name, keys).await?.held_against(backup.size))
+    Ok(claim(store, &backup.name, &trust.keys).await?.held_against(backup.size, trust))
 }
 
 /// What lies beside a backup as its manifest.
@@ -173,12 +193,15 @@ pub enum Claim {
 
 impl Claim {
     /// What it is worth for an object of `size` bytes.
-    pub fn held_against(self, size: u64) -> Standing {
+    pub fn held_against(self, size: u64, trust: &Trust) -> Standing {
         match self {
-            Claim::Authentic(m) if m.size_bytes != size => {
-                Standing::Refused(format!("it names {} bytes, the object has {size}", m.size_bytes))
-            }
-            Claim::Authentic(manifest) => Standing::Good(manifest),
+            Claim::Authentic(m) => match trust.other_cluster(&m) {
+                Some(why) => Standing::OtherCluster(m, why),
+                None if m.size_bytes != size => {
+                    Standing::Refused(format!("it names {} bytes, the object has {size}", m.size_bytes))
+                }
+                None => Standing::Good(m),
+            },
             Claim::Worthless(standing) => standing,
         }
     }
@@ -203,8 +226,8 @@ pub async fn claim(store: &dyn Store, name: &BackupName, keys: &[MacKey]) -> Res
 ///
 /// # Errors
 /// The store's.
-pub async fn standings(store: &dyn Store, backups: &[Backup], keys: &[MacKey]) -> Result<Vec<Standing>> {
-    stream::iter(backups).map(|b| standing(store, b, keys)).buffered(CONCURRENCY).try_collect().await
+pub async fn standings(store: &dyn Store, backups: &[Backup], trust: &Trust) -> Result<Vec<Standing>> {
+    stream::iter(backups).map(|b| standing(store, b, trust)).buffered(CONCURRENCY).try_collect().await
 }
 
 /// What a drill record says of a backup.

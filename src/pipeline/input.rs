@@ -4,9 +4,9 @@
 
 use super::inbound::Source;
 use super::object::{self, Chosen};
+use super::trust::Trust;
 use crate::envelope::Layouts;
 use crate::error::{Error, Result};
-use crate::manifest::MacKey;
 use crate::store::Store;
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -87,9 +87,9 @@ impl Input {
 /// Opens a backup in the store; what is doubtful about its manifest is said.
 ///
 /// # Errors
-/// `Store` if it is not there; `Integrity` as [`Chosen::insist`] if `strict`.
-pub async fn open_object(store: &dyn Store, object: &str, keys: &[MacKey], strict: bool) -> Result<Opened> {
-    let chosen = object::choose(store, object, keys).await?;
+/// `Store` if it is not there; as [`Chosen::insist`] if `strict`.
+pub async fn open_object(store: &dyn Store, object: &str, trust: &Trust, strict: bool) -> Result<Opened> {
+    let chosen = object::choose(store, object, trust).await?;
     if strict {
         chosen.insist()?;
     } else {

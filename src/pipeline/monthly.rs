@@ -4,6 +4,7 @@
 //! its own manifest. Not here: which months are kept (`retention`).
 
 use super::catalog::{self, Catalog};
+use super::trust::Trust;
 use crate::error::Result;
 use crate::manifest::{MacKey, Manifest};
 use crate::naming::{BackupName, BackupType};
@@ -14,11 +15,11 @@ use bytes::Bytes;
 ///
 /// # Errors
 /// The store's.
-pub async fn is_due(store: &dyn Store, name: &BackupName, keys: &[MacKey]) -> Result<bool> {
+pub async fn is_due(store: &dyn Store, name: &BackupName, trust: &Trust) -> Result<bool> {
     let monthly = name.as_monthly();
     let folder = monthly.object().rsplit_once('/').map_or("", |(folder, _)| folder);
     let catalog = Catalog::of(store.list(&format!("{folder}/")).await?);
-    let standings = catalog::standings(store, &catalog.backups, keys).await?;
+    let standings = catalog::standings(store, &catalog.backups, trust).await?;
     Ok(!standings.iter().any(catalog::Standing::is_good))
 }
 

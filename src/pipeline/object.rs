@@ -4,10 +4,11 @@
 //! Here: the choice, before a byte is read. Not here: reading it (`inbound`).
 
 use super::catalog::{self, Claim, Standing};
+use super::trust::{OTHER_CLUSTER, Trust};
 use super::versions;
 use crate::envelope::Layouts;
 use crate::error::{Error, Result};
-use crate::manifest::{MacKey, Manifest};
+use crate::manifest::Manifest;
 use crate::naming::BackupName;
 use crate::store::{CHECKSUM, Download, Head, ReadAt, Store};
 
@@ -34,12 +35,12 @@ pub struct Chosen {
 ///
 /// # Errors
 /// `Store` if there is no such backup.
-pub async fn choose(store: &dyn Store, object: &str, keys: &[MacKey]) -> Result<Chosen> {
+pub async fn choose(store: &dyn Store, object: &str, trust: &Trust) -> Result<Chosen> {
     let address = store.locate(object);
     let missing = || Error::store(format!("{address}: no such backup"));
     let name = BackupName::parse(object).ok_or_else(|| missing().hint(SEE_LIST))?;
     let current = store.head(object).await?;
-    let claim = catalog::claim(store, &name, keys).await?;
+    let claim = catalog::claim(store, &name, &trust.keys).await?;
     let named = match &claim {
         Claim::Authentic(manifest) => versions::named_by(manifest, store, &name, current.as_ref()).await?,
         Claim::Worthless(_) => None,
@@ -59,7 +60,7 @@ pub async fn choose(store: &dyn Store, object: &str, keys: &[MacKey]) -> Result<
             return Err(missing().hint(if hidden { HIDDEN } else { SEE_LIST }));
         }
     };
-    Ok(Chosen { standing: claim.held_against(head.size), name, head, address })
+    Ok(Chosen { standing: claim.held_against(head.size, trust), name, head, address })
 }
 
 /// What a backup's bytes must hash to: the hex SHA-256 that its manifest, if that is
@@ -93,7 +94,7 @@ impl Chosen {
     /// What its bytes must hash to.
     pub fn named(&self) -> Named {
         Named {
-            manifest: self.standing.manifest().map(|manifest| manifest.sha256.clone()),
+            manifest: self.standing.authentic().map(|manifest| manifest.sha256.clone()),
             metadata: self.head.metadata.get(CHECKSUM).cloned(),
         }
     }
@@ -115,10 +116,11 @@ impl Chosen {
     /// For `verify-restore` and `restore`: a manifest that is there must not fail.
     ///
     /// # Errors
-    /// `Integrity` with the reason.
+    /// `Integrity` with the reason; `Usage` for a backup of another cluster.
     pub fn insist(&self) -> Result<Option<&Manifest>> {
         match &self.standing {
             Standing::Good(manifest) => Ok(Some(manifest)),
+            Standing::OtherCluster(_, why) => Err(Error::usage(format!("{}: {why}", self.address)).hint(OTHER_CLUSTER)),
             Standing::Unverified => Ok(None),
             Standing::Unproven => {
                 Err(Error::integrity(format!("{}: no key at hand can check its manifest", self.address))
@@ -129,10 +131,22 @@ impl Chosen {
         }
     }
 
+    /// For `recover`: refuses a backup of another cluster.
+    ///
+    /// # Errors
+    /// `Usage` naming both clusters.
+    pub fn refuse_other_cluster(&self) -> Result<()> {
+        match &self.standing {
+            Standing::OtherCluster(..) => self.insist().map(drop),
+            _ => Ok(()),
+        }
+    }
+
     /// For `decrypt` and `inspect`: says what is doubtful, and goes on.
     pub fn warn(&self) {
         match &self.standing {
-            Standing::Good(_) => {}
+            // Another cluster's is told of by its header, which files have too.
+            Standing::Good(_) | Standing::OtherCluster(..) => {}
             Standing::Unverified => tracing::info!("{}: it has no manifest: it was never verified", self.address),
             Standing::Unproven => tracing::warn!("{}: no key at hand can check its manifest", self.address),
             Standing::Refused(why) => tracing::warn!("{}: its manifest fails: {why}", self.address),

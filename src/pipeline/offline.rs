@@ -6,7 +6,7 @@
 
 use crate::archive::{self, Snapshot};
 use crate::barrier::{Barrier, UnsealKeys};
-use crate::envelope::{self, Header, Source};
+use crate::envelope::{self, Header};
 use crate::error::{Error, Kind, Result};
 use crate::pipeline::bridge::ahead;
 use crate::pipeline::drill::feed::Reading;
@@ -34,26 +34,31 @@ pub struct Checked<T> {
 /// The first pass: reads the beginning, up to the keyrings, and opens them with `keys`.
 ///
 /// # Errors
-/// `Drill` where the shares do not open it; `Usage` for a seal other than Shamir's.
+/// `Drill` where the keys do not open it; `Usage` for a seal that they cannot open.
 pub fn unlock(reader: Box<dyn Read + Send>, how: Option<&Reading>, keys: &UnsealKeys) -> Result<Barrier> {
     let mut reader = BufReader::new(reader);
     if is_plain(&mut reader, how)? {
         return archive::peek_state(reader, |state| Barrier::unlock(state, keys));
     }
     let mut opened = open(&mut reader, how)?;
-    let cluster = opened.header().map(|header| cluster(&header.vault)).unwrap_or_default();
-    archive::peek_state(&mut opened, |state| Barrier::unlock(state, keys)).map_err(|e| match e.kind() {
-        Kind::Drill if !cluster.is_empty() => e.context(cluster),
-        _ => e,
-    })
+    let cluster = opened.header().and_then(cluster);
+    archive::peek_state(&mut opened, |state| Barrier::unlock(state, keys)).map_err(|e| of_cluster(e, cluster))
 }
 
-/// The cluster that a backup is of, for messages; empty where it is not known.
-fn cluster(source: &Source) -> String {
-    match (&source.cluster_name, &source.cluster_id) {
-        (Some(name), Some(id)) => format!("cluster {name} ({id})"),
-        (Some(one), None) | (None, Some(one)) => format!("cluster {one}"),
-        (None, None) => String::new(),
+/// The cluster that a backup is of, for messages, where it is known.
+fn cluster(header: &Header) -> Option<String> {
+    match (&header.vault.cluster_name, &header.vault.cluster_id) {
+        (Some(name), Some(id)) => Some(format!("cluster {name} ({id})")),
+        (Some(one), None) | (None, Some(one)) => Some(format!("cluster {one}")),
+        (None, None) => None,
+    }
+}
+
+/// Names the cluster in an error about its keys.
+fn of_cluster(error: Error, cluster: Option<String>) -> Error {
+    match (error.kind(), cluster) {
+        (Kind::Drill, Some(cluster)) => error.context(cluster),
+        _ => error,
     }
 }
 
@@ -78,7 +83,8 @@ pub fn read<T>(
         if let (Some(header), Some(name)) = (&header, how.and_then(|h| h.name.as_ref())) {
             header.check_name(name)?;
         }
-        (header, ahead(&mut opened, &mut check)?)
+        let cluster = header.as_ref().and_then(cluster);
+        (header, ahead(&mut opened, &mut check).map_err(|e| of_cluster(e, cluster))?)
     };
     let object = hashing.finish();
     how.map_or(Ok(()), |how| how.named.check(&hex::encode(object.sha256)))?;

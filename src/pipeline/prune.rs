@@ -4,6 +4,7 @@
 //! and carrying it out. Not here: the rules (`retention`).
 
 use super::catalog::{self, Catalog, Drilled, Standing};
+use super::trust::Trust;
 use crate::error::{Error, Result};
 use crate::manifest::MacKey;
 use crate::naming::{BackupName, Role};
@@ -40,18 +41,25 @@ pub struct Planned {
 ///
 /// # Errors
 /// The store's: nothing is decided on an incomplete listing.
-pub async fn plan(store: &dyn Store, keys: &[MacKey], policy: &Policy, now: DateTime<Utc>) -> Result<Planned> {
+pub async fn plan(store: &dyn Store, trust: &Trust, policy: &Policy, now: DateTime<Utc>) -> Result<Planned> {
     let catalog = Catalog::read(store).await?;
+    let keys = &trust.keys;
     let proven = !keys.is_empty();
     let mut facts: BTreeMap<BackupName, Candidate> =
         catalog.backups.iter().map(|b| (b.name.clone(), candidate(b, proven, keys))).collect();
     loop {
         let candidates: Vec<_> = facts.values().cloned().collect();
-        let ask = retention::to_prove(now, &candidates, policy);
+        let mut ask = retention::to_prove(now, &candidates, policy);
         if ask.is_empty() || !proven {
-            return Ok(Planned { plan: retention::plan(now, candidates, policy), catalog, proven });
+            let plan = retention::plan(now, candidates, policy);
+            if proven && trust.cluster.is_some() {
+                ask = retention::claimed_deletions(&plan);
+            }
+            if ask.is_empty() || !proven {
+                return Ok(Planned { plan, catalog, proven });
+            }
         }
-        prove(store, keys, &catalog, &ask, &mut facts).await?;
+        prove(store, trust, &catalog, &ask, &mut facts).await?;
     }
 }
 
@@ -73,25 +81,29 @@ fn candidate(backup: &catalog::Backup, proven: bool, keys: &[MacKey]) -> Candida
 /// Settles everything that was asked for.
 async fn prove(
     store: &dyn Store,
-    keys: &[MacKey],
+    trust: &Trust,
     catalog: &Catalog,
     ask: &retention::ToProve,
     facts: &mut BTreeMap<BackupName, Candidate>,
 ) -> Result<()> {
     let of = |names: &[BackupName]| -> Vec<_> { names.iter().filter_map(|n| catalog.find(n).cloned()).collect() };
     let claimed = of(&ask.manifests);
-    for (backup, standing) in claimed.iter().zip(catalog::standings(store, &claimed, keys).await?) {
+    for (backup, standing) in claimed.iter().zip(catalog::standings(store, &claimed, trust).await?) {
         if let Standing::Refused(why) = &standing {
             tracing::warn!("{}: its manifest fails: {why}; it is not counted on", store.locate(backup.name.object()));
         }
-        let settled = if standing.is_good() { retention::Standing::Good } else { retention::Standing::Unverified };
+        let settled = match standing {
+            Standing::Good(_) => retention::Standing::Good,
+            Standing::OtherCluster(..) => retention::Standing::OtherCluster,
+            Standing::Unverified | Standing::Refused(_) | Standing::Unproven => retention::Standing::Unverified,
+        };
         facts.entry(backup.name.clone()).and_modify(|c| c.standing = settled);
     }
     let drilled = of(&ask.drills);
-    let standings = catalog::standings(store, &drilled, keys).await?;
-    let records = catalog::drills(store, &drilled, keys).await?;
+    let standings = catalog::standings(store, &drilled, trust).await?;
+    let records = catalog::drills(store, &drilled, &trust.keys).await?;
     for ((backup, mut record), standing) in drilled.iter().zip(records).zip(standings) {
-        record.hold_against(standing.manifest());
+        record.hold_against(standing.authentic());
         let settled = if matches!(record, Drilled::Passed(_)) { Drill::Passed } else { Drill::None };
         facts.entry(backup.name.clone()).and_modify(|c| c.drill = settled);
     }

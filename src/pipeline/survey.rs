@@ -4,8 +4,9 @@
 //! here: the cheaper look that `prune` takes before it deletes (`prune`).
 
 use super::catalog::{self, Backup, Catalog, Drilled, Standing};
+use super::trust::Trust;
 use crate::error::Result;
-use crate::manifest::{MacKey, Manifest};
+use crate::manifest::Manifest;
 use crate::naming::BackupType;
 use crate::retention::anomaly::{self, Anomaly, Fact};
 use crate::retention::{self, Candidate, Drill, Policy, Verdict};
@@ -44,12 +45,12 @@ pub struct Survey {
 ///
 /// # Errors
 /// The store's.
-pub async fn survey(store: &dyn Store, keys: &[MacKey], policy: &Policy, now: DateTime<Utc>) -> Result<Survey> {
+pub async fn survey(store: &dyn Store, trust: &Trust, policy: &Policy, now: DateTime<Utc>) -> Result<Survey> {
     let catalog = Catalog::read(store).await?;
-    let standings = catalog::standings(store, &catalog.backups, keys).await?;
-    let mut drills = catalog::drills(store, &catalog.backups, keys).await?;
+    let standings = catalog::standings(store, &catalog.backups, trust).await?;
+    let mut drills = catalog::drills(store, &catalog.backups, &trust.keys).await?;
     for (drilled, standing) in drills.iter_mut().zip(&standings) {
-        drilled.hold_against(standing.manifest());
+        drilled.hold_against(standing.authentic());
     }
     let facts: Vec<_> = catalog.backups.iter().zip(&standings).map(|(b, s)| fact(b, s)).collect();
     let candidates = facts.iter().zip(&drills).map(|(fact, drilled)| candidate(fact, drilled)).collect();
@@ -66,6 +67,7 @@ pub fn fact(backup: &Backup, standing: &Standing) -> Fact {
     let vault = standing.manifest().map(|m| &m.vault);
     let worth = match standing {
         Standing::Good(_) => retention::Standing::Good,
+        Standing::OtherCluster(..) => retention::Standing::OtherCluster,
         Standing::Unproven => retention::Standing::Claimed,
         Standing::Unverified | Standing::Refused(_) => retention::Standing::Unverified,
     };
@@ -96,9 +98,15 @@ impl Survey {
             .filter_map(|s| s.standing.manifest().map(|m| (s, m)))
     }
 
+    /// The number of backups of another cluster.
+    pub fn of_other_clusters(&self) -> usize {
+        self.backups.iter().filter(|s| matches!(s.standing, Standing::OtherCluster(..))).count()
+    }
+
     /// The newest passed drill: when, and of which backup.
     pub fn newest_drill(&self) -> Option<(DateTime<Utc>, &Surveyed)> {
-        let drills = self.backups.iter().filter_map(|s| s.drilled.at().map(|at| (at, s)));
+        let counted = self.backups.iter().filter(|s| !matches!(s.standing, Standing::OtherCluster(..)));
+        let drills = counted.filter_map(|s| s.drilled.at().map(|at| (at, s)));
         drills.filter(|(at, _)| *at <= self.now + retention::CLOCK_TOLERANCE).max_by_key(|(at, _)| *at)
     }
 }

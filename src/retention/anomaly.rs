@@ -198,7 +198,7 @@ fn gaps(now: DateTime<Utc>, newest_first: &[&Fact], kind: BackupType, policy: &P
     let floor = period(policy.window(kind).start(now));
     let periods: Vec<_> = newest_first
         .iter()
-        .filter(|f| f.name.backup_type() == kind && f.standing != Standing::Unverified)
+        .filter(|f| f.name.backup_type() == kind && matches!(f.standing, Standing::Claimed | Standing::Good))
         .map(|f| period(f.name.created_at()))
         .collect();
     let between = periods.iter().zip(periods.iter().skip(1)).filter_map(|(later, earlier)| {

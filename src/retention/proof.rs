@@ -5,15 +5,15 @@
 //! false ones there, so nothing is deleted on their word, and no more are fetched
 //! than the plan depends on.
 
-use super::{Candidate, Drill, Policy, Standing, by_age_and_number, is_ahead, newest_first};
+use super::{Candidate, Drill, Plan, Policy, Standing, by_age_and_number, is_ahead, newest_first};
 use crate::naming::{BackupName, BackupType};
 use chrono::{DateTime, Utc};
 
 /// What to fetch and check next.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ToProve {
-    /// Backups whose manifests are to be checked: they become [`Standing::Good`] or
-    /// [`Standing::Unverified`].
+    /// Backups whose manifests are to be checked: they become [`Standing::Good`],
+    /// [`Standing::OtherCluster`] or [`Standing::Unverified`].
     pub manifests: Vec<BackupName>,
     /// Backups whose drill records are to be checked: they become [`Drill::Passed`]
     /// or [`Drill::None`].
@@ -47,6 +47,14 @@ pub fn to_prove(now: DateTime<Utc>, candidates: &[Candidate], policy: &Policy) -
     }
 }
 
+/// The manifests to check before `plan` may delete where the backups of one cluster
+/// alone may go: those of everything it deletes that has one. Call it once
+/// [`to_prove`] asks for nothing, and begin again with what was found.
+pub fn claimed_deletions(plan: &Plan) -> ToProve {
+    let claimed = plan.deletions().filter(|c| c.standing == Standing::Claimed);
+    ToProve { manifests: claimed.map(|c| c.name.clone()).collect(), drills: Vec::new() }
+}
+
 /// The claims among the newest `keep_*` of `kind`, if anything depends on them.
 fn unproven_protectors(
     now: DateTime<Utc>,
@@ -58,8 +66,8 @@ fn unproven_protectors(
     let start = policy.window(kind).start(now);
     let Some(oldest) = of_kind().next_back().filter(|c| c.name.created_at() < start) else { return Vec::new() };
     let keep = policy.keep(kind);
-    let newest: Vec<_> =
-        of_kind().filter(|c| c.name > oldest.name && c.standing != Standing::Unverified).take(keep).collect();
+    let counts = |c: &&Candidate| matches!(c.standing, Standing::Claimed | Standing::Good);
+    let newest: Vec<_> = of_kind().filter(|c| c.name > oldest.name).filter(counts).take(keep).collect();
     if newest.len() < keep {
         return Vec::new(); // however good they are, they are too few for even the oldest to go
     }
@@ -71,7 +79,11 @@ fn unproven_drill(now: DateTime<Utc>, candidates: &[Candidate], policy: &Policy)
     let verdicts = by_age_and_number(now, candidates, policy);
     let at_stake = candidates.iter().zip(&verdicts).any(|(c, v)| v.is_delete() && c.drill > Drill::None);
     // One that turned out unverified protects itself, and the search goes on behind it.
-    let settled = |c: &Candidate| c.standing == Standing::Unverified && c.drill != Drill::Claimed;
+    let settled = |c: &Candidate| match c.standing {
+        Standing::OtherCluster => true,
+        Standing::Unverified => c.drill != Drill::Claimed,
+        Standing::Claimed | Standing::Good => false,
+    };
     let newest = candidates.iter().find(|c| c.drill > Drill::None && !is_ahead(now, &c.name) && !settled(c));
     let Some(candidate) = newest.filter(|_| at_stake) else { return ToProve::default() };
     let ask = |unproven: bool| if unproven { vec![candidate.name.clone()] } else { Vec::new() };

@@ -15,7 +15,8 @@ fn time(offset: i64) -> DateTime<Utc> {
 }
 
 fn standing() -> impl Strategy<Value = Standing> {
-    prop_oneof![6 => Just(Standing::Good), 1 => Just(Standing::Claimed), 2 => Just(Standing::Unverified)]
+    prop_oneof![6 => Just(Standing::Good), 1 => Just(Standing::Claimed), 2 => Just(Standing::Unverified),
+        1 => Just(Standing::OtherCluster)]
 }
 
 fn drill() -> impl Strategy<Value = Drill> {

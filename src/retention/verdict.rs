@@ -35,6 +35,8 @@ impl fmt::Display for Verdict {
 pub enum KeepReason {
     /// Its name lies in the future: somebody's clock is wrong, so it is not judged.
     Ahead,
+    /// It is of another cluster than the one that is backed up here.
+    OtherCluster,
     /// It is the newest good one of its kind.
     NewestGood {
         /// Its kind.
@@ -71,6 +73,7 @@ impl fmt::Display for KeepReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ahead => f.write_str("its name lies in the future"),
+            Self::OtherCluster => f.write_str("of another cluster"),
             Self::NewestGood { kind } => write!(f, "newest good {kind} backup"),
             Self::Within { window } => write!(f, "within {window}"),
             Self::OneOfNewest { kind, keep } => write!(f, "one of the {keep} newest good {kind} backups"),

@@ -16,26 +16,58 @@ use base64::engine::general_purpose::STANDARD;
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-/// Where Vault sends the request, unless its administrator set another endpoint.
-const STS: &str = "https://sts.amazonaws.com/";
-/// The region of the global endpoint.
-const REGION: &str = "us-east-1";
+/// The header that a server may demand, so that a request signed for one Vault is of no
+/// use at another.
+const SERVER_ID: &str = "X-Vault-AWS-IAM-Server-ID";
 const BODY: &str = "Action=GetCallerIdentity&Version=2011-06-15";
 
 /// A signed request in the form that Vault takes: each part in base64.
 pub(super) struct Proof {
-    pub(super) url: String,
-    pub(super) headers: String,
-    pub(super) body: String,
+    url: String,
+    headers: String,
+    body: String,
 }
 
-/// Signs with the credentials of AWS's default chain.
-pub(super) async fn identity_proof() -> Result<Proof, Failure> {
+/// The STS endpoint that a request is signed for. Vault sends it there, unless its
+/// administrator set another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Endpoint {
+    host: String,
+    region: String,
+}
+
+impl Endpoint {
+    /// The endpoint of `region`; the global one where there is none. GovCloud's
+    /// (`us-gov-…`) are named like the others, China's (`cn-…`) lie in a domain of their own.
+    fn of(region: Option<&str>) -> Self {
+        let Some(region) = region else {
+            return Self { host: "sts.amazonaws.com".to_owned(), region: "us-east-1".to_owned() };
+        };
+        let end = if region.starts_with("cn-") { ".cn" } else { "" };
+        Self { host: format!("sts.{region}.amazonaws.com{end}"), region: region.to_owned() }
+    }
+}
+
+impl Proof {
+    /// The body of the login, without a role.
+    pub(super) fn body(&self) -> serde_json::Value {
+        serde_json::json!({
+            "iam_http_request_method": "POST",
+            "iam_request_url": self.url,
+            "iam_request_headers": self.headers,
+            "iam_request_body": self.body,
+        })
+    }
+}
+
+/// Signs with the credentials of AWS's default chain, for the STS endpoint of `region` and
+/// with `server_id` among the signed headers.
+pub(super) async fn identity_proof(server_id: Option<&str>, region: Option<&str>) -> Result<Proof, Failure> {
     let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let config = aws_config::defaults(aws_config::BehaviorVersion::latest()).http_client(http).load().await;
     let provider = config.credentials_provider().ok_or_else(|| failed(anyhow::anyhow!("there are none")))?;
     let credentials = provider.provide_credentials().await.map_err(failed)?;
-    signed(&credentials.into(), SystemTime::now())
+    signed(&credentials.into(), SystemTime::now(), server_id, &Endpoint::of(region))
 }
 
 fn failed(cause: impl Into<anyhow::Error>) -> Failure {
@@ -45,10 +77,15 @@ fn failed(cause: impl Into<anyhow::Error>) -> Failure {
         .into()
 }
 
-fn signed(identity: &aws_smithy_runtime_api::client::identity::Identity, time: SystemTime) -> Result<Proof, Failure> {
+fn signed(
+    identity: &aws_smithy_runtime_api::client::identity::Identity,
+    time: SystemTime,
+    server_id: Option<&str>,
+    endpoint: &Endpoint,
+) -> Result<Proof, Failure> {
     let params = v4::SigningParams::builder()
         .identity(identity)
-        .region(REGION)
+        .region(&endpoint.region)
         .name("sts")
         .time(time)
         .settings(SigningSettings::default())
@@ -57,15 +94,17 @@ fn signed(identity: &aws_smithy_runtime_api::client::identity::Identity, time: S
         .into();
     let mut headers = BTreeMap::from([
         ("Content-Type".to_owned(), "application/x-www-form-urlencoded; charset=utf-8".to_owned()),
-        ("Host".to_owned(), "sts.amazonaws.com".to_owned()),
+        ("Host".to_owned(), endpoint.host.clone()),
     ]);
+    headers.extend(server_id.map(|id| (SERVER_ID.to_owned(), id.to_owned())));
+    let url = format!("https://{}/", endpoint.host);
     let given = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let request = SignableRequest::new("POST", STS, given, SignableBody::Bytes(BODY.as_bytes())).map_err(failed)?;
+    let request = SignableRequest::new("POST", &url, given, SignableBody::Bytes(BODY.as_bytes())).map_err(failed)?;
     let (instructions, _) = sign(request, &params).map_err(failed)?.into_parts();
     headers.extend(instructions.headers().map(|(name, value)| (name.to_owned(), value.to_owned())));
     headers.insert("Content-Length".to_owned(), BODY.len().to_string());
     let headers = serde_json::to_vec(&headers).map_err(failed)?;
-    Ok(Proof { url: STANDARD.encode(STS), headers: STANDARD.encode(headers), body: STANDARD.encode(BODY) })
+    Ok(Proof { url: STANDARD.encode(url), headers: STANDARD.encode(headers), body: STANDARD.encode(BODY) })
 }
 
 #[cfg(test)]
@@ -80,7 +119,7 @@ mod tests {
         let key = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
         let credentials = Credentials::new("AKIDEXAMPLE", key, Some("session-token".into()), None, "test");
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_764_122_400); // 2025-11-26T02:00:00Z
-        let proof = signed(&credentials.into(), time).unwrap();
+        let proof = signed(&credentials.into(), time, None, &Endpoint::of(None)).unwrap();
         let text = |part: &str| String::from_utf8(STANDARD.decode(part).unwrap()).unwrap();
         assert_eq!(text(&proof.url), "https://sts.amazonaws.com/");
         assert_eq!(text(&proof.body), "Action=GetCallerIdentity&Version=2011-06-15");
@@ -100,5 +139,29 @@ mod tests {
         ];
         let given = headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.as_str()));
         assert_eq!(given.collect::<BTreeMap<_, _>>(), expected.map(|(n, v)| (n.to_owned(), v)).into());
+    }
+
+    #[test]
+    fn the_server_id_is_signed_for_a_regional_endpoint() {
+        for (region, host) in [
+            ("eu-central-1", "sts.eu-central-1.amazonaws.com"),
+            ("us-gov-west-1", "sts.us-gov-west-1.amazonaws.com"),
+            ("cn-north-1", "sts.cn-north-1.amazonaws.com.cn"),
+        ] {
+            let credentials = Credentials::new("AKIDEXAMPLE", "key", None, None, "test");
+            let endpoint = Endpoint::of(Some(region));
+            let proof =
+                signed(&credentials.into(), SystemTime::UNIX_EPOCH, Some("vault.example.com"), &endpoint).unwrap();
+            assert_eq!(STANDARD.decode(&proof.url).unwrap(), format!("https://{host}/").into_bytes());
+            let headers: BTreeMap<String, String> =
+                serde_json::from_slice(&STANDARD.decode(&proof.headers).unwrap()).unwrap();
+            assert_eq!((&headers["Host"][..], &headers[SERVER_ID][..]), (host, "vault.example.com"));
+            let signature = &headers["authorization"];
+            assert!(signature.contains(&format!("/{region}/sts/aws4_request")), "{signature}");
+            assert!(
+                signature.contains("SignedHeaders=content-type;host;x-amz-date;x-vault-aws-iam-server-id"),
+                "{signature}"
+            );
+        }
     }
 }

@@ -18,6 +18,8 @@ pub(super) enum Failure {
     Foreign { status: u16, why: String },
     /// There is no answer, or no whole one.
     Transport(reqwest::Error),
+    /// The node does not lead, and the leader that it names cannot be reached.
+    Standby(Error),
     /// It was not sent: the request itself is wrong.
     Ours(Error),
 }
@@ -105,7 +107,7 @@ impl Failure {
     pub(super) fn status(&self) -> Option<u16> {
         match self {
             Failure::Refused { status, .. } | Failure::Foreign { status, .. } => Some(*status),
-            Failure::Transport(_) | Failure::Ours(_) => None,
+            Failure::Transport(_) | Failure::Standby(_) | Failure::Ours(_) => None,
         }
     }
 
@@ -121,8 +123,13 @@ impl Failure {
             // One that took all of `connect_timeout` has waited long enough.
             Failure::Transport(error) => error.is_connect() && !error.is_timeout(),
             Failure::Refused { status, .. } => *status == 429,
-            Failure::Foreign { .. } | Failure::Ours(_) => false,
+            Failure::Foreign { .. } | Failure::Standby(_) | Failure::Ours(_) => false,
         }
+    }
+
+    /// Whether the token is dead: expired, revoked, or used as often as it may be.
+    pub(super) fn is_dead_token(&self) -> bool {
+        matches!(self, Failure::Refused { status: 403, errors } if is_dead_token(errors))
     }
 
     /// Whether a second attempt may find it gone: a lost connection, an election,
@@ -133,6 +140,7 @@ impl Failure {
             Failure::Refused { status: 429, .. } => true,
             Failure::Refused { status, errors } => *status >= 500 && !is_sealed(errors) && !is_uninitialized(errors),
             Failure::Foreign { status, .. } => matches!(status, 502..=504),
+            Failure::Standby(_) => true,
             Failure::Ours(_) => false,
         }
     }
@@ -141,8 +149,11 @@ impl Failure {
     /// what a policy must allow for it.
     pub(super) fn explain(self, client: &Client, address: &Url, doing: &str, right: Right<'_>) -> Error {
         let what = format!("Vault {}: {doing}", shown(address));
-        match self {
-            Failure::Ours(error) => error.context(what),
+        // A node that went silent in the middle of an answer may have a successor.
+        let transient = self.may_pass() || matches!(&self, Failure::Transport(error) if !error.is_connect());
+        let error = match self {
+            Failure::Ours(error) => return error.context(what),
+            Failure::Standby(error) => error.context(what),
             Failure::Transport(error) => {
                 let via = client.clients.proxy_of(address).map(|proxy| format!(", via the proxy {proxy}"));
                 transport(&error, &format!("{what}{}", via.unwrap_or_default()), &client.settings)
@@ -163,7 +174,8 @@ impl Failure {
                 let error = Error::vault(format!("{what}: {why}"));
                 if todo.is_empty() { error } else { error.hint(todo) }
             }
-        }
+        };
+        error.transient(transient)
     }
 }
 
@@ -216,6 +228,12 @@ fn is_uninitialized(errors: &[String]) -> bool {
     errors.iter().any(|e| e.contains("not initialized") || e.contains("not yet initialized"))
 }
 
+/// Returns true if a request with a token was refused for the token itself. Vault says so; OpenBao
+/// says "permission denied", but not as the list of errors that a missing right gives.
+fn is_dead_token(errors: &[String]) -> bool {
+    errors.iter().any(|e| e.contains("invalid token") || e.contains("bad token") || e == "permission denied")
+}
+
 /// Why Vault refused, and what to do about it.
 pub(super) fn in_words(status: u16, errors: &[String], right: Right<'_>) -> (String, String) {
     let said = one_line(&errors.join("; "));
@@ -236,7 +254,7 @@ pub(super) fn in_words(status: u16, errors: &[String], right: Right<'_>) -> (Str
             "the snapshot was made under other seal keys than this cluster's",
             "if the cluster was rekeyed since, or is to become another one: --force",
         ),
-        403 if has("invalid token") || has("bad token") => (
+        403 if is_dead_token(errors) && right.is_some() => (
             "the token is not valid here: expired, revoked, or another cluster's",
             "get a new one, or log in by vault.auth",
         ),

@@ -5,12 +5,17 @@
 //!
 //! Only the active node has the snapshot: a standby answers 307 with its leader's
 //! address. So a node is asked whether it is active, and a standby who leads.
+//!
+//! An address may be that of a load balancer, and the leader's own one out of reach. So
+//! each round asks over new connections, and an address that is active for us is the
+//! leader's: later requests go over the connection on which it was active.
 
 use super::call::Call;
 use super::failure::Failure;
-use super::status::{Health, SealStatus};
+use super::status::{self, Health, SealStatus};
 use super::{Client, checked_address, shown};
 use crate::error::{Error, Result};
+use crate::product::Server;
 use crate::secret::Secret;
 use serde::Deserialize;
 use std::time::{Duration, Instant};
@@ -20,7 +25,7 @@ use url::Url;
 /// How long an election is waited for. With Raft's defaults one takes ~12 s.
 pub(super) const ELECTION: Duration = Duration::from_secs(30);
 /// How often the nodes are asked meanwhile.
-const POLL: Duration = Duration::from_millis(500);
+pub(super) const POLL: Duration = Duration::from_millis(500);
 
 /// The active node.
 #[derive(Clone, Debug)]
@@ -31,6 +36,18 @@ pub struct Node {
     pub health: Health,
     /// `sys/seal-status` of it.
     pub seal: SealStatus,
+}
+
+impl Node {
+    /// Its product and version, as far as it tells them without a token.
+    pub fn server(&self) -> Server {
+        status::server(&self.health, &self.seal)
+    }
+
+    /// Its cluster's id, as either answer gave it.
+    pub fn cluster_id(&self) -> Option<&str> {
+        self.health.cluster_id.as_deref().or(self.seal.cluster_id.as_deref()).filter(|id| !id.is_empty())
+    }
 }
 
 /// A member of the Raft cluster, as `sys/storage/raft/configuration` lists it.
@@ -46,6 +63,11 @@ pub struct Peer {
     pub voter: bool,
 }
 
+const LIST_PEERS: &str = "look at the cluster: vault operator raft list-peers";
+const ALL_ADDRESSES: &str = "put every node's own address, or a load balancer's, into vault.addresses";
+const NO_LEADER: &str = "either none is elected (vault operator raft list-peers), or the listener has \
+     redact_addresses: then put every node's own address, or a load balancer's, into vault.addresses";
+
 /// Why an address led to no active node.
 struct Miss {
     error: Error,
@@ -59,21 +81,31 @@ impl From<Error> for Miss {
     }
 }
 
+/// A state of the node at `address` that an election may change.
+fn waiting(address: &Url, why: &str, hint: &str) -> Miss {
+    Miss { error: Error::vault(format!("Vault {}: {why}", shown(address))).hint(hint), passing: true }
+}
+
 impl Client {
     /// Finds the active node through the configured addresses, in their order. An
-    /// election is waited for.
+    /// election is waited for, and so is a load balancer's choice of the leader.
     ///
     /// # Errors
     /// `Vault` with what each address answered.
     pub async fn leader(&self) -> Result<Node> {
-        let begun = Instant::now();
+        let mut begun = Instant::now();
+        let mut silent = Vec::new();
         loop {
-            let mut misses = Vec::new();
+            self.clients.reconnect()?;
+            let (mut misses, known) = (Vec::new(), silent.len());
             for address in &self.settings.addresses {
-                match self.active_through(address).await {
+                match self.active_through(address, &mut silent).await {
                     Ok(node) => return Ok(node),
                     Err(miss) => misses.push(miss),
                 }
+            }
+            if silent.len() > known {
+                begun = Instant::now(); // the wait for an answer was no wait for an election
             }
             if !misses.iter().any(|miss| miss.passing) || begun.elapsed() >= self.election {
                 return Err(none_active(misses));
@@ -97,23 +129,34 @@ impl Client {
     }
 
     /// The active node at `address`, or at the address that it names as the leader's.
-    async fn active_through(&self, address: &Url) -> Result<Node, Miss> {
+    /// `silent` are named leaders that did not answer in time: they are asked once a search.
+    async fn active_through(&self, address: &Url, silent: &mut Vec<Url>) -> Result<Node, Miss> {
         let health = self.health(address).await?;
         if health.is_active() || (self.through_agent && matches!(health.status, 429 | 473)) {
             return Ok(self.node(address.clone(), health).await?);
         }
         refuse_unusable(address, &health)?;
-        let waiting = |why: &str| {
-            let error = Error::vault(format!("Vault {}: {why}", shown(address)));
-            Miss { error: error.hint("look at the cluster: vault operator raft list-peers"), passing: true }
-        };
         if !self.follows {
-            return Err(waiting("it is unsealed, but not active"));
+            return Err(waiting(address, "it is unsealed, but not active", LIST_PEERS));
         }
-        let named = self.named_leader(address).await?;
-        let leader = named.ok_or_else(|| waiting("a standby that knows no leader"))?;
+        let Some(leader) = self.named_leader(address).await? else {
+            return Err(match health.ha_connection_healthy {
+                Some(true) => waiting(address, "a standby whose listener redacts its leader's address", ALL_ADDRESSES),
+                _ => waiting(address, "a standby that names no leader", NO_LEADER),
+            });
+        };
         debug!("{} is a standby of {}", shown(address), shown(&leader));
-        self.verified_leader(address, &leader, health.cluster_id.as_deref()).await
+        if silent.contains(&leader) {
+            let why = format!("a standby, and its leader {} did not answer in time", shown(&leader));
+            return Err(waiting(address, &why, ALL_ADDRESSES));
+        }
+        let asked = Instant::now();
+        let found = self.verified_leader(address, &leader, health.cluster_id.as_deref()).await;
+        let longest = self.settings.connect_timeout.min(self.settings.idle_timeout);
+        if found.is_err() && asked.elapsed() >= longest {
+            silent.push(leader);
+        }
+        found
     }
 
     /// The active node at `leader`, which `from`, a node of cluster `cluster_id`, names.
@@ -126,9 +169,7 @@ impl Client {
             Error::vault(format!("{what}: {why}")).hint("correct api_addr in the leader's configuration")
         })?;
         let health = self.health(leader).await.map_err(|e| Miss {
-            error: e
-                .context(format!("Vault {} is a standby", shown(from)))
-                .hint("put every node's own address into vault.addresses"),
+            error: e.context(format!("Vault {} is a standby", shown(from))).hint(ALL_ADDRESSES),
             passing: true,
         })?;
         if cluster_id.is_none() || health.cluster_id.as_deref() != cluster_id {
@@ -143,17 +184,25 @@ impl Client {
     }
 
     /// The node that `from` redirected to by `location`, if it may be trusted with the token.
-    pub(super) async fn redirected(&self, from: &Node, location: &str) -> Result<Node> {
+    ///
+    /// # Errors
+    /// `Standby` where another attempt may find the leader.
+    pub(super) async fn redirected(&self, from: &Node, location: &str) -> Result<Node, Failure> {
         let what = format!("Vault {}: the redirect of a standby", shown(&from.address));
         if !self.follows {
-            return Err(Error::vault(what).hint("this client is of one node, which must be active itself"));
+            let error = Error::vault(what).hint("this client is of one node, which must be active itself");
+            return Err(error.into());
         }
         let mut origin = from.address.join(location).map_err(|e| Error::vault(what).because(e))?;
         origin.set_path("");
         origin.set_query(None);
         origin.set_fragment(None);
         let cluster_id = from.health.cluster_id.as_deref();
-        self.verified_leader(&from.address, &origin, cluster_id).await.map_err(|miss| miss.error)
+        self.clients.reconnect()?; // it may lead back to the same load balancer
+        self.verified_leader(&from.address, &origin, cluster_id).await.map_err(|miss| match miss.passing {
+            true => Failure::Standby(miss.error),
+            false => Failure::Ours(miss.error),
+        })
     }
 
     async fn node(&self, address: Url, health: Health) -> Result<Node> {
@@ -161,7 +210,8 @@ impl Client {
         Ok(Node { address, health, seal })
     }
 
-    /// The leader's address as the node at `address` knows it.
+    /// The leader's address as the node at `address` knows it; `None` where there is no
+    /// leader, and where the listener redacts addresses.
     async fn named_leader(&self, address: &Url) -> Result<Option<Url>> {
         let asked = async { self.call(address, Call::get("sys/leader")).await?.parse::<Leader>() };
         let named = asked.await.map_err(|f: Failure| f.explain(self, address, "leader", None))?.leader_address;

@@ -3,86 +3,32 @@
 //! Here: each way to log in, response-wrapped secret ids, revocation. Not here:
 //! where the credentials come from (`config`), and what AWS signs ([`super::aws`]).
 
+use super::auth::{Auth, is_token};
 use super::call::{Call, backoff};
 use super::failure::Failure;
-use super::leader::Node;
+use super::leader::{Node, POLL};
 use super::token::REVOKE;
 use super::{Client, aws, checked_token, shown};
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 use backon::Retryable;
 use serde::Deserialize;
-use serde_json::json;
-use std::fmt;
+use serde_json::{Value, json};
+use std::time::Instant;
 use tracing::{debug, info};
 use url::Url;
-use vaultrs::api::AuthInfo;
 
-/// How to get a token. `mount` is where the method is mounted below `auth/`.
-#[derive(Clone, Debug)]
-pub enum Auth {
-    /// The token itself. It is not ours, so it is never revoked.
-    Token {
-        /// The token.
-        token: Secret,
-    },
-    /// None: an agent or proxy with auto-auth adds its own token.
-    None,
-    /// AppRole.
-    AppRole {
-        /// The mount, `approle`.
-        mount: String,
-        /// The role's id.
-        role_id: String,
-        /// A secret id, or a response-wrapping token that holds one.
-        secret_id: Secret,
-    },
-    /// A Kubernetes service account.
-    Kubernetes {
-        /// The mount, `kubernetes`.
-        mount: String,
-        /// The role.
-        role: String,
-        /// The service account's token.
-        jwt: Secret,
-    },
-    /// AWS IAM, with the credentials that AWS's default chain finds.
-    AwsIam {
-        /// The mount, `aws`.
-        mount: String,
-        /// The role; Vault takes the IAM principal's name if absent.
-        role: Option<String>,
-    },
-    /// The TLS client certificate of the settings.
-    Cert {
-        /// The mount, `cert`.
-        mount: String,
-        /// The role; any that fits if absent.
-        role: Option<String>,
-    },
-    /// A user name and a password.
-    Userpass {
-        /// The mount, `userpass`.
-        mount: String,
-        /// The user name.
-        username: String,
-        /// The password.
-        password: Secret,
-    },
-}
-
-impl fmt::Display for Auth {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Auth::Token { .. } => f.write_str("token"),
-            Auth::None => f.write_str("no token of its own"),
-            Auth::AppRole { mount, .. } => write!(f, "AppRole at auth/{mount}"),
-            Auth::Kubernetes { mount, role, .. } => write!(f, "Kubernetes at auth/{mount}, role {role}"),
-            Auth::AwsIam { mount, .. } => write!(f, "AWS IAM at auth/{mount}"),
-            Auth::Cert { mount, .. } => write!(f, "certificate at auth/{mount}"),
-            Auth::Userpass { mount, username, .. } => write!(f, "userpass at auth/{mount}, user {username}"),
-        }
-    }
+/// What a login gave.
+#[derive(Deserialize)]
+struct Granted {
+    client_token: String,
+    #[serde(default)]
+    policies: Option<Vec<String>>,
+    #[serde(default)]
+    token_type: String,
+    /// How often the token may be used; 0 for any number of times.
+    #[serde(default)]
+    num_uses: u64,
 }
 
 /// A token, and whether this run has to revoke it.
@@ -92,6 +38,8 @@ pub struct Session {
     address: Url,
     obtained: bool,
     revocable: bool,
+    /// The token dies by its uses, perhaps before it is revoked.
+    counted: bool,
 }
 
 impl Session {
@@ -115,25 +63,31 @@ impl Client {
         let address = node.address.clone();
         if let Auth::Token { token } = auth {
             checked_token(token)?;
-            return Ok(Session { token: token.clone(), address, obtained: false, revocable: false });
+            return Ok(Session { token: token.clone(), address, obtained: false, revocable: false, counted: false });
         }
         if matches!(auth, Auth::None) {
-            return Ok(Session { token: Secret::new(""), address, obtained: false, revocable: false });
+            let token = Secret::new("");
+            return Ok(Session { token, address, obtained: false, revocable: false, counted: false });
         }
-        let info = self.auth_info(&address, auth).await.map_err(|failure| {
+        let granted = self.granted(&address, auth).await.map_err(|failure| {
             let denied = matches!(failure.status(), Some(400 | 403));
             let error = failure.explain(self, &address, &format!("login by {auth}"), None);
             if denied { error.hint("check vault.auth: credentials, role and mount") } else { error }
         })?;
-        debug!("logged in by {auth}, policies {}", info.policies.join(", "));
+        debug!("logged in by {auth}, policies {}", granted.policies.unwrap_or_default().join(", "));
         // Batch tokens cannot be revoked; they are short-lived by design.
-        let revocable = info.token_type != "batch";
-        let token = Secret::new(info.client_token);
+        let revocable = granted.token_type != "batch";
+        let counted = granted.num_uses > 0;
+        let token = Secret::new(granted.client_token);
         checked_token(&token).map_err(|e| e.context(format!("Vault {}: login by {auth}", shown(&address))))?;
-        Ok(Session { token, address, obtained: true, revocable })
+        Ok(Session { token, address, obtained: true, revocable, counted })
     }
 
-    /// Revokes the session's token, if this run obtained it.
+    /// Revokes the session's token, if this run obtained it. One that is dead already needs
+    /// no revocation, such as a token whose uses (`token_num_uses`) are used up: OpenBao
+    /// refuses that one like a token without the right to revoke itself.
+    ///
+    /// An election is waited for: the leader may have been lost during the work.
     ///
     /// # Errors
     /// `Vault`, once no address took the request; the token then lives until its time to live is over.
@@ -142,60 +96,68 @@ impl Client {
             return Ok(());
         }
         let others = self.settings.addresses.iter().filter(|a| **a != session.address);
-        let mut first = None;
-        for address in std::iter::once(&session.address).chain(others) {
-            match self.revoke_at(address, &session.token, true).await {
-                Ok(()) => return Ok(()),
-                Err(failure) => {
-                    let answered = failure.status().is_some();
-                    let error = failure.explain(self, address, "revoking the token", Some((REVOKE, &["update"])));
-                    let error = first.get_or_insert(error);
-                    if answered {
-                        break;
-                    }
-                    info!("{error}");
+        let all: Vec<_> = std::iter::once(&session.address).chain(others).collect();
+        let begun = Instant::now();
+        loop {
+            let (mut first, mut electing) = (None, false);
+            for address in &all {
+                let failure = match self.revoke_at(address, &session.token, true).await {
+                    Ok(()) => return Ok(()),
+                    Err(failure) => failure,
+                };
+                if failure.is_dead_token() || (session.counted && failure.status() == Some(403)) {
+                    debug!("the token of this run is dead already");
+                    return Ok(());
                 }
+                let (answered, passing) = (failure.status().is_some(), failure.may_pass());
+                let error = failure.explain(self, address, "revoking the token", Some((REVOKE, &["update"])));
+                if answered && !passing {
+                    return Err(error);
+                }
+                electing |= answered;
+                info!("{error}");
+                first.get_or_insert(error);
             }
-        }
-        first.map_or(Ok(()), Err)
-    }
-
-    async fn auth_info(&self, address: &Url, auth: &Auth) -> Result<AuthInfo, Failure> {
-        let vault = &self.vaultrs(address, None, true)?;
-        match auth {
-            Auth::Token { .. } | Auth::None => Err(Error::unexpected("a token needs no login").into()),
-            Auth::AppRole { mount, role_id, secret_id } => {
-                let secret_id = &self.unwrapped(address, mount, secret_id).await?;
-                login(|| vaultrs::auth::approle::login(vault, mount, role_id, secret_id.expose())).await
+            if !electing || begun.elapsed() >= self.election {
+                return first.map_or(Ok(()), Err);
             }
-            Auth::Kubernetes { mount, role, jwt } => {
-                login(|| vaultrs::auth::kubernetes::login(vault, mount, role, jwt.expose())).await
-            }
-            Auth::AwsIam { mount, role } => {
-                // The credential chain makes a future of many kilobytes.
-                let proof = &Box::pin(aws::identity_proof()).await?;
-                let (url, headers, body) = (&proof.url, &proof.headers, &proof.body);
-                let role = role.as_deref();
-                login(|| vaultrs::auth::aws::iam_login(vault, mount, "POST", url, headers, body, role)).await
-            }
-            Auth::Cert { mount, role } => self.cert_login(address, mount, role.as_deref()).await,
-            Auth::Userpass { mount, username, password } => {
-                login(|| vaultrs::auth::userpass::login(vault, mount, username, password.expose())).await
-            }
+            tokio::time::sleep(POLL).await;
         }
     }
 
-    /// vaultrs 0.8 sends the role as `cert_name`, which Vault does not know: it is `name`.
-    async fn cert_login(&self, address: &Url, mount: &str, role: Option<&str>) -> Result<AuthInfo, Failure> {
+    /// Sends the login: where to, and with what, depends on the method. It is repeated only
+    /// where the first request surely did nothing: it may use up a secret id.
+    async fn granted(&self, address: &Url, auth: &Auth) -> Result<Granted, Failure> {
         #[derive(Deserialize)]
         struct Answer {
-            auth: AuthInfo,
+            auth: Granted,
         }
-        if self.settings.tls.client_cert.is_none() {
-            return Err(Error::usage("login by certificate needs vault.client_cert and vault.client_key").into());
-        }
-        let body = role.map_or_else(|| json!({}), |role| json!({ "name": role }));
-        let path = format!("auth/{mount}/login");
+        let (path, body) = match auth {
+            Auth::Token { .. } | Auth::None => return Err(Error::unexpected("a token needs no login").into()),
+            Auth::AppRole { mount, role_id, secret_id } => {
+                let secret_id = self.unwrapped(address, mount, secret_id).await?;
+                (login_path(mount), json!({ "role_id": role_id, "secret_id": secret_id.expose() }))
+            }
+            Auth::Kubernetes { mount, role, jwt } => (login_path(mount), json!({ "role": role, "jwt": jwt.expose() })),
+            Auth::AwsIam { mount, role, server_id, region } => {
+                // The credential chain makes a future of many kilobytes.
+                let proof = Box::pin(aws::identity_proof(server_id.as_deref(), region.as_deref())).await?;
+                (login_path(mount), with_role(proof.body(), role.as_deref(), "role"))
+            }
+            Auth::Cert { mount, role } => {
+                if self.settings.tls.client_cert.is_none() {
+                    let error = Error::usage("login by certificate needs vault.client_cert and vault.client_key");
+                    return Err(error.into());
+                }
+                (login_path(mount), with_role(json!({}), role.as_deref(), "name"))
+            }
+            Auth::Userpass { mount, username, password } | Auth::Ldap { mount, username, password } => {
+                (format!("{}/{username}", login_path(mount)), json!({ "password": password.expose() }))
+            }
+            Auth::Jwt { mount, role, jwt } => {
+                (login_path(mount), with_role(json!({ "jwt": jwt.expose() }), role.as_deref(), "role"))
+            }
+        };
         let call = Call::put(&path).namespaced().json(&body)?;
         Ok(self.call(address, call).await?.parse::<Answer>()?.auth)
     }
@@ -228,12 +190,16 @@ impl Client {
     }
 }
 
-/// Repeats a login only where the first one surely did nothing: it may use up a secret id.
-async fn login<F>(attempt: impl Fn() -> F) -> Result<AuthInfo, Failure>
-where
-    F: Future<Output = Result<AuthInfo, vaultrs::error::ClientError>>,
-{
-    (|| async { Ok(attempt().await?) }).retry(backoff()).when(Failure::surely_not_done).await
+fn login_path(mount: &str) -> String {
+    format!("auth/{mount}/login")
+}
+
+/// `body` with `role` as `key`, where there is one.
+fn with_role(mut body: Value, role: Option<&str>, key: &str) -> Value {
+    if let Some(role) = role {
+        body[key] = role.into();
+    }
+    body
 }
 
 /// The failure to look up or unwrap: with 400 or 403 the wrapping token is no more.
@@ -244,12 +210,6 @@ fn spent(failure: Failure) -> Failure {
             .into(),
         _ => failure,
     }
-}
-
-/// Whether a secret id looks like a service token, as wrapping tokens do. Secret
-/// ids that Vault makes are UUIDs.
-fn is_token(secret: &Secret) -> bool {
-    ["hvs.", "s."].iter().any(|prefix| secret.expose().starts_with(prefix))
 }
 
 /// Whether `path` makes secret ids of the AppRole method at `mount`, in any namespace.
@@ -267,8 +227,6 @@ mod tests {
 
     #[test]
     fn wrapped_secret_ids() {
-        assert!(is_token(&Secret::new("hvs.CAESIJ")) && is_token(&Secret::new("s.abc")));
-        assert!(!is_token(&Secret::new("b3c4b2f4-7a5e-4f5c-9b0a-3c7e0a2f7d11")));
         assert!(is_secret_id_path("auth/approle/role/backup/secret-id", "approle"));
         assert!(is_secret_id_path("team/auth/approle/role/backup/custom-secret-id", "approle"));
         for other in [
@@ -279,11 +237,5 @@ mod tests {
         ] {
             assert!(!is_secret_id_path(other, "approle"), "{other}");
         }
-    }
-
-    #[test]
-    fn no_secret_in_messages() {
-        let auth = Auth::Userpass { mount: "u".into(), username: "bob".into(), password: Secret::new("planted") };
-        assert!(!format!("{auth} {auth:?}").contains("planted"));
     }
 }

@@ -6,7 +6,7 @@
 
 use super::call::backoff;
 use super::failure::{Failure, Right, transport};
-use super::leader::Node;
+use super::leader::{Node, POLL};
 use super::login::Session;
 use super::{Client, Settings, shown};
 use crate::error::{Error, Result};
@@ -16,6 +16,7 @@ use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use reqwest::header::{CONTENT_TYPE, LOCATION};
 use reqwest::{Method, Response};
+use std::time::Instant;
 use tracing::info;
 use url::Url;
 
@@ -33,22 +34,26 @@ pub struct Snapshot {
 
 impl Client {
     /// Begins a snapshot at `node`. Where its answer is that it does not lead, or
-    /// cannot be had, the leader is looked for anew, a few times. Once bytes come,
+    /// cannot be had, the leader is looked for again: a few times, or, where a load
+    /// balancer chose a standby, for as long as an election may take. Once bytes come,
     /// nothing is repeated.
     ///
     /// # Errors
     /// `Vault`: denied, not Raft, sealed, no leader, or not a snapshot at all.
     pub async fn snapshot(&self, node: &Node, session: &Session) -> Result<Snapshot> {
         let mut node = node.clone();
-        let mut pauses = backoff().build();
+        let (begun, mut pauses) = (Instant::now(), backoff().build());
         loop {
             refuse_other_storage(&node)?;
             let failure = match self.ask_with_one_hop(&mut node, session).await {
                 Ok(response) => return self.accepted(node, response),
                 Err(failure) => failure,
             };
-            let pause = pauses.next().filter(|_| failure.may_pass());
-            let error = failure.explain(self, &node.address, "snapshot", RIGHT);
+            let pause = match &failure {
+                Failure::Standby(_) => (begun.elapsed() < self.election).then_some(POLL),
+                _ => pauses.next().filter(|_| failure.may_pass()),
+            };
+            let error = self.refused(failure, &node);
             let Some(pause) = pause else { return Err(error) };
             info!("{error}; looking for the leader again");
             tokio::time::sleep(pause).await;
@@ -66,7 +71,36 @@ impl Client {
         let response = self.ask(&node.address, session).await?;
         let Some(location) = redirection(&response) else { return refuse_errors(response).await };
         *node = self.redirected(node, &location).await?;
-        refuse_errors(self.ask(&node.address, session).await?).await
+        let response = self.ask(&node.address, session).await?;
+        if redirection(&response).is_some() {
+            return Err(Failure::Standby(Error::vault("it answered as a standby, though it was active just before")));
+        }
+        refuse_errors(response).await
+    }
+
+    /// The error for a refused snapshot.
+    fn refused(&self, failure: Failure, node: &Node) -> Error {
+        match (failure.status(), self.login_outside_root()) {
+            (Some(403), Some(advice)) => Error::vault(format!(
+                "Vault {}: snapshot: permission denied: only a token of the root namespace may take one",
+                shown(&node.address)
+            ))
+            .hint(advice),
+            _ => failure.explain(self, &node.address, "snapshot", RIGHT),
+        }
+    }
+
+    /// What to do about a login that may not take snapshots, where that is in another
+    /// namespace than the root one.
+    pub fn login_outside_root(&self) -> Option<String> {
+        let name = self.settings.namespace.as_deref()?.trim_matches('/');
+        let advice = || {
+            format!(
+                "vault.namespace is {name:?}: leave it (and VAULT_NAMESPACE) out, log in in the root namespace, and \
+                 give that login a policy there: path \"{PATH}\" {{ capabilities = [\"read\"] }}"
+            )
+        };
+        (!matches!(name, "" | "root")).then(advice)
     }
 
     async fn ask(&self, address: &Url, session: &Session) -> Result<Response, Failure> {
@@ -137,7 +171,7 @@ fn bytes_of(response: Response, address: Url, settings: Settings) -> BoxStream<'
         }
         Err(error) => {
             let what = format!("Vault {}: snapshot, after {received} bytes", shown(&address));
-            Err(transport(&error, &what, &settings))
+            Err(transport(&error, &what, &settings).transient(true))
         }
     });
     body.boxed()

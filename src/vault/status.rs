@@ -6,7 +6,9 @@ use super::Client;
 use super::call::Call;
 use super::failure::Failure;
 use crate::error::Result;
+use crate::product::{self, Server};
 use chrono::{DateTime, Utc};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
@@ -27,15 +29,21 @@ pub struct Health {
     /// The node's clock, to the second.
     #[serde(default, rename = "server_time_utc", deserialize_with = "unix_seconds")]
     pub server_time: Option<DateTime<Utc>>,
-    /// Vault's version.
-    #[serde(default)]
+    /// The server's version; absent where the listener redacts it.
+    #[serde(default, deserialize_with = "unless_redacted")]
     pub version: Option<String>,
     /// The cluster's id; absent while sealed.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unless_redacted")]
     pub cluster_id: Option<String>,
-    /// The cluster's name; absent while sealed.
-    #[serde(default)]
+    /// The cluster's name; absent while sealed, and where the listener redacts it.
+    #[serde(default, deserialize_with = "unless_redacted")]
     pub cluster_name: Option<String>,
+    /// Whether a standby reaches its leader; absent on the leader, and before Vault 1.19.
+    #[serde(default)]
+    pub ha_connection_healthy: Option<bool>,
+    /// Present in every answer of Vault since 1.17, and in none of OpenBao.
+    #[serde(default)]
+    enterprise: Option<IgnoredAny>,
 }
 
 impl Health {
@@ -72,14 +80,24 @@ pub struct SealStatus {
     /// Vault's version.
     pub version: String,
     /// The storage: `raft`, ….
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unless_redacted")]
     pub storage_type: Option<String>,
     /// The cluster's name; absent while sealed.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unless_redacted")]
     pub cluster_name: Option<String>,
     /// The cluster's id; absent while sealed.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unless_redacted")]
     pub cluster_id: Option<String>,
+    /// Present in every answer of OpenBao since 2.6, and in none of Vault.
+    #[serde(default)]
+    commit_date: Option<IgnoredAny>,
+}
+
+/// Product and version of the node that gave both answers.
+pub(super) fn server(health: &Health, seal: &SealStatus) -> Server {
+    let version = health.version.as_deref().unwrap_or(&seal.version);
+    let product = product::detect(health.enterprise.is_some(), seal.commit_date.is_some(), Some(version));
+    Server::new(product, Some(version))
 }
 
 impl SealStatus {
@@ -105,6 +123,15 @@ impl Client {
         asked.await.map_err(|f: Failure| f.explain(self, address, "health", None))
     }
 
+    /// Product and version of the node at `address`, as far as it tells without a
+    /// token; sealed or not.
+    ///
+    /// # Errors
+    /// As [`Client::health`].
+    pub async fn server(&self, address: &Url) -> Result<Server> {
+        Ok(server(&self.health(address).await?, &self.seal_status(address).await?))
+    }
+
     /// The state of the seal at `address`.
     ///
     /// # Errors
@@ -118,4 +145,9 @@ impl Client {
 fn unix_seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime<Utc>>, D::Error> {
     let seconds = Option::<i64>::deserialize(from)?;
     Ok(seconds.and_then(|s| DateTime::from_timestamp(s, 0)))
+}
+
+/// Listeners with `redact_version` or `redact_cluster_name` send empty strings.
+fn unless_redacted<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(from)?.filter(|text| !text.is_empty()))
 }

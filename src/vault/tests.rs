@@ -43,7 +43,7 @@ fn tokens_that_no_header_takes() {
     }
 }
 
-/// Vault's own words, as 1.21.4 says them, and what the reader is told to do.
+/// Messages of Vault 1.21.4 and OpenBao 2.7.2, and the hints to them.
 #[test]
 fn refusals_in_words() {
     let right = Some((snapshot::PATH, &["read"][..]));
@@ -60,6 +60,7 @@ fn refusals_in_words() {
         ),
         (403, "namespace not authorized", "permission denied: namespace not authorized", "capabilities"),
         (403, "2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n", "not valid here", "get a new one"),
+        (403, "permission denied", "not valid here", "get a new one"), // OpenBao
         (429, "request path \"x\": rate limit quota exceeded", "quota", "raise the quota"),
         (
             400,

@@ -70,3 +70,26 @@ fn a_lock_file_that_cannot_be_used() {
         place.assert_empty();
     }
 }
+
+/// Two clusters, two stores, one host, one hour.
+#[test]
+fn runs_for_two_stores_do_not_wait_for_each_other() {
+    let (place, other, run) = (Place::s3(), Place::folder(), temp_dir());
+    let s3 = FaultServer::proxy(&place.site.s3.endpoint(), |call| match Request::Head.is(call) {
+        true => Reply::hang(),
+        false => Reply::forward(),
+    });
+    let tool = |place: &Place| place.tool().env("XDG_RUNTIME_DIR", run.path());
+    let mut first = tool(&place).env("AWS_ENDPOINT_URL", s3.address()).arg("backup").start();
+    first.wait_for("its first request", || s3.calls().iter().any(|call| Request::Head.is(call)).then_some(()));
+    tool(&other).arg("backup").run().ok();
+    for command in ["backup", "prune"] {
+        let holder = format!("process {}", first.pid());
+        tool(&place).arg(command).run().fails(7, &["another run", &holder, "/vault-backup-", ".lock"]);
+    }
+    let locks = std::fs::read_dir(run.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let locks: Vec<_> = locks.collect();
+    assert_eq!(locks.len(), 2, "{locks:?}");
+    let doctor = tool(&other).arg("doctor").run();
+    assert!(locks.iter().any(|lock| doctor.text().contains(lock)), "{}", doctor.text());
+}

@@ -6,7 +6,7 @@ use crate::support::fault::{FaultServer, Reply};
 use crate::support::place::{Place, next_second};
 use crate::support::site::SNAPSHOT;
 use crate::support::tool::Tool;
-use crate::support::vault::Vault;
+use crate::support::vault::{Server, Vault};
 use serde_json::json;
 
 /// The tool with a role of its own that may take snapshots, through `address`.
@@ -125,11 +125,12 @@ fn identity(user: &str) -> String {
     )
 }
 
-/// By Vault's own method, which sends our signed request on: to a stand-in for AWS.
+/// On Vault, in every run: OpenBao is built without this method. It sends our signed
+/// request on, to a stand-in for AWS.
 #[test]
 fn by_aws_iam() {
-    let place = Place::folder();
-    let vault = &place.site.vault;
+    let (place, vault) = (Place::folder(), Vault::builder().server(Server::Vault).start());
+    vault.snapshot_policy("backup");
     let sts = FaultServer::start(|call| {
         let known = call.header("authorization").contains("Credential=rootaccess/");
         Reply::status(200).header("Content-Type", "text/xml").body(identity(if known { "backup" } else { "other" }))
@@ -140,12 +141,13 @@ fn by_aws_iam() {
         "bound_iam_principal_arn": "arn:aws:iam::123456789012:user/backup"});
     vault.ok("POST", "auth/aws/role/backup", Some(role));
     let through = FaultServer::proxy(&vault.address(), |_| Reply::forward());
-    let run = |access_key: &str| {
+    let run_with = |access_key: &str, keys: &str| {
         let tool = place.tool().env("VAULT_TOKEN", "").env("VAULT_ADDR", through.address());
-        let config = "[vault.auth]\nmethod = \"aws\"\nrole = \"backup\"\n";
+        let config = format!("[vault.auth]\nmethod = \"aws\"\nrole = \"backup\"\n{keys}");
         std::fs::write(tool.home().join("config.toml"), config).unwrap();
         tool.env("AWS_ACCESS_KEY_ID", access_key).args(["--config", "config.toml", "backup"]).run()
     };
+    let run = |access_key: &str| run_with(access_key, "");
     run(&place.site.s3.root().0).ok();
     let asked = &sts.calls()[0];
     assert_eq!((&asked.method[..], &asked.body[..]), ("POST", &b"Action=GetCallerIdentity&Version=2011-06-15"[..]));
@@ -153,4 +155,43 @@ fn by_aws_iam() {
     assert!(!vault.token_is_valid(&token_of(&through)), "revoked");
     next_second();
     run("somebody-else").fails(3, &["AWS IAM at auth/aws", "check vault.auth"]);
+
+    // A hardened server: it demands its own name in the signed headers.
+    let client = json!({"sts_endpoint": sts.address(), "sts_region": "eu-central-1",
+        "iam_server_id_header_value": "vault.example.com"});
+    vault.ok("POST", "auth/aws/config/client", Some(client));
+    let known = place.site.s3.root().0;
+    next_second();
+    run(&known).fails(3, &["AWS IAM at auth/aws", "X-Vault-AWS-IAM-Server-ID"]);
+    run_with(&known, "server_id = \"other.example.com\"\n").fails(3, &["AWS IAM at auth/aws"]);
+    run_with(&known, "server_id = \"vault.example.com\"\nregion = \"eu-central-1\"\n").ok();
+    let asked = sts.calls().pop().unwrap();
+    assert_eq!(asked.header("x-vault-aws-iam-server-id"), "vault.example.com");
+    assert!(asked.header("authorization").contains("/eu-central-1/sts/aws4_request"));
+}
+
+/// On OpenBao, in every run: Vault has namespaces only in its Enterprise edition.
+#[test]
+fn a_login_in_a_namespace_takes_no_snapshot() {
+    let (place, vault) = (Place::folder(), Vault::builder().server(Server::OpenBao).start());
+    vault.ok("POST", "sys/namespaces/team", Some(json!({})));
+    vault.ok("POST", "team/sys/auth/userpass", Some(json!({"type": "userpass"})));
+    let policy = r#"path "sys/storage/raft/snapshot" { capabilities = ["read"] }"#;
+    vault.ok("PUT", "team/sys/policies/acl/backup", Some(json!({"policy": policy})));
+    let user = json!({"password": "planted-pw", "token_policies": "backup"});
+    vault.ok("POST", "team/auth/userpass/users/backup", Some(user));
+    let tool = || {
+        let tool = place.tool().env("VAULT_TOKEN", "").env("VAULT_ADDR", vault.address()).env("PW", "planted-pw");
+        let config = "[vault]\nnamespace = \"team\"\n[vault.auth]\nmethod = \"userpass\"\nusername = \"backup\"\npassword = \"env:PW\"\n";
+        std::fs::write(tool.home().join("config.toml"), config).unwrap();
+        tool.keeps(["planted-pw"]).args(["--config", "config.toml"])
+    };
+    let says = ["only a token of the root namespace may take", "vault.namespace is \"team\""];
+    tool().arg("backup").run().fails(3, &says).leaves(&["config.toml"]);
+    place.assert_empty();
+    let doctor = tool().arg("doctor").run();
+    says.iter().for_each(|text| {
+        doctor.code(3).stdout_contains(text);
+    });
+    assert!(!doctor.text().contains("its policy needs"), "{}", doctor.text());
 }

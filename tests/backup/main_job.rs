@@ -59,7 +59,8 @@ fn header_is_as_the_format_says(place: &Place, said: &Value, object: &[u8]) {
     let length = usize::from(u16::from_be_bytes([object[8], object[9]]));
     let header: Value = serde_json::from_slice(&object[10..10 + length]).unwrap();
     let health = place.site.vault.ok("GET", "sys/health", None);
-    let vault = json!({"version": health["version"], "cluster_id": health["cluster_id"],
+    let product = crate::support::vault::product();
+    let vault = json!({"product": product.as_str(), "version": health["version"], "cluster_id": health["cluster_id"],
         "cluster_name": health["cluster_name"]});
     let expected = json!({"key_id": place.site.key_id(), "created_at": said["created_at"], "vault": vault,
         "tool": concat!("vault-backup/", env!("CARGO_PKG_VERSION"))});

@@ -1,6 +1,7 @@
 //! Through a proxy, as HTTPS_PROXY says, unless NO_PROXY says otherwise.
 
 use crate::support::fault::{FaultServer, Reply};
+use crate::support::process::temp_dir;
 use crate::support::proxy::Proxy;
 use crate::support::s3::S3;
 use crate::support::tls::Ca;
@@ -19,6 +20,7 @@ fn vault_and_store_over_tls() {
     // A name that is in the servers' certificates, and that only the proxy can reach.
     let at = |host: &str| ports.each_ref().map(|port| format!("https://{host}:{port}"));
     s3.bucket("backups");
+    let store = temp_dir();
     let through = |host: &str, no_proxy: &str| -> Tool {
         let [vault_url, s3_url] = at(host);
         let tool = tool().keeps([&key]);
@@ -33,8 +35,11 @@ fn vault_and_store_over_tls() {
     // Loopback never goes through a proxy.
     through("localhost", "elsewhere.example").args(["backup", "--kind", "daily"]).run().ok();
     assert_eq!(proxy.asked(), [""; 0]);
-    let direct = through("server.test", "server.test").args(["backup", "--kind", "daily"]).run();
-    direct.fails(4, &["s3://backups/x/", "dns error"]);
+    // The store is asked first, and Vault only where the store is another one.
+    let direct = || through("server.test", "server.test").args(["backup", "--kind", "daily"]);
+    direct().run().fails(4, &["s3://backups/x"]);
+    let directory = direct().env("VAULT_BACKUP_STORE", format!("file://{}", store.path().display()));
+    directory.run().fails(3, &["https://server.test", "is Vault running there?"]);
     assert_eq!(proxy.asked(), [""; 0]);
     crate::support::place::next_second();
     through("server.test", "elsewhere.example").args(["backup", "--kind", "daily"]).run().ok();

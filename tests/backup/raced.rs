@@ -12,6 +12,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::task::block_in_place;
+use vault_backup::naming::{BackupName, BackupType};
 
 /// A snapshot that does not compress and is too large for one put.
 pub(crate) fn large() -> Bytes {
@@ -99,12 +100,50 @@ fn a_store_that_is_away_for_a_moment() {
     }
 }
 
-/// Another run's object appears just before the request: found by HEAD, refused
-/// by the server itself, or, with the manifest, beside the verified object.
+const OTHERS: &[u8] = b"another run's";
+
+/// Objects under the names of the next `seconds`, from one before the run on.
+fn taken(place: &Place, seconds: i64) -> Vec<String> {
+    let now = chrono::Utc::now();
+    let names = (-1..seconds).map(|ahead| {
+        let name = BackupName::new(BackupType::Daily, now + chrono::TimeDelta::seconds(ahead));
+        place.put(name.object(), OTHERS);
+        name.object().to_owned()
+    });
+    names.collect()
+}
+
+#[test]
+fn a_name_that_is_taken_moves_to_the_next_free_second() {
+    for place in Place::both() {
+        let others = taken(&place, 3);
+        let output = place.tool().args(["backup", "--kind", "daily", "--json"]).run();
+        output.ok().leaves(&[]);
+        let name = text(&output.json()["object"]).to_owned();
+        assert!(name > *others.last().unwrap(), "{name} after {others:?}");
+        assert!(others.iter().all(|other| place.get(other) == OTHERS));
+        // Name, header, manifest and metadata agree on the time.
+        let at = BackupName::parse(&name).unwrap().created_at().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+        assert_eq!(text(&output.json()["created_at"]), at);
+        assert_eq!(place.json(&format!("{name}.manifest.json"))["created_at"], at);
+        let inspected = place.tool().args(["inspect", &name, "--json"]).run();
+        assert_eq!(inspected.ok().json()["header"]["created_at"], at, "{}", inspected.text());
+    }
+}
+
+#[test]
+fn a_store_where_all_names_are_taken() {
+    let place = Place::folder();
+    let others = taken(&place, 60);
+    let output = place.tool().args(["backup", "--kind", "daily"]).run();
+    output.fails(7, &["exists already", "and so do the names of the next seconds"]).leaves(&[]);
+    assert_eq!(place.names(), others);
+}
+
+/// Another run's object appears just before the request: the server itself refuses ours.
 #[test]
 fn another_runs_object_is_left_alone() {
-    const OTHERS: &[u8] = b"another run's";
-    for request in [Request::Head, Request::Put, Request::Complete] {
+    for request in [Request::Put, Request::Complete] {
         let place = Arc::new(Place::s3());
         let planting = place.clone();
         let output = run(&place, request, move |call| {

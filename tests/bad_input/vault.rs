@@ -71,7 +71,7 @@ fn a_standby_alone() {
     let place = Place::folder();
     let health = json!({"initialized": true, "sealed": false, "standby": true, "version": "1.21.4", "cluster_id": "a"});
     let vault = double(429, &health, |path| (path == "/v1/sys/leader").then(|| json!({"leader_address": ""})));
-    let says = ["a standby that knows no leader", "vault operator raft list-peers"];
+    let says = ["a standby that names no leader", "vault operator raft list-peers", "redact_addresses"];
     refused(&place, vault.address(), "hvs.planted", &says);
 }
 

@@ -84,6 +84,66 @@ fn the_canarys_rules_are_the_same() {
 }
 
 #[test]
+fn a_canary_deleted_just_before_the_backup() {
+    let site = Arc::new(Production::start(3, 2)).site();
+    let vault = &site.production.vault;
+    let backup = || {
+        // A backup's name has whole seconds.
+        std::thread::sleep(std::time::Duration::from_millis(1_000));
+        let tool = site.tool("").env("VAULT_TOKEN", vault.root_token());
+        tool.args(["backup", "--kind", "daily", "--json"]).run().ok().json()["object"].as_str().unwrap().to_owned()
+    };
+    let fails = |says: &str| {
+        let object = backup();
+        let output = offline(&site, &staging(&[0, 1], ""), &object).run();
+        output.fails(6, &[says]);
+        let recover = site.tool_of(&[], &staging(&[0, 1], "")).args(["recover", CANARY, "--from", &object]);
+        recover.run().fails(6, &[CANARY, says.split_whitespace().last().unwrap_or_default()]);
+    };
+    let data = format!("smtp/data/{}", CANARY.strip_prefix("smtp/").unwrap());
+    vault.ok("DELETE", &data, None);
+    fails(&format!("the canary {CANARY} was deleted"));
+    let destroy = data.replace("/data/", "/destroy/");
+    vault.ok("PUT", &destroy, Some(json!({"versions": [1]})));
+    fails(&format!("the canary {CANARY} was destroyed"));
+}
+
+#[test]
+fn an_entry_outside_of_the_barrier_is_no_failure() {
+    let site = Arc::new(Production::start(3, 2)).site();
+    let vault = &site.production.vault;
+    // The server itself writes `sys/uiconfig_plaintext`.
+    vault.ok("PUT", "sys/config/ui/headers/X-Test", Some(json!({"values": ["a"]})));
+    let snapshot = vault.snapshot();
+    let plain = State::read(&snapshot);
+    assert_eq!(&plain.value("sys/uiconfig_plaintext")[..1], b"{");
+    let object = site.seal(&snapshot);
+    let known = offline(&site, &staging(&[0, 1], ""), &object).run().code(0).json();
+    assert_eq!(known["entries_unknown"], 0, "{known}");
+
+    // One that this version knows nothing of.
+    let place = plain.places().into_iter().find(|place| place.key.starts_with("sys/policy/")).unwrap();
+    let text = b"text ".iter().copied().cycle().take(place.length).collect::<Vec<_>>();
+    let object = site.seal(&plain.with(&place.key, &text).packed_into(&snapshot));
+    let output = offline(&site, &staging(&[0, 1], ""), &object).arg("-v").run();
+    output
+        .code(0)
+        .stderr_contains(&format!("1 entries are outside of the barrier and unknown to this version: {}", place.key));
+    let counted = output.json();
+    assert_eq!((&counted["entries_unknown"], &counted["entries"]), (&json!(1), &known["entries"]));
+    assert_eq!(counted["entries_outside"].as_u64(), known["entries_outside"].as_u64().map(|n| n + 1));
+}
+
+#[test]
+fn flags_of_the_offline_drill_are_refused_by_the_others() {
+    let site = Site::new();
+    for flags in [["--share", "env:SHARE0"], ["--seal-key", "env:SHARE0"]] {
+        let output = site.tool_of(&[], &staging(&[0, 1], "")).args(["verify-restore", "--ephemeral"]).args(flags).run();
+        output.fails(2, &["--share and --seal-key are for --offline"]);
+    }
+}
+
+#[test]
 fn only_the_right_shares() {
     for (count, threshold, right, wrong) in [
         (1, 1, vec![vec![0]], vec![]),

@@ -105,6 +105,15 @@ fn the_audit_log_goes_on() {
     }
 }
 
+/// Ends the writer, also when the test fails: the scope waits for it.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// Where it is renamed. What copytruncate cuts off after it has copied, nobody can keep.
 #[test]
 fn no_line_is_lost_while_it_is_renamed() {
@@ -121,8 +130,9 @@ fn no_line_is_lost_while_it_is_renamed() {
             }
             number
         });
+        let stop = Stop(&enough);
         (0..8).for_each(|_| log.rotate());
-        enough.store(true, Ordering::SeqCst);
+        drop(stop);
         writer.join().unwrap()
     });
     let all = log.lines().into_values().flatten().map(|line| line["details"]["number"].as_u64().unwrap());

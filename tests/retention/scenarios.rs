@@ -29,6 +29,7 @@ pub fn scenarios() -> Vec<Scenario> {
         unproven(),
         hostile(),
         older_service(),
+        two_clusters(),
     ]
 }
 
@@ -238,5 +239,21 @@ fn older_service() -> Scenario {
         policy: Policy::default(),
         nows: vec![at(2025, 5, 21, 2, 5, 0)],
         candidates: old_daily.chain(old_monthly).chain(ours).collect(),
+    }
+}
+
+fn two_clusters() -> Scenario {
+    let mut candidates = dailies(night(2025, 6, 30), 40, TimeDelta::days(1));
+    // At an hour of their own, among and before those of this cluster, one with a drill.
+    candidates.extend(dailies(night(2025, 5, 26) + TimeDelta::hours(1), 60, TimeDelta::days(1)).into_iter().map(|c| {
+        let drill = if c.name.created_at().day() == 20 { Drill::Passed } else { Drill::None };
+        Candidate { standing: Standing::OtherCluster, drill, ..c }
+    }));
+    Scenario {
+        name: "two-clusters",
+        about: "Another cluster's backups among this one's: they stay, and are not counted",
+        policy: Policy::default(),
+        nows: vec![at(2025, 6, 30, 2, 5, 0)],
+        candidates,
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::support::process::{PATIENCE, wait_for};
 use crate::support::tls::Ca;
-use crate::support::vault::{ACTIVE, STANDBY, Vault};
+use crate::support::vault::{ACTIVE, Builder, STANDBY, Vault};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -14,18 +14,23 @@ pub struct Cluster {
 impl Cluster {
     /// Starts `count` nodes that speak plain HTTP.
     pub fn start(count: usize) -> Self {
-        Self::of(count, None)
+        Self::of(count, None, |builder| builder)
+    }
+
+    /// Starts `count` nodes that speak plain HTTP, each one as `adapt` makes it.
+    pub fn start_with(count: usize, adapt: impl Fn(Builder) -> Builder) -> Self {
+        Self::of(count, None, adapt)
     }
 
     /// Starts `count` nodes that speak TLS, all by one private CA.
     pub fn start_tls(count: usize) -> Self {
-        Self::of(count, Some(&Arc::new(Ca::new())))
+        Self::of(count, Some(&Arc::new(Ca::new())), |builder| builder)
     }
 
-    fn of(count: usize, ca: Option<&Arc<Ca>>) -> Self {
+    fn of(count: usize, ca: Option<&Arc<Ca>>, adapt: impl Fn(Builder) -> Builder) -> Self {
         let builder = || match ca {
-            Some(ca) => Vault::builder().tls_by(ca.clone()),
-            None => Vault::builder(),
+            Some(ca) => adapt(Vault::builder().tls_by(ca.clone())),
+            None => adapt(Vault::builder()),
         };
         let first = builder().start();
         // A joined node votes only after it has been stable for this long; 10 s by default.
@@ -77,5 +82,14 @@ impl Cluster {
     pub fn standbys(&self) -> Vec<&Vault> {
         let leader = self.leader().node_id();
         self.nodes.iter().filter(|node| node.is_running() && node.node_id() != leader).collect()
+    }
+
+    /// Restarts the nodes that do not run, and unseals them.
+    pub fn revive(&self) {
+        for node in self.nodes.iter().filter(|node| !node.is_running()) {
+            node.restart();
+            node.send_shares(self.nodes[0].enough_shares());
+        }
+        self.leader();
     }
 }

@@ -5,9 +5,11 @@
 //! that was started is gone when its value is dropped, also while panicking.
 //! Nothing here is skipped: a server that is not there fails the test.
 
+pub mod balancer;
 pub mod cluster;
 pub mod fault;
 pub mod http;
+pub mod ldap;
 pub mod place;
 pub mod process;
 pub mod production;

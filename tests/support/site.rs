@@ -4,7 +4,7 @@
 use super::fault::{Call, FaultServer, Reply};
 use super::s3::S3;
 use super::tool::{Tool, tool};
-use super::vault::Vault;
+use super::vault::{Vault, expect_server};
 use bytes::Bytes;
 use serde_json::json;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -35,6 +35,7 @@ pub struct Site {
 impl Site {
     /// The site that all tests share, for as long as any of them uses it.
     pub fn shared() -> Arc<Self> {
+        expect_server();
         static SHARED: Mutex<Weak<Site>> = Mutex::new(Weak::new());
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         shared.upgrade().unwrap_or_else(|| {

@@ -3,8 +3,10 @@
 
 mod builder;
 mod operate;
+mod server;
 
 pub use builder::Builder;
+pub use server::{Server, binary, expect_server, product};
 
 use crate::support::http::{client, exchange, json};
 use crate::support::process::{PATIENCE, Port, Process, wait_for};
@@ -14,7 +16,6 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use tempfile::TempDir;
-use vault_backup::product::Product;
 
 /// `sys/health` of a node that serves requests as the leader.
 pub const ACTIVE: u16 = 200;
@@ -24,60 +25,6 @@ pub const STANDBY: u16 = 429;
 pub const UNINITIALISED: u16 = 501;
 /// `sys/health` of a sealed node.
 pub const SEALED: u16 = 503;
-
-/// A server that `tests/servers/install.sh` installs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Server {
-    /// The released OpenBao: the default.
-    OpenBao,
-    /// The earlier release of OpenBao.
-    OpenBaoOld,
-    /// Vault's core.
-    Vault,
-}
-
-impl Server {
-    /// The server of this test run: `TEST_SERVER` is `openbao` (the default) or `vault`.
-    ///
-    /// # Panics
-    /// For any other `TEST_SERVER`.
-    pub fn of_this_run() -> Self {
-        match std::env::var("TEST_SERVER").as_deref() {
-            Err(_) | Ok("" | "openbao") => Self::OpenBao,
-            Ok("vault") => Self::Vault,
-            Ok(other) => panic!("TEST_SERVER={other}: it must be openbao or vault"),
-        }
-    }
-
-    /// The product.
-    pub fn product(self) -> Product {
-        if self == Self::Vault { Product::Vault } else { Product::OpenBao }
-    }
-
-    /// The program. `VAULT_BIN` replaces the one of this test run.
-    pub fn binary(self) -> PathBuf {
-        let given = std::env::var_os("VAULT_BIN").filter(|_| self == Self::of_this_run());
-        given.map_or_else(|| crate::support::server_binary(self.name()), PathBuf::from)
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::OpenBao => "bao",
-            Self::OpenBaoOld => "bao-2.6.1",
-            Self::Vault => "vault-server",
-        }
-    }
-}
-
-/// The product that this test run is about.
-pub fn product() -> Product {
-    Server::of_this_run().product()
-}
-
-/// The program of [`Server::of_this_run`].
-pub fn binary() -> PathBuf {
-    Server::of_this_run().binary()
-}
 
 /// A node. Its process and its data are gone when this is dropped.
 pub struct Vault {

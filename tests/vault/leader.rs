@@ -1,8 +1,10 @@
 //! Which node is asked, from wherever one starts.
 
 use super::{WHOLE, assert_says, client, entries, read, root, session, settings, take, url};
+use crate::support::balancer::Balancer;
 use crate::support::cluster::Cluster;
-use crate::support::vault::Vault;
+use crate::support::fault::{FaultServer, Reply};
+use crate::support::vault::{Server, Vault};
 use futures_util::StreamExt;
 use std::time::Duration;
 use vault_backup::error::Kind;
@@ -101,4 +103,74 @@ async fn states_that_no_waiting_changes() {
     assert_eq!((health.status, health.sealed, health.initialized), (503, true, true));
     vault.stop();
     assert_says(&client.leader().await.unwrap_err(), Kind::Vault, &[&at, "refused", "is Vault running there?"]);
+}
+
+/// The addresses of `cluster` with the leader's last: the first connections of a balancer
+/// go to standbys.
+fn leader_last(cluster: &Cluster) -> Vec<String> {
+    let standbys = cluster.standbys();
+    standbys.into_iter().chain([cluster.leader()]).map(Vault::address).collect()
+}
+
+/// As Helm sets it up: each node names its pod's address, which nobody outside reaches.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_balancer_in_front_of_nodes_that_name_an_unreachable_leader() {
+    let cluster = Cluster::start_with(3, |node| node.api_addr("http://127.0.0.1:1"));
+    let token = cluster.leader().root_token();
+    let balancer = Balancer::start(&leader_last(&cluster));
+    for _ in 0..3 {
+        let client = Client::new(settings(&[&balancer.address])).unwrap();
+        assert_eq!(client.leader().await.unwrap().address, url(&balancer.address));
+        assert_eq!(entries(&take(&client, token).await.unwrap()), WHOLE);
+    }
+
+    // The connection stays at a node that no longer leads when the snapshot is asked for.
+    let client = Client::new(settings(&[&balancer.address])).unwrap();
+    let (node, session) = session(&client, token).await.unwrap();
+    cluster.leader().step_down();
+    assert_eq!(entries(&read(client.snapshot(&node, &session).await.unwrap()).await.unwrap()), WHOLE);
+
+    let standby = cluster.standbys()[0].address();
+    let alone = Client::new(settings(&[&standby])).unwrap().with_election_wait(Duration::from_secs(2));
+    let error = alone.leader().await.unwrap_err();
+    assert_says(
+        &error,
+        Kind::Vault,
+        &[&standby, "a standby", "127.0.0.1:1", "or a load balancer's, into vault.addresses"],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_named_leader_that_does_not_answer_is_asked_once() {
+    let silent = FaultServer::start(|_| Reply::hang());
+    let cluster = Cluster::start_with(3, |node| node.api_addr(silent.address()));
+    let balancer = Balancer::start(&leader_last(&cluster));
+    let short =
+        vault_backup::vault::Settings { idle_timeout: Duration::from_secs(2), ..settings(&[&balancer.address]) };
+    let node = Client::new(short).unwrap().leader().await.unwrap();
+    assert_eq!(node.address, url(&balancer.address));
+    assert_eq!(silent.calls().iter().filter(|call| call.path == "/v1/sys/health").count(), 1);
+}
+
+/// Vault alone has listeners that redact.
+#[tokio::test(flavor = "multi_thread")]
+async fn redacting_listeners() {
+    let redact = "redact_addresses = true\n redact_cluster_name = true\n redact_version = true";
+    let cluster = Cluster::start_with(3, |node| node.server(Server::Vault).listener(redact));
+    let token = cluster.leader().root_token();
+    let every = Client::new(settings(&leader_last(&cluster))).unwrap();
+    let node = every.leader().await.unwrap();
+    assert_eq!(node.address, url(&cluster.leader().address()));
+    assert_eq!((node.health.version, node.health.cluster_name, node.seal.cluster_name), (None, None, None));
+    assert!(node.health.cluster_id.is_some());
+    assert_eq!(entries(&take(&every, token).await.unwrap()), WHOLE);
+
+    let balancer = Balancer::start(&leader_last(&cluster));
+    let through = Client::new(settings(&[&balancer.address])).unwrap();
+    assert_eq!(entries(&take(&through, token).await.unwrap()), WHOLE);
+
+    let standby = cluster.standbys()[0].address();
+    let alone = Client::new(settings(&[&standby])).unwrap().with_election_wait(Duration::from_secs(2));
+    let error = alone.leader().await.unwrap_err();
+    assert_says(&error, Kind::Vault, &[&standby, "redacts its leader's address", "vault.addresses"]);
 }

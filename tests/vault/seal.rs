@@ -38,7 +38,7 @@ async fn sealed_and_unsealed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_root_token_from_shares() {
-    let vault = Vault::start();
+    let vault = Vault::builder().staging().start();
     let (client, at) = (client(&vault), url(&vault.address()));
     let shares = shares_of(vault.shares());
     // Somebody else's attempt is thrown away.

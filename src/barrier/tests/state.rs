@@ -59,6 +59,12 @@ impl State {
         self.put(key, &value)
     }
 
+    /// With the plaintext of this entry under another key, as its term 1.
+    pub(super) fn seal_under(self, term_key: &[u8; 32], key: &str, plain: &[u8]) -> Self {
+        let value = [&[0, 0, 0, 1, 2][..], &sealed(term_key, key, plain)].concat();
+        self.put(key, &value)
+    }
+
     /// With this plaintext of the keyring.
     pub(super) fn keyring(self, plain: &[u8]) -> Self {
         let value = [&[0, 0, 0, 1, 2][..], &sealed(&ROOT, "core/keyring", plain)].concat();

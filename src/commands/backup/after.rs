@@ -85,7 +85,7 @@ async fn monthly_copy(
     backup: &Committed,
 ) -> Result<Option<BackupName>> {
     let copy = async {
-        if !monthly::is_due(store, &backup.name, &keyring.mac_keys()).await? {
+        if !monthly::is_due(store, &backup.name, &context.trust(keyring.mac_keys())).await? {
             return Ok(None);
         }
         context.progress.stage("monthly copy", None);
@@ -101,7 +101,7 @@ async fn doubts(context: &Context, store: &dyn Store, keyring: &Keyring, backup:
     let before = async {
         let mut catalog = Catalog::read(store).await?;
         catalog.backups.retain(|b| b.name.created_at() < backup.name.created_at());
-        catalog.newest_good(store, &keyring.mac_keys(), context.started, None).await
+        catalog.newest_good(store, &context.trust(keyring.mac_keys()), context.started, None).await
     };
     let Some((earlier, manifest)) = context.stop.guard(before).await? else { return Ok(false) };
     let facts = [(&backup.name, &backup.manifest), (&earlier.name, &manifest)].map(|(name, m)| Fact {
@@ -139,6 +139,7 @@ fn completed(context: &Context, store: &dyn Store, manifest: &Manifest) -> Outco
     outcome.result("run_id", &manifest.run_id);
     outcome.result("verification", manifest.verification);
     outcome.result("vault", &manifest.vault);
+    outcome.result("attempts", context.noted().get("attempts"));
     outcome.result("duration_ms", elapsed.as_millis() as u64);
     outcome.closing = format!(
         "{address}: {} in {}, {}/s, {}",

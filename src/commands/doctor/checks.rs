@@ -1,7 +1,6 @@
 //! The single checks of `doctor`, each with what it found.
 
 use super::{Findings, unless_stopped};
-use crate::config::StagingMode;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::lock::Lock;
@@ -47,8 +46,7 @@ pub(super) async fn vault(context: &Context, findings: &mut Findings) -> Result<
     }
     let leader = unless_stopped(context, client.leader()).await?;
     let node = findings.keep("leader", leader, |node| {
-        let version = node.health.version.as_deref().unwrap_or("of unknown version");
-        format!("{}, Vault {version}, cluster {}", node.address, node.health.cluster_id.as_deref().unwrap_or("unknown"))
+        format!("{}, {}, cluster {}", node.address, node.server(), node.cluster_id().unwrap_or("unknown"))
     });
     let Some(node) = node else { return Ok(()) };
     if node.seal.storage_type.as_deref() != Some("raft") {
@@ -76,21 +74,21 @@ fn addresses(client: &Client) -> String {
 }
 
 fn expected_cluster(context: &Context, findings: &mut Findings, node: &Node) {
-    let configured = context.config().ok().and_then(|c| c.vault.cluster_id.clone());
-    match (configured, &node.health.cluster_id) {
-        (Some(expected), Some(id)) if expected != *id => {
-            findings.warn(
-                "cluster",
-                format!("it is {id}, vault.cluster_id is {expected}: drills and restores will refuse its backups"),
-            );
-        }
-        _ => {}
+    if let Some(expected) = context.config().ok().and_then(|c| c.vault.cluster_id.clone()) {
+        findings.keep("cluster", source::expect_cluster(node, Some(&expected)), |()| format!("it is {expected}"));
     }
 }
 
 /// The right to read the snapshot, and none that a backup does not need.
 async fn rights(client: &Client, node: &Node, session: &Session, findings: &mut Findings) {
     let asked = client.capabilities_self(&node.address, session.token(), &[SNAPSHOT]).await;
+    let readable = |all: &Vec<String>| all.iter().any(|c| matches!(c.as_str(), "read" | "root" | "sudo"));
+    let may_read = asked.as_ref().is_ok_and(|all| all.get(SNAPSHOT).is_some_and(readable));
+    if let (false, Some(advice)) = (may_read, client.login_outside_root()) {
+        let what = format!("{}: only a token of the root namespace may take a snapshot", node.address);
+        findings.keep("capabilities", Err::<(), _>(Error::vault(what).hint(advice)), |()| String::new());
+        return;
+    }
     let Some(capabilities) = findings.keep("capabilities", asked, |c| format!("{SNAPSHOT}: {}", join(c.get(SNAPSHOT))))
     else {
         return;
@@ -155,7 +153,7 @@ async fn newest(context: &Context, store: &dyn Store, findings: &mut Findings, c
     };
     findings
         .keep("read", first_bytes(store, backup.name.object()).await, |n| format!("{}: {n} bytes read", backup.name));
-    match catalog.newest_good(store, keys, context.started, None).await {
+    match catalog.newest_good(store, &context.trust(keys.to_vec()), context.started, None).await {
         Ok(Some((backup, _))) => {
             findings.fine("newest good", format!("{} of {}", backup.name, rfc3339(backup.name.created_at())));
         }
@@ -173,40 +171,6 @@ async fn first_bytes(store: &dyn Store, object: &str) -> Result<usize> {
         read += chunk?.len();
     }
     Ok(read)
-}
-
-pub(super) async fn staging(context: &Context, findings: &mut Findings) {
-    let Ok(config) = context.config() else { return };
-    let staging = &config.staging;
-    if !staging.configured {
-        findings.skip("staging", "not configured: no drill proves the backups");
-        return;
-    }
-    let shares = staging.shares();
-    let login = staging.login().and_then(crate::context::login);
-    findings.keep("unseal keys", shares, |s| format!("{} shares", s.len()));
-    findings.keep("staging login", login, |_| "the source's credentials can be read".to_owned());
-    if staging.mode == StagingMode::Ephemeral {
-        let program = crate::staging::locate(staging.vault_binary.as_deref(), &crate::product::Server::default());
-        findings.keep("staging", program, |program| format!("ephemeral, by {}", program.display()));
-        return;
-    }
-    let Some(address) = &staging.address else {
-        findings.skip("staging", "no address: drills are ephemeral or offline");
-        return;
-    };
-    let production: Vec<_> = config.vault.addresses.clone();
-    findings.keep("guard", crate::pipeline::drill::guard::addresses(address, &production, None).await, |()| {
-        "staging is none of production's addresses".to_owned()
-    });
-    let status = match context.staging_vault(address) {
-        Ok(client) => client.seal_status(address).await,
-        Err(error) => Err(error),
-    };
-    let Some(status) = findings.keep("staging", status, |s| format!("{address}, Vault {}", s.version)) else { return };
-    if status.sealed {
-        findings.warn("staging", "sealed, as a drill leaves it: the next drill opens it with staging.unseal_keys");
-    }
 }
 
 pub(super) async fn channels(context: &Context, findings: &mut Findings, test: bool) {

@@ -3,9 +3,10 @@
 //! Here: the rows, by the mounts' names where shares open them, and how they are
 //! shown. Not here: the counting (`barrier`).
 
-use crate::barrier::{self, Barrier, Largest, Mount, Mounts, Summary, Tally, UnsealKeys};
+use crate::barrier::{self, Barrier, Largest, Mount, Namespace, Summary, Tally, UnsealKeys};
 use crate::error::Result;
 use crate::output;
+use crate::product::Product;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::io::Read;
@@ -17,14 +18,24 @@ pub(super) struct Contents {
     largest: Largest,
     /// The largest first.
     parts: Vec<Part>,
+    /// Known only with keys.
+    opened: Option<Opened>,
 }
 
-/// The entries of one mount, or of one of Vault's own stores.
+/// The facts that keys open.
+#[derive(Debug)]
+struct Opened {
+    product: Product,
+    namespaces: Vec<Namespace>,
+}
+
+/// The entries of one mount, one namespace, or one of the server's own stores.
 #[derive(Debug)]
 struct Part {
     /// What their keys begin with.
     storage: String,
     mount: Option<Mount>,
+    namespace: Option<Namespace>,
     tally: Tally,
 }
 
@@ -36,15 +47,21 @@ impl Contents {
     /// the keys.
     pub(super) fn read(state: &mut dyn Read, keys: Option<&UnsealKeys>) -> Result<Self> {
         let (summary, barrier) = barrier::survey(state, keys)?;
-        Ok(Self::of(summary, barrier.as_ref().map(Barrier::mounts)))
+        Ok(Self::of(summary, barrier.as_ref()))
     }
 
-    fn of(summary: Summary, mounts: Option<&Mounts>) -> Self {
-        let mount = |storage: &str| mounts?.stored_at(storage).cloned();
-        let part = |(storage, tally): (String, Tally)| Part { mount: mount(&storage), storage, tally };
+    fn of(summary: Summary, barrier: Option<&Barrier>) -> Self {
+        let opened = barrier.map(|b| Opened { product: b.product(), namespaces: b.namespaces() });
+        let namespaces = opened.as_ref().map(|opened| opened.namespaces.as_slice()).unwrap_or_default();
+        let part = |(storage, tally): (String, Tally)| Part {
+            mount: barrier.and_then(|b| b.mounts().stored_at(&storage)).cloned(),
+            namespace: namespaces.iter().find(|n| storage == format!("namespaces/{}/", n.uuid)).cloned(),
+            storage,
+            tally,
+        };
         let mut parts: Vec<_> = summary.parts.into_iter().map(part).collect();
         parts.sort_by_key(|part| std::cmp::Reverse(part.tally.bytes));
-        Self { total: summary.total, largest: summary.largest, parts }
+        Self { total: summary.total, largest: summary.largest, parts, opened }
     }
 
     pub(super) fn document(&self) -> Value {
@@ -52,13 +69,19 @@ impl Contents {
             json!({
                 "mount": part.mount.as_ref().map(|mount| &mount.path),
                 "type": part.mount.as_ref().map(|mount| &mount.kind),
+                "namespace": part.namespace.as_ref().map(Namespace::name),
                 "storage": part.storage,
                 "entries": part.tally.entries,
                 "bytes": part.tally.bytes,
                 "largest_bytes": part.tally.largest,
             })
         };
+        let namespace =
+            |n: &Namespace| json!({ "path": n.path, "uuid": n.uuid, "sealable": n.sealable, "opened": n.opened });
+        let namespaces = |opened: &Opened| opened.namespaces.iter().map(namespace).collect::<Vec<_>>();
         json!({
+            "product": self.opened.as_ref().map(|opened| opened.product),
+            "namespaces": self.opened.as_ref().map(namespaces),
             "entries": self.total.entries,
             "bytes": self.total.bytes,
             "largest": { "key": self.largest.key, "bytes": self.largest.bytes },
@@ -68,11 +91,7 @@ impl Contents {
 
     /// A table, with its sum as the last line.
     pub(super) fn table(&self) -> String {
-        let named = |part: &Part| match &part.mount {
-            Some(mount) => format!("{} ({})", mount.path, mount.kind),
-            None => part.storage.clone(),
-        };
-        let names: Vec<_> = self.parts.iter().map(named).collect();
+        let names: Vec<_> = self.parts.iter().map(Part::name).collect();
         let width = names.iter().map(|name| name.chars().count()).max().unwrap_or_default().max("mount".len());
         let mut text = format!("\n{:<width$}  {:>9}  {:>11}  {:>11}\n", "mount", "entries", "bytes", "largest");
         let rows = names.iter().map(String::as_str).zip(self.parts.iter().map(|part| part.tally));
@@ -81,6 +100,17 @@ impl Contents {
             let _ = writeln!(text, "{name:<width$}  {:>9}  {bytes:>11}  {largest:>11}", tally.entries);
         }
         text
+    }
+}
+
+impl Part {
+    fn name(&self) -> String {
+        match (&self.mount, &self.namespace) {
+            (Some(mount), _) => format!("{} ({})", mount.path, mount.kind),
+            (None, Some(namespace)) if namespace.opened => format!("namespace {}", namespace.name()),
+            (None, Some(namespace)) => format!("namespace {} (sealed)", namespace.name()),
+            (None, None) => self.storage.clone(),
+        }
     }
 }
 

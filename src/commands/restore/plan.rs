@@ -4,6 +4,8 @@ use crate::error::{Error, Result};
 use crate::manifest::{Manifest, rfc3339};
 use crate::output;
 use crate::pipeline::drill::feed::Facts;
+use crate::pipeline::drill::guard;
+use crate::product::Server;
 use crate::vault::Node;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -18,6 +20,8 @@ pub(super) struct Plan {
     /// Whether the target is another cluster than the backup's, so that its keys are
     /// others and only snapshot-force takes it.
     pub(super) foreign: bool,
+    source: Server,
+    target_server: Server,
     target: String,
     target_peers: usize,
     target_seal: String,
@@ -43,13 +47,15 @@ impl Plan {
         let unknown = || "unknown".to_owned();
         let source = facts.header.as_ref().map(|h| &h.vault);
         let source_cluster = source.and_then(|v| v.cluster_id.clone()).unwrap_or_else(unknown);
-        let target_cluster = node.health.cluster_id.clone().unwrap_or_else(unknown);
+        let target_cluster = node.cluster_id().map_or_else(unknown, str::to_owned);
         let created_at = facts.header.as_ref().map(|h| h.created_at);
         let seal = |kind: &str, t: u64, n: u64| format!("{kind}, {t} of {n} shares");
         Self {
             backup,
             target_name: node.health.cluster_name.clone().unwrap_or_else(unknown),
             foreign: source_cluster != target_cluster,
+            source: facts.server(),
+            target_server: node.server(),
             target: node.address.to_string(),
             target_peers,
             target_seal: seal(&node.seal.seal_type, node.seal.threshold, node.seal.shares),
@@ -72,6 +78,7 @@ impl Plan {
     /// # Errors
     /// `Usage`; nothing was changed.
     pub(super) fn refuse_doubts(&self, force: bool) -> Result<()> {
+        guard::server(&self.source, &self.target_server, force)?;
         let refuse = |what: String| Err(Error::usage(format!("refused: {what}")));
         match (self.foreign, force) {
             (true, false) => refuse(format!(
@@ -83,6 +90,12 @@ impl Plan {
             // Vault itself checks the keys; `force` counts if it was rekeyed.
             (false, _) => Ok(()),
         }
+    }
+
+    /// A note on product and version, where there is something to say.
+    pub(super) fn note(&self) -> Option<String> {
+        // A restore that was refused has no plan to show.
+        guard::server(&self.source, &self.target_server, true).ok().flatten()
     }
 
     /// Refuses a forced restore into a cluster of several.
@@ -112,11 +125,15 @@ impl Plan {
         row("", "BACKUP", "TARGET");
         row("what", &self.backup, &self.target);
         row("from", &age, "its present state will be gone");
+        row("server", &self.source.to_string(), &self.target_server.to_string());
         row("cluster name", &self.source_name, &self.target_name);
         row("cluster id", &self.source_cluster, &self.target_cluster);
         row("raft index", &self.index.to_string(), "");
         row("raft peers", &self.source_peers.to_string(), &self.target_peers.to_string());
         row("seal", self.source_seal.as_deref().unwrap_or("unknown (no manifest)"), &self.target_seal);
+        if let Some(note) = self.note() {
+            let _ = writeln!(text, "note: {note}");
+        }
         text
     }
 
@@ -126,15 +143,24 @@ impl Plan {
             "backup": self.backup,
             "created_at": self.created_at.map(rfc3339),
             "raft_index": self.index,
-            "source": { "cluster_id": self.source_cluster, "cluster_name": self.source_name, "seal": self.source_seal },
+            "source": {
+                "product": self.source.product,
+                "version": self.source.version,
+                "cluster_id": self.source_cluster,
+                "cluster_name": self.source_name,
+                "seal": self.source_seal,
+            },
             "target": {
                 "address": self.target,
+                "product": self.target_server.product,
+                "version": self.target_server.version,
                 "cluster_id": self.target_cluster,
                 "cluster_name": self.target_name,
                 "seal": self.target_seal,
                 "raft_peers": self.target_peers,
             },
             "forced": self.foreign,
+            "note": self.note(),
         })
     }
 

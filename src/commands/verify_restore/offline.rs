@@ -1,7 +1,7 @@
 //! The offline drill: every entry opened in memory with the unseal shares.
 
 use super::{pick, record};
-use crate::barrier::{Answer, Query, Scan, SealableNamespace};
+use crate::barrier::{Answer, Namespace, Query, Scan};
 use crate::cli::VerifyRestoreArgs;
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -44,25 +44,25 @@ pub(super) async fn drill(context: &Context, args: &VerifyRestoreArgs, steps: &m
     let second = context.stop.guard(chosen.download(store.as_ref())).await?;
     context.progress.stage("opening", Some(second.head.size));
     let query = Query { path: staging.canary.clone(), version: None, at: Utc::now() };
-    let sealable = barrier.sealable_namespaces();
+    let namespaces = barrier.namespaces();
     let scan = move |reader| offline::read(reader, Some(&how), |state| barrier.scan(state, Some(&query)));
     let scanning = inbound::read(Source::Stream(second.body), &context.stop, &context.progress, scan);
     let read = steps.time("open", scanning).await.map_err(|e| e.context(&chosen.address))?;
 
-    note_unread(&read.result, &sealable);
+    note_unread(&read.result, &namespaces);
     canary::check(&staging.canary, found(&read.result)?, chosen.name.created_at(), staging.canary_max_age)?;
     let at = record(context, store.as_ref(), &chosen, &keyring, manifest.as_ref(), super::Mode::Offline, steps).await?;
     let mut outcome = passed(context, &chosen, &read.result, steps, at);
-    let (opened, sealed): (Vec<_>, Vec<_>) = sealable.into_iter().partition(|namespace| namespace.opened);
-    let names = |namespaces: Vec<SealableNamespace>| namespaces.into_iter().map(|n| n.name).collect::<Vec<_>>();
-    outcome.result("namespaces_opened", names(opened));
-    outcome.result("namespaces_sealed", names(sealed));
+    let sealable = || namespaces.iter().filter(|namespace| namespace.sealable);
+    let names = |opened: bool| sealable().filter(|n| n.opened == opened).map(Namespace::name).collect::<Vec<_>>();
+    outcome.result("namespaces_opened", names(true));
+    outcome.result("namespaces_sealed", names(false));
     Ok(outcome)
 }
 
 /// Notes what was counted and not opened. It is no failure: the archive's own hashes
 /// cover every byte.
-fn note_unread(scan: &Scan, sealable: &[SealableNamespace]) {
+fn note_unread(scan: &Scan, namespaces: &[Namespace]) {
     if scan.unknown > 0 {
         let more = if scan.unknown > scan.unknown_names.len() as u64 { ", …" } else { "" };
         tracing::info!(
@@ -71,7 +71,7 @@ fn note_unread(scan: &Scan, sealable: &[SealableNamespace]) {
             scan.unknown_names.join(", ")
         );
     }
-    let sealed: Vec<_> = sealable.iter().filter(|n| !n.opened).map(|n| n.name.as_str()).collect();
+    let sealed: Vec<_> = namespaces.iter().filter(|n| n.sealable && !n.opened).map(Namespace::name).collect();
     if !sealed.is_empty() {
         tracing::info!(
             "{} entries of sealable namespaces were not opened: {}; to open them give --share NAMESPACE=REF or \

@@ -18,21 +18,23 @@ pub(super) async fn backup(
     keyring: &Keyring,
     object: Option<&str>,
 ) -> Result<Chosen> {
-    let keys = keyring.mac_keys();
+    let trust = context.trust(keyring.mac_keys());
     if let Some(object) = object {
-        return object::choose(store, object, &keys).await;
+        return object::choose(store, object, &trust).await;
     }
     let catalog = Catalog::read(store).await?;
-    let newest = match catalog.newest_good(store, &keys, context.started, None).await? {
+    let newest = match catalog.newest_good(store, &trust, context.started, None).await? {
         Some((backup, _)) => backup.name,
         None => catalog
             .backups
             .iter()
             .find(|b| !b.has_manifest && !b.is_future(context.started))
+            // Where all are of another cluster, the refusal of one says so.
+            .or_else(|| catalog.backups.first().filter(|_| trust.cluster.is_some()))
             .map(|b| b.name.clone())
             .ok_or_else(|| {
                 Error::store(format!("{}: no backup to drill", store.locate(""))).hint("see: vault-backup list")
             })?,
     };
-    object::choose(store, newest.object(), &keys).await
+    object::choose(store, newest.object(), &trust).await
 }

@@ -123,6 +123,10 @@ impl Stage {
 
     async fn open(&self, context: &Context, facts: &Facts, manifest: Option<&Manifest>) -> Result<Secret> {
         let target = &self.target;
+        let staging = target.client.server(&target.address).await?;
+        if let Some(note) = guard::server(&facts.server(), &staging, false)? {
+            tracing::info!("staging {}: {note}", target.address);
+        }
         self.count_shares(manifest)?;
         let seal = target.open().await?;
         let token = optional(context.config()?.staging.token.as_ref())?;

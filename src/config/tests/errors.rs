@@ -30,7 +30,7 @@ fn wrong_values_say_what_is_allowed() {
         ("[vault]\nnamespace = 1979-05-27", "2: vault.namespace: must be text in quotes"),
         ("[vault]\nauth = true", "2: vault.auth: must be a section of its own"),
         (
-            "[vault.auth]\nmethod = 'ldap'",
+            "[vault.auth]\nmethod = 'radius'",
             "2: vault.auth.method: unknown value; allowed: token, none, approle, kubernetes,",
         ),
         ("[vault.auth]\nmethod = 5", "2: vault.auth.method: must be text in quotes"),
@@ -48,6 +48,7 @@ fn wrong_values_say_what_is_allowed() {
             "[[notify]]\ntype = 'slack'\nurl = 'env:U'\non = ['succes']",
             "4: notify.on: unknown value; did you mean success?",
         ),
+        ("[run]\nretries = 11", "2: run.retries: must be a whole number from 0 to 10"),
         ("[run]\npart_size = '1MiB'", "2: run.part_size: must be a size from 5MiB to 5GiB, such as 8MiB"),
     ] {
         let message = refused(text);
@@ -61,6 +62,12 @@ fn logins_name_their_keys() {
         ("method = 'approle'", "the method approle needs the key role_id"),
         ("method = 'kubernetes'", "the method kubernetes needs the key role"),
         ("method = 'userpass'\nusername = 'u'", "the method userpass needs the key password"),
+        ("method = 'ldap'\nusername = 'u'", "the method ldap needs the key password"),
+        ("method = 'jwt'", "the method jwt needs the key jwt"),
+        (
+            "method = 'jwt'\njwt = 'env:J'\nregion = 'eu-west-1'",
+            "the key region is not one of the method jwt; is another method meant?",
+        ),
         ("role_id = 'r'", "the key role_id is not one of the method token; is another method meant?"),
         ("method = 'aws'\njwt = 'env:J'", "the key jwt is not one of the method aws; is another method meant?"),
     ] {

@@ -75,7 +75,7 @@ fn the_environment_goes_before_the_file() {
     assert_eq!(config.store().unwrap().url.as_str(), "file:///env");
     assert_eq!(config.encryption.key, Some(Reference::Env("VAULT_BACKUP_KEY".into())));
     assert_eq!(config.encryption.old_keys, [Reference::Env("OLD".into())]);
-    assert_eq!(config.run.lock_file, Path::new("/run/user/7/vault-backup.lock"));
+    assert_eq!(config.run.lock_file, Path::new("/run/user/7/vault-backup-dab06648.lock"));
     assert_eq!(config.staging.address().unwrap().as_str(), "https://staging:8200/", "staging has no variables");
     assert!(config.staging.login().is_err(), "nor a token from them");
     assert!(!format!("{config:?}").contains("planted"), "secrets are not read");
@@ -203,4 +203,18 @@ fn keys_are_read_when_they_are_asked_for() {
     assert_eq!(keys[0].1.expose(), "first");
     std::fs::write(&path, "second\n").unwrap();
     assert_eq!(config.encryption.keys().unwrap()[0].1.expose(), "second");
+}
+
+#[test]
+fn each_store_has_a_lock_file_of_its_own() {
+    let lock = |store: Option<&str>, file: &str| {
+        let overrides = Overrides { store: store.map(str::to_owned), ..Overrides::default() };
+        with(file, &overrides, &[]).unwrap().run.lock_file
+    };
+    assert_eq!(lock(None, ""), Path::new("/run/lock/vault-backup.lock"));
+    let one = lock(Some("s3://backups/one"), "");
+    assert_eq!(one, lock(Some("s3://backups/one/"), ""), "a slash at the end names the same store");
+    assert_ne!(one, lock(Some("s3://backups/two"), ""));
+    assert!(one.starts_with("/run/lock"), "{}", one.display());
+    assert_eq!(lock(Some("s3://backups/one"), "[run]\nlock_file = '/l'"), Path::new("/l"));
 }

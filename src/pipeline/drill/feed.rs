@@ -12,6 +12,7 @@ use crate::naming::BackupName;
 use crate::pipeline::hashing::Hashing;
 use crate::pipeline::input::Opened;
 use crate::pipeline::object::{Chosen, Named};
+use crate::product::Server;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use std::io::{self, BufRead, Read};
@@ -61,6 +62,13 @@ pub struct Facts {
     pub meta: Meta,
 }
 
+impl Facts {
+    /// The server that the backup is from; unknown without a header.
+    pub fn server(&self) -> Server {
+        self.header.as_ref().map(|header| header.vault.server()).unwrap_or_default()
+    }
+}
+
 /// Reads the beginning alone. Nothing is proven by it but the first segment.
 ///
 /// # Errors
@@ -80,10 +88,12 @@ pub fn pass(reader: Box<dyn Read + Send>, how: &Reading, send: impl FnMut(Bytes)
     let mut opened = envelope::open(&mut hashing, &how.keyring, how.layouts)?;
     let header = checked_header(opened.header(), how)?;
     let mut tee = Tee { reader: &mut opened, pending: Vec::with_capacity(PIECE), failed: None, send };
-    let meta = archive::check(&mut tee)?.meta;
+    let checked = archive::check(&mut tee);
     let unsent = |e| Error::from_io(e, Kind::Unexpected, "a piece was not sent");
     let Tee { pending, failed, mut send, .. } = tee;
+    // First: to the check it looks like a backup that cannot be read on.
     failed.map_or(Ok(()), |e| Err(unsent(e)))?;
+    let meta = checked?.meta;
     how.named.check(&hex::encode(hashing.finish().sha256))?;
     send(Bytes::from(pending)).map_err(unsent)?;
     Ok(Facts { header, meta })
@@ -114,8 +124,8 @@ impl<R: BufRead, F: FnMut(Bytes) -> io::Result<()>> Read for Tee<'_, R, F> {
 
 impl<R: BufRead, F: FnMut(Bytes) -> io::Result<()>> BufRead for Tee<'_, R, F> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        match self.failed.take() {
-            Some(error) => Err(error),
+        match &self.failed {
+            Some(error) => Err(error.kind().into()),
             None => self.reader.fill_buf(),
         }
     }

@@ -1,12 +1,13 @@
-//! The guard: is the target of a drill really not production?
+//! The guard: is the target of a drill really not production, and can it read the backup?
 //!
-//! Here: the comparison of addresses, peers and clusters, each refusal saying by
-//! what production was recognised. Not here: asking the servers (`target`).
+//! Here: the comparison of addresses, peers, products and versions, each refusal saying
+//! by what production was recognised. Not here: asking the servers (`target`).
 //! A force-restore leaves the target's own raft peers in place, so they tell
 //! production from its clone also after many drills; cluster_id does not.
 
 use crate::archive;
 use crate::error::{Error, Result};
+use crate::product::{self, Fit, Server};
 use crate::vault;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -67,17 +68,27 @@ pub fn peers(staging: &Url, ours: &[vault::Peer], source: &[archive::Peer]) -> R
     Ok(())
 }
 
-/// Refuses a backup of another cluster than the configured one.
+/// Refuses a target that would not, or may not, read what the backup's server wrote.
+/// An older target is allowed with `force`, another product never: the restore would
+/// be accepted, and the mounts be gone. Gives a note where there is something to say.
 ///
 /// # Errors
-/// `Usage` naming both.
-pub fn cluster(object: &str, backup: Option<&str>, configured: Option<&str>) -> Result<()> {
-    match (backup, configured) {
-        (Some(backup), Some(configured)) if backup != configured => {
-            Err(Error::usage(format!("{object}: it is of cluster {backup}, vault.cluster_id is {configured}"))
-                .hint("nothing was touched; choose a backup of that cluster, or correct vault.cluster_id"))
+/// `Usage` naming both servers; nothing was changed.
+pub fn server(source: &Server, target: &Server, force: bool) -> Result<Option<String>> {
+    let both = format!("the backup is of {source}, the target is {target}");
+    match product::fit(source, target) {
+        Fit::OtherProduct => {
+            Err(Error::usage(format!("refused: {both}, which would find none of the backup's mounts"))
+                .hint("nothing was changed; restore it into OpenBao, in the same version or a newer one"))
         }
-        _ => Ok(()),
+        Fit::OlderTarget if !force => Err(Error::usage(format!(
+            "refused: {both}, which is older and may never come up with it"
+        ))
+        .hint(
+            "nothing was changed; use a target in the backup's version or a newer one (restore --force overrides this)",
+        )),
+        Fit::OlderTarget => Ok(Some(format!("forced into an older version: {both}"))),
+        fit => Ok(fit.note(source, target)),
     }
 }
 
@@ -127,13 +138,5 @@ mod tests {
             assert_eq!(error.kind(), Kind::Usage);
             assert!(error.to_string().contains(part), "{error}");
         }
-    }
-
-    #[test]
-    fn another_cluster_is_refused_where_one_is_configured() {
-        cluster("o", Some("a"), Some("a")).unwrap();
-        cluster("o", Some("a"), None).unwrap();
-        cluster("o", None, Some("a")).unwrap();
-        assert_eq!(cluster("o", Some("a"), Some("b")).unwrap_err().kind(), Kind::Usage);
     }
 }

@@ -6,7 +6,7 @@ use super::*;
 #[derive(Clone, Debug)]
 struct Truth {
     candidate: Candidate,
-    good: bool,
+    standing: Standing,
     passed: bool,
 }
 
@@ -24,7 +24,7 @@ impl Truth {
     }
 
     fn check_manifest(&self, listed: &mut Candidate) {
-        listed.standing = if self.good { Standing::Good } else { Standing::Unverified };
+        listed.standing = self.standing;
     }
 
     fn check_drill(&self, listed: &mut Candidate) {
@@ -33,12 +33,22 @@ impl Truth {
 }
 
 /// Does what `pipeline` does: settles what is asked for until nothing is. Returns
-/// the candidates then, and how many manifests and drill records were fetched.
-fn prove(now: DateTime<Utc>, truth: &[Truth], drill_key: bool, policy: &Policy) -> (Vec<Candidate>, usize, usize) {
+/// the candidates then, and how many manifests and drill records were fetched. With
+/// `clusters`, the backups of one cluster alone may go.
+fn prove(
+    now: DateTime<Utc>,
+    truth: &[Truth],
+    drill_key: bool,
+    policy: &Policy,
+    clusters: bool,
+) -> (Vec<Candidate>, usize, usize) {
     let mut listed: Vec<_> = truth.iter().map(|t| t.listed(drill_key)).collect();
     let (mut manifests, mut drills) = (0, 0);
     loop {
-        let ask = to_prove(now, &listed, policy);
+        let mut ask = to_prove(now, &listed, policy);
+        if ask.is_empty() && clusters {
+            ask = claimed_deletions(&plan(now, listed.clone(), policy));
+        }
         if ask.is_empty() {
             return (listed, manifests, drills);
         }
@@ -57,12 +67,18 @@ fn prove(now: DateTime<Utc>, truth: &[Truth], drill_key: bool, policy: &Policy) 
     }
 }
 
-fn truths(honest: bool) -> impl Strategy<Value = Vec<Truth>> {
+/// With `clusters`, some are of another cluster.
+fn truths(honest: bool, clusters: bool) -> impl Strategy<Value = Vec<Truth>> {
     (candidates(), vec((any::<bool>(), any::<bool>()), 60)).prop_map(move |(all, flags)| {
         let truth = |(candidate, (good, passed)): (Candidate, (bool, bool))| {
-            let good = candidate.standing != Standing::Unverified && (honest || good);
+            let standing = match candidate.standing {
+                Standing::OtherCluster if clusters => Standing::OtherCluster,
+                Standing::Unverified => Standing::Unverified,
+                _ if honest || good => Standing::Good,
+                _ => Standing::Unverified,
+            };
             let passed = candidate.drill != Drill::None && (honest || passed);
-            Truth { candidate, good, passed }
+            Truth { candidate, standing, passed }
         };
         all.into_iter().zip(flags).map(truth).collect()
     })
@@ -73,11 +89,11 @@ proptest! {
 
     #[test]
     fn proving_in_part_decides_as_proving_all(
-        truth in truths(false),
+        truth in truths(false, true),
         policy in policy(),
         drill_key: bool,
     ) {
-        let (proven, ..) = prove(time(0), &truth, drill_key, &policy);
+        let (proven, ..) = prove(time(0), &truth, drill_key, &policy, true);
         let all: Vec<_> = truth
             .iter()
             .map(|t| {
@@ -95,9 +111,22 @@ proptest! {
     }
 
     #[test]
-    fn false_claims_delete_nothing(truth in truths(false), policy in policy()) {
+    fn another_clusters_backup_never_goes(truth in truths(false, true), policy in policy(), drill_key: bool) {
+        let (proven, ..) = prove(time(0), &truth, drill_key, &policy, true);
+        let gone = deleted(time(0), &proven, &policy);
+        for other in truth.iter().filter(|t| t.standing == Standing::OtherCluster) {
+            prop_assert!(!gone.contains(&other.candidate.name));
+        }
+        // Nor does it change what becomes of the others.
+        let own: Vec<_> = truth.into_iter().filter(|t| t.standing != Standing::OtherCluster).collect();
+        let (proven, ..) = prove(time(0), &own, drill_key, &policy, true);
+        prop_assert_eq!(gone, deleted(time(0), &proven, &policy));
+    }
+
+    #[test]
+    fn false_claims_delete_nothing(truth in truths(false, false), policy in policy()) {
         let now = time(0);
-        let (proven, ..) = prove(now, &truth, true, &policy);
+        let (proven, ..) = prove(now, &truth, true, &policy, false);
         let honest: Vec<_> = truth
             .iter()
             .map(|t| {
@@ -111,17 +140,17 @@ proptest! {
     }
 
     #[test]
-    fn few_requests_where_claims_are_true(truth in truths(true), policy in policy()) {
-        let (_, manifests, drills) = prove(time(0), &truth, true, &policy);
+    fn few_requests_where_claims_are_true(truth in truths(true, false), policy in policy()) {
+        let (_, manifests, drills) = prove(time(0), &truth, true, &policy, false);
         let keep: usize = BackupType::ALL.into_iter().map(|kind| policy.keep(kind)).sum();
         // Drills of backups without a manifest are looked through on the way.
-        let loose = truth.iter().filter(|t| !t.good && t.passed).count();
+        let loose = truth.iter().filter(|t| t.standing != Standing::Good && t.passed).count();
         prop_assert!(manifests <= keep + 1 && drills <= 1 + loose);
     }
 
     #[test]
-    fn nothing_old_needs_no_proof(truth in truths(false)) {
+    fn nothing_old_needs_no_proof(truth in truths(false, true)) {
         let forever = Policy { daily_days: 4_000, monthly_months: 200, keep_daily: 1, keep_monthly: 1 };
-        prop_assert_eq!(prove(time(0), &truth, true, &forever).1, 0);
+        prop_assert_eq!(prove(time(0), &truth, true, &forever, true).1, 0);
     }
 }

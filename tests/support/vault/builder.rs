@@ -16,6 +16,7 @@ pub struct Builder {
     join: Vec<String>,
     listener: String,
     config: String,
+    api_addr: Option<String>,
 }
 
 impl Builder {
@@ -31,6 +32,7 @@ impl Builder {
             join: Vec::new(),
             listener: String::new(),
             config: String::new(),
+            api_addr: None,
         }
     }
 
@@ -120,6 +122,13 @@ impl Builder {
         self
     }
 
+    /// Has it tell others this URL as its own (`api_addr`).
+    #[must_use]
+    pub fn api_addr(mut self, url: &str) -> Self {
+        self.api_addr = Some(url.to_owned());
+        self
+    }
+
     /// The URL that the node will have.
     pub fn address(&self) -> String {
         address(&self.ports, self.ca.is_some())
@@ -176,7 +185,7 @@ impl Builder {
              {unix}listener \"tcp\" {{\n  address = {listen:?}\n  cluster_address = {cluster:?}\n  {tls}\n  {extra}\n}}\n\
              storage \"raft\" {{\n  path = {data:?}\n  node_id = {id:?}\n  performance_multiplier = \"1\"{joins}\n}}\n",
             config = self.config,
-            api = self.address(),
+            api = self.api_addr.clone().unwrap_or_else(|| self.address()),
             cluster = self.ports[1].address(),
             listen = self.ports[0].address(),
             extra = self.listener,

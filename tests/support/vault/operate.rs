@@ -84,6 +84,11 @@ impl Vault {
         (text(role_id), text(secret_id))
     }
 
+    /// Has it give up the lead, and not take it back for 10 s.
+    pub fn step_down(&self) {
+        self.ok("PUT", "sys/step-down", None);
+    }
+
     /// The cluster's id.
     pub fn cluster_id(&self) -> String {
         text(&self.ok("GET", "sys/health", None)["cluster_id"])

@@ -42,7 +42,12 @@ struct Scene {
 impl Scene {
     fn start() -> Self {
         let listeners = FaultServer::start(|_| Reply::status(204));
-        Self { site: Site::new(), staging: Vault::start(), listeners, s3: FaultServer::start(|_| Reply::status(403)) }
+        Self {
+            site: Site::new(),
+            staging: Vault::builder().staging().start(),
+            listeners,
+            s3: FaultServer::start(|_| Reply::status(403)),
+        }
     }
 
     /// The tool, with `auth` for production and everybody told.

@@ -66,7 +66,7 @@ impl Scene {
             "[vault]\naddresses = [{vault:?}]\nca_cert = {:?}\n\
              [vault.auth]\nmethod = \"approle\"\nrole_id = \"{}\"\nsecret_id = \"env:SECRET_ID\"\n\
              [store]\nurl = {:?}\n[encryption]\nkey = {:?}\n\
-             [staging]\naddress = {staging:?}\nca_cert = {:?}\ntoken = \"env:STAGING\"\nunseal_keys = [\"env:SHARE\"]\n\
+             [staging]\naddress = {staging:?}\nca_cert = {:?}\ntoken = \"env:STAGING\"\nunseal_keys = [\"env:SHARE\", \"env:SHARE1\"]\n\
              auth = {{ method = \"token\", token = \"env:STAGING\" }}\n\
              [audit]\nfile = {:?}\n[[notify]]\ntype = \"webhook\"\nurl = \"{told}/hook\"\n[ping]\nurl = \"{told}/ping\"\n",
             self.vault.ca_cert(),
@@ -93,6 +93,7 @@ impl Scene {
             .env("POWERLESS", &self.powerless)
             .env("STAGING", self.staging.root_token())
             .env("SHARE", &self.vault.shares()[0])
+            .env("SHARE1", &self.vault.shares()[1])
             .keeps([&self.role.1, self.staging.root_token(), &self.vault.shares()[0]])
             .arg("--config")
             .arg(file)
@@ -314,15 +315,10 @@ fn a_signal_leaves_no_token() {
 fn a_drill_that_would_fail_is_found() {
     let scene = Scene::start();
     scene.tool(&[]).arg("backup").run().code(0);
-    let output = scene.doctor(&[]);
+    let output = scene.doctor(&[(", \"env:SHARE1\"]", "]")]);
     output.code(6);
     assert_found(&output, "unlock", "failed", "2 of 3 shares are needed, 1 given");
-    let both = [("\"env:SHARE\"]", "\"env:SHARE\", \"env:SHARE1\"]")];
-    let doctor = |changes: &[(&str, &str)]| {
-        let tool = scene.tool(changes).env("SHARE1", &scene.vault.shares()[1]);
-        tool.args(["doctor", "--json"]).run()
-    };
-    let output = doctor(&both);
+    let output = scene.doctor(&[]);
     output.code(0);
     assert_found(&output, "unlock", "ok", "opened, seal shamir, 2 of 3 shares");
     assert_found(&output, "versions", "ok", "staging is");
@@ -332,7 +328,7 @@ fn a_drill_that_would_fail_is_found() {
         let closed = Vault::builder().tls_by(Arc::new(crate::support::tls::Ca::new())).start();
         let (from, to) = (scene.staging.address(), closed.address());
         let (ca, other) = (format!("{:?}", scene.staging.ca_cert()), format!("{:?}", closed.ca_cert()));
-        let output = doctor(&[both[0], (&from, &to), (&ca, &other)]);
+        let output = scene.doctor(&[(&from, &to), (&ca, &other)]);
         output.code(2);
         assert_found(&output, "sealing", "failed", "disable_unauthed_generate_root_endpoints");
     }

@@ -62,8 +62,8 @@ pub(super) struct Rules {
 impl Rules {
     fn from(environment: &dyn Fn(&str) -> Option<String>) -> Self {
         let lookup = |names: &[&'static str]| {
-            let set = |name: &&'static str| environment(name).map(|value| (*name, value.trim().to_owned()));
-            names.iter().filter_map(set).find(|(_, value)| !value.is_empty())
+            let set = |name: &'static str| environment(name).map(|value| (name, value.trim().to_owned()));
+            names.iter().copied().filter_map(set).find(|(_, value)| !value.is_empty())
         };
         let proxy = |names: &[&'static str]| lookup(names).map(|(name, value)| parse(name, &value));
         // Under CGI, HTTP_PROXY is a header of the request.

@@ -60,7 +60,10 @@ pub(super) async fn check(
         return Ok(());
     }
     match &staging.address {
-        Some(address) => unless_stopped(context, server(context, findings, address, &origin)).await?,
+        Some(address) => {
+            let checked = Box::pin(server(context, findings, address, &origin));
+            unless_stopped(context, checked).await?
+        }
         None => {
             findings.skip("staging", "no address: drills are ephemeral or offline");
             Ok(())

@@ -7,7 +7,7 @@ PATH=$PATH:/usr/sbin:/sbin
 missing=
 # Program and package.
 for need in cron:cron logrotate:logrotate tmux:tmux script:bsdutils unshare:util-linux \
-    systemd-analyze:systemd jq:jq; do
+    systemd-analyze:systemd jq:jq openssl:openssl; do
     command -v "${need%:*}" >/dev/null || missing="$missing ${need#*:}"
 done
 [ -n "$missing" ] || exit 0

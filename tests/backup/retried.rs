@@ -73,7 +73,7 @@ fn user(vault: &Vault) {
 fn a_leader_that_changes_at_ten_moments() {
     let cluster = Arc::new(Cluster::start(3));
     user(cluster.leader());
-    cluster.leader().fill(40 << 20);
+    cluster.leader().fill(24 << 20);
     for (number, moment) in MOMENTS.into_iter().enumerate() {
         let place = Place::s3();
         let leader = cluster.leader();

@@ -2,16 +2,18 @@
 //!
 //! Here: a `reqwest` client from settings, and under which name a server's
 //! certificate is checked. TLS itself is `tls`, the choice of a proxy `proxy`. Not here:
-//! what is sent (`vault`, `report`), and the store's client, which is the AWS SDK's own.
+//! what is sent (`vault`, `report`, `store`).
 //!
 //! No client follows redirects by itself: it would carry tokens to wherever the
 //! redirect points. None limits a whole transfer unless asked to: a snapshot may
 //! take hours, so connecting and standing still are what is limited.
 
 mod proxy;
+mod reason;
 mod tls;
 
-pub use proxy::{Proxy, is_loopback};
+pub use proxy::Proxy;
+pub use reason::{TlsFailure, reason};
 pub use tls::{TlsSettings, install_crypto};
 
 use crate::error::{Error, Result};
@@ -44,27 +46,43 @@ pub struct Options {
     pub headers: HeaderMap,
 }
 
-/// A client without a name of its own to verify: `tls.server_name` is not used.
-///
-/// # Errors
-/// `Usage` naming the file that cannot be used.
-pub fn client(options: &Options) -> Result<Client> {
-    Material::read(&options.tls)?.client(options)
+/// Settings whose files and variables have been read, for clients that differ in one limit.
+/// They have no name of their own to verify: `tls.server_name` is not used.
+pub struct Template {
+    options: Options,
+    material: Material,
 }
 
-/// The innermost reason of a failed request, without the URL: a webhook's path is a secret.
-pub fn reason(error: &reqwest::Error) -> String {
-    let mut innermost: &dyn std::error::Error = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
+impl Template {
+    /// Reads the certificates and the proxies' variables.
+    ///
+    /// # Errors
+    /// `Usage` naming the file that cannot be used.
+    pub fn new(options: Options) -> Result<Self> {
+        let material = Material::read(&options)?;
+        Ok(Self { options, material })
     }
-    if error.is_timeout() {
-        return if error.is_connect() { "no connection in time" } else { "no answer in time" }.to_owned();
+
+    /// A client with this limit on connecting.
+    ///
+    /// # Errors
+    /// `Usage` where it cannot be set up.
+    pub fn client(&self, connect_timeout: Option<Duration>) -> Result<Client> {
+        self.material.client(&Options { connect_timeout, ..self.options.clone() })
     }
-    if std::ptr::eq(innermost, error as &dyn std::error::Error as *const _) {
-        return "the request failed".to_owned();
+
+    /// Makes sure that a request to `address` goes where the settings say.
+    ///
+    /// # Errors
+    /// `Usage` naming the variable whose proxy cannot be used.
+    pub fn check(&self, address: &Url) -> Result<()> {
+        self.material.proxies.of(address).map(drop)
     }
-    innermost.to_string()
+
+    /// The proxy that a request to `address` goes through, without its credentials.
+    pub fn proxy_of(&self, address: &Url) -> Option<String> {
+        self.material.proxies.shown(address)
+    }
 }
 
 /// Clients for servers that share settings: where a request to an address goes.
@@ -88,7 +106,7 @@ impl Clients {
         {
             return Err(Error::usage(format!("tls_server_name {name:?}: not a DNS name")));
         }
-        let material = Material::read(&options.tls)?;
+        let material = Material::read(&options)?;
         let shared = Mutex::new(material.client(&options)?);
         Ok(Self { options, material, shared, named: Mutex::default() })
     }
@@ -107,13 +125,14 @@ impl Clients {
     /// The client for `address`, and the URL to ask it for in place of `address`.
     ///
     /// # Errors
-    /// `Usage` where the client cannot be built.
+    /// `Usage` where the client cannot be built, or names a variable whose proxy cannot be used.
     pub fn of(&self, address: &Url) -> Result<(Client, Url)> {
         if address.scheme() == "unix" {
             return self.of_socket(Path::new(address.path()));
         }
         let (Some(name), "https", Some(host)) = (&self.options.tls.server_name, address.scheme(), address.host())
         else {
+            self.material.proxies.of(address)?;
             let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
             return Ok((shared, address.clone()));
         };
@@ -150,18 +169,19 @@ impl Clients {
     pub fn proxy_of(&self, address: &Url) -> Option<String> {
         let direct = self.options.unix_socket.is_some()
             || (self.options.tls.server_name.is_some() && address.scheme() == "https");
-        if direct { None } else { self.options.proxy.shown(address) }
+        if direct { None } else { self.material.proxies.shown(address) }
     }
 }
 
 /// A client's settings with what was read for them.
 struct Material {
     tls: rustls::ClientConfig,
+    proxies: proxy::Rules,
 }
 
 impl Material {
-    fn read(tls: &TlsSettings) -> Result<Self> {
-        Ok(Self { tls: tls::client_config(tls)? })
+    fn read(options: &Options) -> Result<Self> {
+        Ok(Self { tls: tls::client_config(&options.tls)?, proxies: options.proxy.rules() })
     }
 
     fn client(&self, options: &Options) -> Result<Client> {
@@ -189,8 +209,8 @@ impl Material {
             .redirect(Policy::none())
             .user_agent(concat!("vault-backup/", env!("CARGO_PKG_VERSION")))
             .default_headers(options.headers.clone())
-            .tls_backend_preconfigured(self.tls.clone());
-        builder = options.proxy.apply(builder);
+            .tls_backend_preconfigured(self.tls.clone())
+            .proxy(self.proxies.for_reqwest());
         if let Some(limit) = options.connect_timeout {
             builder = builder.connect_timeout(limit);
         }

@@ -150,6 +150,16 @@ impl Reference {
             .spawn()
             .map_err(failed)?;
         let begun = Instant::now();
+        // Read next to it: what it started may keep the pipe open after its end.
+        let (tell, told) = std::sync::mpsc::channel();
+        if let Some(out) = child.stdout.take() {
+            std::thread::spawn(move || {
+                let mut token = Zeroizing::new(String::new());
+                let read = out.take(MAX_SECRET).read_to_string(&mut token);
+                tell.send(read.map(|_| token))
+            });
+        }
+        let token = told.recv_timeout(LONGEST);
         let status = loop {
             match child.try_wait().map_err(failed)? {
                 Some(status) => break status,
@@ -163,9 +173,7 @@ impl Reference {
         if !status.success() {
             return Err(self.broken(&format!("{status}")));
         }
-        let mut token = Zeroizing::new(String::new());
-        let stdout = child.stdout.take();
-        stdout.map_or(Ok(0), |out| out.take(MAX_SECRET).read_to_string(&mut token)).map_err(failed)?;
+        let token = token.map_err(|_| self.broken("its output did not end within 10 s"))?.map_err(failed)?;
         match token.trim() {
             "" => Err(self.broken("it gives no token").hint("log in with Vault's own client, or set vault.auth")),
             token => Ok(Secret::new(token)),

@@ -1,6 +1,7 @@
 //! The Vault client against real servers; doubles only for what no real one can
 //! be told to do.
 
+mod agent;
 mod environment;
 mod failures;
 mod kv;

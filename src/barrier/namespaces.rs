@@ -2,7 +2,7 @@
 //!
 //! Here: the tree, read from the names of entries, and sealable namespaces, which have a
 //! keyring of their own. Not here: the secrets in them. Source: OpenBao 2.6
-//! `vault/namespace_store.go`, `vault/namespace_seal.go`. `core/namespaces/<uuid>` and
+//! `vault/namespace_store.go`, `vault/seal_manager.go`. `core/namespaces/<uuid>` and
 //! `namespaces/<parent>/core/namespaces/<child>` describe a namespace, under the keyring
 //! of its parent. A sealable one has `core/keyring`, `core/hsm/barrier-unseal-keys` and
 //! `core/seal-config` of its own; only the last is under the parent's keyring.

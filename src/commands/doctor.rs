@@ -1,6 +1,7 @@
 //! `doctor`: a dry run of every permission and path, changing nothing that matters.
 
 mod checks;
+mod staging;
 
 use crate::cli::DoctorArgs;
 use crate::commands::Done;
@@ -110,13 +111,14 @@ pub async fn run(context: &Context, args: &DoctorArgs) -> Result<Done> {
     let keys = checks::keys(context, &mut findings);
     Box::pin(checks::vault(context, &mut findings)).await?;
     let store = unless_stopped(context, Box::pin(context.store())).await?;
-    if let Some(store) = findings.keep("store", store, |s| s.locate("")) {
+    let store = findings.keep("store", store, |s| s.locate(""));
+    if let Some(store) = &store {
         let checked = checks::store(context, &mut findings, store.as_ref(), &keys);
         let checked = unless_stopped(context, Box::pin(checked)).await;
         outbound::settle(store.as_ref()).await; // what tried the right to write
         checked?;
     }
-    unless_stopped(context, Box::pin(checks::staging(context, &mut findings))).await?;
+    Box::pin(staging::check(context, &mut findings, store.as_deref(), &keys)).await?;
     unless_stopped(context, checks::channels(context, &mut findings, args.notify_test)).await?;
     Ok(Done::document(findings.document()).with_text(findings.text()).with_code(findings.code()))
 }

@@ -9,6 +9,7 @@ use super::values::Parsed;
 use crate::error::{Error, Result};
 use crate::secret::Reference;
 use std::path::{Path, PathBuf};
+use url::Url;
 
 /// The clients' variables, without their prefix, that are read here.
 const PREFIXES: [&str; 2] = ["BAO_", "VAULT_"];
@@ -56,24 +57,41 @@ impl Variables<'_> {
         }
     }
 
+    /// Refuses a lookup of SRV records, which a client makes for an address without a port.
+    ///
+    /// # Errors
+    /// `Usage` naming the variable.
+    pub(super) fn refuse_srv(self, addresses: &[Url], wanted: impl Fn(&str) -> Parsed<bool>) -> Result<()> {
+        let Some((name, value)) = self.get("SRV_LOOKUP") else { return Ok(()) };
+        let wanted = wanted(&value).map_err(|allowed| Error::usage(format!("{name}: {allowed}")))?;
+        match addresses.iter().find(|url| url.has_host() && url.port().is_none()) {
+            Some(address) if wanted => {
+                Err(Error::usage(format!("{name}: SRV records are not looked up, and {address} has no port"))
+                    .hint("write the servers with their ports into vault.addresses, and unset the variable"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The token that a client would use: `BAO_TOKEN` or `VAULT_TOKEN`.
     pub(super) fn token(self) -> Option<Reference> {
         self.get("TOKEN").map(|(name, _)| Reference::Env(name))
     }
 
-    /// The token that a login left: by the token helper of `~/.vault`, if one is
-    /// configured, else in `BAO_TOKEN_PATH` or `~/.vault-token`.
+    /// The token that a login left: by the token helper of `~/.bao` or `~/.vault`, if
+    /// one is configured, else in `BAO_TOKEN_PATH` or `~/.vault-token`.
     ///
     /// # Errors
     /// `Usage` for a client configuration that names a helper in another way than by its
     /// full path.
     pub(super) fn login_token(self) -> Result<Option<Reference>> {
         let home = (self.0)("HOME").map(PathBuf::from);
-        let config = self.get("CONFIG_PATH").map(|(_, path)| PathBuf::from(path));
-        if let Some(config) = config.or_else(|| Some(home.as_ref()?.join(".vault")))
-            && let Some(helper) = token_helper(&config)?
-        {
-            return Ok(Some(Reference::Helper(helper)));
+        let given = self.get("CONFIG_PATH").map(|(_, path)| PathBuf::from(path));
+        let usual = || [".bao", ".vault"].into_iter().filter_map(|name| Some(home.as_ref()?.join(name)));
+        for config in given.map_or_else(|| usual().collect(), |path| vec![path]) {
+            if let Some(helper) = token_helper(&config)? {
+                return Ok(Some(Reference::Helper(helper)));
+            }
         }
         let path = self.get("TOKEN_PATH").map(|(_, path)| PathBuf::from(path));
         let path = path.or_else(|| Some(home?.join(".vault-token")));

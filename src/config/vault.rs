@@ -44,10 +44,12 @@ impl VaultSection {
         let text = |name, key: Option<values::Text>| variables.pick(&[name], values::text, key.map(|v| v.0));
         let addresses = file.addresses.map(|list| list.into_iter().map(|v| v.0).collect());
         let one = |value: &str| Ok(vec![values::server(value)?]);
+        let addresses = variables.pick(&["AGENT_ADDR", "ADDR"], one, addresses)?.unwrap_or_default();
+        variables.refuse_srv(&addresses, go_bool)?;
         let client_cert = path("CLIENT_CERT", file.client_cert)?;
         let client_key = path("CLIENT_KEY", file.client_key)?;
         Ok(Self {
-            addresses: variables.pick(&["AGENT_ADDR", "ADDR"], one, addresses)?.unwrap_or_default(),
+            addresses,
             cluster_id: file.cluster_id.map(|v| v.0),
             namespace: text("NAMESPACE", file.namespace)?,
             proxy: variables.pick(&["PROXY_ADDR", "HTTP_PROXY"], values::address, file.proxy.map(|v| v.0))?,

@@ -19,8 +19,7 @@ impl Context {
     /// `Usage` if none is configured, or its TLS files cannot be used.
     pub fn vault(&self) -> Result<vault::Client> {
         let section = self.config()?.vault()?;
-        let client = vault::Client::new(self.vault_settings(section)?)?;
-        Ok(if section.auth == config::Auth::None { client.through_agent() } else { client })
+        Ok(by_auth(vault::Client::new(self.vault_settings(section)?)?, section))
     }
 
     fn vault_settings(&self, section: &VaultSection) -> Result<vault::Settings> {
@@ -64,7 +63,8 @@ impl Context {
     /// # Errors
     /// `Usage` as [`Context::vault`].
     pub fn vault_anonymous(&self) -> Result<vault::Client> {
-        vault::Client::new(self.vault_settings(&self.config()?.vault)?)
+        let section = &self.config()?.vault;
+        Ok(by_auth(vault::Client::new(self.vault_settings(section)?)?, section))
     }
 
     /// A client of the Vault at `address`, with the TLS settings of `[vault]`.
@@ -72,8 +72,9 @@ impl Context {
     /// # Errors
     /// `Usage` if its TLS files cannot be used.
     pub fn vault_at(&self, address: &Url) -> Result<vault::Client> {
-        let settings = self.vault_settings(&self.config()?.vault)?;
-        vault::Client::new(vault::Settings { addresses: vec![address.clone()], ..settings })
+        let section = &self.config()?.vault;
+        let settings = self.vault_settings(section)?;
+        Ok(by_auth(vault::Client::new(vault::Settings { addresses: vec![address.clone()], ..settings })?, section))
     }
 
     /// A client of the staging Vault alone. It follows nothing that the node says of
@@ -118,6 +119,11 @@ impl Context {
     pub fn vault_auth(&self) -> Result<vault::Auth> {
         login(self.config()?.vault.login()?)
     }
+}
+
+/// `client`, which knows that an agent adds the token where the method is `none`.
+fn by_auth(client: vault::Client, section: &VaultSection) -> vault::Client {
+    if section.auth == config::Auth::None { client.through_agent() } else { client }
 }
 
 fn literal(value: &TextOrReference) -> Result<String> {

@@ -205,7 +205,7 @@ impl ServerCertVerifier for Pinned {
 /// Whether a certificate was refused for being an authority's. webpki checks that after
 /// the validity in time.
 fn is_authority(error: &rustls::Error) -> bool {
-    format!("{error:?}").contains("CaUsedAsEndEntity")
+    super::TlsFailure::of(error) == Some(super::TlsFailure::Authority)
 }
 
 macro_rules! signatures_by_ring {

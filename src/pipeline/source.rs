@@ -17,8 +17,9 @@ const REVOKE_TIMEOUT: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Finds the leader, which must be of `cluster` if one is given, logs in, and does `work`,
-/// which also gets the attempt's number. All of it is done again, up to `retries` times, after a failure that may pass. The tokens
-/// that this run obtained are revoked at the end, however it ended.
+/// which also gets the attempt's number. All of it is done again, up to `retries` times,
+/// after a failure that may pass. The tokens that this run obtained are revoked at the
+/// end, however it ended.
 ///
 /// # Errors
 /// [`expect_cluster`]'s, the login's, or the work's; after several attempts the last one's, with the first one's

@@ -2,7 +2,7 @@
 //! without the URL in anything that is said: it may be a secret as a whole.
 
 use crate::error::{Error, Result};
-use crate::http;
+use crate::http::{self, Template};
 use crate::secret::TextOrReference;
 use backon::{ExponentialBuilder, Retryable};
 use reqwest::{StatusCode, header};
@@ -39,8 +39,8 @@ pub struct Message {
 }
 
 /// Delivers messages.
-#[derive(Debug)]
 pub struct Courier {
+    template: Template,
     client: reqwest::Client,
     patience: Patience,
 }
@@ -59,8 +59,9 @@ impl Courier {
     pub fn new(patience: Patience) -> Result<Self> {
         let limit = Some(patience.attempt);
         let options = http::Options { connect_timeout: limit, total_timeout: limit, ..http::Options::default() };
-        let client = http::client(&options).map_err(|e| Error::partial("nobody could be told").because(e))?;
-        Ok(Self { client, patience })
+        let made = Template::new(options).and_then(|template| Ok((template.client(limit)?, template)));
+        let (client, template) = made.map_err(|e| Error::partial("no notification can be sent").because(e))?;
+        Ok(Self { template, client, patience })
     }
 
     /// Delivers `message` to the URL that `adapt` makes of `to`; `whom` names the
@@ -82,6 +83,7 @@ impl Courier {
             .filter(|url| matches!(url.scheme(), "http" | "https"))
             .ok_or_else(|| Error::partial(format!("{whom} could not be told: its URL is not an http(s):// one")))?;
         adapt(&mut url);
+        self.template.check(&url).map_err(|e| Error::partial(format!("{whom} could not be told")).because(e))?;
         let host = url.host_str().unwrap_or_default();
         let attempts = (|| self.attempt(&url, message))
             .retry(ExponentialBuilder::default().with_min_delay(self.patience.pause).with_max_times(RETRIES))
@@ -99,7 +101,10 @@ impl Courier {
         match request.body(message.body.clone()).send().await {
             Ok(answer) if answer.status().is_success() => Ok(()),
             Ok(answer) => Err(refusal(answer.status())),
-            Err(e) => Err(Failed { why: http::reason(&e), again: true }),
+            Err(e) => {
+                let via = self.template.proxy_of(url).map(|proxy| format!(" (via the proxy {proxy})"));
+                Err(Failed { why: http::reason(&e) + &via.unwrap_or_default(), again: true })
+            }
         }
     }
 }

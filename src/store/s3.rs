@@ -18,6 +18,7 @@ mod head;
 mod list;
 mod multipart;
 mod settings;
+mod transport;
 mod upload;
 
 pub use settings::{LockMode, ObjectLock, Settings};

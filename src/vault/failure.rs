@@ -5,7 +5,7 @@
 
 use super::{Client, Settings, shown};
 use crate::error::{Error, one_line};
-use crate::http;
+use crate::http::{self, TlsFailure};
 use serde::Deserialize;
 use url::Url;
 
@@ -164,7 +164,13 @@ impl Failure {
             Failure::Foreign { status, why } => Error::vault(format!("{what}: HTTP {status}: {why}"))
                 .hint("check the address, and what stands between this machine and Vault"),
             Failure::Refused { status, errors } => {
-                let (why, todo) = in_words(status, &errors, right);
+                let (why, mut todo) = in_words(status, &errors, right);
+                if client.through_agent && matches!(status, 400 | 403) {
+                    let more = if todo.is_empty() { todo } else { format!("; {todo}") };
+                    todo = format!(
+                        "the agent adds no valid token: look at its log, auto_auth and use_auto_auth_token{more}"
+                    );
+                }
                 let error = Error::vault(format!("{what}: {why}"));
                 if todo.is_empty() { error } else { error.hint(todo) }
             }
@@ -184,32 +190,30 @@ pub(super) fn transport(error: &reqwest::Error, what: &str, settings: &Settings)
         return Error::vault(format!("{what}: nothing came for {idle} s (run.idle_timeout)"))
             .hint("look at the server's load and log; raise run.idle_timeout if it is only slow");
     }
-    let why = http::reason(error);
-    let failed = Error::vault(format!("{what}: {why}"));
-    if why.contains("UnsupportedSignatureAlgorithm")
-        || why.contains("PeerIncompatible")
-        || why.contains("NoSignatureSchemesInCommon")
-    {
-        failed.hint(
-            "the server's TLS uses an algorithm that this tool does not have, such as ECDSA P-521: give it a certificate \
-             with RSA, ECDSA P-256, P-384 or Ed25519",
-        )
-    } else if why.contains("CaUsedAsEndEntity") {
-        failed.hint(
+    let failed = Error::vault(format!("{what}: {}", http::reason(error)));
+    match TlsFailure::of(error).map(mend) {
+        Some(todo) => failed.hint(todo),
+        None if error.is_connect() => failed.hint("is Vault running there? Check the address and the network"),
+        None => failed,
+    }
+}
+
+/// What to do about a failed handshake.
+fn mend(failure: TlsFailure) -> &'static str {
+    match failure {
+        TlsFailure::Unsupported => {
+            "TLS 1.2 and 1.3 are supported, and certificates with RSA, ECDSA P-256 and P-384, and Ed25519; not ECDSA \
+             P-521: give the server another certificate"
+        }
+        TlsFailure::Authority => {
             "the server's certificate is an authority's own: put this very certificate into vault.ca_cert (for staging \
-             staging.ca_cert), or give the server one that an authority signed",
-        )
-    } else if why.contains("invalid peer certificate") {
-        failed.hint(
+             staging.ca_cert), or give the server one that an authority signed"
+        }
+        TlsFailure::Certificate => {
             "set vault.ca_cert (for staging staging.ca_cert) to the authority that signed it, or \
-             vault.tls_server_name to the name in it",
-        )
-    } else if why.contains("InvalidContentType") {
-        failed.hint("what answers there does not speak TLS; if that is meant, write http:// in the address")
-    } else if error.is_connect() {
-        failed.hint("is Vault running there? Check the address and the network")
-    } else {
-        failed
+             vault.tls_server_name to the name in it"
+        }
+        TlsFailure::Plain => "if that is meant, write http:// in the address",
     }
 }
 
@@ -224,9 +228,9 @@ fn is_uninitialized(errors: &[String]) -> bool {
     errors.iter().any(|e| e.contains("not initialized") || e.contains("not yet initialized"))
 }
 
-/// Whether a request with a token was refused for the token itself. Vault says so; OpenBao
+/// Returns true if a request with a token was refused for the token itself. Vault says so; OpenBao
 /// says "permission denied", but not as the list of errors that a missing right gives.
-pub(super) fn is_dead_token(errors: &[String]) -> bool {
+fn is_dead_token(errors: &[String]) -> bool {
     errors.iter().any(|e| e.contains("invalid token") || e.contains("bad token") || e == "permission denied")
 }
 

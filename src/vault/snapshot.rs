@@ -73,7 +73,7 @@ impl Client {
         *node = self.redirected(node, &location).await?;
         let response = self.ask(&node.address, session).await?;
         if redirection(&response).is_some() {
-            return Err(Failure::Standby(Error::vault("it redirects elsewhere, though it was active just before")));
+            return Err(Failure::Standby(Error::vault("it answered as a standby, though it was active just before")));
         }
         refuse_errors(response).await
     }

@@ -2,7 +2,7 @@
 
 use super::text;
 use crate::support::fault::{Call, FaultServer, Reply};
-use crate::support::place::{Place, next_second};
+use crate::support::place::Place;
 use crate::support::tool::Tool;
 use serde_json::Value;
 
@@ -58,12 +58,11 @@ fn another_cluster_is_refused_before_the_login() {
 
 #[test]
 fn a_cluster_that_does_not_tell_its_id_is_refused_where_one_is_configured() {
-    let place = Place::folder();
-    let id = place.site.vault.cluster_id();
-    for edit in [(|answer| drop(answer.as_object_mut().unwrap().remove("cluster_id"))) as fn(&mut Value), |answer| {
-        answer["cluster_id"] = "".into()
-    }] {
-        let proxy = edited(&place, edit);
+    let absent: fn(&mut Value) = |answer| drop(answer.as_object_mut().unwrap().remove("cluster_id"));
+    let redacted: fn(&mut Value) = |answer| answer["cluster_id"] = "".into();
+    for edit in [absent, redacted] {
+        let place = Place::folder();
+        let (id, proxy) = (place.site.vault.cluster_id(), edited(&place, edit));
         let tool = tool_of(&place, &id).env("VAULT_ADDR", proxy.address());
         tool.arg("backup").run().fails(2, &["does not tell its cluster's id", &id, "remove vault.cluster_id"]);
         assert!(proxy.calls().iter().all(|call| call.header("x-vault-token").is_empty()), "a token was sent");
@@ -72,10 +71,6 @@ fn a_cluster_that_does_not_tell_its_id_is_refused_where_one_is_configured() {
         let said = place.tool().env("VAULT_ADDR", proxy.address()).args(["backup", "--json"]).run().code(0).json();
         assert_eq!(said["vault"]["cluster_id"], Value::Null);
         place.tool().args(["inspect", text(&said["object"])]).run().ok();
-        for name in place.names() {
-            std::fs::remove_file(place.path().join(name)).unwrap();
-        }
-        next_second();
     }
 }
 

@@ -1,5 +1,7 @@
 //! Through a proxy, as HTTPS_PROXY says, unless NO_PROXY says otherwise.
 
+use crate::support::fault::{FaultServer, Reply};
+use crate::support::process::temp_dir;
 use crate::support::proxy::Proxy;
 use crate::support::s3::S3;
 use crate::support::tls::Ca;
@@ -18,6 +20,7 @@ fn vault_and_store_over_tls() {
     // A name that is in the servers' certificates, and that only the proxy can reach.
     let at = |host: &str| ports.each_ref().map(|port| format!("https://{host}:{port}"));
     s3.bucket("backups");
+    let store = temp_dir();
     let through = |host: &str, no_proxy: &str| -> Tool {
         let [vault_url, s3_url] = at(host);
         let tool = tool().keeps([&key]);
@@ -32,12 +35,57 @@ fn vault_and_store_over_tls() {
     // Loopback never goes through a proxy.
     through("localhost", "elsewhere.example").args(["backup", "--kind", "daily"]).run().ok();
     assert_eq!(proxy.asked(), [""; 0]);
-    let direct = through("server.test", "server.test").args(["backup", "--kind", "daily"]).run();
-    direct.fails(3, &["https://server.test", "is Vault running there?"]);
+    // The store is asked first, and Vault only where the store is another one.
+    let direct = || through("server.test", "server.test").args(["backup", "--kind", "daily"]);
+    direct().run().fails(4, &["s3://backups/x"]);
+    let directory = direct().env("VAULT_BACKUP_STORE", format!("file://{}", store.path().display()));
+    directory.run().fails(3, &["https://server.test", "is Vault running there?"]);
     assert_eq!(proxy.asked(), [""; 0]);
     crate::support::place::next_second();
     through("server.test", "elsewhere.example").args(["backup", "--kind", "daily"]).run().ok();
     let mut expected = ports.map(|port| format!("server.test:{port}"));
     expected.sort();
     assert_eq!(proxy.asked(), expected);
+}
+
+/// Every request of a run, in clear text on loopback: nothing of it is a proxy's business.
+#[test]
+fn a_store_and_hooks_on_loopback_are_reached_directly() {
+    let (vault, s3) = (Vault::start(), S3::start());
+    let proxy = FaultServer::start(|_| Reply::status(502));
+    let hook = FaultServer::start(|_| Reply::status(204));
+    s3.bucket("backups");
+    let key = Key::generate().unwrap().to_hex().expose().to_owned();
+    let tool = tool().keeps([&key]);
+    let config = format!(
+        "[store]\npath_style = true\n[[notify]]\ntype = \"webhook\"\nurl = {0:?}\n[ping]\nurl = \"{0}/ping\"\n",
+        hook.address()
+    );
+    std::fs::write(tool.home().join("config.toml"), config).unwrap();
+    let proxies = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
+    tool.envs(s3.env())
+        .envs([("VAULT_ADDR", &vault.address()[..]), ("VAULT_TOKEN", vault.root_token())])
+        .envs([("AWS_ENDPOINT_URL", &s3.endpoint()[..]), ("VAULT_BACKUP_STORE", "s3://backups/x")])
+        .env("VAULT_BACKUP_KEY", &key)
+        .envs(proxies.map(|name| (name, proxy.address())))
+        .args(["--config", "config.toml", "backup", "--kind", "daily"])
+        .run()
+        .ok();
+    assert!(!hook.calls().is_empty());
+    assert!(proxy.calls().is_empty(), "{:?}", proxy.calls().iter().map(|call| &call.path).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_proxy_of_the_store_that_is_down_is_named() {
+    let vault = Vault::start();
+    let key = Key::generate().unwrap().to_hex().expose().to_owned();
+    tool()
+        .envs([("VAULT_ADDR", &vault.address()[..]), ("VAULT_TOKEN", vault.root_token())])
+        .envs([("AWS_ENDPOINT_URL", "https://s3.invalid"), ("VAULT_BACKUP_STORE", "s3://backups/x")])
+        .envs([("AWS_ACCESS_KEY_ID", "k"), ("AWS_SECRET_ACCESS_KEY", "s"), ("VAULT_BACKUP_KEY", &key)])
+        .env("HTTPS_PROXY", "http://user:planted@127.0.0.1:9")
+        .args(["backup", "--kind", "daily"])
+        .run()
+        .fails(4, &["via the proxy http://127.0.0.1:9"])
+        .never_says("planted");
 }

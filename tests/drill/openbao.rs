@@ -1,9 +1,10 @@
 //! Offline reading of what OpenBao alone writes: sealable namespaces, the static seal,
 //! the earlier release. These tests are about OpenBao, whatever server the run is about.
 
+use super::{LOGIN, staging_at};
 use crate::support::process::temp_dir;
 use crate::support::production::{CANARY, PLANTED, Production, Site};
-use crate::support::vault::{Server, Vault};
+use crate::support::vault::{SEALED, Server, Vault};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
@@ -39,6 +40,35 @@ fn the_earlier_release_is_read_offline() {
     assert!(std::fs::read_to_string(site.path("secret")).unwrap().contains(PLANTED));
     let inspect = ["inspect", &object, "--share", "env:SHARE2", "--share", "env:SHARE0"];
     site.tool_of(&[], "").args(inspect).run().ok().stdout_contains("smtp/ (kv)");
+}
+
+#[test]
+fn the_earlier_release_is_drilled_and_restored() {
+    let old = || Vault::builder().server(Server::OpenBaoOld).staging();
+    let site = Arc::new(Production::of(old().start())).site();
+    let staged = old().start();
+    let lines = staging_at(&staged.address(), LOGIN);
+    for _ in 0..2 {
+        let output = site.tool(&lines).arg("verify-restore").env("STAGING_TOKEN", staged.root_token()).run();
+        output.ok();
+        site.assert_clean(&output);
+        assert_eq!(staged.health(), Some(SEALED));
+    }
+    let lines = format!("[staging]\nvault_binary = {:?}\n{LOGIN}", Server::OpenBaoOld.binary());
+    for _ in 0..2 {
+        let output = site.tool_of(&[], &lines).args(["verify-restore", "--ephemeral"]).run();
+        output.code(0);
+        site.assert_clean(&output);
+    }
+    restored(&site, &old().start()).wait_for_health(&[SEALED]);
+}
+
+/// `target` after a restore of the site's backup.
+fn restored<'v>(site: &Site, target: &'v Vault) -> &'v Vault {
+    let name = target.ok("GET", "sys/health", None)["cluster_name"].as_str().unwrap().to_owned();
+    let restore = ["restore", &site.production.object, "--address", &target.address(), "--confirm", &name, "--force"];
+    site.tool("").args(restore).env("VAULT_TOKEN", target.root_token()).run().ok();
+    target
 }
 
 /// A site whose OpenBao has: `tight/` (sealable), `tight/child/` (not), `plain/` (not) and
@@ -199,6 +229,11 @@ fn the_static_seal_is_opened_by_its_key() {
         drill("unseal_keys = [\"env:SHARE0\"]\n")
             .run()
             .fails(2, &[&object, "wrapped by a static seal key", "--seal-key REF"]);
+        // Into a new cluster with the same seal, which opens itself with the restored state.
+        let mut target = Vault::builder().server(server).uninitialised().config(&stanza).start();
+        target.initialise_automatic();
+        let target = restored(&site, &target);
+        target.wait_for("the restored state", |v| site.production.canary_at_source(v));
         let short = drill("").arg("--seal-key").arg(private("short", b"planted")).run();
         short.fails(2, &["not a key of 32 bytes"]).never_says("planted");
     }

@@ -160,6 +160,13 @@ impl Production {
         vault.get_secret_as(self.vault.root_token(), "smtp", "test-tenant-id/admin")
     }
 
+    /// The same, once `vault` serves this one's state.
+    pub fn canary_at_source(&self, vault: &Vault) -> Option<Value> {
+        let root = self.vault.root_token();
+        (vault.try_api(root, "GET", "auth/token/lookup-self", None)?.0 == 200)
+            .then(|| vault.get_secret_as(root, "smtp", "test-tenant-id/admin"))?
+    }
+
     /// A store of a test's own with a copy of the backup in it.
     pub fn site(self: &Arc<Self>) -> Site {
         let site = Site { production: self.clone(), dir: temp_dir() };

@@ -47,8 +47,14 @@ impl Ca {
 
     /// An authority whose own certificate is a server's for `names`, too.
     pub fn self_signed(names: &[&str]) -> Self {
+        Self::self_signed_until(names, 4000)
+    }
+
+    /// The same, valid until the beginning of `year`.
+    pub fn self_signed_until(names: &[&str], year: i32) -> Self {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names).unwrap();
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();

@@ -80,6 +80,10 @@ fn a_proxy_that_fails_is_named_without_its_password() {
     let tool = || backup("https://vault.invalid:8200", "").env("VAULT_TOKEN", vault.root_token());
     let down = tool().env("HTTPS_PROXY", "http://user:planted@127.0.0.1:9").run();
     down.fails(3, &["https://vault.invalid:8200", "via the proxy http://127.0.0.1:9"]).never_says("planted");
+    let exempt = tool().env("HTTPS_PROXY", "http://127.0.0.1:9").env("NO_PROXY", "vault.invalid").run();
+    exempt.fails(3, &["https://vault.invalid:8200: health: "]).never_says("proxy");
+    let unusable = tool().env("HTTPS_PROXY", "socks5://user:planted@127.0.0.1:9").run();
+    unusable.fails(2, &["HTTPS_PROXY: socks5:// proxies are not supported"]).never_says("planted");
     let chosen = tool().env("HTTPS_PROXY", "http://127.0.0.1:7").env("BAO_PROXY_ADDR", "http://127.0.0.1:9").run();
     chosen.fails(3, &["via the proxy http://127.0.0.1:9"]);
 }
@@ -92,7 +96,7 @@ fn the_variables_of_bao_go_before_those_of_vault() {
     output.code(0).stderr_contains("BAO_ADDR and VAULT_ADDR differ: BAO_ADDR is used");
     let agreed = tool().env("BAO_TOKEN", vault.root_token()).env("VAULT_ADDR", vault.address()).run();
     agreed.ok();
-    tool().run().code(3).stderr_contains("permission denied").never_says("planted");
+    tool().run().code(3).stderr_contains("the token is not valid here").never_says("planted");
     let agent = tool().env("BAO_TOKEN", vault.root_token()).env("VAULT_AGENT_ADDR", "http://127.0.0.1:9").run();
     agent.code(3).stderr_contains("http://127.0.0.1:9");
 }
@@ -111,6 +115,9 @@ fn the_token_comes_from_the_helper_or_the_file_of_a_login() {
     };
     let root = vault.root_token();
     with_helper(&format!("[ \"$1\" = get ] && [ -z \"$VAULT_BACKUP_KEY\" ] && echo {root}")).run().ok();
+    // What a helper leaves behind may hold its output open.
+    with_helper(&format!("sleep 60 >/dev/null & echo {root}")).run().ok();
+    with_helper("sleep 60 & echo planted").run().fails(2, &["token helper", "did not end within 10 s"]);
     with_helper("exit 3").run().fails(2, &["token helper", "exit status: 3"]);
     with_helper("true").run().fails(2, &["token helper", "it gives no token"]);
     let relative = tool();
@@ -123,6 +130,14 @@ fn the_token_comes_from_the_helper_or_the_file_of_a_login() {
     std::fs::write(file.home().join("token"), root).unwrap();
     let path = file.home().join("token");
     file.env("BAO_TOKEN_PATH", path).run().ok();
+}
+
+#[test]
+fn srv_records_are_refused_where_they_would_be_looked_up() {
+    let vault = Vault::start();
+    let tool = |address: &str| backup(address, "").env("VAULT_TOKEN", vault.root_token()).env("BAO_SRV_LOOKUP", "1");
+    tool("https://vault.invalid").run().fails(2, &["BAO_SRV_LOOKUP", "https://vault.invalid", "vault.addresses"]);
+    tool(&vault.address()).run().ok();
 }
 
 #[test]
@@ -161,7 +176,7 @@ fn unverified_tls_warns_in_each_run() {
 }
 
 /// A backup of the Vault at `address` into a folder of the run's own.
-fn backup(address: &str, config: &str) -> Tool {
+pub(super) fn backup(address: &str, config: &str) -> Tool {
     let tool = tool();
     let file = tool.home().join("config.toml");
     std::fs::write(&file, config).unwrap();

@@ -63,7 +63,7 @@ async fn a_redirect_to_the_leader_is_followed_once() {
     let again = active("a", redirect(standby.address().to_owned()));
     let hasty = at(&again).with_election_wait(Duration::from_secs(1));
     let error = take(&hasty, "hvs.planted").await.unwrap_err();
-    assert_says(&error, Kind::Vault, &[standby.address(), "redirects elsewhere"]);
+    assert_says(&error, Kind::Vault, &[standby.address(), "it answered as a standby"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -219,7 +219,7 @@ async fn connections_that_break() {
 #[tokio::test(flavor = "multi_thread")]
 async fn secrets_in_answers_that_are_not_understood() {
     let odd = active("a", |call| {
-        let body = json!({"auth": {"client_token": "hvs.planted"}, "data": {"password": "planted"}});
+        let body = json!({"auth": {"accessor": "hvs.planted"}, "data": {"password": "planted"}});
         let mount = json!({"data": {"path": "smtp/", "type": "kv", "options": {"version": "2"}}});
         match call.path.as_str() {
             "/v1/sys/internal/ui/mounts/smtp/a" => Some(Reply::json(200, &mount)),

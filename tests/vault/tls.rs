@@ -3,6 +3,7 @@
 use super::{WHOLE, assert_says, entries, session, settings, take, url};
 use crate::support::cluster::Cluster;
 use crate::support::fault::{FaultServer, Reply};
+use crate::support::process::{Port, temp_dir};
 use crate::support::tls::Ca;
 use crate::support::vault::Vault;
 use serde_json::json;
@@ -119,10 +120,51 @@ async fn a_self_signed_certificate_is_accepted_when_it_is_the_one_in_ca_cert() {
         client.health(&url(double.address())).await
     };
     health(&ours, &ours).await.unwrap();
-    for (server, trusted) in [(&other, &ours), (&elsewhere, &elsewhere)] {
+    let expired = Ca::self_signed_until(&["127.0.0.1"], 2020);
+    for (server, trusted, why) in [
+        (&other, &ours, "invalid peer certificate"),
+        (&elsewhere, &elsewhere, "not valid for"),
+        (&expired, &expired, "expired"),
+    ] {
         let error = health(server, trusted).await.unwrap_err();
-        assert_says(&error, Kind::Vault, &["certificate"]);
+        assert_says(&error, Kind::Vault, &["invalid peer certificate", why]);
     }
+}
+
+/// A real server with a certificate that ring has no algorithm for.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_algorithm_that_is_not_supported_is_named() {
+    let (port, dir) = (Port::reserve(), temp_dir());
+    let [cert, key] = ["cert.pem", "key.pem"].map(|name| dir.path().join(name));
+    let made = std::process::Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-521", "-nodes", "-subj", "/CN=p521"])
+        .args(["-addext", "subjectAltName=IP:127.0.0.1", "-out"])
+        .arg(&cert)
+        .arg("-keyout")
+        .arg(&key)
+        .output();
+    assert!(made.unwrap().status.success());
+    let listener = format!(
+        "listener \"tcp\" {{\n address = {:?}\n tls_cert_file = {cert:?}\n tls_key_file = {key:?}\n}}\n",
+        port.address()
+    );
+    let _vault = Vault::builder().config(&listener).start();
+    let address = format!("https://{}", port.address());
+    for tls in [
+        TlsSettings { ca_cert: Some(cert), ..TlsSettings::default() },
+        TlsSettings { skip_verify: true, ..TlsSettings::default() },
+    ] {
+        let error = client(&address, tls).unwrap().health(&url(&address)).await.unwrap_err();
+        assert_says(&error, Kind::Vault, &[&address, "unsupported TLS version or algorithm", "not ECDSA P-521"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_on_a_port_without_it_is_named() {
+    let vault = Vault::start();
+    let address = vault.address().replace("http:", "https:");
+    let error = client(&address, TlsSettings::default()).unwrap().health(&url(&address)).await.unwrap_err();
+    assert_says(&error, Kind::Vault, &[&address, "the server does not speak TLS on this port", "write http://"]);
 }
 
 #[test]

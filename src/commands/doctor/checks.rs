@@ -1,7 +1,6 @@
 //! The single checks of `doctor`, each with what it found.
 
 use super::{Findings, unless_stopped};
-use crate::config::StagingMode;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::lock::Lock;
@@ -172,40 +171,6 @@ async fn first_bytes(store: &dyn Store, object: &str) -> Result<usize> {
         read += chunk?.len();
     }
     Ok(read)
-}
-
-pub(super) async fn staging(context: &Context, findings: &mut Findings) {
-    let Ok(config) = context.config() else { return };
-    let staging = &config.staging;
-    if !staging.configured {
-        findings.skip("staging", "not configured: no drill proves the backups");
-        return;
-    }
-    let shares = staging.shares();
-    let login = staging.login().and_then(crate::context::login);
-    findings.keep("unseal keys", shares, |s| format!("{} shares", s.len()));
-    findings.keep("staging login", login, |_| "the source's credentials can be read".to_owned());
-    if staging.mode == StagingMode::Ephemeral {
-        let program = crate::staging::locate(staging.vault_binary.as_deref(), &crate::product::Server::default());
-        findings.keep("staging", program, |program| format!("ephemeral, by {}", program.display()));
-        return;
-    }
-    let Some(address) = &staging.address else {
-        findings.skip("staging", "no address: drills are ephemeral or offline");
-        return;
-    };
-    let production: Vec<_> = config.vault.addresses.clone();
-    findings.keep("guard", crate::pipeline::drill::guard::addresses(address, &production, None).await, |()| {
-        "staging is none of production's addresses".to_owned()
-    });
-    let status = match context.staging_vault(address) {
-        Ok(client) => client.seal_status(address).await,
-        Err(error) => Err(error),
-    };
-    let Some(status) = findings.keep("staging", status, |s| format!("{address}, Vault {}", s.version)) else { return };
-    if status.sealed {
-        findings.warn("staging", "sealed, as a drill leaves it: the next drill opens it with staging.unseal_keys");
-    }
 }
 
 pub(super) async fn channels(context: &Context, findings: &mut Findings, test: bool) {

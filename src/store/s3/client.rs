@@ -4,6 +4,7 @@
 use super::connector::IdleAwareClient;
 use super::settings::Settings;
 use crate::error::{Error, Result};
+use crate::http::{self, Template, TlsSettings};
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::ProfileFileRegionProvider;
@@ -14,10 +15,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{
     Builder, RequestChecksumCalculation, ResponseChecksumValidation, StalledStreamProtectionConfig,
 };
-use aws_smithy_http_client::tls::{TlsContext, TrustStore};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// What is said where no region is set: servers other than AWS take it, and AWS
@@ -40,12 +38,13 @@ pub(super) async fn connect(settings: &Settings) -> Result<Client> {
             return Err(Error::usage("store.endpoint must be an http:// or https:// URL without credentials"));
         }
     }
-    let tls = TlsContext::builder().with_trust_store(trust(settings)?).build();
-    let tls = tls.map_err(|e| Error::unexpected("TLS cannot be set up").because(e))?;
+    let bundle = || std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let tls = TlsSettings { ca_cert: settings.ca_cert.clone().or_else(bundle), ..TlsSettings::default() };
+    let http = Template::new(http::Options { tls, ..http::Options::default() })?;
     let timeouts =
         TimeoutConfig::builder().connect_timeout(settings.connect_timeout).read_timeout(settings.idle_timeout);
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(IdleAwareClient::new(tls))
+        .http_client(IdleAwareClient::new(http))
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(FIRST_WAIT))
         .timeout_config(timeouts.build())
         // The connector watches both directions, also between body and answer.
@@ -91,25 +90,4 @@ fn region(settings: &Settings) -> Option<RegionProviderChain> {
     }
     let chain = RegionProviderChain::first_try(settings.region.clone().map(Region::new));
     Some(chain.or_else(EnvironmentVariableRegionProvider::new()).or_else(ProfileFileRegionProvider::new()))
-}
-
-/// The system's roots, and those in the file that is set.
-fn trust(settings: &Settings) -> Result<TrustStore> {
-    let bundle = || std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from);
-    Ok(match settings.ca_cert.clone().or_else(bundle) {
-        Some(path) => TrustStore::default().with_pem_certificate(read_authorities(&path)?),
-        None => TrustStore::default(),
-    })
-}
-
-/// Reads PEM certificates; the TLS library would panic on what is refused here.
-fn read_authorities(path: &Path) -> Result<Vec<u8>> {
-    let fail = |why: &str| Error::usage(format!("certificate authorities in {}: {why}", path.display()));
-    let pem = std::fs::read(path).map_err(|e| fail("cannot be read").because(e))?;
-    let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|e| fail("not PEM").because(anyhow::anyhow!("{e}")))?;
-        roots.add(certificate).map_err(|e| fail("not a usable certificate").because(e))?;
-    }
-    if roots.is_empty() { Err(fail("no certificate in it")) } else { Ok(pem) }
 }

@@ -1,17 +1,13 @@
-//! The HTTP client below the SDK: rustls on ring, the system's roots and a private
-//! authority, proxies by `HTTPS_PROXY` and `NO_PROXY`, and timeouts that suit large
-//! bodies on slow links.
+//! The HTTP client below the SDK: that of [`crate::http`], so TLS and proxies are the
+//! same as for Vault, with timeouts that suit large bodies on slow links.
 //!
 //! The SDK's read timeout counts from the request's first byte to the answer's: it
 //! would kill a large part that is merely slow. Here it means: so long without a
 //! byte moving, either way.
 
-use crate::http::is_loopback;
+use super::transport::Transport;
+use crate::http::Template;
 use aws_sdk_s3::primitives::SdkBody;
-use aws_smithy_http_client::Connector;
-use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_http_client::tls::{Provider, TlsContext};
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
@@ -21,12 +17,12 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::collections::HashMap;
+use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
-use url::Url;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -35,45 +31,25 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 const AFTER_BODY: u32 = 2;
 
 /// One client for the store and for the services that credentials come from.
-#[derive(Debug)]
 pub(super) struct IdleAwareClient {
-    tls: TlsContext,
+    template: Arc<Template>,
     /// By connect timeout: each has its own pool of connections.
     connectors: Mutex<HashMap<Option<Duration>, SharedHttpConnector>>,
 }
 
+impl fmt::Debug for IdleAwareClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IdleAwareClient").finish_non_exhaustive()
+    }
+}
+
 impl IdleAwareClient {
-    pub(super) fn new(tls: TlsContext) -> Self {
-        Self { tls, connectors: Mutex::default() }
+    pub(super) fn new(template: Template) -> Self {
+        Self { template: Arc::new(template), connectors: Mutex::default() }
     }
 
     fn connect(&self, timeout: Option<Duration>) -> SharedHttpConnector {
-        let connect = |proxy| {
-            let mut settings = HttpConnectorSettings::builder();
-            settings.set_connect_timeout(timeout);
-            let connector = Connector::builder()
-                .connector_settings(settings.build())
-                .proxy_config(proxy)
-                .tls_provider(Provider::Rustls(CryptoMode::Ring))
-                .tls_context(self.tls.clone());
-            SharedHttpConnector::new(connector.build())
-        };
-        let direct = connect(ProxyConfig::disabled());
-        SharedHttpConnector::new(ByHost { direct, proxied: connect(ProxyConfig::from_env()) })
-    }
-}
-
-/// Reaches loopback directly, whatever the environment says of proxies.
-#[derive(Debug)]
-struct ByHost {
-    direct: SharedHttpConnector,
-    proxied: SharedHttpConnector,
-}
-
-impl HttpConnector for ByHost {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let local = Url::parse(request.uri()).is_ok_and(|url| is_loopback(&url));
-        if local { self.direct.call(request) } else { self.proxied.call(request) }
+        SharedHttpConnector::new(Transport::new(Arc::clone(&self.template), timeout))
     }
 }
 

@@ -155,7 +155,14 @@ fn causes<'a>(error: &'a (dyn StdError + 'static)) -> Vec<&'a (dyn StdError + 's
 
 /// The innermost causes; the SDK's outer layers only say that something failed.
 fn said_once(chain: &[&(dyn StdError + 'static)]) -> String {
-    const NOISE: [&str; 4] = ["dispatch failure", "io error", "client error (Connect)", "timeout"];
+    const NOISE: [&str; 6] = [
+        "dispatch failure",
+        "io error",
+        "error sending request",
+        "client error (Connect)",
+        "client error (SendRequest)",
+        "timeout",
+    ];
     let mut said: Vec<String> = Vec::new();
     for text in chain.iter().map(ToString::to_string) {
         let noise = NOISE.contains(&text.as_str()) && chain.len() > 1;

@@ -77,6 +77,18 @@ async fn a_private_authority_is_trusted_where_told_to() {
     assert!(error.to_string().contains("there is no such bucket"), "past TLS: {error}");
 }
 
+/// As `openssl req -x509` makes it: the server's certificate is an authority's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_self_signed_certificate_is_trusted_where_it_is_the_one_in_ca_cert() {
+    let (ours, other) = (Ca::self_signed(&["127.0.0.1"]), Ca::self_signed(&["127.0.0.1"]));
+    let s3 = S3::start_tls(&ours);
+    for (ca, expected) in [(&ours, "there is no such bucket"), (&other, "invalid peer certificate")] {
+        let settings = Settings { ca_cert: Some(ca.path()), ..settings(&s3.endpoint(), s3.root()) };
+        let error = s3_store(settings).await.list("").await.unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn authorities_that_cannot_be_used_are_named() {
     let dir = tempfile::tempdir().unwrap();
@@ -86,7 +98,9 @@ async fn authorities_that_cannot_be_used_are_named() {
         S3Store::new("backups", "", settings).await.map(|_| ()).unwrap_err()
     };
     let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    for (content, why) in [(None, "cannot be read"), (Some("text"), "no certificate"), (Some(broken), "not a usable")] {
+    for (content, why) in
+        [(None, "cannot be read"), (Some("text"), "no PEM certificate"), (Some(broken), "cannot be parsed")]
+    {
         if let Some(content) = content {
             std::fs::write(&path, content).unwrap();
         }

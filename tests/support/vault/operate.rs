@@ -147,7 +147,10 @@ impl Vault {
                 let body = &body;
                 scope.spawn(move || {
                     for n in (writer..count).step_by(FILL_WRITERS) {
-                        self.ok("POST", &format!("fill/{n:06}"), Some(body.clone()));
+                        // A machine under load may lose its leader for a moment.
+                        self.wait_for("a write", |v| {
+                            (v.api("POST", &format!("fill/{n:06}"), Some(body.clone())).0 == 204).then_some(())
+                        });
                     }
                 });
             }

@@ -3,6 +3,7 @@
 
 use super::{POLL, SHARES_GRACE, Target};
 use crate::error::{Error, Result};
+use crate::product::Product;
 use crate::secret::Secret;
 use std::time::Instant;
 
@@ -25,6 +26,15 @@ impl Target {
     pub async fn sealable(&self) -> Result<()> {
         let cannot =
             |why: &str| Error::usage(format!("staging {}: it cannot be sealed after the restore: {why}", self.address));
+        // Seen on OpenBao 2.6.1 and 2.7.2: two seconds after sys/seal it is open again. Vault
+        // stays sealed until it is restarted.
+        let automatic = self.client.seal_status(&self.address).await?.is_automatic();
+        if automatic && self.client.server(&self.address).await?.product != Some(Product::Vault) {
+            return Err(cannot("its seal is automatic, and OpenBao opens itself again").hint(
+                "nothing was restored; drill with --ephemeral, or set staging.seal_after = false and stop the staging \
+                 server yourself after the drill",
+            ));
+        }
         if self.shares.is_empty() {
             return Err(cannot("there are no shares to make a root token with").hint(
                 "nothing was restored; set staging.unseal_keys to production's unseal keys (recovery keys with an \

@@ -1,0 +1,145 @@
+//! The checks of `[staging]`: what a restore drill of the newest backup would need.
+
+use super::{Findings, unless_stopped};
+use crate::config::StagingMode;
+use crate::context::{self, Context};
+use crate::error::{Error, Result};
+use crate::manifest::{MacKey, Manifest};
+use crate::pipeline::catalog::Catalog;
+use crate::pipeline::drill::feed::Reading;
+use crate::pipeline::drill::guard;
+use crate::pipeline::drill::target::Target;
+use crate::pipeline::inbound::{self, Source};
+use crate::pipeline::object;
+use crate::pipeline::offline;
+use crate::product::Server;
+use crate::share;
+use crate::staging;
+use crate::store::Store;
+use std::sync::Arc;
+use url::Url;
+
+/// The newest good backup: its manifest, and the server that it is of.
+struct Newest {
+    manifest: Manifest,
+    origin: Server,
+}
+
+/// Makes every check of staging; without a store those that need a backup are left out.
+///
+/// # Errors
+/// The stop's reason.
+pub(super) async fn check(
+    context: &Context,
+    findings: &mut Findings,
+    store: Option<&dyn Store>,
+    keys: &[MacKey],
+) -> Result<()> {
+    let staging = &context.config()?.staging;
+    if !staging.configured {
+        findings.skip("staging", "not configured: no restore drill tests the backups");
+        return Ok(());
+    }
+    findings.keep("unseal keys", staging.shares(), |s| match s.len() {
+        0 => "none configured".to_owned(),
+        n => format!("{n} shares: {}", share::origins(s)),
+    });
+    let login = staging.login().and_then(context::login);
+    findings.keep("staging login", login, |_| "the source's credentials can be read".to_owned());
+    let newest = match store {
+        Some(store) => newest(context, store, keys).await?,
+        None => None,
+    };
+    if let (Some(store), Some(newest)) = (store, &newest) {
+        unlock(context, findings, store, keys, newest).await?;
+    }
+    let origin = newest.map(|newest| newest.origin).unwrap_or_default();
+    if staging.mode == StagingMode::Ephemeral {
+        let program = staging::locate(staging.vault_binary.as_deref(), &origin);
+        findings.keep("staging", program, |program| format!("ephemeral, by {}", program.display()));
+        return Ok(());
+    }
+    match &staging.address {
+        Some(address) => {
+            let checked = Box::pin(server(context, findings, address, &origin));
+            unless_stopped(context, checked).await?
+        }
+        None => {
+            findings.skip("staging", "no address: drills are ephemeral or offline");
+            Ok(())
+        }
+    }
+}
+
+async fn newest(context: &Context, store: &dyn Store, keys: &[MacKey]) -> Result<Option<Newest>> {
+    let find = async {
+        let trust = context.trust(keys.to_vec());
+        Catalog::read(store).await?.newest_good(store, &trust, context.started, None).await
+    };
+    // A store that cannot be listed is a finding of its own.
+    let found = unless_stopped(context, find).await?.ok().flatten();
+    Ok(found.map(|(_, manifest)| {
+        let origin = staging::origin(manifest.vault.product, manifest.vault.version.as_deref());
+        Newest { manifest, origin }
+    }))
+}
+
+/// Opens the keyring of the newest backup, as an offline drill does.
+async fn unlock(
+    context: &Context,
+    findings: &mut Findings,
+    store: &dyn Store,
+    keys: &[MacKey],
+    newest: &Newest,
+) -> Result<()> {
+    let staging = &context.config()?.staging;
+    let name = newest.manifest.object.clone();
+    if staging.unseal_keys.is_empty() && staging.seal_key.is_none() {
+        findings.skip("unlock", format!("{name}: no unseal keys to open it with"));
+        return Ok(());
+    }
+    let work = async {
+        let unseal = Arc::new(context.unseal_keys(&crate::cli::UnsealArgs::default()).await?);
+        let chosen = object::choose(store, &name, &context.trust(keys.to_vec())).await?;
+        let how = Reading::of(&chosen, Arc::new(context.keyring()?));
+        let source = Source::Stream(chosen.download(store).await?.body);
+        let unlock = move |reader| offline::unlock(reader, Some(&how), &unseal);
+        inbound::read(source, &context.stop, &context.progress, unlock).await
+    };
+    let opened = unless_stopped(context, Box::pin(work)).await?.map_err(|e| e.context(&name));
+    findings.keep("unlock", opened, |barrier| {
+        let seal = barrier.seal();
+        format!("{name}: opened, seal {}, {} of {} shares", seal.kind, seal.threshold, seal.shares)
+    });
+    Ok(())
+}
+
+/// A staging server: not production, fit for the newest backup, and sealable at the end.
+async fn server(context: &Context, findings: &mut Findings, address: &Url, origin: &Server) -> Result<()> {
+    let config = context.config()?;
+    let staging = &config.staging;
+    findings.keep("guard", guard::addresses(address, &config.vault.addresses, None).await, |()| {
+        "staging is none of production's addresses".to_owned()
+    });
+    let client = match context.staging_vault(address) {
+        Ok(client) => client,
+        Err(error) => {
+            findings.keep("staging", Err::<(), _>(error), |()| String::new());
+            return Ok(());
+        }
+    };
+    let found = async { Ok::<_, Error>((client.server(address).await?, client.seal_status(address).await?)) };
+    let Some((theirs, status)) = findings.keep("staging", found.await, |(server, status)| {
+        let sealed = if status.sealed { ", sealed, as a drill leaves it" } else { "" };
+        format!("{address}, {server}{sealed}")
+    }) else {
+        return Ok(());
+    };
+    let both = format!("backups are of {origin}, staging is {theirs}");
+    findings.keep("versions", guard::server(origin, &theirs, false), |note| note.clone().unwrap_or(both));
+    if staging.seal_after && !status.sealed {
+        let target = Target::new(client, address.clone(), staging.shares().unwrap_or_default(), staging.wait);
+        findings.keep("sealing", target.sealable().await, |()| "it can be sealed after a drill".to_owned());
+    }
+    Ok(())
+}

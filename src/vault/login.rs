@@ -22,9 +22,7 @@ use url::Url;
 #[derive(Deserialize)]
 struct Granted {
     client_token: String,
-    #[serde(default)]
     policies: Option<Vec<String>>,
-    #[serde(default)]
     token_type: String,
     /// How often the token may be used; 0 for any number of times.
     #[serde(default)]

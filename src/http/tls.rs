@@ -51,7 +51,7 @@ pub(super) fn client_config(settings: &TlsSettings) -> Result<ClientConfig> {
     let unusable = |e: rustls::Error| Error::usage("TLS cannot be set up").because(e);
     let roots = roots(settings)?;
     let verifier: Arc<dyn ServerCertVerifier> = match settings.skip_verify {
-        true => Arc::new(Anything(provider.clone())),
+        true => Arc::new(Every { accepted: true, provider: provider.clone() }),
         false => Arc::new(Pinned { inner: verifier(&roots, &provider)?, pinned: roots }),
     };
     let builder = ClientConfig::builder_with_provider(provider)
@@ -80,7 +80,7 @@ fn verifier(roots: &[CertificateDer<'static>], provider: &Arc<CryptoProvider>) -
             store.add_parsable_certificates(roots.iter().cloned());
             if store.is_empty() {
                 // Nothing can be verified then, and plain http needs no authority.
-                return Ok(Arc::new(Nothing(provider.clone())));
+                return Ok(Arc::new(Every { accepted: false, provider: provider.clone() }));
             }
             let built = rustls::client::WebPkiServerVerifier::builder_with_provider(store.into(), provider.clone());
             let built = built.build().map_err(|e| Error::usage("TLS cannot be set up").because(e))?;
@@ -208,37 +208,15 @@ fn is_authority(error: &rustls::Error) -> bool {
     super::TlsFailure::of(error) == Some(super::TlsFailure::Authority)
 }
 
-macro_rules! signatures_by_ring {
-    () => {
-        fn verify_tls12_signature(
-            &self,
-            message: &[u8],
-            cert: &CertificateDer<'_>,
-            dss: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, rustls::Error> {
-            rustls::crypto::verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-        }
-
-        fn verify_tls13_signature(
-            &self,
-            message: &[u8],
-            cert: &CertificateDer<'_>,
-            dss: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, rustls::Error> {
-            rustls::crypto::verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-        }
-
-        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            self.0.signature_verification_algorithms.supported_schemes()
-        }
-    };
+/// Judges every certificate alike: without an authority to ask there is no other way.
+#[derive(Debug)]
+struct Every {
+    /// Whether it is accepted (`tls_skip_verify`), or refused as of an unknown issuer.
+    accepted: bool,
+    provider: Arc<CryptoProvider>,
 }
 
-/// Accepts any certificate: `tls_skip_verify`.
-#[derive(Debug)]
-struct Anything(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anything {
+impl ServerCertVerifier for Every {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,
@@ -247,27 +225,31 @@ impl ServerCertVerifier for Anything {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
+        match self.accepted {
+            true => Ok(ServerCertVerified::assertion()),
+            false => Err(rustls::CertificateError::UnknownIssuer.into()),
+        }
     }
 
-    signatures_by_ring!();
-}
-
-/// Accepts no certificate: no authority is known.
-#[derive(Debug)]
-struct Nothing(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Nothing {
-    fn verify_server_cert(
+    fn verify_tls12_signature(
         &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Err(rustls::CertificateError::UnknownIssuer.into())
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
     }
 
-    signatures_by_ring!();
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
 }

@@ -4,15 +4,15 @@
 //! / `credential:` references and how they are read, the rights a key file must
 //! have. Not here: what the secrets mean (`envelope` for keys, `vault` for logins).
 
+mod helper;
+
 use crate::error::{Error, Result};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use std::fmt;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::str::FromStr;
-use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 /// A secret string: wiped on drop, `[secret]` in Debug, no Display, not `Copy`.
@@ -135,49 +135,6 @@ impl Reference {
         raw_key(&bytes).ok_or_else(|| {
             self.broken("not a key of 32 bytes").hint("give the key as the server has it: raw, in hex or in base64")
         })
-    }
-
-    /// Runs `PROGRAM get`, for so long at most.
-    fn run_helper(&self, program: &Path) -> Result<Secret> {
-        const LONGEST: Duration = Duration::from_secs(10);
-        let failed = |e: std::io::Error| self.broken("cannot be run").because(e);
-        let mut child = Command::new(program)
-            .arg("get")
-            .env_remove("VAULT_BACKUP_KEY")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(failed)?;
-        let begun = Instant::now();
-        // Read next to it: what it started may keep the pipe open after its end.
-        let (tell, told) = std::sync::mpsc::channel();
-        if let Some(out) = child.stdout.take() {
-            std::thread::spawn(move || {
-                let mut token = Zeroizing::new(String::new());
-                let read = out.take(MAX_SECRET).read_to_string(&mut token);
-                tell.send(read.map(|_| token))
-            });
-        }
-        let token = told.recv_timeout(LONGEST);
-        let status = loop {
-            match child.try_wait().map_err(failed)? {
-                Some(status) => break status,
-                None if begun.elapsed() < LONGEST => std::thread::sleep(Duration::from_millis(10)),
-                None => {
-                    let _ = child.kill().and_then(|()| child.wait());
-                    return Err(self.broken("it did not end within 10 s"));
-                }
-            }
-        };
-        if !status.success() {
-            return Err(self.broken(&format!("{status}")));
-        }
-        let token = token.map_err(|_| self.broken("its output did not end within 10 s"))?.map_err(failed)?;
-        match token.trim() {
-            "" => Err(self.broken("it gives no token").hint("log in with Vault's own client, or set vault.auth")),
-            token => Ok(Secret::new(token)),
-        }
     }
 
     fn credential(&self) -> Result<PathBuf> {

@@ -3,9 +3,13 @@
 //! Here: the listing by name, and the check of manifests and drill records
 //! against it. Not here: what follows from it (`retention`, `commands`).
 
+mod drills;
+
+pub use drills::{Drilled, drills};
+
 use super::trust::Trust;
 use crate::error::Result;
-use crate::manifest::{DrillRecord, MAX_DOCUMENT, MacKey, Manifest, Refused};
+use crate::manifest::{MAX_DOCUMENT, MacKey, Manifest, Refused};
 use crate::naming::{BackupName, BackupType, Role};
 use crate::retention;
 use crate::store::{Listed, ReadAt, Store};
@@ -228,60 +232,6 @@ pub async fn claim(store: &dyn Store, name: &BackupName, keys: &[MacKey]) -> Res
 /// The store's.
 pub async fn standings(store: &dyn Store, backups: &[Backup], trust: &Trust) -> Result<Vec<Standing>> {
     stream::iter(backups).map(|b| standing(store, b, trust)).buffered(CONCURRENCY).try_collect().await
-}
-
-/// What a drill record says of a backup.
-#[derive(Debug)]
-pub enum Drilled {
-    /// There is none.
-    Never,
-    /// It passed a drill; the record is authentic.
-    Passed(Box<DrillRecord>),
-    /// There is a record that no key at hand can check.
-    Unprovable,
-    /// There is a record that does not count, and why.
-    Refused(String),
-}
-
-impl Drilled {
-    /// When it passed.
-    pub fn at(&self) -> Option<DateTime<Utc>> {
-        let Drilled::Passed(record) = self else { return None };
-        DateTime::parse_from_rfc3339(&record.drilled_at).ok().map(|t| t.to_utc())
-    }
-
-    /// A record speaks of the object that was drilled, not of one put in its place.
-    pub fn hold_against(&mut self, manifest: Option<&Manifest>) {
-        if let (Drilled::Passed(record), Some(manifest)) = (&*self, manifest)
-            && record.sha256 != manifest.sha256
-        {
-            *self = Drilled::Refused("it is of another object under this name".to_owned());
-        }
-    }
-}
-
-/// Fetches and checks the drill record of `backup`.
-///
-/// # Errors
-/// The store's; a record that fails is an answer, not an error.
-pub async fn drilled(store: &dyn Store, backup: &Backup, keys: &[MacKey]) -> Result<Drilled> {
-    if !backup.has_drill_record {
-        return Ok(Drilled::Never);
-    }
-    let Some(bytes) = document(store, &backup.name.drill_record()).await? else { return Ok(Drilled::Never) };
-    Ok(match DrillRecord::from_bytes(&bytes, &backup.name, keys) {
-        Ok(record) => Drilled::Passed(Box::new(record)),
-        Err(Refused::UnknownKey) => Drilled::Unprovable,
-        Err(refused) => Drilled::Refused(refused.to_string()),
-    })
-}
-
-/// The drill records of `backups`, in the same order, fetched side by side.
-///
-/// # Errors
-/// The store's.
-pub async fn drills(store: &dyn Store, backups: &[Backup], keys: &[MacKey]) -> Result<Vec<Drilled>> {
-    stream::iter(backups).map(|b| drilled(store, b, keys)).buffered(CONCURRENCY).try_collect().await
 }
 
 /// Reads a small document whole; `None` if it has gone since it was listed. One

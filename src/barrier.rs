@@ -6,8 +6,9 @@
 //!
 //! The keys are stored in entries under `core/`, and entries sort before them (`auth/`):
 //! so [`Barrier::unlock`] reads state.bin up to the end of `core/` (of `namespaces/`, if
-//! there are any), and the rest needs a second pass. Both hold no more than the largest entry and the mount tables. What
-//! the stream itself has wrong is `Integrity`; what is found with the keys is `Drill`.
+//! there are any), and the rest needs a second pass. Both hold no more than the largest
+//! entry and the mount tables. What the stream itself has wrong is `Integrity`; what is
+//! found with the keys is `Drill`.
 //!
 //! | module | fact |
 //! | --- | --- |

@@ -11,7 +11,7 @@ use crate::secret::Reference;
 use std::path::{Path, PathBuf};
 use url::Url;
 
-/// The clients' variables, without their prefix, that are read here.
+/// The prefixes of the clients' variables, in the order in which they are read.
 const PREFIXES: [&str; 2] = ["BAO_", "VAULT_"];
 
 /// Looks the clients' variables up.

@@ -51,16 +51,19 @@ pub async fn run(context: &Context, args: &InspectArgs) -> Result<Done> {
     context.progress.stage("inspecting", size);
     let stored = chosen.is_some();
     let found = inbound::read(source, &context.stop, &context.progress, move |reader| {
-        let mut reader = BufReader::with_capacity(1 << 18, reader);
-        let readable = how.is_some() || (!stored && offline::is_plain(&mut reader, None)?);
-        match readable {
-            true => check(Box::new(reader), how.as_ref(), keys.as_ref()),
-            false if keys.is_some() => {
-                Err(Error::usage("--share and --seal-key: without the key nothing can be opened")
-                    .hint("give --key too"))
-            }
-            false => Ok(Found { header: Header::peek(reader)?, checked: None }),
+        if how.is_some() {
+            return check(reader, how.as_ref(), keys.as_ref());
         }
+        let mut reader = BufReader::new(reader);
+        if !stored && offline::is_plain(&mut reader, None)? {
+            return check(Box::new(reader), None, keys.as_ref());
+        }
+        if keys.is_some() {
+            return Err(
+                Error::usage("--share and --seal-key: without the key nothing can be opened").hint("give --key too")
+            );
+        }
+        Ok(Found { header: Header::peek(reader)?, checked: None })
     })
     .await
     .map_err(|e| if e.kind().is_stop() { e } else { e.context(&label) })?;

@@ -112,13 +112,14 @@ pub async fn run(context: &Context, args: &DoctorArgs) -> Result<Done> {
     Box::pin(checks::vault(context, &mut findings)).await?;
     let store = unless_stopped(context, Box::pin(context.store())).await?;
     let store = findings.keep("store", store, |s| s.locate(""));
-    if let Some(store) = &store {
-        let checked = checks::store(context, &mut findings, store.as_ref(), &keys);
+    let mut newest = None;
+    if let Some(store) = store.as_deref() {
+        let checked = checks::store(context, &mut findings, store, &keys);
         let checked = unless_stopped(context, Box::pin(checked)).await;
-        outbound::settle(store.as_ref()).await; // what tried the right to write
-        checked?;
+        outbound::settle(store).await; // what tried the right to write
+        newest = checked?.map(|manifest| (store, manifest));
     }
-    Box::pin(staging::check(context, &mut findings, store.as_deref(), &keys)).await?;
+    Box::pin(staging::check(context, &mut findings, newest, &keys)).await?;
     unless_stopped(context, checks::channels(context, &mut findings, args.notify_test)).await?;
     Ok(Done::document(findings.document()).with_text(findings.text()).with_code(findings.code()))
 }

@@ -12,11 +12,9 @@
 
 use super::call::Call;
 use super::failure::Failure;
-use super::status::{self, Health, SealStatus};
+use super::status::{Health, Node};
 use super::{Client, checked_address, shown};
 use crate::error::{Error, Result};
-use crate::product::Server;
-use crate::secret::Secret;
 use serde::Deserialize;
 use std::time::{Duration, Instant};
 use tracing::debug;
@@ -26,42 +24,6 @@ use url::Url;
 pub(super) const ELECTION: Duration = Duration::from_secs(30);
 /// How often the nodes are asked meanwhile.
 pub(super) const POLL: Duration = Duration::from_millis(500);
-
-/// The active node.
-#[derive(Clone, Debug)]
-pub struct Node {
-    /// Where it is: a configured address, or the one that a standby named.
-    pub address: Url,
-    /// `sys/health` of it.
-    pub health: Health,
-    /// `sys/seal-status` of it.
-    pub seal: SealStatus,
-}
-
-impl Node {
-    /// Its product and version, as far as it tells them without a token.
-    pub fn server(&self) -> Server {
-        status::server(&self.health, &self.seal)
-    }
-
-    /// Its cluster's id, as either answer gave it.
-    pub fn cluster_id(&self) -> Option<&str> {
-        self.health.cluster_id.as_deref().or(self.seal.cluster_id.as_deref()).filter(|id| !id.is_empty())
-    }
-}
-
-/// A member of the Raft cluster, as `sys/storage/raft/configuration` lists it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Peer {
-    /// Its id.
-    pub node_id: String,
-    /// Its cluster address, host and port.
-    pub address: String,
-    /// Whether it leads.
-    pub leader: bool,
-    /// Whether it votes.
-    pub voter: bool,
-}
 
 const LIST_PEERS: &str = "look at the cluster: vault operator raft list-peers";
 const ALL_ADDRESSES: &str = "put every node's own address, or a load balancer's, into vault.addresses";
@@ -115,25 +77,12 @@ impl Client {
         }
     }
 
-    /// The members of the Raft cluster.
-    ///
-    /// # Errors
-    /// `Vault`, also where the token may not read them.
-    pub async fn raft_configuration(&self, address: &Url, token: &Secret) -> Result<Vec<Peer>> {
-        const PATH: &str = "sys/storage/raft/configuration";
-        let asked = async { self.call(address, Call::get(PATH).token(token)).await?.parse::<Configuration>() };
-        let answer = asked
-            .await
-            .map_err(|f: Failure| f.explain(self, address, "raft configuration", Some((PATH, &["read"]))))?;
-        Ok(answer.data.config.servers)
-    }
-
     /// The active node at `address`, or at the address that it names as the leader's.
     /// `silent` are named leaders that did not answer in time: they are asked once a search.
     async fn active_through(&self, address: &Url, silent: &mut Vec<Url>) -> Result<Node, Miss> {
         let health = self.health(address).await?;
         if health.is_active() || (self.through_agent && matches!(health.status, 429 | 473)) {
-            return Ok(self.node(address.clone(), health).await?);
+            return Ok(self.node_with(address, health).await?);
         }
         refuse_unusable(address, &health)?;
         if !self.follows {
@@ -180,7 +129,7 @@ impl Client {
                 .hint("if this is a load balancer's address, set api_addr to each node's own");
             return Err(Miss { error, passing: true });
         }
-        Ok(self.node(leader.clone(), health).await?)
+        Ok(self.node_with(leader, health).await?)
     }
 
     /// The node that `from` redirected to by `location`, if it may be trusted with the token.
@@ -205,11 +154,6 @@ impl Client {
         })
     }
 
-    async fn node(&self, address: Url, health: Health) -> Result<Node> {
-        let seal = self.seal_status(&address).await?;
-        Ok(Node { address, health, seal })
-    }
-
     /// The leader's address as the node at `address` knows it; `None` where there is no
     /// leader, and where the listener redacts addresses.
     async fn named_leader(&self, address: &Url) -> Result<Option<Url>> {
@@ -228,21 +172,6 @@ impl Client {
 struct Leader {
     #[serde(default)]
     leader_address: String,
-}
-
-#[derive(Deserialize)]
-struct Configuration {
-    data: ConfigurationData,
-}
-
-#[derive(Deserialize)]
-struct ConfigurationData {
-    config: Servers,
-}
-
-#[derive(Deserialize)]
-struct Servers {
-    servers: Vec<Peer>,
 }
 
 /// Whether a token may go from `from` to `to`, an address that `from` named.

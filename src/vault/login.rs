@@ -6,7 +6,8 @@
 use super::auth::{Auth, is_token};
 use super::call::{Call, backoff};
 use super::failure::Failure;
-use super::leader::{Node, POLL};
+use super::leader::POLL;
+use super::status::Node;
 use super::token::REVOKE;
 use super::{Client, aws, checked_token, shown};
 use crate::error::{Error, Result};

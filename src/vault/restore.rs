@@ -7,8 +7,8 @@
 
 use super::call::prepared;
 use super::failure::{Failure, transport};
-use super::leader::Node;
 use super::snapshot::{PATH, refuse_errors, refuse_other_storage};
+use super::status::Node;
 use super::{Client, options, shown};
 use crate::error::{Error, Result};
 use crate::http::Clients;

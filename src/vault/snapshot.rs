@@ -6,8 +6,9 @@
 
 use super::call::backoff;
 use super::failure::{Failure, Right, transport};
-use super::leader::{Node, POLL};
+use super::leader::POLL;
 use super::login::Session;
+use super::status::Node;
 use super::{Client, Settings, shown};
 use crate::error::{Error, Result};
 use backon::BackoffBuilder;

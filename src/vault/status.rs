@@ -93,17 +93,35 @@ pub struct SealStatus {
     commit_date: Option<IgnoredAny>,
 }
 
-/// Product and version of the node that gave both answers.
-pub(super) fn server(health: &Health, seal: &SealStatus) -> Server {
-    let version = health.version.as_deref().unwrap_or(&seal.version);
-    let product = product::detect(health.enterprise.is_some(), seal.commit_date.is_some(), Some(version));
-    Server::new(product, Some(version))
-}
-
 impl SealStatus {
     /// Whether the node unseals itself, by a key service or a configured key.
     pub fn is_automatic(&self) -> bool {
         self.recovery_seal || self.seal_type != "shamir"
+    }
+}
+
+/// A node, with all that it says of itself.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Where it is: a configured address, or the one that a standby named.
+    pub address: Url,
+    /// `sys/health` of it.
+    pub health: Health,
+    /// `sys/seal-status` of it.
+    pub seal: SealStatus,
+}
+
+impl Node {
+    /// Its product and version, as far as it tells them without a token; sealed or not.
+    pub fn server(&self) -> Server {
+        let version = self.health.version.as_deref().unwrap_or(&self.seal.version);
+        let product = product::detect(self.health.enterprise.is_some(), self.seal.commit_date.is_some(), Some(version));
+        Server::new(product, Some(version))
+    }
+
+    /// Its cluster's id, as either answer gave it.
+    pub fn cluster_id(&self) -> Option<&str> {
+        self.health.cluster_id.as_deref().or(self.seal.cluster_id.as_deref()).filter(|id| !id.is_empty())
     }
 }
 
@@ -123,13 +141,21 @@ impl Client {
         asked.await.map_err(|f: Failure| f.explain(self, address, "health", None))
     }
 
-    /// Product and version of the node at `address`, as far as it tells without a
-    /// token; sealed or not.
+    /// The node at `address`, active or not.
     ///
     /// # Errors
     /// As [`Client::health`].
-    pub async fn server(&self, address: &Url) -> Result<Server> {
-        Ok(server(&self.health(address).await?, &self.seal_status(address).await?))
+    pub async fn node(&self, address: &Url) -> Result<Node> {
+        self.node_with(address, self.health(address).await?).await
+    }
+
+    /// The node at `address`, which has just answered with `health`.
+    ///
+    /// # Errors
+    /// As [`Client::health`].
+    pub async fn node_with(&self, address: &Url, health: Health) -> Result<Node> {
+        let seal = self.seal_status(address).await?;
+        Ok(Node { address: address.clone(), health, seal })
     }
 
     /// The state of the seal at `address`.

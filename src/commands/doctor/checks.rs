@@ -4,7 +4,7 @@ use super::{Findings, unless_stopped};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::lock::Lock;
-use crate::manifest::{MacKey, rfc3339};
+use crate::manifest::{MacKey, Manifest, rfc3339};
 use crate::operation;
 use crate::pipeline::catalog::Catalog;
 use crate::pipeline::source;
@@ -110,7 +110,13 @@ fn join(rights: Option<&Vec<String>>) -> String {
     rights.map(|all| all.join(", ")).filter(|all| !all.is_empty()).unwrap_or_else(|| "none".to_owned())
 }
 
-pub(super) async fn store(context: &Context, findings: &mut Findings, store: &dyn Store, keys: &[MacKey]) {
+/// Gives the manifest of the newest good backup, if there is one.
+pub(super) async fn store(
+    context: &Context,
+    findings: &mut Findings,
+    store: &dyn Store,
+    keys: &[MacKey],
+) -> Option<Manifest> {
     match store.clock().await {
         Ok(Some(theirs)) => {
             let off = (chrono::Utc::now() - theirs).num_seconds();
@@ -132,11 +138,11 @@ pub(super) async fn store(context: &Context, findings: &mut Findings, store: &dy
     if let Some(folder) = missing_folder(context) {
         let folder = folder.display();
         findings.warn("list", format!("{folder} is not there yet; the first backup makes it; is the volume mounted?"));
-        return;
+        return None;
     }
     let listed = Catalog::read(store).await;
-    let Some(catalog) = findings.keep("list", listed, |c| format!("{} backups", c.backups.len())) else { return };
-    newest(context, store, findings, &catalog, keys).await;
+    let catalog = findings.keep("list", listed, |c| format!("{} backups", c.backups.len()))?;
+    newest(context, store, findings, &catalog, keys).await
 }
 
 fn missing_folder(context: &Context) -> Option<PathBuf> {
@@ -146,21 +152,29 @@ fn missing_folder(context: &Context) -> Option<PathBuf> {
     }
 }
 
-async fn newest(context: &Context, store: &dyn Store, findings: &mut Findings, catalog: &Catalog, keys: &[MacKey]) {
+async fn newest(
+    context: &Context,
+    store: &dyn Store,
+    findings: &mut Findings,
+    catalog: &Catalog,
+    keys: &[MacKey],
+) -> Option<Manifest> {
     let Some(backup) = catalog.backups.first() else {
         findings.skip("read", "there is no backup yet");
-        return;
+        return None;
     };
     findings
         .keep("read", first_bytes(store, backup.name.object()).await, |n| format!("{}: {n} bytes read", backup.name));
     match catalog.newest_good(store, &context.trust(keys.to_vec()), context.started, None).await {
-        Ok(Some((backup, _))) => {
+        Ok(Some((backup, manifest))) => {
             findings.fine("newest good", format!("{} of {}", backup.name, rfc3339(backup.name.created_at())));
+            Some(manifest)
         }
-        Ok(None) => findings.warn("newest good", "no backup is good under the keys at hand"),
-        Err(error) => {
-            findings.keep("newest good", Err::<(), _>(error), |()| String::new());
+        Ok(None) => {
+            findings.warn("newest good", "no backup is good under the keys at hand");
+            None
         }
+        Err(error) => findings.keep("newest good", Err(error), |_| String::new()),
     }
 }
 

@@ -3,9 +3,8 @@
 use super::{Findings, unless_stopped};
 use crate::config::StagingMode;
 use crate::context::{self, Context};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::manifest::{MacKey, Manifest};
-use crate::pipeline::catalog::Catalog;
 use crate::pipeline::drill::feed::Reading;
 use crate::pipeline::drill::guard;
 use crate::pipeline::drill::target::Target;
@@ -19,20 +18,15 @@ use crate::store::Store;
 use std::sync::Arc;
 use url::Url;
 
-/// The newest good backup: its manifest, and the server that it is of.
-struct Newest {
-    manifest: Manifest,
-    origin: Server,
-}
-
-/// Makes every check of staging; without a store those that need a backup are left out.
+/// Makes every check of staging; without a `newest` good backup those that need one are
+/// left out. It is of the store that it is given with.
 ///
 /// # Errors
 /// The stop's reason.
 pub(super) async fn check(
     context: &Context,
     findings: &mut Findings,
-    store: Option<&dyn Store>,
+    newest: Option<(&dyn Store, Manifest)>,
     keys: &[MacKey],
 ) -> Result<()> {
     let staging = &context.config()?.staging;
@@ -46,14 +40,11 @@ pub(super) async fn check(
     });
     let login = staging.login().and_then(context::login);
     findings.keep("staging login", login, |_| "the source's credentials can be read".to_owned());
-    let newest = match store {
-        Some(store) => newest(context, store, keys).await?,
-        None => None,
-    };
-    if let (Some(store), Some(newest)) = (store, &newest) {
-        unlock(context, findings, store, keys, newest).await?;
+    let mut origin = Server::default();
+    if let Some((store, manifest)) = newest {
+        unlock(context, findings, store, keys, &manifest.object).await?;
+        origin = staging::origin(manifest.vault.product, manifest.vault.version.as_deref());
     }
-    let origin = newest.map(|newest| newest.origin).unwrap_or_default();
     if staging.mode == StagingMode::Ephemeral {
         let program = staging::locate(staging.vault_binary.as_deref(), &origin);
         findings.keep("staging", program, |program| format!("ephemeral, by {}", program.display()));
@@ -71,42 +62,28 @@ pub(super) async fn check(
     }
 }
 
-async fn newest(context: &Context, store: &dyn Store, keys: &[MacKey]) -> Result<Option<Newest>> {
-    let find = async {
-        let trust = context.trust(keys.to_vec());
-        Catalog::read(store).await?.newest_good(store, &trust, context.started, None).await
-    };
-    // A store that cannot be listed is a finding of its own.
-    let found = unless_stopped(context, find).await?.ok().flatten();
-    Ok(found.map(|(_, manifest)| {
-        let origin = staging::origin(manifest.vault.product, manifest.vault.version.as_deref());
-        Newest { manifest, origin }
-    }))
-}
-
-/// Opens the keyring of the newest backup, as an offline drill does.
+/// Opens the keyring of the backup `name`, as an offline drill does.
 async fn unlock(
     context: &Context,
     findings: &mut Findings,
     store: &dyn Store,
     keys: &[MacKey],
-    newest: &Newest,
+    name: &str,
 ) -> Result<()> {
     let staging = &context.config()?.staging;
-    let name = newest.manifest.object.clone();
     if staging.unseal_keys.is_empty() && staging.seal_key.is_none() {
         findings.skip("unlock", format!("{name}: no unseal keys to open it with"));
         return Ok(());
     }
     let work = async {
         let unseal = Arc::new(context.unseal_keys(&crate::cli::UnsealArgs::default()).await?);
-        let chosen = object::choose(store, &name, &context.trust(keys.to_vec())).await?;
+        let chosen = object::choose(store, name, &context.trust(keys.to_vec())).await?;
         let how = Reading::of(&chosen, Arc::new(context.keyring()?));
         let source = Source::Stream(chosen.download(store).await?.body);
         let unlock = move |reader| offline::unlock(reader, Some(&how), &unseal);
         inbound::read(source, &context.stop, &context.progress, unlock).await
     };
-    let opened = unless_stopped(context, Box::pin(work)).await?.map_err(|e| e.context(&name));
+    let opened = unless_stopped(context, Box::pin(work)).await?.map_err(|e| e.context(name));
     findings.keep("unlock", opened, |barrier| {
         let seal = barrier.seal();
         format!("{name}: opened, seal {}, {} of {} shares", seal.kind, seal.threshold, seal.shares)
@@ -128,18 +105,20 @@ async fn server(context: &Context, findings: &mut Findings, address: &Url, origi
             return Ok(());
         }
     };
-    let found = async { Ok::<_, Error>((client.server(address).await?, client.seal_status(address).await?)) };
-    let Some((theirs, status)) = findings.keep("staging", found.await, |(server, status)| {
-        let sealed = if status.sealed { ", sealed, as a drill leaves it" } else { "" };
-        format!("{address}, {server}{sealed}")
+    let Some(node) = findings.keep("staging", client.node(address).await, |node| {
+        let sealed = if node.seal.sealed { ", sealed, as a drill leaves it" } else { "" };
+        format!("{address}, {}{sealed}", node.server())
     }) else {
         return Ok(());
     };
+    let theirs = node.server();
     let both = format!("backups are of {origin}, staging is {theirs}");
     findings.keep("versions", guard::server(origin, &theirs, false), |note| note.clone().unwrap_or(both));
-    if staging.seal_after && !status.sealed {
+    if staging.seal_after && !node.seal.sealed {
         let target = Target::new(client, address.clone(), staging.shares().unwrap_or_default(), staging.wait);
-        findings.keep("sealing", target.sealable().await, |()| "it can be sealed after a drill".to_owned());
+        findings.keep("sealing", target.sealable(&theirs, &node.seal).await, |()| {
+            "it can be sealed after a drill".to_owned()
+        });
     }
     Ok(())
 }

@@ -123,7 +123,7 @@ impl Stage {
 
     async fn open(&self, context: &Context, facts: &Facts, manifest: Option<&Manifest>) -> Result<Secret> {
         let target = &self.target;
-        let staging = target.client.server(&target.address).await?;
+        let staging = target.client.node(&target.address).await?.server();
         if let Some(note) = guard::server(&facts.server(), &staging, false)? {
             tracing::info!("staging {}: {note}", target.address);
         }
@@ -134,7 +134,7 @@ impl Stage {
         let peers = target.client.raft_configuration(&target.address, &administrator).await?;
         guard::peers(&target.address, &peers, &facts.meta.peers)?;
         if self.seal_after
-            && let Err(refused) = target.sealable().await
+            && let Err(refused) = target.sealable(&staging, &seal).await
         {
             // A server that was found sealed does not say before it is opened.
             if target.is_touched() {

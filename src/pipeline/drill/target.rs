@@ -111,8 +111,7 @@ impl Target {
         let active = async |seen: &mut String| {
             match self.client.health(&self.address).await {
                 Ok(health) if health.is_active() => {
-                    let seal = self.client.seal_status(&self.address).await?;
-                    return Ok(Some(Node { address: self.address.clone(), health, seal }));
+                    return Ok(Some(self.client.node_with(&self.address, health).await?));
                 }
                 Ok(health) => *seen = format!("sys/health says {}", health.status),
                 Err(error) => *seen = error.to_string(),

@@ -8,7 +8,6 @@ use crate::pipeline::inbound::{self, Source};
 use crate::report::Progress;
 use crate::secret::Secret;
 use crate::stop::Stop;
-use crate::vault::Node;
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,12 +28,7 @@ impl Target {
         stop: &Stop,
         progress: &Progress,
     ) -> Result<Facts> {
-        let asking = async {
-            let health = self.client.health(&self.address).await?;
-            let seal = self.client.seal_status(&self.address).await?;
-            Ok(Node { address: self.address.clone(), health, seal })
-        };
-        let node = Box::pin(stop.guard(asking)).await?;
+        let node = Box::pin(stop.guard(self.client.node(&self.address))).await?;
         let (feeder, body) = feed::body();
         let (whole, refused) = (Arc::new(AtomicBool::new(false)), Cell::new(false));
         let fed = whole.clone();

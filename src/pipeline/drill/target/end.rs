@@ -3,8 +3,9 @@
 
 use super::{POLL, SHARES_GRACE, Target};
 use crate::error::{Error, Result};
-use crate::product::Product;
+use crate::product::{Product, Server};
 use crate::secret::Secret;
+use crate::vault::SealStatus;
 use std::time::Instant;
 
 impl Target {
@@ -18,18 +19,17 @@ impl Target {
         }
     }
 
-    /// Checks that the unsealed node can be sealed once it has another's state: then a root
-    /// token made from the shares is the only way.
+    /// Checks that the unsealed node, a `server` with this `seal`, can be sealed once it has
+    /// another's state: then a root token made from the shares is the only way.
     ///
     /// # Errors
     /// `Usage` saying what to set; nothing has been sent then.
-    pub async fn sealable(&self) -> Result<()> {
+    pub async fn sealable(&self, server: &Server, seal: &SealStatus) -> Result<()> {
         let cannot =
             |why: &str| Error::usage(format!("staging {}: it cannot be sealed after the restore: {why}", self.address));
         // Seen on OpenBao 2.6.1 and 2.7.2: two seconds after sys/seal it is open again. Vault
         // stays sealed until it is restarted.
-        let automatic = self.client.seal_status(&self.address).await?.is_automatic();
-        if automatic && self.client.server(&self.address).await?.product != Some(Product::Vault) {
+        if seal.is_automatic() && server.product != Some(Product::Vault) {
             return Err(cannot("its seal is automatic, and OpenBao opens itself again").hint(
                 "nothing was restored; drill with --ephemeral, or set staging.seal_after = false and stop the staging \
                  server yourself after the drill",

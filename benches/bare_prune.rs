@@ -18,10 +18,10 @@ use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, stream};
-use vault_backup::envelope::Key;
-use vault_backup::manifest::{Manifest, VaultFacts, rfc3339};
-use vault_backup::naming::{BackupName, BackupType};
-use vault_backup::secret::Secret;
+use vault_backup::base::secret::Secret;
+use vault_backup::formats::crypto::Key;
+use vault_backup::formats::manifest::{Manifest, VaultFacts, rfc3339};
+use vault_backup::formats::naming::{BackupName, BackupType};
 
 const BODY: &[u8] = b"nobody reads this";
 

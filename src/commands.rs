@@ -17,4 +17,4 @@ pub mod restore;
 pub mod status;
 pub mod verify_restore;
 
-pub use crate::output::Done;
+pub use crate::app::output::Done;

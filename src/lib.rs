@@ -1,53 +1,30 @@
 //! vault-backup: backs up HashiCorp Vault and OpenBao on Raft storage.
 //!
-//! Each run is one pipeline that ends; its exit code tells the truth. The flow of
-//! a backup:
+//! Each run is one pipeline that ends with a true exit code. The flow of a backup:
 //!
 //! ```text
 //! login ─ leader ─► GET snapshot ─┬─► archive check ───────────────┐ complete only if
-//!                                 └─► seal ─► SHA-256 ─► upload ───┤ both passed
+//!                                 └─► encrypt ─► SHA-256 ─► upload ┤ both passed
 //!     read back ◄─ complete ◄──────────────────────────────────────┘
-//!     open every segment ─► manifest ─► monthly copy ─► audit, notify
+//!     decrypt every segment ─► manifest ─► monthly copy ─► audit, notify
 //! ```
 //!
-//! Who may use whom, checked by a test: `commands` use `pipeline`, the leaves and
-//! the base; `pipeline` uses leaves and base; a leaf uses only the base. `archive`,
-//! `envelope`, `barrier`, `manifest`, `naming` and `retention` are pure: no I/O of
-//! their own, no clock, no environment.
+//! The layers, from the top; each uses only those below it, which a test checks:
+//!
+//! - [`run()`]: dispatch. [`commands`]: one file for each command, read from top to bottom.
+//! - [`app`]: the parts of one run: flags, configuration, context, output, reporting.
+//! - [`pipeline`]: the steps that commands share: upload, read, catalog, prune, drill.
+//! - [`services`]: everything outside the process: Vault, the store, staging, notifications.
+//! - [`formats`]: formats and rules. Pure: no I/O, no clock, no environment.
+//! - [`base`]: errors, secrets, the stop flag, atomic files and locks.
 
-pub mod cli;
+pub mod app;
+pub mod base;
 pub mod commands;
-pub mod context;
-pub mod lock;
-pub mod operation;
-pub mod output;
-pub mod prompt;
-pub mod run;
-
-// The base.
-pub mod atomic_file;
-pub mod error;
-pub mod http;
-pub mod manifest;
-pub mod naming;
-pub mod product;
-pub mod secret;
-pub mod share;
-pub mod stop;
-
-// The leaves.
-pub mod archive;
-pub mod barrier;
-pub mod envelope;
-pub mod report;
-pub mod retention;
-pub mod staging;
-pub mod store;
-pub mod vault;
-
-// What the commands share.
-pub mod config;
+pub mod formats;
 pub mod pipeline;
+pub mod run;
+pub mod services;
 
 pub use run::run;
 

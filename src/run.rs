@@ -3,13 +3,13 @@
 //! Here: what is the same for every command: process hygiene, signals, the
 //! deadline, dispatch, printing the end. Not here: what the commands do.
 
-use crate::cli::{Cli, Command};
+use crate::app::cli::{Cli, Command};
+use crate::app::context::Context;
+use crate::app::output::Output;
+use crate::base::error::{Error, Kind, Result};
+use crate::base::stop::{Reason, Stop};
 use crate::commands::{self, Done};
-use crate::context::Context;
-use crate::error::{Error, Kind, Result};
-use crate::http;
-use crate::output::Output;
-use crate::stop::{Reason, Stop};
+use crate::services::http;
 use clap::Parser;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};

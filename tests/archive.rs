@@ -1,8 +1,8 @@
 //! The archive check against what a real Vault sends.
 
 use crate::support::vault::Vault;
-use vault_backup::archive;
-use vault_backup::error::Kind;
+use vault_backup::base::error::Kind;
+use vault_backup::formats::archive;
 
 #[test]
 fn a_real_snapshot_passes_and_no_part_of_it_does() {

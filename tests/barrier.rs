@@ -9,10 +9,10 @@ pub mod state;
 use crate::support::vault::Vault;
 use serde_json::Value;
 use state::State;
-use vault_backup::barrier::{Answer, Barrier, Query, UnsealKeys};
-use vault_backup::error::{Error, Kind};
-use vault_backup::secret::Secret;
-use vault_backup::share::Share;
+use vault_backup::base::error::{Error, Kind};
+use vault_backup::base::secret::Secret;
+use vault_backup::formats::barrier::{Barrier, Query, SecretAnswer, UnsealKeys};
+use vault_backup::formats::share::Share;
 
 /// `shares` as the barrier takes them.
 fn secrets(shares: &[impl AsRef<str>]) -> UnsealKeys {
@@ -38,9 +38,9 @@ fn query(path: &str, version: Option<u64>) -> Query {
 }
 
 /// The data that was found, as JSON, and its version.
-fn found(answer: &Answer) -> (Value, Option<u64>) {
+fn found(answer: &SecretAnswer) -> (Value, Option<u64>) {
     match answer {
-        Answer::Found(data, version) => (serde_json::from_str(data.expose()).unwrap(), version.map(|v| v.number)),
+        SecretAnswer::Found(data, version) => (serde_json::from_str(data.expose()).unwrap(), version.map(|v| v.number)),
         other => panic!("not found: {other:?}"),
     }
 }

@@ -6,8 +6,8 @@ use crate::support::site::key_id;
 use crate::support::tool;
 use crate::support::tool::{Output, program};
 use std::os::unix::fs::PermissionsExt;
-use vault_backup::envelope::Key;
-use vault_backup::secret::Secret;
+use vault_backup::base::secret::Secret;
+use vault_backup::formats::crypto::Key;
 
 fn run(args: &[&str]) -> Output {
     tool().args(args).run()

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
-use vault_backup::product::Product;
+use vault_backup::formats::product::Product;
 
 /// All that can be configured, and in order. A test changes what it is about.
 struct Scene {

@@ -12,9 +12,9 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use vault_backup::config::{Auth, Config, Overrides};
-use vault_backup::report::metrics::{self, Figures};
-use vault_backup::report::{Event, Operation};
+use vault_backup::app::config::{Auth, Config, Overrides};
+use vault_backup::services::notify::metrics::{self, Figures};
+use vault_backup::services::notify::{Event, Operation};
 
 fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)

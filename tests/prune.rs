@@ -17,10 +17,10 @@ use crate::support::tool::{Output, Tool};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use std::collections::BTreeSet;
-use vault_backup::envelope::Key;
-use vault_backup::manifest::{DrillRecord, Manifest, VaultFacts, rfc3339};
-use vault_backup::naming::{BackupName, BackupType};
-use vault_backup::secret::Secret;
+use vault_backup::base::secret::Secret;
+use vault_backup::formats::crypto::Key;
+use vault_backup::formats::manifest::{DrillRecord, Manifest, VaultFacts, rfc3339};
+use vault_backup::formats::naming::{BackupName, BackupType};
 
 /// The body of every made-up backup: prune never reads them.
 const BODY: &[u8] = b"ten bytes.";

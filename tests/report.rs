@@ -5,12 +5,12 @@ mod double;
 use double::{Act, Double};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
-use vault_backup::error::{Error, Kind};
-use vault_backup::report::delivery::Patience;
-use vault_backup::report::metrics::Figures;
-use vault_backup::report::notify::{Shape, Target};
-use vault_backup::report::{Event, Operation, Settings, send_all, started};
-use vault_backup::secret::{Reference, Secret, TextOrReference};
+use vault_backup::base::error::{Error, Kind};
+use vault_backup::base::secret::{Reference, Secret, TextOrReference};
+use vault_backup::services::notify::delivery::Patience;
+use vault_backup::services::notify::metrics::Figures;
+use vault_backup::services::notify::webhook::{Shape, Webhook};
+use vault_backup::services::notify::{Event, NotifySettings, Operation, send_all, started};
 
 const OK: Act = Act::Answer("204 No Content");
 
@@ -18,17 +18,17 @@ fn url(host: &str) -> TextOrReference {
     TextOrReference::Text(Secret::new(format!("http://{host}/planted?planted=1")))
 }
 
-fn webhook(host: &str) -> Target {
-    Target { shape: Shape::Webhook, url: url(host), on_success: true, on_failure: true }
+fn webhook(host: &str) -> Webhook {
+    Webhook { shape: Shape::Webhook, url: url(host), on_success: true, on_failure: true }
 }
 
-fn settings(notify: Vec<Target>) -> Settings {
+fn settings(notify: Vec<Webhook>) -> NotifySettings {
     let patience = Patience {
         attempt: Duration::from_millis(300),
         total: Duration::from_secs(20),
         pause: Duration::from_millis(1),
     };
-    Settings { notify, patience, ..Settings::default() }
+    NotifySettings { notify, patience, ..NotifySettings::default() }
 }
 
 fn done() -> Event {
@@ -43,7 +43,7 @@ fn failed() -> Event {
 }
 
 /// The problems, as text; each is `Partial`, and none has the secret part of a URL.
-async fn problems(settings: &Settings, event: &Event) -> Vec<String> {
+async fn problems(settings: &NotifySettings, event: &Event) -> Vec<String> {
     let problems = send_all(settings, event, &Figures::default()).await;
     assert!(problems.iter().all(|e| e.kind() == Kind::Partial));
     let texts: Vec<_> = problems.iter().map(Error::to_string).collect();
@@ -65,7 +65,7 @@ async fn a_webhook_gets_the_notification() {
 #[tokio::test]
 async fn slack_gets_its_own_shape() {
     let double = Double::start(&[OK]).await;
-    let target = Target { shape: Shape::Slack, ..webhook(&double.host) };
+    let target = Webhook { shape: Shape::Slack, ..webhook(&double.host) };
     assert!(problems(&settings(vec![target]), &done()).await.is_empty());
     assert_eq!(
         serde_json::from_str::<Value>(&double.received()[0].body).unwrap(),
@@ -84,7 +84,7 @@ async fn slack_gets_its_own_shape() {
 #[tokio::test]
 async fn only_those_who_want_to_know_are_told() {
     let double = Double::start(&[OK]).await;
-    let quiet = |on_success, on_failure| Target { on_success, on_failure, ..webhook(&double.host) };
+    let quiet = |on_success, on_failure| Webhook { on_success, on_failure, ..webhook(&double.host) };
     let settings = settings(vec![quiet(true, false), quiet(false, true), quiet(false, false)]);
     let partial = Event::done(
         Operation::Backup,
@@ -125,8 +125,8 @@ async fn what_stays_is_told_in_the_end() {
             let double = Double::start(std::slice::from_ref(&act)).await;
             let settings = match whom {
                 "webhook 1" => settings(vec![webhook(&double.host)]),
-                "the ping" => Settings { ping: Some(url(&double.host)), ..settings(vec![]) },
-                _ => settings(vec![Target { shape: Shape::Slack, ..webhook(&double.host) }]),
+                "the ping" => NotifySettings { ping: Some(url(&double.host)), ..settings(vec![]) },
+                _ => settings(vec![Webhook { shape: Shape::Slack, ..webhook(&double.host) }]),
             };
             let texts = problems(&settings, &done()).await;
             let start = format!("{} (host 127.0.0.1) could not be told: {why}", whom.trim_end_matches(" as Slack"));
@@ -153,8 +153,8 @@ async fn one_that_fails_stops_no_other() {
     let dir = tempfile::tempdir().unwrap();
     let missing = Reference::File(dir.path().join("missing"));
     let refused = webhook(&port.to_string());
-    let unread = Target { url: TextOrReference::Reference(missing), ..webhook("x") };
-    let not_web = Target { url: TextOrReference::Text(Secret::new("ftp://x/planted")), ..webhook("x") };
+    let unread = Webhook { url: TextOrReference::Reference(missing), ..webhook("x") };
+    let not_web = Webhook { url: TextOrReference::Text(Secret::new("ftp://x/planted")), ..webhook("x") };
     let mut settings = settings(vec![refused, unread, not_web, webhook(&double.host)]);
     settings.ping = Some(url(&double.host));
     settings.textfile = Some(dir.path().join("missing/x.prom"));
@@ -172,7 +172,7 @@ async fn one_that_fails_stops_no_other() {
 #[tokio::test]
 async fn pings_tell_start_and_end() {
     let double = Double::start(&[OK]).await;
-    let settings = Settings { ping: Some(url(&double.host)), ..settings(vec![]) };
+    let settings = NotifySettings { ping: Some(url(&double.host)), ..settings(vec![]) };
     started(&settings).await.unwrap();
     assert!(problems(&settings, &done()).await.is_empty());
     assert!(problems(&settings, &failed()).await.is_empty());
@@ -188,12 +188,12 @@ async fn pings_tell_start_and_end() {
     );
     assert_eq!(received[2].body, failed().message);
     let bad = Double::start(&[Act::Answer("404 Not Found")]).await;
-    let e = started(&Settings { ping: Some(url(&bad.host)), ..settings }).await.unwrap_err().to_string();
+    let e = started(&NotifySettings { ping: Some(url(&bad.host)), ..settings }).await.unwrap_err().to_string();
     assert_eq!(e, "the ping (host 127.0.0.1) could not be told: it answered 404");
 }
 
 #[tokio::test]
 async fn nobody_to_tell() {
-    started(&Settings::default()).await.unwrap();
-    assert!(problems(&Settings::default(), &failed()).await.is_empty());
+    started(&NotifySettings::default()).await.unwrap();
+    assert!(problems(&NotifySettings::default(), &failed()).await.is_empty());
 }

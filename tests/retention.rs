@@ -14,8 +14,8 @@ use scenarios::{Scenario, scenarios};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::PathBuf;
-use vault_backup::naming::BackupType;
-use vault_backup::retention::{Candidate, Decision, Drill, Plan, Standing, plan};
+use vault_backup::formats::naming::BackupType;
+use vault_backup::formats::retention::{Candidate, Decision, Drill, PrunePlan, Standing, plan};
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/retention")
@@ -60,7 +60,7 @@ fn render(scenario: &Scenario) -> String {
 }
 
 /// Neighbours with the same facts and verdict share a line.
-fn render_kind(text: &mut String, plan: &Plan, kind: BackupType) {
+fn render_kind(text: &mut String, plan: &PrunePlan, kind: BackupType) {
     let of_kind: Vec<_> = plan.decisions.iter().filter(|d| d.candidate.name.backup_type() == kind).collect();
     let deleted = of_kind.iter().filter(|d| d.verdict.is_delete()).count();
     writeln!(text, "{kind}: {} backups, {deleted} to delete", of_kind.len()).unwrap();

@@ -14,9 +14,9 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tempfile::TempDir;
-use vault_backup::error::Result;
-use vault_backup::store::s3::{S3Store, Settings};
-use vault_backup::store::{self, Head, Metadata, ReadAt, Store, Upload};
+use vault_backup::base::error::Result;
+use vault_backup::services::store::s3::{S3Settings, S3Store};
+use vault_backup::services::store::{self, Head, Metadata, ReadAt, Store, Upload};
 
 const MIB: usize = 1024 * 1024;
 
@@ -24,19 +24,19 @@ const MIB: usize = 1024 * 1024;
 const BUCKET: &str = "backups";
 const PREFIX: &str = "vault";
 
-/// Settings for `endpoint`, with timeouts that a test can wait for.
-fn settings(endpoint: &str, (access, secret): (String, String)) -> Settings {
-    Settings {
+/// S3Settings for `endpoint`, with timeouts that a test can wait for.
+fn settings(endpoint: &str, (access, secret): (String, String)) -> S3Settings {
+    S3Settings {
         endpoint: Some(endpoint.to_owned()),
         region: Some("us-east-1".to_owned()),
         path_style: true,
         credentials: Some(SharedCredentialsProvider::new(Credentials::new(access, secret, None, None, "test"))),
         part_size: 5 * MIB as u64,
-        ..Settings::default()
+        ..S3Settings::default()
     }
 }
 
-async fn s3_store(settings: Settings) -> Arc<dyn Store> {
+async fn s3_store(settings: S3Settings) -> Arc<dyn Store> {
     Arc::new(S3Store::new(BUCKET, PREFIX, settings).await.unwrap())
 }
 
@@ -68,7 +68,7 @@ impl Place {
             Self::S3(s3) => s3_store(settings(&s3.endpoint(), s3.root())).await,
             Self::Local(dir) => {
                 let url = format!("file://{}/{PREFIX}", dir.path().display());
-                store::open(&url, Settings::default()).await.unwrap()
+                store::open(&url, S3Settings::default()).await.unwrap()
             }
         }
     }

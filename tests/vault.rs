@@ -16,14 +16,14 @@ use crate::support::vault::Vault;
 use futures_util::TryStreamExt;
 use std::time::Duration;
 use url::Url;
-use vault_backup::error::{Error, Kind, Result};
-use vault_backup::http::TlsSettings;
-use vault_backup::secret::Secret;
-use vault_backup::share::Share;
-use vault_backup::vault::{Auth, Client, Node, Session, Settings, Snapshot};
+use vault_backup::base::error::{Error, Kind, Result};
+use vault_backup::base::secret::Secret;
+use vault_backup::formats::share::Share;
+use vault_backup::services::http::TlsSettings;
+use vault_backup::services::vault::{Auth, Client, Node, Session, SnapshotStream, VaultSettings};
 
-fn settings<S: AsRef<str>>(addresses: &[S]) -> Settings {
-    Settings {
+fn settings<S: AsRef<str>>(addresses: &[S]) -> VaultSettings {
+    VaultSettings {
         addresses: addresses.iter().map(|a| url(a.as_ref())).collect(),
         namespace: None,
         tls: TlsSettings::default(),
@@ -59,7 +59,7 @@ async fn session(client: &Client, token: &str) -> Result<(Node, Session)> {
     Ok((node, session))
 }
 
-async fn read(snapshot: Snapshot) -> Result<Vec<u8>> {
+async fn read(snapshot: SnapshotStream) -> Result<Vec<u8>> {
     snapshot.body.map_ok(|bytes| bytes.to_vec()).try_concat().await
 }
 

@@ -5,8 +5,8 @@ use crate::support::python::python;
 use crate::support::vectors::{Vectors, plaintext, sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
-use vault_backup::envelope::{self, Header, Key, Keyring, Layouts, Sealer, Source};
-use vault_backup::secret::Secret;
+use vault_backup::base::secret::Secret;
+use vault_backup::formats::crypto::{self, Encryptor, Header, Key, Keyring, Layouts, SourceServer};
 
 /// Plaintext sizes around every boundary: segment 0 holds 1,048,520 bytes, later ones 1,048,560.
 const SIZES: [usize; 10] = [0, 1, 300, 1_048_519, 1_048_520, 1_048_521, 2_097_079, 2_097_080, 2_097_081, 5_000_000];
@@ -19,13 +19,13 @@ fn header(key: &Key) -> Header {
     Header {
         key_id: key.id().to_owned(),
         created_at: chrono::DateTime::from_timestamp(1_764_122_400, 0).unwrap(),
-        vault: Source { cluster_name: Some("vault-cluster-é".into()), ..Source::default() },
+        vault: SourceServer { cluster_name: Some("vault-cluster-é".into()), ..SourceServer::default() },
         tool: "vault-backup/0.1.0".into(),
     }
 }
 
 fn seal(key: &Key, plaintext: &[u8]) -> Vec<u8> {
-    let (mut object, mut sealer) = (Vec::new(), Sealer::new(key, &header(key)).unwrap());
+    let (mut object, mut sealer) = (Vec::new(), Encryptor::new(key, &header(key)).unwrap());
     let mut sink = |piece: bytes::Bytes| {
         object.extend(piece);
         Ok(())
@@ -37,7 +37,7 @@ fn seal(key: &Key, plaintext: &[u8]) -> Vec<u8> {
 
 fn open(object: &[u8], keys: &Keyring) -> Vec<u8> {
     let mut plaintext = Vec::new();
-    std::io::copy(&mut envelope::open(object, keys, Layouts::Any).unwrap(), &mut plaintext).unwrap();
+    std::io::copy(&mut crypto::open(object, keys, Layouts::Any).unwrap(), &mut plaintext).unwrap();
     plaintext
 }
 

@@ -1,15 +1,15 @@
 //! Any bytes as the keyring's plaintext, and as the mount tables'.
 #![no_main]
 
-#[path = "../../src/barrier/tests/state.rs"]
+#[path = "../../src/formats/barrier/tests/state.rs"]
 #[allow(dead_code, reason = "each target uses what it needs")]
 mod state;
 
 use libfuzzer_sys::fuzz_target;
 use state::State;
-use vault_backup::barrier::{Barrier, UnsealKeys};
-use vault_backup::secret::Secret;
-use vault_backup::share::Share;
+use vault_backup::formats::barrier::{Barrier, UnsealKeys};
+use vault_backup::base::secret::Secret;
+use vault_backup::formats::share::Share;
 
 fn keys(share: &str) -> UnsealKeys {
     UnsealKeys::of_shares(vec![Share::parse("fuzz", &Secret::new(share)).expect("a share")])

@@ -1,15 +1,15 @@
 //! Any bytes as the wrapped root key (a BlobInfo), as what it holds, and as the seal's description.
 #![no_main]
 
-#[path = "../../src/barrier/tests/state.rs"]
+#[path = "../../src/formats/barrier/tests/state.rs"]
 #[allow(dead_code, reason = "each target uses what it needs")]
 mod state;
 
 use libfuzzer_sys::fuzz_target;
 use state::{State, varint, wrapped};
-use vault_backup::barrier::{Barrier, UnsealKeys};
-use vault_backup::secret::Secret;
-use vault_backup::share::Share;
+use vault_backup::formats::barrier::{Barrier, UnsealKeys};
+use vault_backup::base::secret::Secret;
+use vault_backup::formats::share::Share;
 
 const KEYS: &str = "core/hsm/barrier-unseal-keys";
 

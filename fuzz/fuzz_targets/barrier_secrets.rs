@@ -1,15 +1,15 @@
 //! Any bytes as what a KV mount keeps: metadata (a KeyMetadata), salt, data.
 #![no_main]
 
-#[path = "../../src/barrier/tests/state.rs"]
+#[path = "../../src/formats/barrier/tests/state.rs"]
 #[allow(dead_code, reason = "each target uses what it needs")]
 mod state;
 
 use libfuzzer_sys::fuzz_target;
 use state::{KV, State};
-use vault_backup::barrier::{Barrier, Query, UnsealKeys};
-use vault_backup::secret::Secret;
-use vault_backup::share::Share;
+use vault_backup::formats::barrier::{Barrier, Query, UnsealKeys};
+use vault_backup::base::secret::Secret;
+use vault_backup::formats::share::Share;
 
 /// The metadata of `kv/a`, with version 1; its key is found with the salt `salt`.
 const METADATA: &[u8] = b"\x0a\x01a\x12\x06\x08\x01\x12\x02\x0a\x00\x18\x01";

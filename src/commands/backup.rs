@@ -2,19 +2,19 @@
 
 mod after;
 
-use crate::cli::{BackupArgs, BackupKind, VerifyMode};
+use crate::app::cli::{BackupArgs, BackupKind, VerifyMode};
+use crate::app::context::Context;
+use crate::app::reporting::{self, OperationResult};
+use crate::base::error::{Error, Result};
+use crate::base::lock::Lock;
 use crate::commands::Done;
-use crate::context::Context;
-use crate::envelope::{Header, Keyring, Sealer, Source};
-use crate::error::{Error, Result};
-use crate::lock::Lock;
-use crate::manifest::{Manifest, VaultFacts, Verification, rfc3339};
-use crate::naming::{BackupName, BackupType};
-use crate::operation::{self, Outcome};
-use crate::pipeline::outbound::{self, Sent};
-use crate::pipeline::{clock, inbound, source};
-use crate::report::Operation;
-use crate::store::{Metadata, Put, Store};
+use crate::formats::crypto::{Encryptor, Header, Keyring, SourceServer};
+use crate::formats::manifest::{Manifest, VaultFacts, Verification, rfc3339};
+use crate::formats::naming::{BackupName, BackupType};
+use crate::pipeline::upload::{self, Sent};
+use crate::pipeline::{clock, reader, source};
+use crate::services::notify::Operation;
+use crate::services::store::{Metadata, Put, Store};
 use after::Committed;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -29,7 +29,7 @@ use thread_priority::{
 /// complete, an unverified object, which the error names.
 pub async fn run(context: &Context, args: &BackupArgs) -> Result<Done> {
     yield_to_vault();
-    operation::run(context, Operation::Backup, Box::pin(pipeline(context, args))).await
+    reporting::run(context, Operation::Backup, Box::pin(pipeline(context, args))).await
 }
 
 /// Vault, which often runs on the same machine, comes first: its stream sets the pace
@@ -40,17 +40,17 @@ fn yield_to_vault() {
     let _ = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy);
 }
 
-async fn pipeline(context: &Context, args: &BackupArgs) -> Result<Outcome> {
+async fn pipeline(context: &Context, args: &BackupArgs) -> Result<OperationResult> {
     let config = context.config()?;
     let keyring = context.keyring()?;
     let _lock = Lock::take(&config.run.lock_file)?;
     let store = context.store().await?;
     let outcome = Box::pin(make(context, args, store.as_ref(), &keyring)).await;
-    outbound::settle(store.as_ref()).await;
+    upload::settle(store.as_ref()).await;
     outcome
 }
 
-async fn make(context: &Context, args: &BackupArgs, store: &dyn Store, keyring: &Keyring) -> Result<Outcome> {
+async fn make(context: &Context, args: &BackupArgs, store: &dyn Store, keyring: &Keyring) -> Result<OperationResult> {
     let stop = &context.stop;
     stop.guard(clock::check(store)).await?;
     let name = stop.guard(free_name(store, first_type(args.kind), context.started)).await?;
@@ -67,11 +67,11 @@ async fn make(context: &Context, args: &BackupArgs, store: &dyn Store, keyring: 
             source::expect_cluster(&snapshot.node, cluster)?;
             let facts = source::facts(&snapshot.node);
             let header = header(&name, &facts, keyring);
-            let sealer = Sealer::new(keyring.primary(), &header)?;
+            let sealer = Encryptor::new(keyring.primary(), &header)?;
             let upload = stop.guard(store.upload(name.object(), metadata(&facts, &header, context))).await?;
             tracing::info!("{}: Vault {} sends its snapshot", store.locate(name.object()), snapshot.node.address);
             context.progress.stage("uploading", None);
-            let sent = outbound::send(snapshot.body, sealer, upload, stop, &context.progress).await?;
+            let sent = upload::send(snapshot.body, sealer, upload, stop, &context.progress).await?;
             Ok((sent, facts))
         }))
         .await?;
@@ -114,7 +114,7 @@ fn header(name: &BackupName, facts: &VaultFacts, keyring: &Keyring) -> Header {
     Header {
         key_id: keyring.primary().id().to_owned(),
         created_at: name.created_at(),
-        vault: Source::from(facts),
+        vault: SourceServer::from(facts),
         tool: crate::TOOL.to_owned(),
     }
 }
@@ -141,7 +141,7 @@ async fn verify(
     match mode {
         VerifyMode::Full => {
             let keyring = context.keyring()?;
-            inbound::read_back(store, name, sent, keyring, &context.stop, &context.progress).await?;
+            reader::read_back(store, name, sent, keyring, &context.stop, &context.progress).await?;
             Ok(Verification::Full)
         }
         VerifyMode::Head => {

@@ -1,6 +1,6 @@
 //! `completions`: a completion script for a shell.
 
-use crate::cli::Cli;
+use crate::app::cli::Cli;
 use crate::commands::Done;
 use clap::CommandFactory;
 

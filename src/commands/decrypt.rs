@@ -1,16 +1,16 @@
 //! `decrypt`: a backup becomes a snapshot that Vault itself can restore.
 
-use crate::atomic_file::AtomicFile;
-use crate::cli::DecryptArgs;
+use crate::app::cli::DecryptArgs;
+use crate::app::context::Context;
+use crate::app::output;
+use crate::base::atomic_file::AtomicFile;
+use crate::base::error::{Error, Kind, Result};
 use crate::commands::Done;
-use crate::context::Context;
-use crate::envelope;
-use crate::error::{Error, Kind, Result};
-use crate::output;
-use crate::pipeline::drill::feed::Reading;
+use crate::formats::crypto;
+use crate::pipeline::drill::feed::ReadSpec;
 use crate::pipeline::hashing::Hashing;
-use crate::pipeline::inbound;
-use crate::pipeline::input::{Input, Opened};
+use crate::pipeline::input::{Input, OpenInput};
+use crate::pipeline::reader;
 use crate::pipeline::trust::Trust;
 use std::io::{BufRead, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
@@ -24,23 +24,23 @@ use std::sync::Arc;
 /// the input turns out to be.
 pub async fn run(context: &Context, args: &DecryptArgs) -> Result<Done> {
     let input = Input::of(&args.input);
-    let target = Target::of(args.output.as_deref(), &input, args.force)?;
+    let target = Destination::of(args.output.as_deref(), &input, args.force)?;
     let keyring = context.keyring_or(args.key.as_deref())?;
     let trust = context.trust(keyring.mac_keys());
     let opened = context.open(&input, &trust).await?;
-    let how = Reading::of_input(&opened, Arc::new(keyring));
-    let Opened { source, size, label, .. } = opened;
+    let how = ReadSpec::of_input(&opened, Arc::new(keyring));
+    let OpenInput { source, size, label, .. } = opened;
 
     context.progress.stage("decrypting", size);
     let shown = target.to_string();
     let from = (trust, label.clone());
-    let written = inbound::read(source, &context.stop, &context.progress, move |reader| match target {
-        Target::Stdout => copy(reader, &how, &from, &mut std::io::stdout().lock()),
-        Target::Special(path) => {
+    let written = reader::read(source, &context.stop, &context.progress, move |reader| match target {
+        Destination::Stdout => copy(reader, &how, &from, &mut std::io::stdout().lock()),
+        Destination::Special(path) => {
             let mut file = std::fs::OpenOptions::new().write(true).open(&path).map_err(|e| unwritable(&path, e))?;
             copy(reader, &how, &from, &mut file)
         }
-        Target::File { path, replace } => {
+        Destination::File { path, replace } => {
             let mut file = AtomicFile::create(&path, 0o600).map_err(|e| unwritable(&path, e))?;
             let written = copy(reader, &how, &from, &mut file)?;
             let committed = if replace { file.commit_replacing() } else { file.commit_new() };
@@ -59,17 +59,17 @@ pub async fn run(context: &Context, args: &DecryptArgs) -> Result<Done> {
 /// manifest or metadata name, that is said.
 fn copy(
     reader: Box<dyn Read + Send>,
-    how: &Reading,
+    how: &ReadSpec,
     (trust, label): &(Trust, String),
     writer: &mut dyn Write,
 ) -> Result<u64> {
     let Some(name) = &how.name else {
-        let opened = envelope::open(reader, &how.keyring, how.layouts)?;
+        let opened = crypto::open(reader, &how.keyring, how.layouts)?;
         trust.warn_of_cluster(label, opened.header());
         return copy_segments(opened, writer);
     };
     let mut hashing = Hashing::new(reader);
-    let opened = envelope::open(&mut hashing, &how.keyring, how.layouts)?;
+    let opened = crypto::open(&mut hashing, &how.keyring, how.layouts)?;
     opened.header().map_or(Ok(()), |header| header.check_name(name))?;
     trust.warn_of_cluster(label, opened.header());
     let written = copy_segments(opened, writer)?;
@@ -80,7 +80,7 @@ fn copy(
     Ok(written)
 }
 
-fn copy_segments<R: Read>(mut opened: envelope::Opened<R>, writer: &mut dyn Write) -> Result<u64> {
+fn copy_segments<R: Read>(mut opened: crypto::DecryptReader<R>, writer: &mut dyn Write) -> Result<u64> {
     let unwritable = |e: std::io::Error| Error::unexpected("the output could not be written").because(e);
     let mut written = 0;
     loop {
@@ -102,7 +102,7 @@ fn unwritable(path: &Path, error: std::io::Error) -> Error {
 }
 
 /// Where the plaintext goes.
-enum Target {
+enum Destination {
     Stdout,
     File {
         path: PathBuf,
@@ -112,13 +112,13 @@ enum Target {
     Special(PathBuf),
 }
 
-impl Target {
+impl Destination {
     fn of(output: Option<&Path>, input: &Input, force: bool) -> Result<Self> {
         if output == Some(Path::new("-")) {
             if std::io::stdout().is_terminal() {
                 return Err(Error::usage("a snapshot is not for a terminal").hint("give -o FILE, or a pipe"));
             }
-            return Ok(Target::Stdout);
+            return Ok(Destination::Stdout);
         }
         let path = match output {
             Some(path) => path.to_owned(),
@@ -130,19 +130,19 @@ impl Target {
             Ok(meta) if meta.is_dir() => {
                 Err(Error::usage(format!("{} is a folder", path.display())).hint("give -o FILE"))
             }
-            Ok(meta) if !meta.is_file() => Ok(Target::Special(path)),
+            Ok(meta) if !meta.is_file() => Ok(Destination::Special(path)),
             Ok(_) if !force => Err(Error::new(Kind::Usage, format!("{} exists", path.display()))
                 .hint("--force replaces it, once the backup has been decrypted whole")),
-            _ => Ok(Target::File { path, replace: force }),
+            _ => Ok(Destination::File { path, replace: force }),
         }
     }
 }
 
-impl std::fmt::Display for Target {
+impl std::fmt::Display for Destination {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Target::Stdout => f.write_str("stdout"),
-            Target::File { path, .. } | Target::Special(path) => write!(f, "{}", path.display()),
+            Destination::Stdout => f.write_str("stdout"),
+            Destination::File { path, .. } | Destination::Special(path) => write!(f, "{}", path.display()),
         }
     }
 }

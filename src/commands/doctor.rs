@@ -3,17 +3,17 @@
 mod checks;
 mod staging;
 
-use crate::cli::DoctorArgs;
+use crate::app::cli::DoctorArgs;
+use crate::app::context::Context;
+use crate::base::error::{Error, Kind, Result};
 use crate::commands::Done;
-use crate::context::Context;
-use crate::error::{Error, Kind, Result};
-use crate::pipeline::outbound;
+use crate::pipeline::upload;
 use serde_json::{Value, json};
 use std::fmt::Write;
 
 /// How a check ended.
 #[derive(Debug)]
-enum Verdict {
+enum CheckResult {
     /// As it should be; what was found.
     Fine(String),
     /// It works, but should be looked at.
@@ -26,19 +26,19 @@ enum Verdict {
 
 /// The checks of a run, in the order in which they were made.
 #[derive(Default)]
-pub(super) struct Findings(Vec<(&'static str, Verdict)>);
+pub(super) struct Findings(Vec<(&'static str, CheckResult)>);
 
 impl Findings {
     fn fine(&mut self, what: &'static str, said: impl Into<String>) {
-        self.0.push((what, Verdict::Fine(said.into())));
+        self.0.push((what, CheckResult::Fine(said.into())));
     }
 
     fn warn(&mut self, what: &'static str, said: impl Into<String>) {
-        self.0.push((what, Verdict::Warning(said.into())));
+        self.0.push((what, CheckResult::Warning(said.into())));
     }
 
     fn skip(&mut self, what: &'static str, why: impl Into<String>) {
-        self.0.push((what, Verdict::Skipped(why.into())));
+        self.0.push((what, CheckResult::Skipped(why.into())));
     }
 
     /// Keeps a result; gives its value for the checks that build on it.
@@ -49,7 +49,7 @@ impl Findings {
                 Some(value)
             }
             Err(error) => {
-                self.0.push((what, Verdict::Failed(error)));
+                self.0.push((what, CheckResult::Failed(error)));
                 None
             }
         }
@@ -57,7 +57,8 @@ impl Findings {
 
     /// The class of the first failure.
     fn code(&self) -> u8 {
-        let failed = self.0.iter().find_map(|(_, v)| if let Verdict::Failed(e) = v { Some(e.kind()) } else { None });
+        let failed =
+            self.0.iter().find_map(|(_, v)| if let CheckResult::Failed(e) = v { Some(e.kind()) } else { None });
         failed.map_or(0, Kind::code)
     }
 
@@ -65,10 +66,10 @@ impl Findings {
         let mut text = String::new();
         for (what, verdict) in &self.0 {
             let _ = match verdict {
-                Verdict::Fine(said) => writeln!(text, "ok       {what:<14} {said}"),
-                Verdict::Warning(said) => writeln!(text, "WARNING  {what:<14} {said}"),
-                Verdict::Failed(error) => writeln!(text, "FAILED   {what:<14} {error}"),
-                Verdict::Skipped(why) => writeln!(text, "-        {what:<14} {why}"),
+                CheckResult::Fine(said) => writeln!(text, "ok       {what:<14} {said}"),
+                CheckResult::Warning(said) => writeln!(text, "WARNING  {what:<14} {said}"),
+                CheckResult::Failed(error) => writeln!(text, "FAILED   {what:<14} {error}"),
+                CheckResult::Skipped(why) => writeln!(text, "-        {what:<14} {why}"),
             };
         }
         text
@@ -80,10 +81,10 @@ impl Findings {
             .iter()
             .map(|(what, verdict)| {
                 let (state, said) = match verdict {
-                    Verdict::Fine(said) => ("ok", said.clone()),
-                    Verdict::Warning(said) => ("warning", said.clone()),
-                    Verdict::Failed(error) => ("failed", error.to_string()),
-                    Verdict::Skipped(why) => ("skipped", why.clone()),
+                    CheckResult::Fine(said) => ("ok", said.clone()),
+                    CheckResult::Warning(said) => ("warning", said.clone()),
+                    CheckResult::Failed(error) => ("failed", error.to_string()),
+                    CheckResult::Skipped(why) => ("skipped", why.clone()),
                 };
                 json!({ "check": what, "state": state, "message": said })
             })
@@ -116,7 +117,7 @@ pub async fn run(context: &Context, args: &DoctorArgs) -> Result<Done> {
     if let Some(store) = store.as_deref() {
         let checked = checks::store(context, &mut findings, store, &keys);
         let checked = unless_stopped(context, Box::pin(checked)).await;
-        outbound::settle(store).await; // what tried the right to write
+        upload::settle(store).await; // what tried the right to write
         newest = checked?.map(|manifest| (store, manifest));
     }
     Box::pin(staging::check(context, &mut findings, newest, &keys)).await?;

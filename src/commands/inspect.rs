@@ -3,19 +3,19 @@
 
 mod contents;
 
-use crate::barrier::UnsealKeys;
-use crate::cli::InspectArgs;
+use crate::app::cli::InspectArgs;
+use crate::app::context::Context;
+use crate::app::output;
+use crate::base::error::{Error, Result};
 use crate::commands::Done;
-use crate::context::Context;
-use crate::envelope::{Header, Keyring};
-use crate::error::{Error, Result};
-use crate::manifest::{Manifest, rfc3339};
-use crate::output;
-use crate::pipeline::catalog::Standing;
-use crate::pipeline::drill::feed::Reading;
-use crate::pipeline::inbound;
-use crate::pipeline::input::{Input, Opened};
+use crate::formats::barrier::UnsealKeys;
+use crate::formats::crypto::{Header, Keyring};
+use crate::formats::manifest::{Manifest, rfc3339};
+use crate::pipeline::catalog::BackupStatus;
+use crate::pipeline::drill::feed::ReadSpec;
+use crate::pipeline::input::{Input, OpenInput};
 use crate::pipeline::offline;
+use crate::pipeline::reader;
 use contents::Contents;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -23,15 +23,15 @@ use std::io::{BufReader, Read};
 use std::sync::Arc;
 
 /// What was found.
-struct Found {
+struct InspectReport {
     header: Option<Header>,
     /// The full check; absent without a key.
-    checked: Option<Checked>,
+    checked: Option<InspectCheck>,
 }
 
 /// The check of every byte. state.bin is whole, its hashes say so; but a later server may
 /// write its entries in a form that is not known.
-type Checked = offline::Checked<Result<Contents>>;
+type InspectCheck = offline::CheckedSnapshot<Result<Contents>>;
 
 /// Shows header, manifest and meta.json. With a key every segment is opened and
 /// the archive checked; without one only what can be read in clear is shown.
@@ -46,11 +46,11 @@ pub async fn run(context: &Context, args: &InspectArgs) -> Result<Done> {
     let mac_keys = keyring.as_ref().map(Keyring::mac_keys).unwrap_or_default();
     let input = Input::of(&args.input);
     let opened = context.open(&input, &context.trust(mac_keys)).await?;
-    let how = keyring.map(|keyring| Reading::of_input(&opened, Arc::new(keyring)));
-    let Opened { source, size, label, chosen, .. } = opened;
+    let how = keyring.map(|keyring| ReadSpec::of_input(&opened, Arc::new(keyring)));
+    let OpenInput { source, size, label, chosen, .. } = opened;
     context.progress.stage("inspecting", size);
     let stored = chosen.is_some();
-    let found = inbound::read(source, &context.stop, &context.progress, move |reader| {
+    let found = reader::read(source, &context.stop, &context.progress, move |reader| {
         if how.is_some() {
             return check(reader, how.as_ref(), keys.as_ref());
         }
@@ -63,7 +63,7 @@ pub async fn run(context: &Context, args: &InspectArgs) -> Result<Done> {
                 Error::usage("--share and --seal-key: without the key nothing can be opened").hint("give --key too")
             );
         }
-        Ok(Found { header: Header::peek(reader)?, checked: None })
+        Ok(InspectReport { header: Header::peek(reader)?, checked: None })
     })
     .await
     .map_err(|e| if e.kind().is_stop() { e } else { e.context(&label) })?;
@@ -72,16 +72,16 @@ pub async fn run(context: &Context, args: &InspectArgs) -> Result<Done> {
     Ok(Done::document(document(&label, &found, standing.as_ref())).with_text(text(&label, &found, standing.as_ref())))
 }
 
-fn check(reader: Box<dyn Read + Send>, how: Option<&Reading>, keys: Option<&UnsealKeys>) -> Result<Found> {
+fn check(reader: Box<dyn Read + Send>, how: Option<&ReadSpec>, keys: Option<&UnsealKeys>) -> Result<InspectReport> {
     let checked = offline::read(reader, how, |state| match Contents::read(state, keys) {
         // With keys more was asked for than whether it is whole.
         Err(error) if keys.is_some() => Err(error),
         contents => Ok(contents),
     })?;
-    Ok(Found { header: checked.header.clone(), checked: Some(checked) })
+    Ok(InspectReport { header: checked.header.clone(), checked: Some(checked) })
 }
 
-fn document(label: &str, found: &Found, standing: Option<&Standing>) -> Value {
+fn document(label: &str, found: &InspectReport, standing: Option<&BackupStatus>) -> Value {
     let header = found.header.as_ref();
     let checked = found.checked.as_ref().map(|c| {
         let meta = &c.snapshot.meta;
@@ -101,13 +101,13 @@ fn document(label: &str, found: &Found, standing: Option<&Standing>) -> Value {
         "input": label,
         "layout": layout(found),
         "header": header,
-        "standing": standing.map(Standing::word),
-        "manifest": standing.and_then(Standing::authentic),
+        "standing": standing.map(BackupStatus::word),
+        "manifest": standing.and_then(BackupStatus::authentic),
         "checked": checked,
     })
 }
 
-fn layout(found: &Found) -> &'static str {
+fn layout(found: &InspectReport) -> &'static str {
     match (&found.header, &found.checked) {
         (Some(_), _) => "format-1",
         (None, Some(checked)) if checked.plain => "snapshot",
@@ -115,7 +115,7 @@ fn layout(found: &Found) -> &'static str {
     }
 }
 
-fn text(label: &str, found: &Found, standing: Option<&Standing>) -> String {
+fn text(label: &str, found: &InspectReport, standing: Option<&BackupStatus>) -> String {
     let mut text = format!("{label}\n");
     let mut row = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:<16}{value}");
@@ -159,8 +159,8 @@ fn manifest_rows(manifest: &Manifest, row: &mut impl FnMut(&str, String)) {
     row("run id", manifest.run_id.clone().unwrap_or_default());
 }
 
-fn checked_rows(checked: &Checked, row: &mut impl FnMut(&str, String)) {
-    let Checked { snapshot, object, .. } = checked;
+fn checked_rows(checked: &InspectCheck, row: &mut impl FnMut(&str, String)) {
+    let InspectCheck { snapshot, object, .. } = checked;
     let meta = &snapshot.meta;
     row("size", format!("{} ({} bytes)", output::bytes(object.size), object.size));
     row("sha256", hex::encode(object.sha256));

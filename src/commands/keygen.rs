@@ -1,12 +1,12 @@
 //! `keygen`: a new encryption key, or the manifest key of one.
 
-use crate::atomic_file::AtomicFile;
-use crate::cli::KeygenArgs;
+use crate::app::cli::KeygenArgs;
+use crate::app::context::Context;
+use crate::base::atomic_file::AtomicFile;
+use crate::base::error::{Error, Result};
+use crate::base::secret::Secret;
 use crate::commands::Done;
-use crate::context::Context;
-use crate::envelope::Key;
-use crate::error::{Error, Result};
-use crate::secret::Secret;
+use crate::formats::crypto::Key;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 

@@ -1,15 +1,15 @@
 //! `list`: the backups, one a line.
 
+use crate::app::context::Context;
+use crate::app::output;
+use crate::base::error::Result;
 use crate::commands::Done;
-use crate::context::Context;
-use crate::error::Result;
-use crate::manifest::{MacKey, rfc3339};
-use crate::naming::BackupName;
-use crate::output;
-use crate::pipeline::catalog::Standing;
-use crate::pipeline::survey::{Survey, Surveyed, survey};
+use crate::formats::manifest::{MacKey, rfc3339};
+use crate::formats::naming::BackupName;
+use crate::pipeline::catalog::BackupStatus;
+use crate::pipeline::survey::{ListedBackup, Survey, survey};
 use crate::pipeline::versions;
-use crate::store::Store;
+use crate::services::store::Store;
 use chrono::TimeDelta;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ pub async fn run(context: &Context) -> Result<Done> {
 
 /// Of backups whose manifest does not fit the object: the older version that it fits.
 async fn older_versions(store: &dyn Store, listing: &Survey, keys: &[MacKey]) -> Result<BTreeMap<BackupName, String>> {
-    let refused = listing.backups.iter().filter(|s| matches!(s.standing, Standing::Refused(_)));
+    let refused = listing.backups.iter().filter(|s| matches!(s.standing, BackupStatus::Invalid(_)));
     let look = stream::iter(refused).map(async |s| {
         let name = &s.backup.name;
         Ok(versions::older_id(store, name, keys).await?.map(|version| (name.clone(), version)))
@@ -102,7 +102,7 @@ fn document(listing: &Survey, older: &BTreeMap<BackupName, String>, store: &dyn 
     json!({ "backups": backups, "orphans": listing.orphans, "foreign_objects": listing.foreign })
 }
 
-fn entry(listing: &Survey, s: &Surveyed, store: &dyn Store) -> Value {
+fn entry(listing: &Survey, s: &ListedBackup, store: &dyn Store) -> Value {
     let name = &s.backup.name;
     let mut entry = json!({
         "object": name.object(),

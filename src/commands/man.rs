@@ -1,8 +1,8 @@
 //! `man`: the manual pages.
 
-use crate::cli::Cli;
+use crate::app::cli::Cli;
+use crate::base::error::{Error, Result};
 use crate::commands::Done;
-use crate::error::{Error, Result};
 use clap::CommandFactory;
 
 /// Renders the page of the tool, or of one command, in roff.

@@ -1,16 +1,16 @@
 //! `prune`: backups past their retention go, and only those.
 
-use crate::cli::PruneArgs;
+use crate::app::cli::PruneArgs;
+use crate::app::context::Context;
+use crate::app::output;
+use crate::app::reporting;
+use crate::app::reporting::prune::{execute, plan};
+use crate::base::error::Result;
+use crate::base::lock::Lock;
 use crate::commands::Done;
-use crate::context::Context;
-use crate::error::Result;
-use crate::lock::Lock;
-use crate::operation;
-use crate::operation::prune::{execute, plan};
-use crate::output;
+use crate::formats::retention::Candidate;
 use crate::pipeline::prune::Planned;
-use crate::report::Operation;
-use crate::retention::Candidate;
+use crate::services::notify::Operation;
 use serde_json::json;
 use std::fmt::Write;
 
@@ -28,7 +28,7 @@ pub async fn run(context: &Context, args: &PruneArgs) -> Result<Done> {
         let store = context.store().await?;
         execute(context, store.as_ref()).await
     };
-    operation::run(context, Operation::Prune, Box::pin(work)).await
+    reporting::run(context, Operation::Prune, Box::pin(work)).await
 }
 
 async fn dry_run(context: &Context) -> Result<Done> {

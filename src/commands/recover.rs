@@ -1,21 +1,21 @@
 //! `recover`: one secret out of a backup, without any Vault.
 
-use crate::atomic_file::AtomicFile;
-use crate::barrier::{Answer, Barrier, Listed, Query, Version};
-use crate::cli::RecoverArgs;
+use crate::app::cli::RecoverArgs;
+use crate::app::context::Context;
+use crate::app::reporting::{self, OperationResult};
+use crate::base::atomic_file::AtomicFile;
+use crate::base::error::{Error, Result};
+use crate::base::secret::Secret;
 use crate::commands::Done;
-use crate::context::Context;
-use crate::envelope::Header;
-use crate::error::{Error, Result};
-use crate::manifest::rfc3339;
-use crate::operation::{self, Outcome};
-use crate::pipeline::drill::feed::Reading;
-use crate::pipeline::inbound;
-use crate::pipeline::input::{Input, Opened};
+use crate::formats::barrier::{Barrier, ListedSecret, Query, SecretAnswer, SecretVersion};
+use crate::formats::crypto::Header;
+use crate::formats::manifest::rfc3339;
+use crate::pipeline::drill::feed::ReadSpec;
+use crate::pipeline::input::{Input, OpenInput};
 use crate::pipeline::object::Chosen;
 use crate::pipeline::offline;
-use crate::report::Operation;
-use crate::secret::Secret;
+use crate::pipeline::reader;
+use crate::services::notify::Operation;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 use std::path::Path;
@@ -31,10 +31,10 @@ pub async fn run(context: &Context, args: &RecoverArgs) -> Result<Done> {
     if shown && !args.show {
         return Err(Error::usage("the secret would be shown on this terminal").hint("give --show, -o FILE, or a pipe"));
     }
-    operation::run(context, Operation::Recover, Box::pin(recover(context, args))).await
+    reporting::run(context, Operation::Recover, Box::pin(recover(context, args))).await
 }
 
-async fn recover(context: &Context, args: &RecoverArgs) -> Result<Outcome> {
+async fn recover(context: &Context, args: &RecoverArgs) -> Result<OperationResult> {
     let input = Input::of(&args.from);
     if input == Input::Stdin {
         return Err(Error::usage("a backup on stdin cannot be read twice").hint("save it to a file first"));
@@ -49,7 +49,7 @@ async fn recover(context: &Context, args: &RecoverArgs) -> Result<Outcome> {
     let keys = (how.clone(), shares);
     let unlock = move |reader| offline::unlock(reader, keys.0.as_ref(), &keys.1);
     let barrier =
-        inbound::read(first.source, &context.stop, &context.progress, unlock).await.map_err(|e| e.context(&label))?;
+        reader::read(first.source, &context.stop, &context.progress, unlock).await.map_err(|e| e.context(&label))?;
     if barrier.has_namespaces() {
         tracing::warn!("{label}: it has namespaces; only the root namespace is searched");
     }
@@ -59,10 +59,12 @@ async fn recover(context: &Context, args: &RecoverArgs) -> Result<Outcome> {
     let ask = Ask::of(args);
     let read = move |reader| offline::read(reader, how.as_ref(), |state| ask.put(&barrier, state));
     let found =
-        inbound::read(second.source, &context.stop, &context.progress, read).await.map_err(|e| e.context(&label))?;
+        reader::read(second.source, &context.stop, &context.progress, read).await.map_err(|e| e.context(&label))?;
     match found.result {
-        Found::Names(names) => Ok(Outcome::said(table(&names), format!("{} secrets named in {label}", names.len()))),
-        Found::Answer(answer) => hand_over(args, answer, &label),
+        RecoverResult::Names(names) => {
+            Ok(OperationResult::said(table(&names), format!("{} secrets named in {label}", names.len())))
+        }
+        RecoverResult::Answer(answer) => hand_over(args, answer, &label),
     }
 }
 
@@ -73,18 +75,18 @@ async fn check_cluster(context: &Context, args: &RecoverArgs, input: &Input) -> 
         return Ok(());
     }
     let (opened, _) = open(context, args, input).await?;
-    let header = inbound::read(opened.source, &context.stop, &context.progress, Header::peek);
+    let header = reader::read(opened.source, &context.stop, &context.progress, Header::peek);
     let header = header.await.map_err(|e| e.context(&opened.label))?;
     trust.check_cluster(&opened.label, header.as_ref().and_then(|h| h.vault.cluster_id.as_deref()))
 }
 
 /// Opens the backup once more: each pass reads it from its beginning.
-async fn open(context: &Context, args: &RecoverArgs, input: &Input) -> Result<(Opened, Option<Reading>)> {
+async fn open(context: &Context, args: &RecoverArgs, input: &Input) -> Result<(OpenInput, Option<ReadSpec>)> {
     let keyring = context.keyring_if_any(args.key.as_deref())?;
-    let mac_keys = keyring.as_ref().map(crate::envelope::Keyring::mac_keys).unwrap_or_default();
+    let mac_keys = keyring.as_ref().map(crate::formats::crypto::Keyring::mac_keys).unwrap_or_default();
     let opened = context.open(input, &context.trust(mac_keys)).await?;
     opened.chosen.as_ref().map_or(Ok(()), Chosen::refuse_other_cluster)?;
-    let how = keyring.map(|keyring| Reading::of_input(&opened, Arc::new(keyring)));
+    let how = keyring.map(|keyring| ReadSpec::of_input(&opened, Arc::new(keyring)));
     Ok((opened, how))
 }
 
@@ -94,9 +96,9 @@ enum Ask {
     Names(String),
 }
 
-enum Found {
-    Answer(Answer),
-    Names(Vec<Listed>),
+enum RecoverResult {
+    Answer(SecretAnswer),
+    Names(Vec<ListedSecret>),
 }
 
 impl Ask {
@@ -112,25 +114,25 @@ impl Ask {
         }
     }
 
-    fn put(&self, barrier: &Barrier, state: &mut dyn std::io::Read) -> Result<Found> {
+    fn put(&self, barrier: &Barrier, state: &mut dyn std::io::Read) -> Result<RecoverResult> {
         match self {
-            Ask::Secret(query) => barrier.find(state, query).map(Found::Answer),
-            Ask::Names(prefix) => barrier.list(state, prefix).map(Found::Names),
+            Ask::Secret(query) => barrier.find(state, query).map(RecoverResult::Answer),
+            Ask::Names(prefix) => barrier.list(state, prefix).map(RecoverResult::Names),
         }
     }
 }
 
-fn hand_over(args: &RecoverArgs, answer: Answer, label: &str) -> Result<Outcome> {
+fn hand_over(args: &RecoverArgs, answer: SecretAnswer, label: &str) -> Result<OperationResult> {
     let path = args.path.as_deref().unwrap_or_default();
     let absent =
         |why: String| Error::drill(format!("{label}: {path}: {why}")).hint("see: vault-backup recover --list PREFIX");
     let (data, version) = match answer {
-        Answer::Found(data, version) => (data, version),
-        Answer::Missing(absence) => return Err(absent(absence.to_string())),
-        Answer::Deleted(version) => {
+        SecretAnswer::Found(data, version) => (data, version),
+        SecretAnswer::Missing(absence) => return Err(absent(absence.to_string())),
+        SecretAnswer::Deleted(version) => {
             return Err(absent(format!("version {} was deleted in this backup", version.number)));
         }
-        Answer::Destroyed(version) => return Err(absent(format!("version {} was destroyed", version.number))),
+        SecretAnswer::Destroyed(version) => return Err(absent(format!("version {} was destroyed", version.number))),
     };
     if let Some(version) = version {
         let created = version.created.map_or("an unknown time".to_owned(), rfc3339);
@@ -139,9 +141,9 @@ fn hand_over(args: &RecoverArgs, answer: Answer, label: &str) -> Result<Outcome>
     match &args.output {
         Some(file) => {
             write_new(file, &data)?;
-            Ok(Outcome::said("", format!("{path} recovered from {label} into {}", file.display())))
+            Ok(OperationResult::said("", format!("{path} recovered from {label} into {}", file.display())))
         }
-        None => Ok(Outcome::said(format!("{}\n", data.expose()), format!("{path} recovered from {label}"))),
+        None => Ok(OperationResult::said(format!("{}\n", data.expose()), format!("{path} recovered from {label}"))),
     }
 }
 
@@ -154,7 +156,7 @@ fn write_new(path: &Path, data: &Secret) -> Result<()> {
 }
 
 /// One secret a line: its path, and on KV v2 its versions. Never a value.
-fn table(names: &[Listed]) -> String {
+fn table(names: &[ListedSecret]) -> String {
     let mut text = String::new();
     for name in names {
         let versions: Vec<_> = name.versions.iter().map(|v| version(v, name.current)).collect();
@@ -166,7 +168,7 @@ fn table(names: &[Listed]) -> String {
     text
 }
 
-fn version(version: &Version, current: Option<u64>) -> String {
+fn version(version: &SecretVersion, current: Option<u64>) -> String {
     let mark = if current == Some(version.number) { "*" } else { "" };
     let fate = match (version.destroyed, version.deletion) {
         (true, _) => " (destroyed)".to_owned(),

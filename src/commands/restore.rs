@@ -2,21 +2,21 @@
 
 mod plan;
 
-use crate::cli::RestoreArgs;
+use crate::app::cli::RestoreArgs;
+use crate::app::context::Context;
+use crate::app::prompt;
+use crate::app::reporting::{self, OperationResult};
+use crate::base::error::{Error, Kind, Result};
+use crate::base::lock::Lock;
 use crate::commands::Done;
-use crate::context::Context;
-use crate::envelope::Keyring;
-use crate::error::{Error, Kind, Result};
-use crate::lock::Lock;
-use crate::operation::{self, Outcome};
-use crate::pipeline::drill::feed::{self, Facts, Reading};
-use crate::pipeline::drill::target::Target;
-use crate::pipeline::inbound;
-use crate::pipeline::input::{Input, Opened};
-use crate::prompt;
-use crate::report::Operation;
-use crate::vault::{Node, Session};
-use plan::Plan;
+use crate::formats::crypto::Keyring;
+use crate::pipeline::drill::feed::{self, Facts, ReadSpec};
+use crate::pipeline::drill::target::StagingTarget;
+use crate::pipeline::input::{Input, OpenInput};
+use crate::pipeline::reader;
+use crate::services::notify::Operation;
+use crate::services::vault::{Node, Session};
+use plan::RestorePlan;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,17 +40,17 @@ pub async fn run(context: &Context, args: &RestoreArgs) -> Result<Done> {
         let plan = Box::pin(dry_run(context, args)).await?;
         return Ok(Done::document(plan.document()).with_text(plan.text()));
     }
-    operation::run(context, Operation::Restore, Box::pin(restore(context, args))).await
+    reporting::run(context, Operation::Restore, Box::pin(restore(context, args))).await
 }
 
-async fn dry_run(context: &Context, args: &RestoreArgs) -> Result<Plan> {
+async fn dry_run(context: &Context, args: &RestoreArgs) -> Result<RestorePlan> {
     let (target, node, session) = connect(context, args).await?;
     let plan = checked_plan(context, args, &target, &node, &session).await;
     revoke(&target, session).await;
     plan
 }
 
-async fn restore(context: &Context, args: &RestoreArgs) -> Result<Outcome> {
+async fn restore(context: &Context, args: &RestoreArgs) -> Result<OperationResult> {
     let _lock = Lock::take(&context.config()?.run.lock_file)?;
     context.note("backup", &args.input);
     context.note("target", &args.address);
@@ -66,10 +66,10 @@ async fn restore(context: &Context, args: &RestoreArgs) -> Result<Outcome> {
 async fn send(
     context: &Context,
     args: &RestoreArgs,
-    target: &Target,
+    target: &StagingTarget,
     node: &Node,
     session: &Session,
-) -> Result<Outcome> {
+) -> Result<OperationResult> {
     let plan = checked_plan(context, args, target, node, session).await?;
     if let Some(note) = plan.note() {
         context.note("note", &note);
@@ -101,7 +101,7 @@ async fn send(
     let back = context.stop.guard(Box::pin(target.sealed_or_applied(&doomed))).await;
     let sealed = back.map_err(|e| e.context("the target has taken the backup, but"))?;
     let told = format!("{} restored into {}", plan.backup, plan.target_name);
-    let mut outcome = Outcome::said(plan.next_steps(sealed), told);
+    let mut outcome = OperationResult::said(plan.next_steps(sealed), told);
     outcome.result("backup", &plan.backup);
     outcome.result("target", target.address.as_str());
     outcome.result("sealed", sealed);
@@ -110,7 +110,7 @@ async fn send(
 }
 
 /// Once a restore went through, the token is dead with the old state.
-async fn revoke(target: &Target, session: Session) {
+async fn revoke(target: &StagingTarget, session: Session) {
     match tokio::time::timeout(REVOKE_TIMEOUT, target.client.revoke(session)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!("{error}"),
@@ -119,7 +119,7 @@ async fn revoke(target: &Target, session: Session) {
 }
 
 /// Logs in at the address that was named, with `[vault]`'s credentials.
-async fn connect(context: &Context, args: &RestoreArgs) -> Result<(Target, Node, Session)> {
+async fn connect(context: &Context, args: &RestoreArgs) -> Result<(StagingTarget, Node, Session)> {
     let address: Url = args.address.parse().map_err(|e: url::ParseError| {
         Error::usage(format!("--address {}: {e}", args.address)).hint("write https://HOST:8200")
     })?;
@@ -132,47 +132,47 @@ async fn connect(context: &Context, args: &RestoreArgs) -> Result<(Target, Node,
     };
     let (node, session) = Box::pin(context.stop.guard(login)).await?;
     let wait = context.config()?.staging.wait;
-    Ok((Target::new(client, node.address.clone(), Vec::new(), wait), node, session))
+    Ok((StagingTarget::new(client, node.address.clone(), Vec::new(), wait), node, session))
 }
 
 /// The first pass: checks every byte of the backup, then holds it against the target.
 async fn checked_plan(
     context: &Context,
     args: &RestoreArgs,
-    target: &Target,
+    target: &StagingTarget,
     node: &Node,
     session: &Session,
-) -> Result<Plan> {
+) -> Result<RestorePlan> {
     let (opened, how) = open(context, args).await?;
     let manifest = opened.chosen.as_ref().and_then(|c| c.standing.manifest()).cloned();
     let label = opened.label.clone();
     context.progress.stage("checking", opened.size);
     let check = move |reader| feed::pass(reader, &how, |_| Ok(()));
-    let facts: Facts = inbound::read(opened.source, &context.stop, &context.progress, check)
+    let facts: Facts = reader::read(opened.source, &context.stop, &context.progress, check)
         .await
         .map_err(|e| if e.kind() == Kind::Integrity { e.context(&label) } else { e })?;
     let cluster = facts.header.as_ref().and_then(|h| h.vault.cluster_id.as_deref());
     context.trust(Vec::new()).check_cluster(&label, cluster)?;
     let peers = target.client.raft_configuration(&target.address, session.token()).await?;
-    let plan = Plan::new(label, &facts, manifest.as_ref(), node, peers.len(), context.started);
+    let plan = RestorePlan::new(label, &facts, manifest.as_ref(), node, peers.len(), context.started);
     plan.refuse_doubts(args.force)?;
     Ok(plan)
 }
 
 /// Opens the backup once more: each pass reads it from its beginning.
-async fn open(context: &Context, args: &RestoreArgs) -> Result<(Opened, Reading)> {
+async fn open(context: &Context, args: &RestoreArgs) -> Result<(OpenInput, ReadSpec)> {
     let input = Input::of(&args.input);
     if input == Input::Stdin {
         return Err(Error::usage("a backup on stdin cannot be read twice").hint("save it to a file first"));
     }
     let keyring: Keyring = context.keyring()?;
     let opened = context.open_strictly(&input, &context.trust(keyring.mac_keys())).await?;
-    let how = Reading::of_input(&opened, Arc::new(keyring));
+    let how = ReadSpec::of_input(&opened, Arc::new(keyring));
     Ok((opened, how))
 }
 
 /// The cluster's name, typed by a person or given as `--confirm`, is the consent.
-async fn confirm(context: &Context, args: &RestoreArgs, plan: &Plan) -> Result<()> {
+async fn confirm(context: &Context, args: &RestoreArgs, plan: &RestorePlan) -> Result<()> {
     let given = match &args.confirm {
         Some(name) => name.clone(),
         None => {

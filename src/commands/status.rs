@@ -1,12 +1,12 @@
 //! `status`: are the newest backup and the newest drill fresh enough?
 
-use crate::cli::StatusArgs;
+use crate::app::cli::StatusArgs;
+use crate::app::context::Context;
+use crate::app::output;
+use crate::base::error::{Kind, Result};
 use crate::commands::Done;
-use crate::context::Context;
-use crate::error::{Kind, Result};
-use crate::manifest::rfc3339;
-use crate::naming::BackupType;
-use crate::output;
+use crate::formats::manifest::rfc3339;
+use crate::formats::naming::BackupType;
 use crate::pipeline::survey::{Survey, survey};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};

@@ -4,28 +4,28 @@ mod offline;
 mod pick;
 mod stage;
 
-use crate::cli::VerifyRestoreArgs;
+use crate::app::cli::VerifyRestoreArgs;
+use crate::app::context::{self, Context};
+use crate::app::output;
+use crate::app::reporting::{self, OperationResult};
+use crate::base::error::{Error, Kind, Result};
+use crate::base::lock::Lock;
+use crate::base::secret::Secret;
 use crate::commands::Done;
-use crate::context::{self, Context};
-use crate::error::{Error, Kind, Result};
-use crate::lock::Lock;
-use crate::manifest::{DrillRecord, Manifest, rfc3339};
-use crate::operation::{self, Outcome};
-use crate::output;
+use crate::formats::manifest::{DrillRecord, Manifest, rfc3339};
+use crate::formats::product::ServerVersion;
 use crate::pipeline::drill::Steps;
-use crate::pipeline::drill::canary::{self, Found};
-use crate::pipeline::drill::feed::{self, Facts, Reading};
-use crate::pipeline::inbound::{self, Source};
+use crate::pipeline::drill::canary::{self, CanaryState};
+use crate::pipeline::drill::feed::{self, Facts, ReadSpec};
 use crate::pipeline::object::Chosen;
-use crate::product::Server;
-use crate::report::Operation;
-use crate::secret::Secret;
-use crate::staging;
-use crate::store::{Put, Store};
-use crate::vault::SecretRead;
+use crate::pipeline::reader::{self, ByteSource};
+use crate::services::notify::Operation;
+use crate::services::staging;
+use crate::services::store::{Put, Store};
+use crate::services::vault::SecretRead;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use stage::{Mode, Stage};
+use stage::{Mode, StagingServer};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ const CLEANUP: Duration = Duration::from_secs(30);
 /// `Usage` where the guard refuses; `Drill` for whatever fails once the restore was
 /// accepted.
 pub async fn run(context: &Context, args: &VerifyRestoreArgs) -> Result<Done> {
-    operation::run(context, Operation::Drill, async {
+    reporting::run(context, Operation::Drill, async {
         args.check()?;
         let _lock = Lock::take(&stage::lock_file(context)?)?;
         let (object, mut steps) = (args.object.as_deref(), Steps::default());
@@ -52,7 +52,7 @@ pub async fn run(context: &Context, args: &VerifyRestoreArgs) -> Result<Done> {
     .await
 }
 
-async fn drill(context: &Context, object: Option<&str>, mode: Mode, steps: &mut Steps) -> Result<Outcome> {
+async fn drill(context: &Context, object: Option<&str>, mode: Mode, steps: &mut Steps) -> Result<OperationResult> {
     context.note("backup_tested", object);
     context.note("staging_vault", stage::name(context, mode));
     let store = context.store().await?;
@@ -62,12 +62,13 @@ async fn drill(context: &Context, object: Option<&str>, mode: Mode, steps: &mut 
         steps.time("pick", context.stop.guard(pick::backup(context, store.as_ref(), &keyring, object))).await?;
     context.note("backup_tested", chosen.name.object());
     let manifest = chosen.insist()?.cloned();
-    let how = Reading::of(&chosen, keyring.clone());
+    let how = ReadSpec::of(&chosen, keyring.clone());
     let facts = steps.time("peek", peek(context, store.as_ref(), &chosen, how.clone())).await?;
     guard_backup(context, &chosen, &facts)?;
 
     let origin = origin(&facts, manifest.as_ref());
-    let mut stage = steps.time("prepare", context.stop.guard(Box::pin(Stage::find(context, mode, origin)))).await?;
+    let mut stage =
+        steps.time("prepare", context.stop.guard(Box::pin(StagingServer::find(context, mode, origin)))).await?;
     let preparing = context.stop.guard(Box::pin(stage.prepare(context, &facts, manifest.as_ref())));
     let drilled = match steps.time("prepare", preparing).await {
         Ok(administrator) => {
@@ -98,10 +99,10 @@ async fn drill(context: &Context, object: Option<&str>, mode: Mode, steps: &mut 
 }
 
 /// Reads the beginning of the backup, for the guard.
-async fn peek(context: &Context, store: &dyn Store, chosen: &Chosen, how: Reading) -> Result<Facts> {
+async fn peek(context: &Context, store: &dyn Store, chosen: &Chosen, how: ReadSpec) -> Result<Facts> {
     let download = context.stop.guard(chosen.download(store)).await?;
     context.progress.stage("looking", None);
-    inbound::read(Source::Stream(download.body), &context.stop, &context.progress, move |reader| {
+    reader::read(ByteSource::Stream(download.body), &context.stop, &context.progress, move |reader| {
         feed::peek(reader, &how)
     })
     .await
@@ -118,7 +119,7 @@ fn guard_backup(context: &Context, chosen: &Chosen, facts: &Facts) -> Result<()>
 }
 
 /// The server that the backup was taken from: by its header, else by its manifest.
-fn origin(facts: &Facts, manifest: Option<&Manifest>) -> Server {
+fn origin(facts: &Facts, manifest: Option<&Manifest>) -> ServerVersion {
     let (header, manifest) = (facts.header.as_ref().map(|h| &h.vault), manifest.map(|m| &m.vault));
     let product = header.and_then(|v| v.product).or(manifest.and_then(|v| v.product));
     let version = header.and_then(|v| v.version.as_deref()).or(manifest.and_then(|v| v.version.as_deref()));
@@ -128,10 +129,10 @@ fn origin(facts: &Facts, manifest: Option<&Manifest>) -> Server {
 /// Everything between the guard and the verdict.
 async fn restore_and_read(
     context: &Context,
-    (stage, administrator): (&Stage, &Secret),
+    (stage, administrator): (&StagingServer, &Secret),
     store: &dyn Store,
     chosen: &Chosen,
-    how: &Reading,
+    how: &ReadSpec,
     facts: &Facts,
     steps: &mut Steps,
 ) -> Result<()> {
@@ -140,7 +141,7 @@ async fn restore_and_read(
     let doomed = stop.guard(target.doomed_token(administrator)).await?;
     let download = stop.guard(chosen.download(store)).await?;
     progress.stage("restoring", Some(download.head.size));
-    let source = Source::Stream(download.body);
+    let source = ByteSource::Stream(download.body);
     let restore = target.restore(source, how.clone(), administrator, true, stop, progress);
     steps.time("restore", Box::pin(restore)).await.map_err(|e| at(chosen, e))?;
 
@@ -168,7 +169,7 @@ fn same_cluster(context: &Context, facts: &Facts, restored: Option<&str>) -> Res
 }
 
 /// Logs in with the source's credentials, and reads the canary.
-async fn read_canary(context: &Context, stage: &Stage, backup: DateTime<Utc>) -> Result<()> {
+async fn read_canary(context: &Context, stage: &StagingServer, backup: DateTime<Utc>) -> Result<()> {
     let staging = &context.config()?.staging;
     let target = &stage.target;
     let failed = |e: Error| if e.kind() == Kind::Vault { e.with_kind(Kind::Drill) } else { e };
@@ -184,10 +185,10 @@ async fn read_canary(context: &Context, stage: &Stage, backup: DateTime<Utc>) ->
         tracing::debug!("{error}");
     }
     let found = match read.map_err(failed)? {
-        SecretRead::Found { created_time, .. } => Found::Secret(created_time),
-        SecretRead::Missing => Found::Missing,
-        SecretRead::Deleted { .. } => Found::Deleted,
-        SecretRead::Destroyed { .. } => Found::Destroyed,
+        SecretRead::Found { created_time, .. } => CanaryState::Secret(created_time),
+        SecretRead::Missing => CanaryState::Missing,
+        SecretRead::Deleted { .. } => CanaryState::Deleted,
+        SecretRead::Destroyed { .. } => CanaryState::Destroyed,
     };
     canary::check(&staging.canary, found, backup, staging.canary_max_age)
 }
@@ -197,7 +198,7 @@ async fn record(
     context: &Context,
     store: &dyn Store,
     chosen: &Chosen,
-    keyring: &crate::envelope::Keyring,
+    keyring: &crate::formats::crypto::Keyring,
     manifest: Option<&Manifest>,
     mode: Mode,
     steps: &Steps,
@@ -222,8 +223,8 @@ async fn record(
     Ok(now)
 }
 
-fn passed(context: &Context, chosen: &Chosen, mode: Mode, steps: &Steps, at: DateTime<Utc>) -> Outcome {
-    let mut outcome = Outcome::new();
+fn passed(context: &Context, chosen: &Chosen, mode: Mode, steps: &Steps, at: DateTime<Utc>) -> OperationResult {
+    let mut outcome = OperationResult::new();
     let canary = context.config().map(|c| c.staging.canary.clone()).unwrap_or_default();
     outcome.result("backup_tested", chosen.name.object());
     outcome.result("staging_vault", stage::name(context, mode));
@@ -242,6 +243,6 @@ fn passed(context: &Context, chosen: &Chosen, mode: Mode, steps: &Steps, at: Dat
 }
 
 /// A secret that is only read where it is used.
-fn optional(reference: Option<&crate::secret::Reference>) -> Result<Option<Secret>> {
-    reference.map(crate::secret::Reference::read).transpose()
+fn optional(reference: Option<&crate::base::secret::Reference>) -> Result<Option<Secret>> {
+    reference.map(crate::base::secret::Reference::read).transpose()
 }

@@ -4,7 +4,7 @@
 //! stream that ended from one that was given up; fed by an asynchronous stream, or by
 //! a reader on a thread of its own. Not here: what is read.
 
-use crate::error::{Error, Kind, Result};
+use crate::base::error::{Error, Kind, Result};
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, stream};
 use std::io::{self, BufRead, Read};

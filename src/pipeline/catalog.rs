@@ -5,14 +5,14 @@
 
 mod drills;
 
-pub use drills::{Drilled, drills};
+pub use drills::{DrillStatus, drills};
 
 use super::trust::Trust;
-use crate::error::Result;
-use crate::manifest::{MAX_DOCUMENT, MacKey, Manifest, Refused};
-use crate::naming::{BackupName, BackupType, Role};
-use crate::retention;
-use crate::store::{Listed, ReadAt, Store};
+use crate::base::error::Result;
+use crate::formats::manifest::{DocumentError, MAX_DOCUMENT, MacKey, Manifest};
+use crate::formats::naming::{BackupName, BackupType, Role};
+use crate::formats::retention;
+use crate::services::store::{Listed, ReadAt, Store};
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::BTreeMap;
@@ -53,7 +53,7 @@ pub struct Catalog {
 
 /// Whether a backup is to be counted on.
 #[derive(Debug)]
-pub enum Standing {
+pub enum BackupStatus {
     /// Its manifest is there, authentic, its own, and names the listed size.
     Good(Box<Manifest>),
     /// Its manifest is authentic, and names another cluster than `vault.cluster_id`.
@@ -61,16 +61,16 @@ pub enum Standing {
     /// It has no manifest: it was not verified, or is of the older service.
     Unverified,
     /// It has a manifest that fails, and why.
-    Refused(String),
+    Invalid(String),
     /// It has a manifest that no key at hand can check.
     Unproven,
 }
 
-impl Standing {
+impl BackupStatus {
     /// The manifest of a good backup.
     pub fn manifest(&self) -> Option<&Manifest> {
         match self {
-            Standing::Good(manifest) => Some(manifest),
+            BackupStatus::Good(manifest) => Some(manifest),
             _ => None,
         }
     }
@@ -78,32 +78,32 @@ impl Standing {
     /// The manifest, where it is authentic: a good backup's, or another cluster's.
     pub fn authentic(&self) -> Option<&Manifest> {
         match self {
-            Standing::Good(manifest) | Standing::OtherCluster(manifest, _) => Some(manifest),
-            Standing::Unverified | Standing::Refused(_) | Standing::Unproven => None,
+            BackupStatus::Good(manifest) | BackupStatus::OtherCluster(manifest, _) => Some(manifest),
+            BackupStatus::Unverified | BackupStatus::Invalid(_) | BackupStatus::Unproven => None,
         }
     }
 
     /// The reason why its manifest does not count, where there is one to tell.
     pub fn reason(&self) -> Option<&str> {
         match self {
-            Standing::OtherCluster(_, why) | Standing::Refused(why) => Some(why),
-            Standing::Good(_) | Standing::Unverified | Standing::Unproven => None,
+            BackupStatus::OtherCluster(_, why) | BackupStatus::Invalid(why) => Some(why),
+            BackupStatus::Good(_) | BackupStatus::Unverified | BackupStatus::Unproven => None,
         }
     }
 
     /// Whether it is good.
     pub fn is_good(&self) -> bool {
-        matches!(self, Standing::Good(_))
+        matches!(self, BackupStatus::Good(_))
     }
 
     /// The word that `list` and JSON use.
     pub fn word(&self) -> &'static str {
         match self {
-            Standing::Good(_) => "good",
-            Standing::OtherCluster(..) => "other-cluster",
-            Standing::Unverified => "unverified",
-            Standing::Refused(_) => "refused",
-            Standing::Unproven => "unproven",
+            BackupStatus::Good(_) => "good",
+            BackupStatus::OtherCluster(..) => "other-cluster",
+            BackupStatus::Unverified => "unverified",
+            BackupStatus::Invalid(_) => "refused",
+            BackupStatus::Unproven => "unproven",
         }
     }
 }
@@ -167,7 +167,7 @@ impl Catalog {
     ) -> Result<Option<(Backup, Manifest)>> {
         let of_type = |b: &&Backup| of.is_none_or(|t| t == b.name.backup_type());
         for backup in self.backups.iter().filter(of_type).filter(|b| !b.is_future(now)) {
-            if let Standing::Good(manifest) = standing(store, backup, trust).await? {
+            if let BackupStatus::Good(manifest) = standing(store, backup, trust).await? {
                 return Ok(Some((backup.clone(), *manifest)));
             }
         }
@@ -179,34 +179,34 @@ impl Catalog {
 ///
 /// # Errors
 /// The store's; a manifest that fails is an answer, not an error.
-pub async fn standing(store: &dyn Store, backup: &Backup, trust: &Trust) -> Result<Standing> {
+pub async fn standing(store: &dyn Store, backup: &Backup, trust: &Trust) -> Result<BackupStatus> {
     if !backup.has_manifest {
-        return Ok(Standing::Unverified);
+        return Ok(BackupStatus::Unverified);
     }
     Ok(claim(store, &backup.name, &trust.keys).await?.held_against(backup.size, trust))
 }
 
 /// What lies beside a backup as its manifest.
 #[derive(Debug)]
-pub enum Claim {
+pub enum ManifestCheck {
     /// An authentic manifest of this name.
     Authentic(Box<Manifest>),
     /// Nothing, or what cannot be relied on.
-    Worthless(Standing),
+    Worthless(BackupStatus),
 }
 
-impl Claim {
+impl ManifestCheck {
     /// What it is worth for an object of `size` bytes.
-    pub fn held_against(self, size: u64, trust: &Trust) -> Standing {
+    pub fn held_against(self, size: u64, trust: &Trust) -> BackupStatus {
         match self {
-            Claim::Authentic(m) => match trust.other_cluster(&m) {
-                Some(why) => Standing::OtherCluster(m, why),
+            ManifestCheck::Authentic(m) => match trust.other_cluster(&m) {
+                Some(why) => BackupStatus::OtherCluster(m, why),
                 None if m.size_bytes != size => {
-                    Standing::Refused(format!("it names {} bytes, the object has {size}", m.size_bytes))
+                    BackupStatus::Invalid(format!("it names {} bytes, the object has {size}", m.size_bytes))
                 }
-                None => Standing::Good(m),
+                None => BackupStatus::Good(m),
             },
-            Claim::Worthless(standing) => standing,
+            ManifestCheck::Worthless(standing) => standing,
         }
     }
 }
@@ -215,14 +215,14 @@ impl Claim {
 ///
 /// # Errors
 /// The store's.
-pub async fn claim(store: &dyn Store, name: &BackupName, keys: &[MacKey]) -> Result<Claim> {
+pub async fn claim(store: &dyn Store, name: &BackupName, keys: &[MacKey]) -> Result<ManifestCheck> {
     let Some(bytes) = document(store, &name.manifest()).await? else {
-        return Ok(Claim::Worthless(Standing::Unverified));
+        return Ok(ManifestCheck::Worthless(BackupStatus::Unverified));
     };
     Ok(match Manifest::from_bytes(&bytes, name, keys) {
-        Ok(manifest) => Claim::Authentic(Box::new(manifest)),
-        Err(Refused::UnknownKey) => Claim::Worthless(Standing::Unproven),
-        Err(refused) => Claim::Worthless(Standing::Refused(refused.to_string())),
+        Ok(manifest) => ManifestCheck::Authentic(Box::new(manifest)),
+        Err(DocumentError::UnknownKey) => ManifestCheck::Worthless(BackupStatus::Unproven),
+        Err(refused) => ManifestCheck::Worthless(BackupStatus::Invalid(refused.to_string())),
     })
 }
 
@@ -230,7 +230,7 @@ pub async fn claim(store: &dyn Store, name: &BackupName, keys: &[MacKey]) -> Res
 ///
 /// # Errors
 /// The store's.
-pub async fn standings(store: &dyn Store, backups: &[Backup], trust: &Trust) -> Result<Vec<Standing>> {
+pub async fn standings(store: &dyn Store, backups: &[Backup], trust: &Trust) -> Result<Vec<BackupStatus>> {
     stream::iter(backups).map(|b| standing(store, b, trust)).buffered(CONCURRENCY).try_collect().await
 }
 

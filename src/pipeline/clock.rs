@@ -1,8 +1,8 @@
 //! This machine's clock beside the store's: names and retention go by it.
 
-use crate::error::{Error, Result};
-use crate::manifest::rfc3339;
-use crate::store::Store;
+use crate::base::error::{Error, Result};
+use crate::formats::manifest::rfc3339;
+use crate::services::store::Store;
 use chrono::{TimeDelta, Utc};
 
 /// How far the two may be apart.

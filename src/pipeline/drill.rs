@@ -9,7 +9,7 @@ pub mod feed;
 pub mod guard;
 pub mod target;
 
-use crate::error::Result;
+use crate::base::error::Result;
 use std::collections::BTreeMap;
 use std::time::Instant;
 

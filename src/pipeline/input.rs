@@ -1,13 +1,13 @@
 //! What a person names as INPUT: a file, stdin, or a backup in the store.
 //!
-//! Here: telling them apart and opening them. Not here: reading (`inbound`).
+//! Here: telling them apart and opening them. Not here: reading (`reader`).
 
-use super::inbound::Source;
 use super::object::{self, Chosen};
+use super::reader::ByteSource;
 use super::trust::Trust;
-use crate::envelope::Layouts;
-use crate::error::{Error, Result};
-use crate::store::Store;
+use crate::base::error::{Error, Result};
+use crate::formats::crypto::Layouts;
+use crate::services::store::Store;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -24,9 +24,9 @@ pub enum Input {
 }
 
 /// An input that is open.
-pub struct Opened {
+pub struct OpenInput {
     /// Its bytes.
-    pub source: Source,
+    pub source: ByteSource,
     /// How many, if known.
     pub size: Option<u64>,
     /// Which layouts are to be read.
@@ -61,13 +61,13 @@ impl Input {
     ///
     /// # Errors
     /// `Usage` if there is no such file, or it cannot be opened.
-    pub fn open_local(&self) -> Result<Opened> {
-        let opened = |source, size, label| Opened { source, size, layouts: Layouts::Any, label, chosen: None };
+    pub fn open_local(&self) -> Result<OpenInput> {
+        let opened = |source, size, label| OpenInput { source, size, layouts: Layouts::Any, label, chosen: None };
         match self {
             Input::Stdin => {
                 let stdin = std::io::stdin().as_fd().try_clone_to_owned();
                 let stdin = stdin.map_err(|e| Error::usage("stdin cannot be read").because(e))?;
-                Ok(opened(Source::File(stdin.into()), None, "stdin".to_owned()))
+                Ok(opened(ByteSource::File(stdin.into()), None, "stdin".to_owned()))
             }
             Input::File(path) => {
                 let fail = |e: std::io::Error| Error::usage(format!("{}: cannot be read", path.display())).because(e);
@@ -77,7 +77,7 @@ impl Input {
                     return Err(Error::usage(format!("{} is a folder", path.display())));
                 }
                 let size = meta.is_file().then_some(meta.len());
-                Ok(opened(Source::File(file), size, path.display().to_string()))
+                Ok(opened(ByteSource::File(file), size, path.display().to_string()))
             }
             Input::Object(name) => Err(Error::usage(format!("{name}: there is no such file"))),
         }
@@ -88,7 +88,7 @@ impl Input {
 ///
 /// # Errors
 /// `Store` if it is not there; as [`Chosen::insist`] if `strict`.
-pub async fn open_object(store: &dyn Store, object: &str, trust: &Trust, strict: bool) -> Result<Opened> {
+pub async fn open_object(store: &dyn Store, object: &str, trust: &Trust, strict: bool) -> Result<OpenInput> {
     let chosen = object::choose(store, object, trust).await?;
     if strict {
         chosen.insist()?;
@@ -96,8 +96,8 @@ pub async fn open_object(store: &dyn Store, object: &str, trust: &Trust, strict:
         chosen.warn();
     }
     let download = chosen.download(store).await?;
-    Ok(Opened {
-        source: Source::Stream(download.body),
+    Ok(OpenInput {
+        source: ByteSource::Stream(download.body),
         size: Some(download.head.size),
         layouts: chosen.layouts(),
         label: chosen.address.clone(),

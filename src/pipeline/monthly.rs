@@ -5,10 +5,10 @@
 
 use super::catalog::{self, Catalog};
 use super::trust::Trust;
-use crate::error::Result;
-use crate::manifest::{MacKey, Manifest};
-use crate::naming::{BackupName, BackupType};
-use crate::store::{Head, Put, Store};
+use crate::base::error::Result;
+use crate::formats::manifest::{MacKey, Manifest};
+use crate::formats::naming::{BackupName, BackupType};
+use crate::services::store::{Head, Put, Store};
 use bytes::Bytes;
 
 /// Whether the month of `name` has no good monthly backup yet.
@@ -20,7 +20,7 @@ pub async fn is_due(store: &dyn Store, name: &BackupName, trust: &Trust) -> Resu
     let folder = monthly.object().rsplit_once('/').map_or("", |(folder, _)| folder);
     let catalog = Catalog::of(store.list(&format!("{folder}/")).await?);
     let standings = catalog::standings(store, &catalog.backups, trust).await?;
-    Ok(!standings.iter().any(catalog::Standing::is_good))
+    Ok(!standings.iter().any(catalog::BackupStatus::is_good))
 }
 
 /// Copies the backup of `manifest`, as `head` saw it, to `monthly/`, then commits

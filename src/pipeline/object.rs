@@ -1,16 +1,16 @@
 //! One backup to be read: which version of which object, and what its manifest
 //! says of it.
 //!
-//! Here: the choice, before a byte is read. Not here: reading it (`inbound`).
+//! Here: the choice, before a byte is read. Not here: reading it (`reader`).
 
-use super::catalog::{self, Claim, Standing};
+use super::catalog::{self, BackupStatus, ManifestCheck};
 use super::trust::{OTHER_CLUSTER, Trust};
 use super::versions;
-use crate::envelope::Layouts;
-use crate::error::{Error, Result};
-use crate::manifest::Manifest;
-use crate::naming::BackupName;
-use crate::store::{CHECKSUM, Download, Head, ReadAt, Store};
+use crate::base::error::{Error, Result};
+use crate::formats::crypto::Layouts;
+use crate::formats::manifest::Manifest;
+use crate::formats::naming::BackupName;
+use crate::services::store::{CHECKSUM, Download, Head, ReadAt, Store};
 
 const SEE_LIST: &str = "see: vault-backup list";
 const HIDDEN: &str = "it was deleted, and the bucket still has it: remove the delete markers of object and manifest";
@@ -24,7 +24,7 @@ pub struct Chosen {
     /// latest takes fewer rights without.
     pub head: Head,
     /// What its manifest says, held against that version.
-    pub standing: Standing,
+    pub standing: BackupStatus,
     /// Its full address, for messages.
     pub address: String,
 }
@@ -42,8 +42,8 @@ pub async fn choose(store: &dyn Store, object: &str, trust: &Trust) -> Result<Ch
     let current = store.head(object).await?;
     let claim = catalog::claim(store, &name, &trust.keys).await?;
     let named = match &claim {
-        Claim::Authentic(manifest) => versions::named_by(manifest, store, &name, current.as_ref()).await?,
-        Claim::Worthless(_) => None,
+        ManifestCheck::Authentic(manifest) => versions::named_by(manifest, store, &name, current.as_ref()).await?,
+        ManifestCheck::Worthless(_) => None,
     };
     let head = match (named, current) {
         (Some(head), current) => {
@@ -110,7 +110,7 @@ impl Chosen {
     /// Which layouts it may be read as: never the older one where a manifest of
     /// format 1 speaks of it.
     pub fn layouts(&self) -> Layouts {
-        if matches!(self.standing, Standing::Unverified) { Layouts::Any } else { Layouts::Format1 }
+        if matches!(self.standing, BackupStatus::Unverified) { Layouts::Any } else { Layouts::Format1 }
     }
 
     /// For `verify-restore` and `restore`: a manifest that is there must not fail.
@@ -119,14 +119,16 @@ impl Chosen {
     /// `Integrity` with the reason; `Usage` for a backup of another cluster.
     pub fn insist(&self) -> Result<Option<&Manifest>> {
         match &self.standing {
-            Standing::Good(manifest) => Ok(Some(manifest)),
-            Standing::OtherCluster(_, why) => Err(Error::usage(format!("{}: {why}", self.address)).hint(OTHER_CLUSTER)),
-            Standing::Unverified => Ok(None),
-            Standing::Unproven => {
+            BackupStatus::Good(manifest) => Ok(Some(manifest)),
+            BackupStatus::OtherCluster(_, why) => {
+                Err(Error::usage(format!("{}: {why}", self.address)).hint(OTHER_CLUSTER))
+            }
+            BackupStatus::Unverified => Ok(None),
+            BackupStatus::Unproven => {
                 Err(Error::integrity(format!("{}: no key at hand can check its manifest", self.address))
                     .hint("add the key that made it to encryption.old_keys"))
             }
-            Standing::Refused(why) => Err(Error::integrity(format!("{}: its manifest fails: {why}", self.address))
+            BackupStatus::Invalid(why) => Err(Error::integrity(format!("{}: its manifest fails: {why}", self.address))
                 .hint("choose another backup; somebody or something changed this one")),
         }
     }
@@ -137,7 +139,7 @@ impl Chosen {
     /// `Usage` naming both clusters.
     pub fn refuse_other_cluster(&self) -> Result<()> {
         match &self.standing {
-            Standing::OtherCluster(..) => self.insist().map(drop),
+            BackupStatus::OtherCluster(..) => self.insist().map(drop),
             _ => Ok(()),
         }
     }
@@ -146,10 +148,10 @@ impl Chosen {
     pub fn warn(&self) {
         match &self.standing {
             // Another cluster's is told of by its header, which files have too.
-            Standing::Good(_) | Standing::OtherCluster(..) => {}
-            Standing::Unverified => tracing::info!("{}: it has no manifest: it was never verified", self.address),
-            Standing::Unproven => tracing::warn!("{}: no key at hand can check its manifest", self.address),
-            Standing::Refused(why) => tracing::warn!("{}: its manifest fails: {why}", self.address),
+            BackupStatus::Good(_) | BackupStatus::OtherCluster(..) => {}
+            BackupStatus::Unverified => tracing::info!("{}: it has no manifest: it was never verified", self.address),
+            BackupStatus::Unproven => tracing::warn!("{}: no key at hand can check its manifest", self.address),
+            BackupStatus::Invalid(why) => tracing::warn!("{}: its manifest fails: {why}", self.address),
         }
     }
 }

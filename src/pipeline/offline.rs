@@ -4,12 +4,12 @@
 //! pass for the keys, the second for everything, which checks the archive too. Not
 //! here: what entries are (`barrier`), the rules of a drill (`drill::canary`).
 
-use crate::archive::{self, Snapshot};
-use crate::barrier::{Barrier, UnsealKeys};
-use crate::envelope::{self, Header};
-use crate::error::{Error, Kind, Result};
+use crate::base::error::{Error, Kind, Result};
+use crate::formats::archive::{self, Snapshot};
+use crate::formats::barrier::{Barrier, UnsealKeys};
+use crate::formats::crypto::{self, Header};
 use crate::pipeline::bridge::ahead;
-use crate::pipeline::drill::feed::Reading;
+use crate::pipeline::drill::feed::ReadSpec;
 use crate::pipeline::hashing::{Fingerprint, Hashing};
 use std::io::{BufRead, BufReader, Read};
 
@@ -18,7 +18,7 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// What was found in the second pass.
 #[derive(Debug)]
-pub struct Checked<T> {
+pub struct CheckedSnapshot<T> {
     /// The header; legacy and plain ones have none.
     pub header: Option<Header>,
     /// Whether it is a plain snapshot, as Vault sends it.
@@ -35,7 +35,7 @@ pub struct Checked<T> {
 ///
 /// # Errors
 /// `Drill` where the keys do not open it; `Usage` for a seal that they cannot open.
-pub fn unlock(reader: Box<dyn Read + Send>, how: Option<&Reading>, keys: &UnsealKeys) -> Result<Barrier> {
+pub fn unlock(reader: Box<dyn Read + Send>, how: Option<&ReadSpec>, keys: &UnsealKeys) -> Result<Barrier> {
     let mut reader = BufReader::new(reader);
     if is_plain(&mut reader, how)? {
         return archive::peek_state(reader, |state| Barrier::unlock(state, keys));
@@ -69,9 +69,9 @@ fn of_cluster(error: Error, cluster: Option<String>) -> Error {
 /// `Integrity` for what is wrong with the backup; else what `on_state` returned.
 pub fn read<T>(
     reader: Box<dyn Read + Send>,
-    how: Option<&Reading>,
+    how: Option<&ReadSpec>,
     mut on_state: impl FnMut(&mut dyn Read) -> Result<T>,
-) -> Result<Checked<T>> {
+) -> Result<CheckedSnapshot<T>> {
     let mut check = |plain| archive::check_with(plain, |_, state| on_state(state));
     let mut hashing = Hashing::new(BufReader::with_capacity(1 << 18, reader));
     let plain = is_plain(&mut hashing, how)?;
@@ -88,7 +88,7 @@ pub fn read<T>(
     };
     let object = hashing.finish();
     how.map_or(Ok(()), |how| how.named.check(&hex::encode(object.sha256)))?;
-    Ok(Checked { header, plain, object, snapshot, result })
+    Ok(CheckedSnapshot { header, plain, object, snapshot, result })
 }
 
 /// Whether it is a plain snapshot. Never an object of the store: anybody who can write
@@ -96,7 +96,7 @@ pub fn read<T>(
 ///
 /// # Errors
 /// `Store` where it cannot be read.
-pub fn is_plain(reader: &mut impl BufRead, how: Option<&Reading>) -> Result<bool> {
+pub fn is_plain(reader: &mut impl BufRead, how: Option<&ReadSpec>) -> Result<bool> {
     if how.is_some_and(|how| how.name.is_some()) {
         return Ok(false);
     }
@@ -104,9 +104,9 @@ pub fn is_plain(reader: &mut impl BufRead, how: Option<&Reading>) -> Result<bool
     Ok(first.starts_with(&GZIP))
 }
 
-fn open<R: Read>(reader: R, how: Option<&Reading>) -> Result<envelope::Opened<R>> {
+fn open<R: Read>(reader: R, how: Option<&ReadSpec>) -> Result<crypto::DecryptReader<R>> {
     let how = how.ok_or_else(|| {
         Error::usage("the backup is encrypted, and no key is at hand").hint("give --key, or set encryption.key")
     })?;
-    envelope::open(reader, &how.keyring, how.layouts)
+    crypto::open(reader, &how.keyring, how.layouts)
 }

@@ -3,14 +3,14 @@
 //! Here: what `prune` and `backup --prune` share: proving the protectors of a plan
 //! and carrying it out. Not here: the rules (`retention`).
 
-use super::catalog::{self, Catalog, Drilled, Standing};
+use super::catalog::{self, BackupStatus, Catalog, DrillStatus};
 use super::trust::Trust;
-use crate::error::{Error, Result};
-use crate::manifest::MacKey;
-use crate::naming::{BackupName, Role};
-use crate::retention::{self, Candidate, Drill, Plan, Policy};
-use crate::stop::Stop;
-use crate::store::{Deleted, Head, Locking, Store};
+use crate::base::error::{Error, Result};
+use crate::base::stop::Stop;
+use crate::formats::manifest::MacKey;
+use crate::formats::naming::{BackupName, Role};
+use crate::formats::retention::{self, Candidate, Drill, Policy, PrunePlan};
+use crate::services::store::{Deleted, Head, Locking, Store};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ pub struct Planned {
     /// The listing.
     pub catalog: Catalog,
     /// What becomes of each backup.
-    pub plan: Plan,
+    pub plan: PrunePlan,
     /// Whether its protectors were proven. Otherwise no key was at hand, claims
     /// were taken as true, and nothing may be deleted.
     pub proven: bool,
@@ -89,13 +89,15 @@ async fn prove(
     let of = |names: &[BackupName]| -> Vec<_> { names.iter().filter_map(|n| catalog.find(n).cloned()).collect() };
     let claimed = of(&ask.manifests);
     for (backup, standing) in claimed.iter().zip(catalog::standings(store, &claimed, trust).await?) {
-        if let Standing::Refused(why) = &standing {
+        if let BackupStatus::Invalid(why) = &standing {
             tracing::warn!("{}: its manifest fails: {why}; it is not counted on", store.locate(backup.name.object()));
         }
         let settled = match standing {
-            Standing::Good(_) => retention::Standing::Good,
-            Standing::OtherCluster(..) => retention::Standing::OtherCluster,
-            Standing::Unverified | Standing::Refused(_) | Standing::Unproven => retention::Standing::Unverified,
+            BackupStatus::Good(_) => retention::Standing::Good,
+            BackupStatus::OtherCluster(..) => retention::Standing::OtherCluster,
+            BackupStatus::Unverified | BackupStatus::Invalid(_) | BackupStatus::Unproven => {
+                retention::Standing::Unverified
+            }
         };
         facts.entry(backup.name.clone()).and_modify(|c| c.standing = settled);
     }
@@ -104,7 +106,7 @@ async fn prove(
     let records = catalog::drills(store, &drilled, &trust.keys).await?;
     for ((backup, mut record), standing) in drilled.iter().zip(records).zip(standings) {
         record.hold_against(standing.authentic());
-        let settled = if matches!(record, Drilled::Passed(_)) { Drill::Passed } else { Drill::None };
+        let settled = if matches!(record, DrillStatus::Passed(_)) { Drill::Passed } else { Drill::None };
         facts.entry(backup.name.clone()).and_modify(|c| c.drill = settled);
     }
     Ok(())
@@ -235,6 +237,6 @@ fn lock_of(head: &Head, now: DateTime<Utc>) -> Option<String> {
     let until = head.retain_until.filter(|until| *until > now);
     match (head.legal_hold, until) {
         (true, _) => Some("a legal hold is lifted".to_owned()),
-        (false, until) => until.map(crate::manifest::rfc3339),
+        (false, until) => until.map(crate::formats::manifest::rfc3339),
     }
 }

@@ -3,10 +3,10 @@
 //! Here: the session around a piece of work, and the facts for header and
 //! manifest. Not here: the requests themselves (`vault`).
 
-use crate::error::{Error, Result};
-use crate::manifest::VaultFacts;
-use crate::stop::Stop;
-use crate::vault::{Auth, Client, Node, Session};
+use crate::base::error::{Error, Result};
+use crate::base::stop::Stop;
+use crate::formats::manifest::VaultFacts;
+use crate::services::vault::{Auth, Client, Node, Session};
 use std::time::Duration;
 
 /// How long the revocation at the end may take, an election with Raft's defaults included:

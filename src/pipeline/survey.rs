@@ -3,25 +3,25 @@
 //! Here: all manifests and drill records, checked, with retention's verdict. Not
 //! here: the cheaper look that `prune` takes before it deletes (`prune`).
 
-use super::catalog::{self, Backup, Catalog, Drilled, Standing};
+use super::catalog::{self, Backup, BackupStatus, Catalog, DrillStatus};
 use super::trust::Trust;
-use crate::error::Result;
-use crate::manifest::Manifest;
-use crate::naming::BackupType;
-use crate::retention::anomaly::{self, Anomaly, Fact};
-use crate::retention::{self, Candidate, Drill, Policy, Verdict};
-use crate::store::Store;
+use crate::base::error::Result;
+use crate::formats::manifest::Manifest;
+use crate::formats::naming::BackupType;
+use crate::formats::retention::anomaly::{self, Anomaly, BackupFacts};
+use crate::formats::retention::{self, Candidate, Drill, Policy, Verdict};
+use crate::services::store::Store;
 use chrono::{DateTime, Utc};
 
 /// One backup.
 #[derive(Debug)]
-pub struct Surveyed {
+pub struct ListedBackup {
     /// What the listing shows.
     pub backup: Backup,
     /// What its manifest is worth.
-    pub standing: Standing,
+    pub standing: BackupStatus,
     /// What its drill record is worth.
-    pub drilled: Drilled,
+    pub drilled: DrillStatus,
     /// What a prune now would do with it.
     pub verdict: Verdict,
 }
@@ -32,7 +32,7 @@ pub struct Survey {
     /// When it was made.
     pub now: DateTime<Utc>,
     /// Newest first.
-    pub backups: Vec<Surveyed>,
+    pub backups: Vec<ListedBackup>,
     /// What looks odd.
     pub anomalies: Vec<Anomaly>,
     /// Manifests and drill records without their object.
@@ -57,21 +57,22 @@ pub async fn survey(store: &dyn Store, trust: &Trust, policy: &Policy, now: Date
     let verdicts = retention::plan(now, candidates, policy).decisions.into_iter().map(|d| d.verdict);
     let anomalies = anomaly::anomalies(now, &facts, policy);
     let known = catalog.backups.into_iter().zip(standings).zip(drills).zip(verdicts);
-    let backups =
-        known.map(|(((backup, standing), drilled), verdict)| Surveyed { backup, standing, drilled, verdict }).collect();
+    let backups = known
+        .map(|(((backup, standing), drilled), verdict)| ListedBackup { backup, standing, drilled, verdict })
+        .collect();
     Ok(Survey { now, backups, anomalies, orphans: catalog.orphans.len(), foreign: catalog.foreign })
 }
 
 /// What `retention` takes of a backup and its checked manifest.
-pub fn fact(backup: &Backup, standing: &Standing) -> Fact {
+pub fn fact(backup: &Backup, standing: &BackupStatus) -> BackupFacts {
     let vault = standing.manifest().map(|m| &m.vault);
     let worth = match standing {
-        Standing::Good(_) => retention::Standing::Good,
-        Standing::OtherCluster(..) => retention::Standing::OtherCluster,
-        Standing::Unproven => retention::Standing::Claimed,
-        Standing::Unverified | Standing::Refused(_) => retention::Standing::Unverified,
+        BackupStatus::Good(_) => retention::Standing::Good,
+        BackupStatus::OtherCluster(..) => retention::Standing::OtherCluster,
+        BackupStatus::Unproven => retention::Standing::Claimed,
+        BackupStatus::Unverified | BackupStatus::Invalid(_) => retention::Standing::Unverified,
     };
-    Fact {
+    BackupFacts {
         name: backup.name.clone(),
         size: backup.size,
         standing: worth,
@@ -80,18 +81,18 @@ pub fn fact(backup: &Backup, standing: &Standing) -> Fact {
     }
 }
 
-fn candidate(fact: &Fact, drilled: &Drilled) -> Candidate {
+fn candidate(fact: &BackupFacts, drilled: &DrillStatus) -> Candidate {
     let drill = match drilled {
-        Drilled::Passed(_) => Drill::Passed,
-        Drilled::Unprovable => Drill::Unprovable,
-        Drilled::Never | Drilled::Refused(_) => Drill::None,
+        DrillStatus::Passed(_) => Drill::Passed,
+        DrillStatus::Unprovable => Drill::Unprovable,
+        DrillStatus::Never | DrillStatus::Invalid(_) => Drill::None,
     };
     Candidate { name: fact.name.clone(), size: fact.size, standing: fact.standing, drill }
 }
 
 impl Survey {
     /// The backups that are good and whose time is believable, newest first.
-    pub fn good(&self, of: BackupType) -> impl Iterator<Item = (&Surveyed, &Manifest)> {
+    pub fn good(&self, of: BackupType) -> impl Iterator<Item = (&ListedBackup, &Manifest)> {
         self.backups
             .iter()
             .filter(move |s| s.backup.name.backup_type() == of && !s.backup.is_future(self.now))
@@ -100,12 +101,12 @@ impl Survey {
 
     /// The number of backups of another cluster.
     pub fn of_other_clusters(&self) -> usize {
-        self.backups.iter().filter(|s| matches!(s.standing, Standing::OtherCluster(..))).count()
+        self.backups.iter().filter(|s| matches!(s.standing, BackupStatus::OtherCluster(..))).count()
     }
 
     /// The newest passed drill: when, and of which backup.
-    pub fn newest_drill(&self) -> Option<(DateTime<Utc>, &Surveyed)> {
-        let counted = self.backups.iter().filter(|s| !matches!(s.standing, Standing::OtherCluster(..)));
+    pub fn newest_drill(&self) -> Option<(DateTime<Utc>, &ListedBackup)> {
+        let counted = self.backups.iter().filter(|s| !matches!(s.standing, BackupStatus::OtherCluster(..)));
         let drills = counted.filter_map(|s| s.drilled.at().map(|at| (at, s)));
         drills.filter(|(at, _)| *at <= self.now + retention::CLOCK_TOLERANCE).max_by_key(|(at, _)| *at)
     }

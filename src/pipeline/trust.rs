@@ -1,9 +1,9 @@
 //! The conditions that a backup must meet to count: the keys that check its documents,
 //! and the cluster that it must be of.
 
-use crate::envelope::Header;
-use crate::error::{Error, Result};
-use crate::manifest::{MacKey, Manifest};
+use crate::base::error::{Error, Result};
+use crate::formats::crypto::Header;
+use crate::formats::manifest::{MacKey, Manifest};
 
 /// The hint for a backup of another cluster.
 pub(super) const OTHER_CLUSTER: &str =
@@ -54,7 +54,7 @@ impl Trust {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Kind;
+    use crate::base::error::Kind;
 
     #[test]
     fn another_cluster_is_refused_where_one_is_configured() {

@@ -3,11 +3,11 @@
 //! Backups are written once. A second version is somebody else's doing, and the
 //! first is still there below it. Not here: what manifests are worth (`catalog`).
 
-use super::catalog::{self, Claim};
-use crate::error::Result;
-use crate::manifest::{MacKey, Manifest};
-use crate::naming::BackupName;
-use crate::store::{Head, ReadAt, Store};
+use super::catalog::{self, ManifestCheck};
+use crate::base::error::Result;
+use crate::formats::manifest::{MacKey, Manifest};
+use crate::formats::naming::BackupName;
+use crate::services::store::{Head, ReadAt, Store};
 use futures_util::TryStreamExt;
 use ring::digest;
 
@@ -53,7 +53,7 @@ pub async fn named_by(
 /// # Errors
 /// The store's, but none where versions cannot be listed.
 pub async fn older_id(store: &dyn Store, name: &BackupName, keys: &[MacKey]) -> Result<Option<String>> {
-    let Claim::Authentic(manifest) = catalog::claim(store, name, keys).await? else { return Ok(None) };
+    let ManifestCheck::Authentic(manifest) = catalog::claim(store, name, keys).await? else { return Ok(None) };
     match older(store, name, manifest.size_bytes).await {
         Ok(versions) => Ok(versions.into_iter().next().and_then(|head| head.version)),
         Err(error) => {

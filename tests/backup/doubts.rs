@@ -4,10 +4,10 @@ use super::text;
 use crate::support::place::{Place, next_second};
 use crate::support::tool::Tool;
 use chrono::Utc;
-use vault_backup::envelope::Key;
-use vault_backup::manifest::{Manifest, VaultFacts, rfc3339};
-use vault_backup::naming::{BackupName, BackupType};
-use vault_backup::secret::Secret;
+use vault_backup::base::secret::Secret;
+use vault_backup::formats::crypto::Key;
+use vault_backup::formats::manifest::{Manifest, VaultFacts, rfc3339};
+use vault_backup::formats::naming::{BackupName, BackupType};
 
 /// Due by the configuration of [`pruning`].
 const OLD: &str = "daily/2020-01-01/vault-snapshot-20200101-020000.enc";

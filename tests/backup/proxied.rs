@@ -8,7 +8,7 @@ use crate::support::tls::Ca;
 use crate::support::tool::{Tool, tool};
 use crate::support::vault::Vault;
 use std::sync::Arc;
-use vault_backup::envelope::Key;
+use vault_backup::formats::crypto::Key;
 
 #[test]
 fn vault_and_store_over_tls() {

@@ -12,7 +12,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::task::block_in_place;
-use vault_backup::naming::{BackupName, BackupType};
+use vault_backup::formats::naming::{BackupName, BackupType};
 
 /// A snapshot that does not compress and is too large for one put.
 pub(crate) fn large() -> Bytes {

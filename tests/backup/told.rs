@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use vault_backup::cli::Cli;
-use vault_backup::context::Context;
-use vault_backup::error::Kind;
-use vault_backup::operation;
-use vault_backup::report::Operation;
-use vault_backup::stop::Stop;
+use vault_backup::app::cli::Cli;
+use vault_backup::app::context::Context;
+use vault_backup::app::reporting;
+use vault_backup::base::error::Kind;
+use vault_backup::base::stop::Stop;
+use vault_backup::services::notify::Operation;
 
 /// How long one who is to be told is tried, at most.
 const PATIENCE_OF_THE_TOOL: Duration = Duration::from_secs(30);
@@ -154,10 +154,10 @@ async fn of_a_panic() {
     let text = std::fs::read_to_string(&config).unwrap().replace("\"env:SLACK\"", "\"http://127.0.0.1:1/\"");
     std::fs::write(&config, text.replace("[\"failure\"]", "[\"success\"]")).unwrap();
     let cli = Cli::try_parse_from(["vault-backup", "--config", config.to_str().unwrap(), "backup"]).unwrap();
-    let printed = vault_backup::output::Output::start(&cli.global, false);
+    let printed = vault_backup::app::output::Output::start(&cli.global, false);
     let context = Context::new(cli.global, printed, Stop::default());
     let work = async { panic!("{PLANTED}") };
-    let error = operation::run(&context, Operation::Backup, work).await.unwrap_err();
+    let error = reporting::run(&context, Operation::Backup, work).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Unexpected);
     let (audited, sent) = (listeners.audited(), listeners.sent("hook"));
     assert_eq!((&audited[0]["event"], audited.len()), (&json!("vault_backup_failed"), 1));

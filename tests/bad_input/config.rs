@@ -7,8 +7,8 @@ use std::path::Path;
 
 /// A file's content, and what must be said; in all of them a value that must not be.
 const FILES: [(&str, &str); 9] = [
-    ("[store]\nurll = \"pl4nted\"", "config.toml:2: store.urll: unknown key; did you mean url?"),
-    ("[vualt]\naddresses = [\"pl4nted\"]", "config.toml:1: vualt: unknown key; did you mean vault?"),
+    ("[store]\nurll = \"pl4nted\"", "config.toml:2: store.urll: unknown key\nhint: did you mean url?"),
+    ("[vualt]\naddresses = [\"pl4nted\"]", "config.toml:1: vualt: unknown key\nhint: did you mean vault?"),
     ("[retention]\ndaily_days = \"pl4nted\"", "config.toml:2: retention.daily_days: must be a whole number"),
     ("[vault]\naddresses = \"pl4nted\"", "config.toml:2: vault.addresses: must be a list in brackets"),
     ("[run]\ndeadline = \"pl4nted\"", "config.toml:2: run.deadline: must be a duration"),
@@ -65,11 +65,11 @@ fn nothing_configured() {
     let bare = |args: &[&str]| tool().args(args).run();
     bare(&["backup"]).fails(2, &["no backup key configured", "VAULT_BACKUP_KEY"]);
     for command in [&["list"][..], &["prune"], &["status"]] {
-        bare(command).fails(2, &["no store configured; set store.url, VAULT_BACKUP_STORE or --store"]);
+        bare(command).fails(2, &["no store configured\nhint: set store.url, VAULT_BACKUP_STORE or --store"]);
     }
     let with = |unset: &str| place.tool().env(unset, "").arg("backup").run();
     with("VAULT_BACKUP_STORE").fails(2, &["no store configured"]);
-    with("VAULT_ADDR").fails(2, &["no Vault configured; set vault.addresses, or VAULT_ADDR or BAO_ADDR"]);
+    with("VAULT_ADDR").fails(2, &["no Vault configured\nhint: set vault.addresses, or VAULT_ADDR or BAO_ADDR"]);
     with("VAULT_TOKEN").fails(2, &["VAULT_TOKEN", "vault.auth"]);
     place.assert_empty();
 }

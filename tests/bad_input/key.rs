@@ -13,7 +13,7 @@ const FILES: [(&str, u32, &str); 8] = [
     ("5a5a5a", 0o600, "has 6 characters, not 64"),
     ("KEY0", 0o600, "has 65 characters, not 64"),
     ("z-instead-of-hex-z-instead-of-hex-z-instead-of-hex-z-instead-of-", 0o600, "not a hex digit"),
-    ("KEY", 0o644, "open to everybody (mode 0644); run: chmod 0400"),
+    ("KEY", 0o644, "open to everybody (mode 0644)\nhint: run: chmod 0400"),
     ("KEY", 0o604, "open to everybody"),
     ("KEY", 0o440, "open to its group"),
 ];

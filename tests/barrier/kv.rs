@@ -3,7 +3,7 @@
 use super::{found, query, unlocked};
 use crate::support::vault::Vault;
 use serde_json::{Value, json};
-use vault_backup::barrier::{Absence, Answer, Listed, Version};
+use vault_backup::formats::barrier::{Absence, ListedSecret, SecretAnswer, SecretVersion};
 
 /// A path as it stands in a URL.
 fn encoded(path: &str) -> String {
@@ -45,7 +45,7 @@ fn versions_are_what_the_api_says() {
             let (status, api) = vault.api("GET", &format!("kv/data/{path}{asked}"), None);
             let answer = barrier.find(state.bytes(), &query(&format!("kv/{path}"), version)).unwrap();
             let metadata = &api["data"]["metadata"];
-            let same = |v: &Version| {
+            let same = |v: &SecretVersion| {
                 let time = |t: Option<chrono::DateTime<chrono::Utc>>, api: &Value| {
                     let api = api.as_str().unwrap();
                     assert_eq!(t, (!api.is_empty()).then(|| api.parse().unwrap()));
@@ -55,42 +55,44 @@ fn versions_are_what_the_api_says() {
                 assert_eq!(json!([v.number, v.destroyed]), json!([metadata["version"], metadata["destroyed"]]));
             };
             match &answer {
-                Answer::Found(_, v) => {
+                SecretAnswer::Found(_, v) => {
                     assert_eq!((status, &found(&answer).0), (200, &api["data"]["data"]), "{path} {version:?}");
                     same(&v.unwrap());
                 }
-                Answer::Deleted(v) | Answer::Destroyed(v) => {
+                SecretAnswer::Deleted(v) | SecretAnswer::Destroyed(v) => {
                     assert_eq!((status, &api["data"]["data"]), (404, &Value::Null), "{path} {version:?}");
                     same(v);
                 }
-                Answer::Missing(_) => assert_eq!((status, &api["data"]), (404, &Value::Null), "{path} {version:?}"),
+                SecretAnswer::Missing(_) => {
+                    assert_eq!((status, &api["data"]), (404, &Value::Null), "{path} {version:?}");
+                }
             }
         }
     }
 
     let ask = |path: &str, version| barrier.find(state.bytes(), &query(path, version)).unwrap();
-    assert!(matches!(ask("kv/four", Some(1)), Answer::Deleted(v) if v.number == 1));
+    assert!(matches!(ask("kv/four", Some(1)), SecretAnswer::Deleted(v) if v.number == 1));
     assert_eq!(found(&ask("kv/four", Some(2))), (json!({"n": 2}), Some(2)), "undeleted");
-    assert!(matches!(ask("kv/four", Some(3)), Answer::Destroyed(v) if v.destroyed));
-    assert!(matches!(ask("kv/gone", None), Answer::Deleted(v) if v.number == 4));
-    assert_eq!(ask("kv/few", Some(3)), Answer::Missing(Absence::NoVersion(3)), "max_versions is passed");
+    assert!(matches!(ask("kv/four", Some(3)), SecretAnswer::Destroyed(v) if v.destroyed));
+    assert!(matches!(ask("kv/gone", None), SecretAnswer::Deleted(v) if v.number == 4));
+    assert_eq!(ask("kv/few", Some(3)), SecretAnswer::Missing(Absence::NoVersion(3)), "max_versions is passed");
     assert_eq!(found(&ask("kv/few", Some(4))), (json!({"n": 4}), Some(4)));
-    assert_eq!(ask("kv/empty", None), Answer::Missing(Absence::NoVersion(0)));
-    assert_eq!(ask("kv/erased", None), Answer::Missing(Absence::NoSecret));
+    assert_eq!(ask("kv/empty", None), SecretAnswer::Missing(Absence::NoVersion(0)));
+    assert_eq!(ask("kv/erased", None), SecretAnswer::Missing(Absence::NoSecret));
 
     // Deletion is judged by the moment that is asked about.
     let mut later = query("kv/expires", None);
     assert_eq!(found(&barrier.find(state.bytes(), &later).unwrap()).1, Some(1));
     later.at += chrono::TimeDelta::hours(2);
-    assert!(matches!(barrier.find(state.bytes(), &later).unwrap(), Answer::Deleted(_)));
+    assert!(matches!(barrier.find(state.bytes(), &later).unwrap(), SecretAnswer::Deleted(_)));
     // Scanning gives the same answers.
     let scanned = barrier.scan(state.bytes(), Some(&query("kv/four", Some(1)))).unwrap().answer;
     assert_eq!(scanned, Some(ask("kv/four", Some(1))));
 
     let listed = barrier.list(state.bytes(), "kv/four").unwrap();
-    let [Listed { path, current: Some(4), versions }] = &listed[..] else { panic!("{listed:?}") };
+    let [ListedSecret { path, current: Some(4), versions }] = &listed[..] else { panic!("{listed:?}") };
     assert_eq!(path, "kv/four");
-    let state_of = |v: &Version| (v.number, v.deletion.is_some(), v.destroyed);
+    let state_of = |v: &SecretVersion| (v.number, v.deletion.is_some(), v.destroyed);
     let states: Vec<_> = versions.iter().map(state_of).collect();
     assert_eq!(states, [(1, true, false), (2, false, false), (3, false, true), (4, false, false)]);
 }
@@ -132,14 +134,14 @@ fn names_and_mounts_of_all_sorts() {
             assert_eq!(found(&answer).0, json!({"path": path, "version": version}));
         }
         assert_eq!(found(&ask(&format!("again{version}/a"))).0, json!({"generation": 2}));
-        assert_eq!(ask(&format!("again{version}/only-1")), Answer::Missing(Absence::NoSecret));
+        assert_eq!(ask(&format!("again{version}/only-1")), SecretAnswer::Missing(Absence::NoSecret));
     }
     assert_eq!(found(&ask("/team/v2-other/a")).0, json!({"other": true}));
     assert_eq!(found(&ask("local/a")), (json!({"local": true}), None));
-    assert_eq!(ask("team/v3/a"), Answer::Missing(Absence::NoMount));
-    assert_eq!(ask("team"), Answer::Missing(Absence::NoMount));
-    assert_eq!(ask("team/v2/"), Answer::Missing(Absence::NoSecret));
-    assert!(matches!(ask("sys/policy/default"), Answer::Missing(Absence::NotKv(path, _)) if path == "sys/"));
+    assert_eq!(ask("team/v3/a"), SecretAnswer::Missing(Absence::NoMount));
+    assert_eq!(ask("team"), SecretAnswer::Missing(Absence::NoMount));
+    assert_eq!(ask("team/v2/"), SecretAnswer::Missing(Absence::NoSecret));
+    assert!(matches!(ask("sys/policy/default"), SecretAnswer::Missing(Absence::NotKv(path, _)) if path == "sys/"));
 
     let names = |prefix: &str| -> Vec<String> {
         barrier.list(state.bytes(), prefix).unwrap().into_iter().map(|listed| listed.path).collect()

@@ -5,8 +5,8 @@ use crate::support::vault::{Vault, product};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::json;
 use std::collections::BTreeMap;
-use vault_backup::barrier::{self, Barrier};
-use vault_backup::error::Kind;
+use vault_backup::base::error::Kind;
+use vault_backup::formats::barrier::{self, Barrier};
 
 const REFUSAL: &str = "these shares do not open this backup";
 

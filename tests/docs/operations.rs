@@ -4,8 +4,8 @@ use super::markdown::{blocks, section};
 use super::{read, shell};
 use crate::support::tool::tool;
 use std::collections::BTreeSet;
-use vault_backup::config::{Config, Overrides};
-use vault_backup::envelope::Key;
+use vault_backup::app::config::{Config, Overrides};
+use vault_backup::formats::crypto::Key;
 
 fn operations() -> String {
     read("docs/operations.md")

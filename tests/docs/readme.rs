@@ -76,7 +76,8 @@ fn the_configuration_is_accepted() {
     for config in configs {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), config).unwrap();
-        let overrides = vault_backup::config::Overrides { config: Some(file.path().to_owned()), ..Default::default() };
-        vault_backup::config::Config::load(&overrides, &|_| None).unwrap();
+        let overrides =
+            vault_backup::app::config::Overrides { config: Some(file.path().to_owned()), ..Default::default() };
+        vault_backup::app::config::Config::load(&overrides, &|_| None).unwrap();
     }
 }

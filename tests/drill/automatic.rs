@@ -10,7 +10,7 @@ use crate::support::vault::{ACTIVE, SEALED, Server, Vault, product};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::json;
 use std::sync::Arc;
-use vault_backup::product::Product;
+use vault_backup::formats::product::Product;
 
 /// What stands in for the transit engine of another Vault, which keeps the keys of seals.
 fn transit() -> FaultServer {

@@ -40,7 +40,7 @@ fn what_is_read_is_not_what_must_be() {
     let login = LOGIN.lines().nth(1).unwrap();
     drilled(&format!("{login}\nseal_after = false\n")).ok();
     let output = drilled(login);
-    output.fails(2, &["cannot be sealed after the restore", "nothing was restored; set staging.unseal_keys"]);
+    output.fails(2, &["cannot be sealed after the restore", "nothing was restored\nhint: set staging.unseal_keys"]);
     assert_eq!(staging.health(), Some(ACTIVE));
 
     drilled(&open_with("old/canary")).ok();

@@ -7,7 +7,7 @@ use crate::support::production::{self, Site};
 use crate::support::tool::Output;
 use crate::support::vault::{ACTIVE, SEALED, UNINITIALISED, Vault};
 use serde_json::json;
-use vault_backup::envelope::Header;
+use vault_backup::formats::crypto::Header;
 
 /// `verify-restore` of `site` into what is at `address`, with production's root token.
 fn into(site: &Site, addresses: &[String], address: &str) -> Output {

@@ -4,10 +4,10 @@
 use crate::support::production::{Site, seal};
 use crate::support::tool::Output;
 use chrono::{TimeDelta, Utc};
-use vault_backup::envelope::{Header, Key, Source};
-use vault_backup::manifest::{Manifest, VaultFacts, rfc3339};
-use vault_backup::naming::{BackupName, BackupType};
-use vault_backup::secret::Secret;
+use vault_backup::base::secret::Secret;
+use vault_backup::formats::crypto::{Header, Key, SourceServer};
+use vault_backup::formats::manifest::{Manifest, VaultFacts, rfc3339};
+use vault_backup::formats::naming::{BackupName, BackupType};
 
 const SHARES: &str = "[staging]\nunseal_keys = [\"env:SHARE0\", \"env:SHARE1\"]\n";
 
@@ -35,7 +35,7 @@ fn object(site: &Site, name: &BackupName, hex: &str) -> Vec<u8> {
     let header = Header {
         key_id: key(hex).id().to_owned(),
         created_at: name.created_at(),
-        vault: Source::default(),
+        vault: SourceServer::default(),
         tool: "test/1".into(),
     };
     seal(hex, &site.production.vault.snapshot(), &header)

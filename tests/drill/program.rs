@@ -7,7 +7,7 @@ use crate::support::tool::Output;
 use crate::support::vault::{binary, product};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use vault_backup::product::Product;
+use vault_backup::formats::product::Product;
 
 /// Puts a program there that names itself `version`, and is no server.
 fn pretender(path: &Path, version: &str) {

@@ -8,7 +8,7 @@ use crate::support::tool::{Output, Tool, tool};
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
 use std::time::Duration;
-use vault_backup::naming::{BackupName, BackupType};
+use vault_backup::formats::naming::{BackupName, BackupType};
 
 /// The role's statements, without those on the KMS key, which the server does not know.
 fn policy(role: &str) -> Vec<Value> {

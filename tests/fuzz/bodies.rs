@@ -5,12 +5,12 @@
 
 use flate2::{Compression, write::GzEncoder};
 use std::io::{self, Read, Write};
-use vault_backup::archive::{self, Snapshot};
-use vault_backup::envelope::{self, Header, Key, Keyring, Layouts, Opener};
-use vault_backup::error::{Kind, Result};
-use vault_backup::manifest::{DrillRecord, Manifest, canonical};
-use vault_backup::naming::{BackupName, BackupType, Role};
-use vault_backup::secret::Secret;
+use vault_backup::base::error::{Kind, Result};
+use vault_backup::base::secret::Secret;
+use vault_backup::formats::archive::{self, Snapshot};
+use vault_backup::formats::crypto::{self, Decryptor, Header, Key, Keyring, Layouts};
+use vault_backup::formats::manifest::{DrillRecord, Manifest, canonical};
+use vault_backup::formats::naming::{BackupName, BackupType, Role};
 
 /// The key of tests/vectors/vectors.json.
 const KEY: &str = "b7d5e6d66fa28deb73b15d36a13427449a1bda3d3bd771324abd86cffcaf818a";
@@ -22,14 +22,14 @@ fn keys() -> Keyring {
 /// Opening ends in all of the plaintext or in an integrity error, which stays.
 pub fn open(data: &[u8]) {
     let keys = keys();
-    let any = envelope::open(data, &keys, Layouts::Any).and_then(|mut opened| {
+    let any = crypto::open(data, &keys, Layouts::Any).and_then(|mut opened| {
         io::copy(&mut opened, &mut io::sink())
-            .map_err(|e| vault_backup::error::Error::from_io(e, Kind::Unexpected, "not ours"))
+            .map_err(|e| vault_backup::base::error::Error::from_io(e, Kind::Unexpected, "not ours"))
     });
     if let Err(e) = any {
         assert_eq!(e.kind(), Kind::Integrity, "{e}");
     }
-    let Ok(mut opener) = Opener::new(data, &keys) else { return };
+    let Ok(mut opener) = Decryptor::new(data, &keys) else { return };
     let end = loop {
         match opener.next_segment() {
             Ok(Some(_)) => {}

@@ -5,7 +5,7 @@ use crate::support::process::{PATIENCE, wait_for};
 use crate::support::vault::{ACTIVE, SEALED, STANDBY, Server, UNINITIALISED, Vault, binary, product};
 use serde_json::json;
 use std::process::Command;
-use vault_backup::product::Product;
+use vault_backup::formats::product::Product;
 
 #[test]
 fn the_test_run_uses_the_product_that_it_claims() {

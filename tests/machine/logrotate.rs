@@ -14,8 +14,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
-use vault_backup::report::audit::Audit;
-use vault_backup::report::{Event, Operation};
+use vault_backup::services::notify::audit::Audit;
+use vault_backup::services::notify::{Event, Operation};
 
 /// A folder with an audit log, and the example for it.
 struct Rotated {

@@ -3,8 +3,8 @@
 use super::{BODY, World, ago, list, objects};
 use crate::support::tool::Tool;
 use serde_json::json;
-use vault_backup::manifest::{Manifest, VaultFacts};
-use vault_backup::naming::{BackupName, BackupType};
+use vault_backup::formats::manifest::{Manifest, VaultFacts};
+use vault_backup::formats::naming::{BackupName, BackupType};
 
 /// Backups of `cluster`, so many days old.
 fn of_cluster(world: &World, cluster: &str, days: impl IntoIterator<Item = i64>) -> Vec<BackupName> {

@@ -5,7 +5,7 @@ use super::{World, list, objects, with_manifests};
 use crate::support::place::Place;
 use crate::support::tool::Tool;
 use std::collections::BTreeSet;
-use vault_backup::naming::BackupType;
+use vault_backup::formats::naming::BackupType;
 
 /// The binary as an account that may do all that prune needs, but not delete these keys.
 fn denied(world: &World, keys: &[String]) -> Tool {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
-use vault_backup::naming::{BackupName, BackupType};
+use vault_backup::formats::naming::{BackupName, BackupType};
 
 /// Thirty good backups, and older ones, of which there are more than one request takes.
 fn world(due: i32) -> (World, Vec<BackupName>) {

@@ -3,9 +3,9 @@
 use super::{BODY, World, ago, list};
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
-use vault_backup::envelope::Key;
-use vault_backup::manifest::VaultFacts;
-use vault_backup::naming::{BackupName, BackupType};
+use vault_backup::formats::crypto::Key;
+use vault_backup::formats::manifest::VaultFacts;
+use vault_backup::formats::naming::{BackupName, BackupType};
 
 fn stranger() -> Key {
     Key::generate().unwrap()

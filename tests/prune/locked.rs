@@ -5,8 +5,8 @@ use crate::support::place::Place;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use vault_backup::manifest::rfc3339;
-use vault_backup::naming::{BackupName, BackupType};
+use vault_backup::formats::manifest::rfc3339;
+use vault_backup::formats::naming::{BackupName, BackupType};
 
 /// Forty good daily backups in a bucket with Object Lock, of which two are retained, one
 /// was, and one is on hold; and what the report must say of each that is locked.

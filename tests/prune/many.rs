@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use vault_backup::naming::{BackupName, BackupType};
+use vault_backup::formats::naming::{BackupName, BackupType};
 
 const DUE: usize = 2_500;
 const FOREIGN: usize = 500;

@@ -5,7 +5,7 @@ use crate::support::place::Place;
 use crate::support::tool::tool;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
-use vault_backup::naming::BackupType;
+use vault_backup::formats::naming::BackupType;
 
 #[test]
 fn old_ones_go_with_their_manifests_and_nothing_else_is_touched() {

@@ -4,7 +4,7 @@ use super::{World, ago};
 use crate::support::place::Place;
 use serde_json::json;
 use std::time::Duration;
-use vault_backup::naming::{BackupName, BackupType};
+use vault_backup::formats::naming::{BackupName, BackupType};
 
 const TWO_DAYS: Duration = Duration::from_hours(48);
 const NEARLY_A_DAY: Duration = Duration::from_hours(23);

@@ -5,7 +5,7 @@ use crate::support::place::Place;
 use crate::support::tool::Output;
 use serde_json::json;
 use std::collections::BTreeSet;
-use vault_backup::naming::BackupType;
+use vault_backup::formats::naming::BackupType;
 
 #[test]
 fn a_marker_hides_what_goes_and_the_output_says_so() {

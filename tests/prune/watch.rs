@@ -4,8 +4,8 @@ use super::{BODY, World, ago};
 use crate::support::place::Place;
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
-use vault_backup::manifest::VaultFacts;
-use vault_backup::naming::{BackupName, BackupType};
+use vault_backup::formats::manifest::VaultFacts;
+use vault_backup::formats::naming::{BackupName, BackupType};
 
 /// A good backup `days` old, of `size` bytes, with these facts.
 fn with_facts(world: &World, days: i64, size: usize, raft_index: u64, cluster: &str) -> BackupName {

@@ -1,8 +1,8 @@
 //! The situations that the golden plans show.
 
 use chrono::{DateTime, Datelike, Months, TimeDelta, TimeZone, Utc};
-use vault_backup::naming::{BackupName, BackupType};
-use vault_backup::retention::{Candidate, Drill, Policy, Standing, plan};
+use vault_backup::formats::naming::{BackupName, BackupType};
+use vault_backup::formats::retention::{Candidate, Drill, Policy, Standing, plan};
 
 pub struct Scenario {
     /// The golden file's stem.

@@ -3,13 +3,13 @@
 use super::PLANTED;
 use std::fmt::Debug;
 use std::path::PathBuf;
-use vault_backup::config::{Config, Overrides};
-use vault_backup::envelope::{Key, Keyring, keys};
-use vault_backup::error::Error;
-use vault_backup::report::Settings;
-use vault_backup::report::notify::{Shape, Target};
-use vault_backup::secret::{Secret, TextOrReference};
-use vault_backup::vault::Auth;
+use vault_backup::app::config::{Config, Overrides};
+use vault_backup::base::error::Error;
+use vault_backup::base::secret::{Secret, TextOrReference};
+use vault_backup::formats::crypto::{Key, Keyring, keys};
+use vault_backup::services::notify::NotifySettings;
+use vault_backup::services::notify::webhook::{Shape, Webhook};
+use vault_backup::services::vault::Auth;
 
 fn assert_hidden(value: &impl Debug, secrets: &[&str]) {
     for said in [format!("{value:?}"), format!("{value:#?}")] {
@@ -30,8 +30,8 @@ fn settings_that_hold_secrets() {
         assert_hidden(&auth, &PLANTED);
     }
     let url = || TextOrReference::Text(Secret::new(format!("https://x/{}", PLANTED[0])));
-    let target = Target { shape: Shape::Slack, url: url(), on_success: true, on_failure: true };
-    assert_hidden(&Settings { notify: vec![target], ping: Some(url()), ..Settings::default() }, &PLANTED);
+    let target = Webhook { shape: Shape::Slack, url: url(), on_success: true, on_failure: true };
+    assert_hidden(&NotifySettings { notify: vec![target], ping: Some(url()), ..NotifySettings::default() }, &PLANTED);
 }
 
 #[test]

@@ -4,8 +4,8 @@ use super::{MIB, PREFIX, Place, data, read, run, send, sha256, soon, write};
 use bytes::Bytes;
 use chrono::{TimeDelta, Utc};
 use std::collections::BTreeMap;
-use vault_backup::error::Kind;
-use vault_backup::store::{CHECKSUM, Locking, Put, ReadAt};
+use vault_backup::base::error::Kind;
+use vault_backup::services::store::{CHECKSUM, Locking, Put, ReadAt};
 
 const NAME: &str = "daily/2025-11-26/vault-snapshot-20251126-020000.enc";
 

@@ -6,9 +6,9 @@ use chrono::Utc;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use vault_backup::error::Kind;
-use vault_backup::store::s3::Settings;
-use vault_backup::store::{self, Put, ReadAt};
+use vault_backup::base::error::Kind;
+use vault_backup::services::store::s3::S3Settings;
+use vault_backup::services::store::{self, Put, ReadAt};
 
 const NAME: &str = "daily/2025-11-26/vault-snapshot-20251126-020000.enc";
 
@@ -20,7 +20,7 @@ fn mode(path: &Path) -> u32 {
 async fn a_folder_that_is_not_there_is_made_by_the_first_backup() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("new/store");
-    let store = store::open(&format!("file://{}", folder.display()), Settings::default()).await.unwrap();
+    let store = store::open(&format!("file://{}", folder.display()), S3Settings::default()).await.unwrap();
     let error = store.list("").await.unwrap_err();
     assert_eq!(error.kind(), Kind::Store);
     assert!(error.to_string().contains("no such folder; the first backup makes it"), "{error}");
@@ -105,7 +105,7 @@ async fn a_file_in_the_way_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("file"), "").unwrap();
     let url = format!("file://{}/file", dir.path().display());
-    let store = store::open(&url, Settings::default()).await.unwrap();
+    let store = store::open(&url, S3Settings::default()).await.unwrap();
     assert_eq!(store.list("").await.unwrap_err().kind(), Kind::Store);
     assert_eq!(store.put(NAME, Bytes::new(), Put::Create).await.unwrap_err().kind(), Kind::Store);
     assert_eq!(store.probe_write("daily/").await.unwrap_err().kind(), Kind::Store);
@@ -142,7 +142,7 @@ async fn folders_that_go_while_they_are_listed() {
                     let names = store.list("daily/").await?;
                     assert_eq!(names.len(), 1);
                 }
-                Ok::<_, vault_backup::error::Error>(())
+                Ok::<_, vault_backup::base::error::Error>(())
             })
         });
         ended.store(true, Ordering::Relaxed);

@@ -11,12 +11,12 @@ use crate::support::fault::{Call, FaultServer, Reply};
 use crate::support::s3::S3;
 use std::sync::Arc;
 use std::time::Duration;
-use vault_backup::store::Store;
-use vault_backup::store::s3::Settings;
+use vault_backup::services::store::Store;
+use vault_backup::services::store::s3::S3Settings;
 
-/// Settings for `server`, which stands before `s3` or in place of one.
-fn through(server: &FaultServer) -> Settings {
-    Settings {
+/// S3Settings for `server`, which stands before `s3` or in place of one.
+fn through(server: &FaultServer) -> S3Settings {
+    S3Settings {
         idle_timeout: Duration::from_secs(2),
         ..settings(server.address(), ("rootaccess".to_owned(), "rootsecret".to_owned()))
     }

@@ -14,9 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tempfile::TempDir;
-use vault_backup::envelope::{Header, Key, Sealer, Source};
-use vault_backup::naming::{BackupName, BackupType};
-use vault_backup::secret::Secret;
+use vault_backup::base::secret::Secret;
+use vault_backup::formats::crypto::{Encryptor, Header, Key, SourceServer};
+use vault_backup::formats::naming::{BackupName, BackupType};
 
 /// The canary's path, which is the default of `staging.canary`.
 pub const CANARY: &str = "smtp/test-tenant-id/admin";
@@ -249,7 +249,7 @@ impl Site {
         let header = Header {
             key_id: Key::from_hex(&Secret::new(&self.production.key)).unwrap().id().to_owned(),
             created_at: name.created_at(),
-            vault: Source::default(),
+            vault: SourceServer::default(),
             tool: "test/1".into(),
         };
         self.put(name.object(), &seal(&self.production.key, snapshot, &header));
@@ -300,7 +300,7 @@ impl Site {
 /// `snapshot` encrypted under the key of these hex digits, in format 1.
 pub fn seal(key: &str, snapshot: &[u8], header: &Header) -> Vec<u8> {
     let key = Key::from_hex(&Secret::new(key)).unwrap();
-    let (mut object, mut sealer) = (Vec::new(), Sealer::new(&key, header).unwrap());
+    let (mut object, mut sealer) = (Vec::new(), Encryptor::new(&key, header).unwrap());
     let mut sink = |piece: bytes::Bytes| {
         object.extend(piece);
         Ok(())

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde_json::json;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use vault_backup::envelope::Key;
+use vault_backup::formats::crypto::Key;
 
 /// The path of a snapshot in Vault's API.
 pub const SNAPSHOT: &str = "/v1/sys/storage/raft/snapshot";
@@ -107,5 +107,5 @@ fn random() -> String {
 
 /// The name that the key of these 64 hex digits has in headers and manifests.
 pub fn key_id(hex: &str) -> String {
-    Key::from_hex(&vault_backup::secret::Secret::new(hex)).unwrap().id().to_owned()
+    Key::from_hex(&vault_backup::base::secret::Secret::new(hex)).unwrap().id().to_owned()
 }

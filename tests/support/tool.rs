@@ -233,12 +233,15 @@ impl Output {
         self.code(0).stderr_is("")
     }
 
-    /// Asserts failure with exit code `code` and one line on stderr with all of `parts`.
+    /// Asserts failure with exit code `code`, and on stderr one line, at most followed by
+    /// a hint, with all of `parts`.
     #[track_caller]
     pub fn fails(&self, code: i32, parts: &[&str]) -> &Self {
         assert_ne!(code, 0, "{self:?}");
         self.code(code);
-        assert_eq!(self.stderr.lines().count(), 1, "one line on stderr expected: {self:?}");
+        let lines: Vec<_> = self.stderr.lines().collect();
+        let hinted = lines.len() == 2 && lines[1].starts_with("hint: ");
+        assert!(lines.len() == 1 || hinted, "one line on stderr expected, and at most a hint: {self:?}");
         parts.iter().for_each(|part| {
             self.stderr_contains(part);
         });

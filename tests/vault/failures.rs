@@ -10,11 +10,11 @@ use serde_json::json;
 use std::collections::HashSet;
 use std::sync::Mutex;
 use std::time::Duration;
-use vault_backup::error::{Kind, Result};
-use vault_backup::http::TlsSettings;
-use vault_backup::product::Product;
-use vault_backup::secret::Secret;
-use vault_backup::vault::{Auth, Client};
+use vault_backup::base::error::{Kind, Result};
+use vault_backup::base::secret::Secret;
+use vault_backup::formats::product::Product;
+use vault_backup::services::http::TlsSettings;
+use vault_backup::services::vault::{Auth, Client};
 
 const SNAPSHOT: &str = "/v1/sys/storage/raft/snapshot";
 

@@ -4,9 +4,9 @@ use super::{assert_says, client, root, url};
 use crate::support::vault::Vault;
 use chrono::Utc;
 use serde_json::json;
-use vault_backup::error::Kind;
-use vault_backup::secret::Secret;
-use vault_backup::vault::SecretRead;
+use vault_backup::base::error::Kind;
+use vault_backup::base::secret::Secret;
+use vault_backup::services::vault::SecretRead;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_became_of_a_secret() {

@@ -7,8 +7,8 @@ use crate::support::fault::{FaultServer, Reply};
 use crate::support::vault::{Server, Vault};
 use futures_util::StreamExt;
 use std::time::Duration;
-use vault_backup::error::Kind;
-use vault_backup::vault::Client;
+use vault_backup::base::error::Kind;
+use vault_backup::services::vault::Client;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_through_each_of_its_nodes() {
@@ -145,8 +145,10 @@ async fn a_named_leader_that_does_not_answer_is_asked_once() {
     let silent = FaultServer::start(|_| Reply::hang());
     let cluster = Cluster::start_with(3, |node| node.api_addr(silent.address()));
     let balancer = Balancer::start(&leader_last(&cluster));
-    let short =
-        vault_backup::vault::Settings { idle_timeout: Duration::from_secs(2), ..settings(&[&balancer.address]) };
+    let short = vault_backup::services::vault::VaultSettings {
+        idle_timeout: Duration::from_secs(2),
+        ..settings(&[&balancer.address])
+    };
     let node = Client::new(short).unwrap().leader().await.unwrap();
     assert_eq!(node.address, url(&balancer.address));
     assert_eq!(silent.calls().iter().filter(|call| call.path == "/v1/sys/health").count(), 1);

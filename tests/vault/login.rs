@@ -11,9 +11,9 @@ use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde_json::{Value, json};
 use std::time::Duration;
-use vault_backup::error::Kind;
-use vault_backup::secret::Secret;
-use vault_backup::vault::{Auth, Client, TokenInfo};
+use vault_backup::base::error::Kind;
+use vault_backup::base::secret::Secret;
+use vault_backup::services::vault::{Auth, Client, TokenInfo};
 
 fn approle((role_id, secret_id): (String, String)) -> Auth {
     Auth::AppRole { mount: "approle".into(), role_id, secret_id: Secret::new(secret_id) }

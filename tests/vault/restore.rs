@@ -6,9 +6,9 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use serde_json::json;
 use std::time::Duration;
-use vault_backup::error::{Error, Kind, Result};
-use vault_backup::secret::Secret;
-use vault_backup::vault::Client;
+use vault_backup::base::error::{Error, Kind, Result};
+use vault_backup::base::secret::Secret;
+use vault_backup::services::vault::Client;
 
 /// `bytes` in pieces.
 fn pieces(bytes: &[u8]) -> impl Stream<Item = Result<Bytes>> + Send + 'static {

@@ -3,8 +3,8 @@
 use super::{assert_says, client, root, shares_of, url};
 use crate::support::vault::{SEALED, Vault};
 use serde_json::json;
-use vault_backup::error::Kind;
-use vault_backup::secret::Secret;
+use vault_backup::base::error::Kind;
+use vault_backup::base::secret::Secret;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sealed_and_unsealed() {

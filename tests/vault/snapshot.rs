@@ -5,8 +5,8 @@ use crate::support::vault::Vault;
 use futures_util::StreamExt;
 use serde_json::json;
 use std::time::Duration;
-use vault_backup::error::Kind;
-use vault_backup::vault::Client;
+use vault_backup::base::error::Kind;
+use vault_backup::services::vault::Client;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_node_and_the_least_rights() {

@@ -7,11 +7,11 @@ use crate::support::process::{Port, temp_dir};
 use crate::support::tls::Ca;
 use crate::support::vault::Vault;
 use serde_json::json;
-use vault_backup::error::Kind;
-use vault_backup::http::TlsSettings;
-use vault_backup::vault::{Auth, Client};
+use vault_backup::base::error::Kind;
+use vault_backup::services::http::TlsSettings;
+use vault_backup::services::vault::{Auth, Client};
 
-fn client(address: &str, tls: TlsSettings) -> vault_backup::error::Result<Client> {
+fn client(address: &str, tls: TlsSettings) -> vault_backup::base::error::Result<Client> {
     let mut settings = settings(&[address]);
     settings.tls = tls;
     Client::new(settings)

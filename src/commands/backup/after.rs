@@ -2,19 +2,19 @@
 //! comparison with the backup before it, the prune. None of it can make the
 //! backup a failed one.
 
-use crate::cli::{BackupArgs, BackupKind};
-use crate::context::Context;
-use crate::envelope::Keyring;
-use crate::error::{Error, Result};
-use crate::manifest::{Manifest, Verification};
-use crate::naming::{BackupName, BackupType};
-use crate::operation::{Outcome, prune};
-use crate::output;
+use crate::app::cli::{BackupArgs, BackupKind};
+use crate::app::context::Context;
+use crate::app::output;
+use crate::app::reporting::{OperationResult, prune};
+use crate::base::error::{Error, Result};
+use crate::formats::crypto::Keyring;
+use crate::formats::manifest::{Manifest, Verification};
+use crate::formats::naming::{BackupName, BackupType};
+use crate::formats::retention;
+use crate::formats::retention::anomaly::{self, BackupFacts};
 use crate::pipeline::catalog::Catalog;
 use crate::pipeline::monthly;
-use crate::retention;
-use crate::retention::anomaly::{self, Fact};
-use crate::store::{Head, Store};
+use crate::services::store::{Head, Store};
 
 /// A backup that is verified and has its manifest.
 pub(super) struct Committed {
@@ -36,7 +36,7 @@ pub(super) async fn run(
     store: &dyn Store,
     keyring: &Keyring,
     backup: &Committed,
-) -> Result<Outcome> {
+) -> Result<OperationResult> {
     let mut outcome = completed(context, store, &backup.manifest);
     let newest = Some((backup.name.created_at(), backup.manifest.size_bytes));
     match backup.name.backup_type() {
@@ -104,7 +104,7 @@ async fn doubts(context: &Context, store: &dyn Store, keyring: &Keyring, backup:
         catalog.newest_good(store, &context.trust(keyring.mac_keys()), context.started, None).await
     };
     let Some((earlier, manifest)) = context.stop.guard(before).await? else { return Ok(false) };
-    let facts = [(&backup.name, &backup.manifest), (&earlier.name, &manifest)].map(|(name, m)| Fact {
+    let facts = [(&backup.name, &backup.manifest), (&earlier.name, &manifest)].map(|(name, m)| BackupFacts {
         name: name.clone(),
         size: m.size_bytes,
         standing: retention::Standing::Good,
@@ -119,8 +119,8 @@ async fn doubts(context: &Context, store: &dyn Store, keyring: &Keyring, backup:
 }
 
 /// The outcome of the backup itself.
-fn completed(context: &Context, store: &dyn Store, manifest: &Manifest) -> Outcome {
-    let mut outcome = Outcome::new();
+fn completed(context: &Context, store: &dyn Store, manifest: &Manifest) -> OperationResult {
+    let mut outcome = OperationResult::new();
     let address = store.locate(&manifest.object);
     let elapsed = context.elapsed();
     let rate = manifest.size_bytes as f64 / elapsed.as_secs_f64().max(0.001);

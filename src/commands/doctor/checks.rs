@@ -1,15 +1,15 @@
 //! The single checks of `doctor`, each with what it found.
 
 use super::{Findings, unless_stopped};
-use crate::context::Context;
-use crate::error::{Error, Result};
-use crate::lock::Lock;
-use crate::manifest::{MacKey, Manifest, rfc3339};
-use crate::operation;
+use crate::app::context::Context;
+use crate::app::reporting;
+use crate::base::error::{Error, Result};
+use crate::base::lock::Lock;
+use crate::formats::manifest::{MacKey, Manifest, rfc3339};
 use crate::pipeline::catalog::Catalog;
 use crate::pipeline::source;
-use crate::store::{Location, ReadAt, Store};
-use crate::vault::{Client, Node, Session};
+use crate::services::store::{Location, ReadAt, Store};
+use crate::services::vault::{Client, Node, Session};
 use futures_util::StreamExt;
 use std::path::PathBuf;
 
@@ -191,7 +191,7 @@ pub(super) async fn channels(context: &Context, findings: &mut Findings, test: b
     let Ok(config) = context.config() else { return };
     match config.audit.file.as_ref() {
         Some(path) => {
-            let check = crate::report::audit::Audit::new(path).check();
+            let check = crate::services::notify::audit::Audit::new(path).check();
             findings.keep("audit log", check, |()| path.display().to_string());
         }
         None => findings.skip("audit log", "not configured"),
@@ -200,7 +200,7 @@ pub(super) async fn channels(context: &Context, findings: &mut Findings, test: b
     if count == 0 {
         findings.warn("notifications", "none configured: nobody is told of a failure but by cron's mail");
     } else if test {
-        let untold = operation::test_channels(context, config).await;
+        let untold = reporting::test_channels(context, config).await;
         for problem in &untold {
             findings.keep("notifications", Err::<(), _>(Error::partial(problem)), |()| String::new());
         }

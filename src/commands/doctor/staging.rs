@@ -1,20 +1,20 @@
 //! The checks of `[staging]`: what a restore drill of the newest backup would need.
 
 use super::{Findings, unless_stopped};
-use crate::config::StagingMode;
-use crate::context::{self, Context};
-use crate::error::Result;
-use crate::manifest::{MacKey, Manifest};
-use crate::pipeline::drill::feed::Reading;
+use crate::app::config::StagingMode;
+use crate::app::context::{self, Context};
+use crate::base::error::Result;
+use crate::formats::manifest::{MacKey, Manifest};
+use crate::formats::product::ServerVersion;
+use crate::formats::share;
+use crate::pipeline::drill::feed::ReadSpec;
 use crate::pipeline::drill::guard;
-use crate::pipeline::drill::target::Target;
-use crate::pipeline::inbound::{self, Source};
+use crate::pipeline::drill::target::StagingTarget;
 use crate::pipeline::object;
 use crate::pipeline::offline;
-use crate::product::Server;
-use crate::share;
-use crate::staging;
-use crate::store::Store;
+use crate::pipeline::reader::{self, ByteSource};
+use crate::services::staging;
+use crate::services::store::Store;
 use std::sync::Arc;
 use url::Url;
 
@@ -40,7 +40,7 @@ pub(super) async fn check(
     });
     let login = staging.login().and_then(context::login);
     findings.keep("staging login", login, |_| "the source's credentials can be read".to_owned());
-    let mut origin = Server::default();
+    let mut origin = ServerVersion::default();
     if let Some((store, manifest)) = newest {
         unlock(context, findings, store, keys, &manifest.object).await?;
         origin = staging::origin(manifest.vault.product, manifest.vault.version.as_deref());
@@ -76,12 +76,12 @@ async fn unlock(
         return Ok(());
     }
     let work = async {
-        let unseal = Arc::new(context.unseal_keys(&crate::cli::UnsealArgs::default()).await?);
+        let unseal = Arc::new(context.unseal_keys(&crate::app::cli::UnsealArgs::default()).await?);
         let chosen = object::choose(store, name, &context.trust(keys.to_vec())).await?;
-        let how = Reading::of(&chosen, Arc::new(context.keyring()?));
-        let source = Source::Stream(chosen.download(store).await?.body);
+        let how = ReadSpec::of(&chosen, Arc::new(context.keyring()?));
+        let source = ByteSource::Stream(chosen.download(store).await?.body);
         let unlock = move |reader| offline::unlock(reader, Some(&how), &unseal);
-        inbound::read(source, &context.stop, &context.progress, unlock).await
+        reader::read(source, &context.stop, &context.progress, unlock).await
     };
     let opened = unless_stopped(context, Box::pin(work)).await?.map_err(|e| e.context(name));
     findings.keep("unlock", opened, |barrier| {
@@ -92,7 +92,7 @@ async fn unlock(
 }
 
 /// A staging server: not production, fit for the newest backup, and sealable at the end.
-async fn server(context: &Context, findings: &mut Findings, address: &Url, origin: &Server) -> Result<()> {
+async fn server(context: &Context, findings: &mut Findings, address: &Url, origin: &ServerVersion) -> Result<()> {
     let config = context.config()?;
     let staging = &config.staging;
     findings.keep("guard", guard::addresses(address, &config.vault.addresses, None).await, |()| {
@@ -115,7 +115,7 @@ async fn server(context: &Context, findings: &mut Findings, address: &Url, origi
     let both = format!("backups are of {origin}, staging is {theirs}");
     findings.keep("versions", guard::server(origin, &theirs, false), |note| note.clone().unwrap_or(both));
     if staging.seal_after && !node.seal.sealed {
-        let target = Target::new(client, address.clone(), staging.shares().unwrap_or_default(), staging.wait);
+        let target = StagingTarget::new(client, address.clone(), staging.shares().unwrap_or_default(), staging.wait);
         findings.keep("sealing", target.sealable(&theirs, &node.seal).await, |()| {
             "it can be sealed after a drill".to_owned()
         });

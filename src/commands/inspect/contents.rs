@@ -3,10 +3,10 @@
 //! Here: the rows, by the mounts' names where shares open them, and how they are
 //! shown. Not here: the counting (`barrier`).
 
-use crate::barrier::{self, Barrier, Largest, Mount, Namespace, Summary, Tally, UnsealKeys};
-use crate::error::Result;
-use crate::output;
-use crate::product::Product;
+use crate::app::output;
+use crate::base::error::Result;
+use crate::formats::barrier::{self, Barrier, Largest, Mount, Namespace, Summary, Tally, UnsealKeys};
+use crate::formats::product::Product;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::io::Read;
@@ -17,21 +17,21 @@ pub(super) struct Contents {
     total: Tally,
     largest: Largest,
     /// The largest first.
-    parts: Vec<Part>,
+    parts: Vec<InspectedPart>,
     /// Known only with keys.
-    opened: Option<Opened>,
+    opened: Option<Unlocked>,
 }
 
 /// The facts that keys open.
 #[derive(Debug)]
-struct Opened {
+struct Unlocked {
     product: Product,
     namespaces: Vec<Namespace>,
 }
 
 /// The entries of one mount, one namespace, or one of the server's own stores.
 #[derive(Debug)]
-struct Part {
+struct InspectedPart {
     /// What their keys begin with.
     storage: String,
     mount: Option<Mount>,
@@ -51,9 +51,9 @@ impl Contents {
     }
 
     fn of(summary: Summary, barrier: Option<&Barrier>) -> Self {
-        let opened = barrier.map(|b| Opened { product: b.product(), namespaces: b.namespaces() });
+        let opened = barrier.map(|b| Unlocked { product: b.product(), namespaces: b.namespaces() });
         let namespaces = opened.as_ref().map(|opened| opened.namespaces.as_slice()).unwrap_or_default();
-        let part = |(storage, tally): (String, Tally)| Part {
+        let part = |(storage, tally): (String, Tally)| InspectedPart {
             mount: barrier.and_then(|b| b.mounts().stored_at(&storage)).cloned(),
             namespace: namespaces.iter().find(|n| storage == format!("namespaces/{}/", n.uuid)).cloned(),
             storage,
@@ -65,7 +65,7 @@ impl Contents {
     }
 
     pub(super) fn document(&self) -> Value {
-        let part = |part: &Part| {
+        let part = |part: &InspectedPart| {
             json!({
                 "mount": part.mount.as_ref().map(|mount| &mount.path),
                 "type": part.mount.as_ref().map(|mount| &mount.kind),
@@ -78,7 +78,7 @@ impl Contents {
         };
         let namespace =
             |n: &Namespace| json!({ "path": n.path, "uuid": n.uuid, "sealable": n.sealable, "opened": n.opened });
-        let namespaces = |opened: &Opened| opened.namespaces.iter().map(namespace).collect::<Vec<_>>();
+        let namespaces = |opened: &Unlocked| opened.namespaces.iter().map(namespace).collect::<Vec<_>>();
         json!({
             "product": self.opened.as_ref().map(|opened| opened.product),
             "namespaces": self.opened.as_ref().map(namespaces),
@@ -91,7 +91,7 @@ impl Contents {
 
     /// A table, with its sum as the last line.
     pub(super) fn table(&self) -> String {
-        let names: Vec<_> = self.parts.iter().map(Part::name).collect();
+        let names: Vec<_> = self.parts.iter().map(InspectedPart::name).collect();
         let width = names.iter().map(|name| name.chars().count()).max().unwrap_or_default().max("mount".len());
         let mut text = format!("\n{:<width$}  {:>9}  {:>11}  {:>11}\n", "mount", "entries", "bytes", "largest");
         let rows = names.iter().map(String::as_str).zip(self.parts.iter().map(|part| part.tally));
@@ -103,7 +103,7 @@ impl Contents {
     }
 }
 
-impl Part {
+impl InspectedPart {
     fn name(&self) -> String {
         match (&self.mount, &self.namespace) {
             (Some(mount), _) => format!("{} ({})", mount.path, mount.kind),

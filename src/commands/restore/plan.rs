@@ -1,18 +1,18 @@
 //! What would be restored into what, and what speaks against it.
 
-use crate::error::{Error, Result};
-use crate::manifest::{Manifest, rfc3339};
-use crate::output;
+use crate::app::output;
+use crate::base::error::{Error, Result};
+use crate::formats::manifest::{Manifest, rfc3339};
+use crate::formats::product::ServerVersion;
 use crate::pipeline::drill::feed::Facts;
 use crate::pipeline::drill::guard;
-use crate::product::Server;
-use crate::vault::Node;
+use crate::services::vault::Node;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
 /// A backup held against a target.
-pub(super) struct Plan {
+pub(super) struct RestorePlan {
     /// The backup's address or path.
     pub(super) backup: String,
     /// The target's cluster name.
@@ -20,8 +20,8 @@ pub(super) struct Plan {
     /// Whether the target is another cluster than the backup's, so that its keys are
     /// others and only snapshot-force takes it.
     pub(super) foreign: bool,
-    source: Server,
-    target_server: Server,
+    source: ServerVersion,
+    target_server: ServerVersion,
     target: String,
     target_peers: usize,
     target_seal: String,
@@ -35,7 +35,7 @@ pub(super) struct Plan {
     index: u64,
 }
 
-impl Plan {
+impl RestorePlan {
     pub(super) fn new(
         backup: String,
         facts: &Facts,

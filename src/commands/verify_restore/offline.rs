@@ -1,18 +1,18 @@
 //! The offline drill: every entry opened in memory with the unseal shares.
 
 use super::{pick, record};
-use crate::barrier::{Answer, Namespace, Query, Scan};
-use crate::cli::VerifyRestoreArgs;
-use crate::context::Context;
-use crate::error::{Error, Result};
-use crate::operation::Outcome;
-use crate::output;
+use crate::app::cli::VerifyRestoreArgs;
+use crate::app::context::Context;
+use crate::app::output;
+use crate::app::reporting::OperationResult;
+use crate::base::error::{Error, Result};
+use crate::formats::barrier::{Namespace, Query, Scan, SecretAnswer};
 use crate::pipeline::drill::Steps;
-use crate::pipeline::drill::canary::{self, Found};
-use crate::pipeline::drill::feed::Reading;
-use crate::pipeline::inbound::{self, Source};
+use crate::pipeline::drill::canary::{self, CanaryState};
+use crate::pipeline::drill::feed::ReadSpec;
 use crate::pipeline::object::Chosen;
 use crate::pipeline::offline;
+use crate::pipeline::reader::{self, ByteSource};
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use std::sync::Arc;
 /// # Errors
 /// `Usage` for a seal other than Shamir's; `Integrity` for what is wrong with the
 /// backup; `Drill` for what does not open with the shares.
-pub(super) async fn drill(context: &Context, args: &VerifyRestoreArgs, steps: &mut Steps) -> Result<Outcome> {
+pub(super) async fn drill(context: &Context, args: &VerifyRestoreArgs, steps: &mut Steps) -> Result<OperationResult> {
     let object = args.object.as_deref();
     context.note("backup_tested", object);
     context.note("mode", "offline");
@@ -34,11 +34,11 @@ pub(super) async fn drill(context: &Context, args: &VerifyRestoreArgs, steps: &m
         steps.time("pick", context.stop.guard(pick::backup(context, store.as_ref(), &keyring, object))).await?;
     context.note("backup_tested", chosen.name.object());
     let manifest = chosen.insist()?.cloned();
-    let how = Reading::of(&chosen, keyring.clone());
+    let how = ReadSpec::of(&chosen, keyring.clone());
     let (first, keys) = (context.stop.guard(chosen.download(store.as_ref())).await?, how.clone());
     context.progress.stage("unlocking", Some(first.head.size));
     let unlock = move |reader| offline::unlock(reader, Some(&keys), &shares);
-    let unlocking = inbound::read(Source::Stream(first.body), &context.stop, &context.progress, unlock);
+    let unlocking = reader::read(ByteSource::Stream(first.body), &context.stop, &context.progress, unlock);
     let barrier = steps.time("unlock", unlocking).await.map_err(|e| e.context(&chosen.address))?;
 
     let second = context.stop.guard(chosen.download(store.as_ref())).await?;
@@ -46,7 +46,7 @@ pub(super) async fn drill(context: &Context, args: &VerifyRestoreArgs, steps: &m
     let query = Query { path: staging.canary.clone(), version: None, at: Utc::now() };
     let namespaces = barrier.namespaces();
     let scan = move |reader| offline::read(reader, Some(&how), |state| barrier.scan(state, Some(&query)));
-    let scanning = inbound::read(Source::Stream(second.body), &context.stop, &context.progress, scan);
+    let scanning = reader::read(ByteSource::Stream(second.body), &context.stop, &context.progress, scan);
     let read = steps.time("open", scanning).await.map_err(|e| e.context(&chosen.address))?;
 
     note_unread(&read.result, &namespaces);
@@ -82,27 +82,27 @@ fn note_unread(scan: &Scan, namespaces: &[Namespace]) {
     }
 }
 
-fn found(scan: &Scan) -> Result<Found> {
+fn found(scan: &Scan) -> Result<CanaryState> {
     Ok(match &scan.answer {
-        Some(Answer::Found(_, version)) => Found::Secret(version.and_then(|v| v.created)),
-        Some(Answer::Deleted(_)) => Found::Deleted,
-        Some(Answer::Destroyed(_)) => Found::Destroyed,
-        Some(Answer::Missing(why)) => {
+        Some(SecretAnswer::Found(_, version)) => CanaryState::Secret(version.and_then(|v| v.created)),
+        Some(SecretAnswer::Deleted(_)) => CanaryState::Deleted,
+        Some(SecretAnswer::Destroyed(_)) => CanaryState::Destroyed,
+        Some(SecretAnswer::Missing(why)) => {
             tracing::info!("{why}");
-            Found::Missing
+            CanaryState::Missing
         }
         None => return Err(Error::unexpected("the canary was not looked for")),
     })
 }
 
-fn passed(context: &Context, chosen: &Chosen, scan: &Scan, steps: &Steps, at: DateTime<Utc>) -> Outcome {
-    let mut outcome = Outcome::new();
+fn passed(context: &Context, chosen: &Chosen, scan: &Scan, steps: &Steps, at: DateTime<Utc>) -> OperationResult {
+    let mut outcome = OperationResult::new();
     let canary = context.config().map(|c| c.staging.canary.clone()).unwrap_or_default();
     let total = &scan.summary.total;
     outcome.result("backup_tested", chosen.name.object());
     outcome.result("mode", "offline");
     outcome.result("canary", &canary);
-    outcome.result("drilled_at", crate::manifest::rfc3339(at));
+    outcome.result("drilled_at", crate::formats::manifest::rfc3339(at));
     outcome.result("durations_ms", &steps.0);
     outcome.result("entries", total.entries);
     outcome.result("state_bytes", total.bytes);

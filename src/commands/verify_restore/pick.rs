@@ -1,11 +1,11 @@
 //! Which backup a drill restores.
 
-use crate::context::Context;
-use crate::envelope::Keyring;
-use crate::error::{Error, Result};
+use crate::app::context::Context;
+use crate::base::error::{Error, Result};
+use crate::formats::crypto::Keyring;
 use crate::pipeline::catalog::Catalog;
 use crate::pipeline::object::{self, Chosen};
-use crate::store::Store;
+use crate::services::store::Store;
 
 /// The one that is named; else the newest good one; else, where none is good, the
 /// newest that has no manifest (the older service wrote none).

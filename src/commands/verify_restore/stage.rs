@@ -1,18 +1,18 @@
 //! The staging Vault of one drill: prepared before the restore, left sealed after it.
 
 use super::optional;
-use crate::cli::VerifyRestoreArgs;
-use crate::config::StagingMode;
-use crate::context::Context;
-use crate::error::{Error, Result};
-use crate::manifest::Manifest;
+use crate::app::cli::VerifyRestoreArgs;
+use crate::app::config::StagingMode;
+use crate::app::context::Context;
+use crate::base::error::{Error, Result};
+use crate::base::secret::Secret;
+use crate::formats::manifest::Manifest;
+use crate::formats::product::ServerVersion;
+use crate::formats::share;
 use crate::pipeline::drill::feed::Facts;
 use crate::pipeline::drill::guard;
-use crate::pipeline::drill::target::Target;
-use crate::product::Server;
-use crate::secret::Secret;
-use crate::share;
-use crate::staging::{Ephemeral, Settings};
+use crate::pipeline::drill::target::StagingTarget;
+use crate::services::staging::{Ephemeral, StagingSettings};
 use std::path::PathBuf;
 
 /// Where a drill restores to.
@@ -64,16 +64,16 @@ pub(super) fn name(context: &Context, mode: Mode) -> String {
 }
 
 /// A staging Vault that takes the restore.
-pub(super) struct Stage {
-    pub(super) target: Target,
+pub(super) struct StagingServer {
+    pub(super) target: StagingTarget,
     seal_after: bool,
     /// Ended, and its folder removed, when this is dropped.
     ephemeral: Option<Ephemeral>,
 }
 
-impl Stage {
+impl StagingServer {
     /// Finds staging, or starts it. Nothing in it has been touched then.
-    pub(super) async fn find(context: &Context, mode: Mode, origin: Server) -> Result<Self> {
+    pub(super) async fn find(context: &Context, mode: Mode, origin: ServerVersion) -> Result<Self> {
         let config = context.config()?;
         let staging = &config.staging;
         if mode == Mode::Ephemeral {
@@ -87,11 +87,11 @@ impl Stage {
             false => context.vault_anonymous()?.leader().await.map(|node| node.address).ok(),
         };
         guard::addresses(&address, &config.vault.addresses, leader.as_ref()).await?;
-        let target = Target::new(context.staging_vault(&address)?, address, staging.shares()?, staging.wait);
+        let target = StagingTarget::new(context.staging_vault(&address)?, address, staging.shares()?, staging.wait);
         Ok(Self { target, seal_after: staging.seal_after, ephemeral: None })
     }
 
-    async fn start(context: &Context, origin: Server) -> Result<Self> {
+    async fn start(context: &Context, origin: ServerVersion) -> Result<Self> {
         let staging = &context.config()?.staging;
         staging.login()?;
         let shares = staging.shares()?;
@@ -100,10 +100,11 @@ impl Stage {
                 Error::usage("an ephemeral drill needs the source's unseal keys").hint("set staging.unseal_keys")
             );
         }
-        let settings = Settings { binary: staging.vault_binary.clone(), origin, config: staging.vault_config.clone() };
+        let settings =
+            StagingSettings { binary: staging.vault_binary.clone(), origin, config: staging.vault_config.clone() };
         let server = Ephemeral::start(&settings).await?;
         let (client, address) = context.socket_vault(&server.socket())?;
-        let target = Target::new(client, address, shares, staging.wait);
+        let target = StagingTarget::new(client, address, shares, staging.wait);
         Ok(Self { target, seal_after: false, ephemeral: Some(server) })
     }
 
@@ -158,7 +159,7 @@ impl Stage {
     /// has: a Vault keeps its old threshold until it is restarted.
     async fn initialise(&self, manifest: Option<&Manifest>) -> Result<Secret> {
         self.count_shares(manifest)?;
-        let Target { client, address, shares, .. } = &self.target;
+        let StagingTarget { client, address, shares, .. } = &self.target;
         let automatic = client.seal_status(address).await?.is_automatic();
         if shares.is_empty() && !automatic {
             return Err(Error::usage(

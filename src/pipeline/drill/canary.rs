@@ -2,8 +2,8 @@
 //!
 //! Here: what its answer must be. Not here: reading it (`vault`, `barrier`). Pure.
 
-use crate::error::{Error, Result};
-use crate::manifest::rfc3339;
+use crate::base::error::{Error, Result};
+use crate::formats::manifest::rfc3339;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const TOLERANCE: TimeDelta = TimeDelta::minutes(10);
 
 /// What was found at the canary's path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum CanaryState {
     /// A secret; on KV v2, when its version was written.
     Secret(Option<DateTime<Utc>>),
     /// Nothing.
@@ -29,29 +29,29 @@ pub enum Found {
 /// # Errors
 /// `Drill` saying what is wrong with it; `Usage` if `max_age` is asked of KV v1,
 /// which keeps no time.
-pub fn check(path: &str, found: Found, backup: DateTime<Utc>, max_age: Option<Duration>) -> Result<()> {
+pub fn check(path: &str, found: CanaryState, backup: DateTime<Utc>, max_age: Option<Duration>) -> Result<()> {
     let failed = |what: String| Error::drill(format!("the canary {path} {what}"));
     let written = match found {
-        Found::Missing => {
+        CanaryState::Missing => {
             return Err(
                 failed("is not in the restored Vault".into()).hint("write it to production before the next backup")
             );
         }
-        Found::Deleted => {
+        CanaryState::Deleted => {
             return Err(
                 failed("was deleted in this backup".into()).hint("undelete it in production, or set staging.canary")
             );
         }
-        Found::Destroyed => {
+        CanaryState::Destroyed => {
             return Err(failed("was destroyed in this backup".into())
                 .hint("write it anew in production, or set staging.canary"));
         }
-        Found::Secret(None) if max_age.is_some() => {
+        CanaryState::Secret(None) if max_age.is_some() => {
             return Err(Error::usage(format!("the canary {path} is on KV v1, which keeps no time"))
                 .hint("unset staging.canary_max_age, or move the canary to a KV v2 mount"));
         }
-        Found::Secret(None) => return Ok(()),
-        Found::Secret(Some(written)) => written,
+        CanaryState::Secret(None) => return Ok(()),
+        CanaryState::Secret(Some(written)) => written,
     };
     if written > backup + TOLERANCE {
         return Err(failed(format!(
@@ -75,12 +75,12 @@ pub fn check(path: &str, found: Found, backup: DateTime<Utc>, max_age: Option<Du
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Kind;
+    use crate::base::error::Kind;
 
     #[test]
     fn the_rules() {
         let backup = DateTime::parse_from_rfc3339("2025-11-26T02:00:00Z").unwrap().to_utc();
-        let at = |minutes| Found::Secret(Some(backup + TimeDelta::minutes(minutes)));
+        let at = |minutes| CanaryState::Secret(Some(backup + TimeDelta::minutes(minutes)));
         let day = Some(Duration::from_hours(24));
         for (found, max_age, outcome) in [
             (at(-60), None, None),
@@ -88,11 +88,11 @@ mod tests {
             (at(11), None, Some(Kind::Drill)),
             (at(-60 * 24), day, None),
             (at(-60 * 24 - 1), day, Some(Kind::Drill)),
-            (Found::Secret(None), None, None),
-            (Found::Secret(None), day, Some(Kind::Usage)),
-            (Found::Missing, None, Some(Kind::Drill)),
-            (Found::Deleted, None, Some(Kind::Drill)),
-            (Found::Destroyed, None, Some(Kind::Drill)),
+            (CanaryState::Secret(None), None, None),
+            (CanaryState::Secret(None), day, Some(Kind::Usage)),
+            (CanaryState::Missing, None, Some(Kind::Drill)),
+            (CanaryState::Deleted, None, Some(Kind::Drill)),
+            (CanaryState::Destroyed, None, Some(Kind::Drill)),
         ] {
             let result = check("smtp/x", found, backup, max_age);
             assert_eq!(result.as_ref().err().map(Error::kind), outcome, "{found:?} {result:?}");

@@ -5,14 +5,14 @@
 //! breaks the connection instead of ending it: Vault can never take a cut or
 //! doctored snapshot for a whole one. Not here: what is asked of Vault (`target`).
 
-use crate::archive::{self, Meta};
-use crate::envelope::{self, Header, Keyring, Layouts};
-use crate::error::{Error, Kind, Result};
-use crate::naming::BackupName;
+use crate::base::error::{Error, Kind, Result};
+use crate::formats::archive::{self, Meta};
+use crate::formats::crypto::{self, Header, Keyring, Layouts};
+use crate::formats::naming::BackupName;
+use crate::formats::product::ServerVersion;
 use crate::pipeline::hashing::Hashing;
-use crate::pipeline::input::Opened;
+use crate::pipeline::input::OpenInput;
 use crate::pipeline::object::{Chosen, Named};
-use crate::product::Server;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use std::io::{self, BufRead, Read};
@@ -27,7 +27,7 @@ const PIECE: usize = 1 << 20;
 
 /// How a backup is to be read.
 #[derive(Clone)]
-pub struct Reading {
+pub struct ReadSpec {
     /// The keys.
     pub keyring: Arc<Keyring>,
     /// The layouts that may be.
@@ -38,14 +38,14 @@ pub struct Reading {
     pub named: Named,
 }
 
-impl Reading {
+impl ReadSpec {
     /// How to read the backup that was chosen in the store.
     pub fn of(chosen: &Chosen, keyring: Arc<Keyring>) -> Self {
         Self { keyring, layouts: chosen.layouts(), name: Some(chosen.name.clone()), named: chosen.named() }
     }
 
     /// How to read an input that was opened: from the store, as its choice says.
-    pub fn of_input(opened: &Opened, keyring: Arc<Keyring>) -> Self {
+    pub fn of_input(opened: &OpenInput, keyring: Arc<Keyring>) -> Self {
         match &opened.chosen {
             Some(chosen) => Self::of(chosen, keyring),
             None => Self { keyring, layouts: opened.layouts, name: None, named: Named::default() },
@@ -64,7 +64,7 @@ pub struct Facts {
 
 impl Facts {
     /// The server that the backup is from; unknown without a header.
-    pub fn server(&self) -> Server {
+    pub fn server(&self) -> ServerVersion {
         self.header.as_ref().map(|header| header.vault.server()).unwrap_or_default()
     }
 }
@@ -73,8 +73,8 @@ impl Facts {
 ///
 /// # Errors
 /// `Integrity`.
-pub fn peek(reader: Box<dyn Read + Send>, how: &Reading) -> Result<Facts> {
-    let mut opened = envelope::open(reader, &how.keyring, how.layouts)?;
+pub fn peek(reader: Box<dyn Read + Send>, how: &ReadSpec) -> Result<Facts> {
+    let mut opened = crypto::open(reader, &how.keyring, how.layouts)?;
     let header = checked_header(opened.header(), how)?;
     Ok(Facts { header, meta: archive::peek(&mut opened)? })
 }
@@ -83,9 +83,9 @@ pub fn peek(reader: Box<dyn Read + Send>, how: &Reading) -> Result<Facts> {
 ///
 /// # Errors
 /// `Integrity`; whatever `send` fails with. Then the last piece was not sent.
-pub fn pass(reader: Box<dyn Read + Send>, how: &Reading, send: impl FnMut(Bytes) -> io::Result<()>) -> Result<Facts> {
+pub fn pass(reader: Box<dyn Read + Send>, how: &ReadSpec, send: impl FnMut(Bytes) -> io::Result<()>) -> Result<Facts> {
     let mut hashing = Hashing::new(reader);
-    let mut opened = envelope::open(&mut hashing, &how.keyring, how.layouts)?;
+    let mut opened = crypto::open(&mut hashing, &how.keyring, how.layouts)?;
     let header = checked_header(opened.header(), how)?;
     let mut tee = Tee { reader: &mut opened, pending: Vec::with_capacity(PIECE), failed: None, send };
     let checked = archive::check(&mut tee);
@@ -99,7 +99,7 @@ pub fn pass(reader: Box<dyn Read + Send>, how: &Reading, send: impl FnMut(Bytes)
     Ok(Facts { header, meta })
 }
 
-fn checked_header(header: Option<&Header>, how: &Reading) -> Result<Option<Header>> {
+fn checked_header(header: Option<&Header>, how: &ReadSpec) -> Result<Option<Header>> {
     if let (Some(header), Some(name)) = (header, &how.name) {
         header.check_name(name)?;
     }
@@ -146,12 +146,12 @@ impl<R: BufRead, F: FnMut(Bytes) -> io::Result<()>> BufRead for Tee<'_, R, F> {
 }
 
 /// The body of a request, fed by a thread.
-pub struct Body {
+pub struct RestoreBody {
     pieces: mpsc::Receiver<Bytes>,
     whole: tokio::sync::oneshot::Receiver<()>,
 }
 
-/// The feeding end of a [`Body`]. Dropped without [`Feeder::finish`], the body ends
+/// The feeding end of a [`RestoreBody`]. Dropped without [`Feeder::finish`], the body ends
 /// with an error.
 pub struct Feeder {
     pieces: mpsc::Sender<Bytes>,
@@ -159,10 +159,10 @@ pub struct Feeder {
 }
 
 /// Makes a body and its feeding end.
-pub fn body() -> (Feeder, Body) {
+pub fn body() -> (Feeder, RestoreBody) {
     let (pieces, receiver) = mpsc::channel(CAPACITY);
     let (whole, finished) = tokio::sync::oneshot::channel();
-    (Feeder { pieces, whole }, Body { pieces: receiver, whole: finished })
+    (Feeder { pieces, whole }, RestoreBody { pieces: receiver, whole: finished })
 }
 
 impl Feeder {
@@ -181,7 +181,7 @@ impl Feeder {
     }
 }
 
-impl Body {
+impl RestoreBody {
     /// The pieces as a stream; it ends with an error unless all was sent.
     pub fn into_stream(self) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
         stream::unfold(Some(self), async |state| {

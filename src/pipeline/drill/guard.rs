@@ -5,10 +5,10 @@
 //! A force-restore leaves the target's own raft peers in place, so they tell
 //! production from its clone also after many drills; cluster_id does not.
 
-use crate::archive;
-use crate::error::{Error, Result};
-use crate::product::{self, Fit, Server};
-use crate::vault;
+use crate::base::error::{Error, Result};
+use crate::formats::archive;
+use crate::formats::product::{self, Fit, ServerVersion};
+use crate::services::vault;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use url::Url;
@@ -50,7 +50,7 @@ async fn resolve(url: &Url) -> BTreeSet<SocketAddr> {
 ///
 /// # Errors
 /// `Usage` naming the peer.
-pub fn peers(staging: &Url, ours: &[vault::Peer], source: &[archive::Peer]) -> Result<()> {
+pub fn peers(staging: &Url, ours: &[vault::Peer], source: &[archive::MetaPeer]) -> Result<()> {
     let [peer] = ours else {
         return Err(Error::usage(format!("staging {staging} has {} raft peers, a drill needs one", ours.len()))
             .hint("use a single-node staging Vault: in a cluster a force-restore removes nodes"));
@@ -74,7 +74,7 @@ pub fn peers(staging: &Url, ours: &[vault::Peer], source: &[archive::Peer]) -> R
 ///
 /// # Errors
 /// `Usage` naming both servers; nothing was changed.
-pub fn server(source: &Server, target: &Server, force: bool) -> Result<Option<String>> {
+pub fn server(source: &ServerVersion, target: &ServerVersion, force: bool) -> Result<Option<String>> {
     let both = format!("the backup is of {source}, the target is {target}");
     match product::fit(source, target) {
         Fit::OtherProduct => {
@@ -100,7 +100,7 @@ fn is_production(staging: &Url, how: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Kind;
+    use crate::base::error::Kind;
 
     fn url(text: &str) -> Url {
         text.parse().unwrap()
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn peers_tell_production_from_its_clone() {
         let staging = url("http://s:8200");
-        let source = [archive::Peer { id: "n1".into(), address: "10.0.0.1:8201".into() }];
+        let source = [archive::MetaPeer { id: "n1".into(), address: "10.0.0.1:8201".into() }];
         peers(&staging, &[peer("s1", "10.0.0.9:8201")], &source).unwrap();
         for (ours, part) in [
             (vec![peer("s1", "10.0.0.1:8201")], "cluster_addr"),

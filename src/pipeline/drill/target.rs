@@ -10,10 +10,10 @@
 mod applied;
 mod end;
 
-use crate::error::{Error, Kind, Result};
-use crate::secret::Secret;
-use crate::share::Share;
-use crate::vault::{Client, Node, SealStatus};
+use crate::base::error::{Error, Kind, Result};
+use crate::base::secret::Secret;
+use crate::formats::share::Share;
+use crate::services::vault::{Client, Node, SealStatus};
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 use url::Url;
@@ -32,7 +32,7 @@ const SHARES_GRACE: Duration = Duration::from_secs(10);
 const DOOMED_TTL: Duration = Duration::from_hours(1);
 
 /// A single Vault node.
-pub struct Target {
+pub struct StagingTarget {
     /// A client of it alone.
     pub client: Client,
     /// Where it is.
@@ -48,7 +48,7 @@ pub struct Target {
     made: RefCell<Vec<Secret>>,
 }
 
-impl Target {
+impl StagingTarget {
     /// A node that nothing has been asked of yet.
     pub fn new(client: Client, address: Url, shares: Vec<Share>, wait: Duration) -> Self {
         let (opened, restored, other_keys, made) = Default::default();

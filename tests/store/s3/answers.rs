@@ -6,9 +6,9 @@ use crate::support::fault::Reply;
 use crate::support::process::Port;
 use crate::support::s3::S3;
 use chrono::{TimeZone, Utc};
-use vault_backup::error::Kind;
-use vault_backup::store::s3::Settings;
-use vault_backup::store::{Locking, ReadAt};
+use vault_backup::base::error::Kind;
+use vault_backup::services::store::s3::S3Settings;
+use vault_backup::services::store::{Locking, ReadAt};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_say_what_to_do() {
@@ -123,7 +123,7 @@ async fn nobody_answers() {
     assert!(line.contains("refused") && line.contains("store.endpoint"), "{line}");
 
     let endpoint = "http://vault-backup-test.invalid".to_owned();
-    let settings = Settings { endpoint: Some(endpoint), ..settings("", ("a".to_owned(), "b".to_owned())) };
+    let settings = S3Settings { endpoint: Some(endpoint), ..settings("", ("a".to_owned(), "b".to_owned())) };
     let line = s3_store(settings).await.head("x").await.unwrap_err().to_string();
     assert!(line.contains("store.path_style") || line.contains("store.endpoint"), "{line}");
 }

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use vault_backup::error::Kind;
-use vault_backup::store::{Deleted, Head, Put, ReadAt};
+use vault_backup::base::error::Kind;
+use vault_backup::services::store::{Deleted, Head, Put, ReadAt};
 
 const NAME: &str = "daily/2025-11-26/vault-snapshot-20251126-020000.enc";
 
@@ -274,7 +274,8 @@ async fn memory_is_bounded_while_the_server_is_slow() {
 #[tokio::test(flavor = "multi_thread")]
 async fn large_objects_are_copied_by_parts() {
     let (s3, proxy, _) = behind(first(1, "UploadPartCopy", || refusal(503, "SlowDown"))).await;
-    let settings = vault_backup::store::s3::Settings { copy_threshold: 5 * MIB as u64, ..super::through(&proxy) };
+    let settings =
+        vault_backup::services::store::s3::S3Settings { copy_threshold: 5 * MIB as u64, ..super::through(&proxy) };
     let store = super::s3_store(settings).await;
     let data = data(12 * MIB + 1);
     let head = send(store.as_ref(), NAME, "run-1", &data).await.unwrap();

@@ -7,8 +7,8 @@ use crate::support::s3::S3;
 use bytes::Bytes;
 use chrono::{TimeDelta, Utc};
 use std::time::Duration;
-use vault_backup::store::s3::{LockMode, ObjectLock, Settings};
-use vault_backup::store::{Deleted, Locking, Put, ReadAt};
+use vault_backup::services::store::s3::{LockMode, ObjectLock, S3Settings};
+use vault_backup::services::store::{Deleted, Locking, Put, ReadAt};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -44,7 +44,7 @@ async fn what_is_written_is_locked() {
     s3.locked_bucket("backups");
     let lock = |days| Some(ObjectLock { mode: LockMode::Governance, period: DAY * days });
     let plain = settings(&s3.endpoint(), s3.root());
-    let store = s3_store(Settings {
+    let store = s3_store(S3Settings {
         object_lock_daily: lock(10),
         object_lock_monthly: lock(100),
         copy_threshold: 1_000_000,
@@ -86,7 +86,7 @@ async fn a_bucket_without_object_lock_is_named() {
     s3.bucket("backups");
     let lock = ObjectLock { mode: LockMode::Compliance, period: DAY };
     let plain = settings(&s3.endpoint(), s3.root());
-    let store = s3_store(Settings { object_lock_daily: Some(lock), ..plain }).await;
+    let store = s3_store(S3Settings { object_lock_daily: Some(lock), ..plain }).await;
     for (name, size) in [("daily/small", 10), ("daily/large", 40_000_000)] {
         let error = send(store.as_ref(), name, "run-1", &data(size)).await.unwrap_err();
         assert!(error.to_string().contains("need a bucket that was made with Object Lock"), "{error}");
@@ -99,7 +99,7 @@ async fn a_bucket_without_object_lock_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn encryption_and_storage_class_are_asked_for() {
     let (s3, proxy, _) = super::behind(|_| Reply::forward()).await;
-    let store = s3_store(Settings {
+    let store = s3_store(S3Settings {
         sse: Some("aws:kms".to_owned()),
         kms_key_id: Some("alias/backups".to_owned()),
         storage_class: Some("STANDARD_IA".to_owned()),

@@ -8,7 +8,7 @@ use chrono::Utc;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
-use vault_backup::store::{Locking, Put, ReadAt, Store};
+use vault_backup::services::store::{Locking, Put, ReadAt, Store};
 
 const NAME: &str = "daily/2025-11-26/vault-snapshot-20251126-020000.enc";
 

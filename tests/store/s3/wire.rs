@@ -6,9 +6,9 @@ use crate::support::fault::Reply;
 use crate::support::s3::S3;
 use crate::support::tls::Ca;
 use bytes::Bytes;
-use vault_backup::error::Kind;
-use vault_backup::store::s3::{S3Store, Settings};
-use vault_backup::store::{Put, ReadAt, Store};
+use vault_backup::base::error::Kind;
+use vault_backup::services::store::s3::{S3Settings, S3Store};
+use vault_backup::services::store::{Put, ReadAt, Store};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_create_is_conditional_and_checksummed() {
@@ -72,7 +72,7 @@ async fn a_private_authority_is_trusted_where_told_to() {
     assert_eq!(error.kind(), Kind::Store);
     assert!(error.to_string().contains("store.ca_cert"), "{error}");
 
-    let store = s3_store(Settings { ca_cert: Some(ca.path()), ..plain }).await;
+    let store = s3_store(S3Settings { ca_cert: Some(ca.path()), ..plain }).await;
     let error = store.list("").await.unwrap_err();
     assert!(error.to_string().contains("there is no such bucket"), "past TLS: {error}");
 }
@@ -83,7 +83,7 @@ async fn a_self_signed_certificate_is_trusted_where_it_is_the_one_in_ca_cert() {
     let (ours, other) = (Ca::self_signed(&["127.0.0.1"]), Ca::self_signed(&["127.0.0.1"]));
     let s3 = S3::start_tls(&ours);
     for (ca, expected) in [(&ours, "there is no such bucket"), (&other, "invalid peer certificate")] {
-        let settings = Settings { ca_cert: Some(ca.path()), ..settings(&s3.endpoint(), s3.root()) };
+        let settings = S3Settings { ca_cert: Some(ca.path()), ..settings(&s3.endpoint(), s3.root()) };
         let error = s3_store(settings).await.list("").await.unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
     }
@@ -94,7 +94,7 @@ async fn authorities_that_cannot_be_used_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ca.pem");
     let open = async || {
-        let settings = Settings { ca_cert: Some(path.clone()), ..Settings::default() };
+        let settings = S3Settings { ca_cert: Some(path.clone()), ..S3Settings::default() };
         S3Store::new("backups", "", settings).await.map(|_| ()).unwrap_err()
     };
     let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
@@ -113,7 +113,7 @@ async fn authorities_that_cannot_be_used_are_named() {
 #[tokio::test]
 async fn an_endpoint_must_be_a_url_without_secrets() {
     for endpoint in ["minio:9000", "ftp://minio", "http://key:planted@minio"] {
-        let settings = Settings { endpoint: Some(endpoint.to_owned()), ..Settings::default() };
+        let settings = S3Settings { endpoint: Some(endpoint.to_owned()), ..S3Settings::default() };
         let error = S3Store::new("backups", "", settings).await.map(|_| ()).unwrap_err();
         assert_eq!(error.kind(), Kind::Usage);
         assert!(!error.to_string().contains("planted"), "{error}");

@@ -1,7 +1,7 @@
 //! The servers that tests can run, and the one that this test run is about.
 
 use std::path::PathBuf;
-use vault_backup::product::Product;
+use vault_backup::formats::product::Product;
 
 /// A server that `tests/servers/install.sh` installs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,19 +1,19 @@
 //! The restore itself, and how it is told that it was applied: Vault answers before it
 //! begins to.
 
-use super::{RESTORED, SHARES_GRACE, Target};
-use crate::error::{Error, Kind, Result};
-use crate::pipeline::drill::feed::{self, Facts, Reading};
-use crate::pipeline::inbound::{self, Source};
-use crate::report::Progress;
-use crate::secret::Secret;
-use crate::stop::Stop;
+use super::{RESTORED, SHARES_GRACE, StagingTarget};
+use crate::base::error::{Error, Kind, Result};
+use crate::base::secret::Secret;
+use crate::base::stop::Stop;
+use crate::pipeline::drill::feed::{self, Facts, ReadSpec};
+use crate::pipeline::reader::{self, ByteSource};
+use crate::services::progress::Progress;
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-impl Target {
+impl StagingTarget {
     /// Streams the backup into the node, checking it on the way.
     ///
     /// # Errors
@@ -21,8 +21,8 @@ impl Target {
     /// accepted it, nothing has changed there.
     pub async fn restore(
         &self,
-        source: Source,
-        how: Reading,
+        source: ByteSource,
+        how: ReadSpec,
         token: &Secret,
         force: bool,
         stop: &Stop,
@@ -32,7 +32,7 @@ impl Target {
         let (feeder, body) = feed::body();
         let (whole, refused) = (Arc::new(AtomicBool::new(false)), Cell::new(false));
         let fed = whole.clone();
-        let reading = inbound::read(source, stop, progress, move |reader| {
+        let reading = reader::read(source, stop, progress, move |reader| {
             let facts = feed::pass(reader, &how, |piece| feeder.send(piece))?;
             fed.store(true, Ordering::SeqCst);
             feeder.finish();

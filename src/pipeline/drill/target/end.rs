@@ -1,14 +1,14 @@
 //! How a node is left: without tokens that a drill made there, and, if it may be a copy
 //! of production, sealed.
 
-use super::{POLL, SHARES_GRACE, Target};
-use crate::error::{Error, Result};
-use crate::product::{Product, Server};
-use crate::secret::Secret;
-use crate::vault::SealStatus;
+use super::{POLL, SHARES_GRACE, StagingTarget};
+use crate::base::error::{Error, Result};
+use crate::base::secret::Secret;
+use crate::formats::product::{Product, ServerVersion};
+use crate::services::vault::SealStatus;
 use std::time::Instant;
 
-impl Target {
+impl StagingTarget {
     /// Revokes the tokens that were made here, unless a restore has taken them.
     pub async fn withdraw(&self) {
         // The youngest first: the doomed token is the root token's child.
@@ -24,7 +24,7 @@ impl Target {
     ///
     /// # Errors
     /// `Usage` saying what to set; nothing has been sent then.
-    pub async fn sealable(&self, server: &Server, seal: &SealStatus) -> Result<()> {
+    pub async fn sealable(&self, server: &ServerVersion, seal: &SealStatus) -> Result<()> {
         let cannot =
             |why: &str| Error::usage(format!("staging {}: it cannot be sealed after the restore: {why}", self.address));
         // Seen on OpenBao 2.6.1 and 2.7.2: two seconds after sys/seal it is open again. Vault

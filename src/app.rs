@@ -1,0 +1,8 @@
+//! The parts that make up one run: flags, configuration, context, output, reporting.
+
+pub mod cli;
+pub mod config;
+pub mod context;
+pub mod output;
+pub mod prompt;
+pub mod reporting;

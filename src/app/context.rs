@@ -1,0 +1,249 @@
+//! What a command works with: the configuration, read when it is first needed,
+//! and the leaves made from it.
+//!
+//! Here: the one place where sections of the configuration become the leaves' own
+//! settings. Not here: what the sections mean (`config`).
+
+mod unseal;
+mod vaults;
+
+pub use vaults::login;
+
+use crate::app::cli::Global;
+use crate::app::config::{self, Config, Overrides, RunSection, StoreSection};
+use crate::app::output::{Output, json_value};
+use crate::base::error::{Error, Result};
+use crate::base::secret::{Reference, Secret};
+use crate::base::stop::{Reason, Stop};
+use crate::formats::crypto::{self, Key, Keyring};
+use crate::formats::manifest::MacKey;
+use crate::formats::retention::Policy;
+use crate::pipeline::input::{self, Input, OpenInput};
+use crate::pipeline::trust::Trust;
+use crate::services::progress::Progress;
+use crate::services::store::{self, Store, s3};
+use chrono::{DateTime, SubsecRound, Utc};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// One run's surroundings.
+pub struct Context {
+    /// Raised when the run must end early.
+    pub stop: Stop,
+    /// How it prints.
+    pub output: Output,
+    /// The progress line.
+    pub progress: Progress,
+    /// The start of the run, UTC, whole seconds: the time in names and documents.
+    pub started: DateTime<Utc>,
+    /// Random; tells this run's object from another's.
+    pub run_id: String,
+    clock: Instant,
+    global: Global,
+    config: OnceCell<Config>,
+    notes: RefCell<Map<String, Value>>,
+    warned_of_vault: Cell<bool>,
+}
+
+impl Context {
+    /// Sets out; reads nothing yet.
+    pub fn new(global: Global, output: Output, stop: Stop) -> Self {
+        Self {
+            stop,
+            progress: Progress::new(output.is_watched()),
+            output,
+            started: Utc::now().trunc_subsecs(0),
+            run_id: run_id(),
+            clock: Instant::now(),
+            global,
+            config: OnceCell::new(),
+            notes: RefCell::default(),
+            warned_of_vault: Cell::default(),
+        }
+    }
+
+    /// How long the run has taken so far.
+    pub fn elapsed(&self) -> Duration {
+        self.clock.elapsed()
+    }
+
+    /// The configuration. Its deadline counts from then on.
+    ///
+    /// # Errors
+    /// `Usage` saying what is wrong with it and where.
+    pub fn config(&self) -> Result<&Config> {
+        if let Some(config) = self.config.get() {
+            return Ok(config);
+        }
+        let overrides = Overrides {
+            config: self.global.config.clone(),
+            store: self.global.store.clone(),
+            deadline: self.global.deadline,
+            key: None,
+        };
+        let config = Config::load(&overrides, &|name| std::env::var(name).ok())?;
+        if self.global.deadline.is_none() {
+            self.end_at(config.run.deadline);
+        }
+        Ok(self.config.get_or_init(|| config))
+    }
+
+    /// Ends the run at `--deadline`, which needs no configuration to be read.
+    pub fn end_at_deadline(&self) {
+        self.end_at(self.global.deadline);
+    }
+
+    /// Counted from the run's start.
+    fn end_at(&self, deadline: Option<Duration>) {
+        if let Some(deadline) = deadline {
+            self.stop.raise_after(deadline.saturating_sub(self.elapsed()), Reason::Deadline);
+        }
+    }
+
+    /// Notes what audit and notifications shall carry, however the run ends.
+    pub fn note(&self, key: &str, value: impl Serialize) {
+        self.notes.borrow_mut().insert(key.to_owned(), json_value(value));
+    }
+
+    /// Everything noted so far.
+    pub fn noted(&self) -> Map<String, Value> {
+        self.notes.borrow().clone()
+    }
+
+    /// The keys of `[encryption]`, read now.
+    ///
+    /// # Errors
+    /// `Usage` naming the reference that cannot be used.
+    pub fn keyring(&self) -> Result<Keyring> {
+        let mut keys = self.config()?.encryption.keys()?.into_iter().map(|(from, hex)| key(&from, &hex));
+        let primary = keys.next().unwrap_or_else(|| Err(Error::usage("no backup key configured")))?;
+        Ok(Keyring::new(primary, keys.collect::<Result<_>>()?))
+    }
+
+    /// The key of `--key` alone, else [`Context::keyring`].
+    ///
+    /// # Errors
+    /// `Usage` naming the reference that cannot be used.
+    pub fn keyring_or(&self, flag: Option<&str>) -> Result<Keyring> {
+        let Some(text) = flag else { return self.keyring() };
+        let from = config::key_reference(text).map_err(|allowed| Error::usage(format!("--key: {allowed}")))?;
+        Ok(Keyring::new(key(&from, &from.read_key()?)?, Vec::new()))
+    }
+
+    /// The key of `--key` alone, else the configured ones, if there are any.
+    ///
+    /// # Errors
+    /// `Usage` naming the reference that cannot be used.
+    pub fn keyring_if_any(&self, flag: Option<&str>) -> Result<Option<Keyring>> {
+        let configured = self.config().is_ok_and(|config| config.encryption.key.is_some());
+        if flag.is_some() || configured { self.keyring_or(flag).map(Some) } else { Ok(None) }
+    }
+
+    /// What manifests can be checked with: the keys, the manifest key, or nothing.
+    ///
+    /// # Errors
+    /// `Usage` naming the reference that cannot be used.
+    pub fn mac_keys(&self) -> Result<Vec<MacKey>> {
+        let section = &self.config()?.encryption;
+        let mut keys = if section.key.is_some() { self.keyring()?.mac_keys() } else { Vec::new() };
+        if let Some((from, hex)) = section.read_manifest_key()? {
+            keys.push(crypto::keys::manifest_key_from_hex(&hex).map_err(|e| e.context(from))?);
+        }
+        Ok(keys)
+    }
+
+    /// The keys of a run, and the cluster whose backups alone count for it. Without a
+    /// configuration any does.
+    pub fn trust(&self, keys: Vec<MacKey>) -> Trust {
+        Trust { keys, cluster: self.config().ok().and_then(|config| config.vault.cluster_id.clone()) }
+    }
+
+    /// The store.
+    ///
+    /// # Errors
+    /// `Usage` if none is configured.
+    pub async fn store(&self) -> Result<Arc<dyn Store>> {
+        let (section, run) = (self.config()?.store()?, &self.config()?.run);
+        store::open(section.url.as_str(), store_settings(section, run)).await
+    }
+
+    /// Opens what a person named as INPUT; what is doubtful about it is said. Only an
+    /// object needs a configuration.
+    ///
+    /// # Errors
+    /// What [`Input::open_local`] and [`input::open_object`] fail with.
+    pub async fn open(&self, input: &Input, trust: &Trust) -> Result<OpenInput> {
+        self.open_input(input, trust, false).await
+    }
+
+    /// [`Context::open`] where a manifest that fails is reason enough to refuse.
+    ///
+    /// # Errors
+    /// As [`Context::open`], `Integrity` for such a manifest, and `Usage` for a backup of
+    /// another cluster.
+    pub async fn open_strictly(&self, input: &Input, trust: &Trust) -> Result<OpenInput> {
+        self.open_input(input, trust, true).await
+    }
+
+    async fn open_input(&self, input: &Input, trust: &Trust, strict: bool) -> Result<OpenInput> {
+        let Input::Object(name) = input else { return input.open_local() };
+        let store = self.store().await.map_err(|e| e.context(format!("{name} is no file here")))?;
+        self.stop.guard(input::open_object(store.as_ref(), name, trust, strict)).await
+    }
+
+    /// `[retention]`
+    ///
+    /// # Errors
+    /// `Usage` as [`Context::config`].
+    pub fn policy(&self) -> Result<Policy> {
+        let section = &self.config()?.retention;
+        Ok(Policy {
+            daily_days: section.daily_days,
+            monthly_months: section.monthly_months,
+            keep_daily: section.keep_daily,
+            keep_monthly: section.keep_monthly,
+        })
+    }
+}
+
+fn store_settings(section: &StoreSection, run: &RunSection) -> s3::S3Settings {
+    s3::S3Settings {
+        endpoint: section.endpoint.as_ref().map(ToString::to_string),
+        region: section.region.clone(),
+        path_style: section.path_style,
+        ca_cert: section.ca_cert.clone(),
+        sse: section.sse.map(|sse| sse.as_str().to_owned()),
+        kms_key_id: section.kms_key_id.clone(),
+        storage_class: section.storage_class.clone(),
+        object_lock_daily: section.object_lock_daily.map(object_lock),
+        object_lock_monthly: section.object_lock_monthly.map(object_lock),
+        connect_timeout: run.connect_timeout,
+        idle_timeout: run.idle_timeout,
+        part_size: run.part_size,
+        ..s3::S3Settings::default()
+    }
+}
+
+fn object_lock(lock: config::ObjectLock) -> s3::ObjectLock {
+    let mode = match lock.mode {
+        config::LockMode::Governance => s3::LockMode::Governance,
+        config::LockMode::Compliance => s3::LockMode::Compliance,
+    };
+    s3::ObjectLock { mode, period: lock.period }
+}
+
+fn key(from: &Reference, hex: &Secret) -> Result<Key> {
+    Key::from_hex(hex).map_err(|e| e.context(from))
+}
+
+fn run_id() -> String {
+    let mut bytes = [0; 16];
+    match ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes) {
+        Ok(()) => hex::encode(bytes),
+        // Without randomness no key or salt can be made either; the run fails there.
+        Err(_) => String::new(),
+    }
+}

@@ -1,0 +1,236 @@
+//! Everything that is printed.
+//!
+//! The rules:
+//! - Results go to stdout, everything else to stderr.
+//! - A run that went well prints nothing when stderr is not a terminal, unless
+//!   asked (`-v`, `--json`): cron sends no mail. A warning is worth a mail.
+//! - With `--json`, exactly one JSON document is on stdout, also after a failure.
+//! - A failure is one line on stderr, and a second one that begins with `hint: ` where
+//!   there is something to do. They are the last ones.
+//! - No colour; so NO_COLOR has nothing to switch off.
+//! - A reader that closed stdout early (`| head`) is no failure.
+//!
+//! Not here: progress bars (`notify::progress`), which draw on a terminal only.
+
+mod done;
+
+pub use done::Done;
+
+use crate::app::cli::{Global, LogFormat};
+use crate::base::error::{Error, Kind, one_line};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+
+/// How this run prints.
+#[derive(Clone, Copy, Debug)]
+pub struct Output {
+    json: bool,
+    quiet: bool,
+    format: LogFormat,
+}
+
+impl Output {
+    /// Sets printing up, once: logs go to stderr from now on.
+    pub fn start(global: &Global, json: bool) -> Self {
+        let level = match (global.quiet, global.verbose) {
+            (true, _) => Level::ERROR,
+            (_, 0) => Level::WARN,
+            (_, 1) => Level::INFO,
+            _ => Level::DEBUG,
+        };
+        let layer = Lines { format: global.log_format, level };
+        // A second call (tests in one process) keeps the first subscriber.
+        let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer));
+        Self { json, quiet: global.quiet, format: global.log_format }
+    }
+
+    /// Whether `--json` was given.
+    pub fn is_json(self) -> bool {
+        self.json
+    }
+
+    /// Whether progress and final lines are wanted: a person is watching.
+    pub fn is_watched(self) -> bool {
+        !self.quiet && self.format == LogFormat::Text && std::io::stderr().is_terminal()
+    }
+
+    /// Prints a result on stdout; a newline is added if it lacks one.
+    pub fn result(self, text: &str) {
+        let newline = if text.ends_with('\n') || text.is_empty() { "" } else { "\n" };
+        to_stdout(&format!("{text}{newline}"));
+    }
+
+    /// Prints the run's one JSON document.
+    pub fn document(self, value: &Value) {
+        to_stdout(&format!("{value:#}\n"));
+    }
+
+    /// Prints a line beside the result, on stderr, whoever is watching.
+    pub fn aside(self, line: &str) {
+        if !self.quiet {
+            to_stderr(&format!("{line}\n"));
+        }
+    }
+
+    /// Prints a closing line to a person who is watching; others may ask for it (`-v`).
+    pub fn closing(self, line: &str) {
+        if self.is_watched() && !self.json {
+            to_stderr(&format!("{line}\n"));
+        } else {
+            tracing::info!("{line}");
+        }
+    }
+
+    /// Prints why the run failed; with `--json`, a document too, with what was
+    /// noted until then.
+    pub fn failure(self, error: &Error, noted: Map<String, Value>) {
+        if self.json {
+            let mut document = Value::Object(noted);
+            document["error"] = failure(error);
+            self.document(&document);
+        }
+        to_stderr(&failure_lines(self.format, error));
+    }
+
+    /// Prints an audit line that could not be written where it belongs.
+    pub fn stray_audit_line(self, text: &str) {
+        to_stderr(&format!("{}\n", one_line(text)));
+    }
+}
+
+/// Returns `value` as JSON. Only plain values are passed, which always serialize.
+pub fn json_value(value: impl Serialize) -> Value {
+    serde_json::to_value(value).unwrap_or(Value::Null)
+}
+
+/// The JSON form of a failure.
+pub fn failure(error: &Error) -> Value {
+    let (code, class) = (error.kind().code(), class(error.kind()));
+    json!({ "exit_code": code, "class": class, "message": error.message(), "hint": error.next_step() })
+}
+
+/// A failure as lines for stderr: with text logs the hint has a line of its own, with
+/// JSON logs a key.
+fn failure_lines(format: LogFormat, error: &Error) -> String {
+    let failed = line(format, "error", &error.message(), error.next_step());
+    match (format, error.next_step()) {
+        (LogFormat::Text, Some(hint)) => format!("{failed}hint: {hint}\n"),
+        _ => failed,
+    }
+}
+
+fn class(kind: Kind) -> String {
+    format!("{kind:?}").to_lowercase()
+}
+
+/// Bytes in the unit a person would choose: `1.4 GiB`.
+pub fn bytes(n: u64) -> String {
+    indicatif::BinaryBytes(n).to_string()
+}
+
+/// A duration in its two largest units: `3 d 4 h`, `12 m 3 s`, `0.8 s`.
+pub fn duration(d: std::time::Duration) -> String {
+    let s = d.as_secs();
+    match s {
+        0..=9 => format!("{:.1} s", d.as_secs_f64()),
+        10..=59 => format!("{s} s"),
+        60..=3_599 => format!("{} m {} s", s / 60, s % 60),
+        3_600..=86_399 => format!("{} h {} m", s / 3_600, s % 3_600 / 60),
+        _ => format!("{} d {} h", s / 86_400, s % 86_400 / 3_600),
+    }
+}
+
+fn line(format: LogFormat, level: &str, message: &str, hint: Option<String>) -> String {
+    match format {
+        LogFormat::Text => format!("vault-backup: {level}: {message}\n"),
+        LogFormat::Json => {
+            let timestamp = crate::formats::manifest::rfc3339(chrono::Utc::now());
+            let mut line = json!({ "timestamp": timestamp, "level": level, "message": message });
+            if let Some(hint) = hint {
+                line["hint"] = hint.into();
+            }
+            format!("{line}\n")
+        }
+    }
+}
+
+/// Writes to stdout. A closed pipe is the reader's choice; there is nobody left
+/// to tell about any other failure.
+fn to_stdout(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+fn to_stderr(text: &str) {
+    // One write a line, so that lines of several processes do not mix.
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Writes our own log events as lines; those of libraries are left out, for they
+/// may show what they send.
+struct Lines {
+    format: LogFormat,
+    level: Level,
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>, _: Context<'_, S>) -> bool {
+        metadata.level() <= &self.level && metadata.target().starts_with("vault_backup")
+    }
+
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut message = LogMessage(String::new());
+        event.record(&mut message);
+        let level = match *event.metadata().level() {
+            Level::ERROR => "error",
+            Level::WARN => "warning",
+            Level::INFO => "info",
+            _ => "debug",
+        };
+        to_stderr(&line(self.format, level, &one_line(&message.0), None));
+    }
+}
+
+struct LogMessage(String);
+
+impl Visit for LogMessage {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        let _ = if field.name() == "message" {
+            write!(self.0, "{value:?}")
+        } else {
+            write!(self.0, " {}={value:?}", field.name())
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn quantities() {
+        assert_eq!(bytes(1_500_000_000), "1.40 GiB");
+        let said = [0.84, 42.0, 200.0, 7_300.0, 200_000.0].map(|s| duration(Duration::from_secs_f64(s)));
+        assert_eq!(said, ["0.8 s", "42 s", "3 m 20 s", "2 h 1 m", "2 d 7 h"]);
+    }
+
+    #[test]
+    fn a_failure_as_json_is_one_object() {
+        let error = Error::integrity("s3://b/o: \"x\"").hint("choose another backup");
+        let value = failure(&error);
+        assert_eq!(value["exit_code"], 5);
+        assert_eq!(value["class"], "integrity");
+        assert_eq!((&value["message"], &value["hint"]), (&json!("s3://b/o: \"x\""), &json!("choose another backup")));
+        assert_eq!(failure(&Error::integrity("x"))["hint"], Value::Null);
+        assert_eq!(failure_lines(LogFormat::Json, &error).lines().count(), 1);
+        let text = "vault-backup: error: s3://b/o: \"x\"\nhint: choose another backup\n";
+        assert_eq!(failure_lines(LogFormat::Text, &error), text);
+    }
+}

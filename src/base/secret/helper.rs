@@ -1,0 +1,60 @@
+//! The token helper: the program from which Vault's own clients get their token.
+
+use super::{MAX_SECRET, Reference, Secret};
+use crate::base::error::Result;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+use zeroize::Zeroizing;
+
+/// How long it may run.
+const LONGEST: Duration = Duration::from_secs(10);
+
+impl Reference {
+    /// Runs `PROGRAM get`: the token that it prints.
+    ///
+    /// # Errors
+    /// `Usage` where it fails, prints nothing, or takes longer than [`LONGEST`].
+    pub(super) fn run_helper(&self, program: &Path) -> Result<Secret> {
+        let failed = |e: std::io::Error| self.broken("cannot be run").because(e);
+        let mut child = Command::new(program)
+            .arg("get")
+            .env_remove("VAULT_BACKUP_KEY")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(failed)?;
+        let begun = Instant::now();
+        // Read in a thread: a process that it started may keep the pipe open after its end.
+        let (sender, receiver) = mpsc::channel();
+        if let Some(out) = child.stdout.take() {
+            std::thread::spawn(move || {
+                let mut token = Zeroizing::new(String::new());
+                let read = out.take(MAX_SECRET).read_to_string(&mut token);
+                sender.send(read.map(|_| token))
+            });
+        }
+        let token = receiver.recv_timeout(LONGEST);
+        let status = loop {
+            match child.try_wait().map_err(failed)? {
+                Some(status) => break status,
+                None if begun.elapsed() < LONGEST => std::thread::sleep(Duration::from_millis(10)),
+                None => {
+                    let _ = child.kill().and_then(|()| child.wait());
+                    return Err(self.broken("it did not end within 10 s"));
+                }
+            }
+        };
+        if !status.success() {
+            return Err(self.broken(&format!("{status}")));
+        }
+        let token = token.map_err(|_| self.broken("its output did not end within 10 s"))?.map_err(failed)?;
+        match token.trim() {
+            "" => Err(self.broken("it gives no token").hint("log in with Vault's own client, or set vault.auth")),
+            token => Ok(Secret::new(token)),
+        }
+    }
+}

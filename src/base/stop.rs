@@ -1,0 +1,104 @@
+//! The request to end a run early: a signal or the deadline.
+//!
+//! Here: one shared flag with its reason, and a way to give up waiting for a
+//! future when it is raised. Not here: who raises it (`commands` listens for
+//! signals and the clock), nor the cleaning up, which is each pipeline's own.
+
+use crate::base::error::{Error, Kind, Result};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Why a run must end now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// `--deadline` passed.
+    Deadline,
+    /// SIGINT.
+    Interrupted,
+    /// SIGTERM.
+    Terminated,
+}
+
+impl Reason {
+    fn error(self) -> Error {
+        match self {
+            Reason::Deadline => Error::new(Kind::Deadline, "the deadline passed"),
+            Reason::Interrupted => Error::new(Kind::Interrupted, "interrupted"),
+            Reason::Terminated => Error::new(Kind::Terminated, "terminated"),
+        }
+    }
+}
+
+/// A handle on the run's stop flag; clones share it.
+#[derive(Clone, Debug)]
+pub struct Stop {
+    flag: Arc<watch::Sender<Option<Reason>>>,
+}
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self { flag: Arc::new(watch::Sender::new(None)) }
+    }
+}
+
+impl Stop {
+    /// Raises the flag; the first reason stays.
+    pub fn raise(&self, reason: Reason) {
+        self.flag.send_if_modified(|slot| {
+            let first = slot.is_none();
+            slot.get_or_insert(reason);
+            first
+        });
+    }
+
+    /// Raises the flag once `delay` has passed.
+    pub fn raise_after(&self, delay: Duration, reason: Reason) {
+        let stop = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            stop.raise(reason);
+        });
+    }
+
+    /// For stages that poll.
+    ///
+    /// # Errors
+    /// The stop's reason, once the flag is raised.
+    pub fn check(&self) -> Result<()> {
+        self.flag.borrow().map_or(Ok(()), |reason| Err(reason.error()))
+    }
+
+    /// Runs `work` until it is done or the flag is raised; then `work` is
+    /// dropped and the reason returned as an error. The caller cleans up.
+    ///
+    /// # Errors
+    /// What `work` returned, or the stop's reason.
+    pub async fn guard<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut flag = self.flag.subscribe();
+        tokio::select! {
+            biased;
+            reason = async { flag.wait_for(Option::is_some).await.ok().and_then(|r| *r) } => match reason {
+                Some(reason) => Err(reason.error()),
+                None => std::future::pending().await,
+            },
+            done = work => done,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_first_reason_wins() {
+        let stop = Stop::default();
+        assert_eq!(stop.guard(async { Ok(1) }).await.unwrap(), 1);
+        stop.raise(Reason::Terminated);
+        stop.raise(Reason::Deadline);
+        let e = stop.guard(std::future::pending::<Result<()>>()).await.unwrap_err();
+        assert_eq!(e.kind(), Kind::Terminated);
+    }
+}

@@ -1,0 +1,215 @@
+//! Master keys: their text form, what is derived from them, and the ring of
+//! keys that decrypt.
+//!
+//! Not here: reading a key from a file or the environment (`secret`).
+
+use crate::base::error::{Error, Result};
+use crate::base::secret::Secret;
+use crate::formats::manifest::MacKey;
+use ring::rand::SecureRandom;
+use ring::{hkdf, rand};
+use std::fmt;
+use zeroize::Zeroizing;
+
+/// Length of a key, in bytes.
+const LEN: usize = 32;
+
+/// A master key: 32 bytes, wiped on drop, never printed.
+pub struct Key {
+    bytes: Zeroizing<[u8; LEN]>,
+    id: String,
+    manifest: Zeroizing<[u8; LEN]>,
+    drill: Zeroizing<[u8; LEN]>,
+}
+
+impl Key {
+    /// Reads the text form: 64 hex digits.
+    ///
+    /// # Errors
+    /// `Usage` for anything else; the text is not repeated.
+    pub fn from_hex(text: &Secret) -> Result<Self> {
+        Self::new(decode(text, "the backup key")?)
+    }
+
+    /// Draws a new key.
+    ///
+    /// # Errors
+    /// `Unexpected` if the system has no random numbers.
+    pub fn generate() -> Result<Self> {
+        let mut bytes = Zeroizing::new([0; LEN]);
+        rand::SystemRandom::new().fill(bytes.as_mut_slice()).map_err(|_| no_random())?;
+        Self::new(bytes)
+    }
+
+    fn new(bytes: Zeroizing<[u8; LEN]>) -> Result<Self> {
+        let id = hex::encode(derive(&bytes, "vault-backup/v1/key-id")?);
+        let manifest = derive(&bytes, "vault-backup/v1/manifest")?;
+        let drill = derive(&bytes, "vault-backup/v1/drill")?;
+        Ok(Self { bytes, id, manifest, drill })
+    }
+
+    /// The text form: 64 lower-case hex digits.
+    pub fn to_hex(&self) -> Secret {
+        Secret::new(hex::encode(self.bytes.as_slice()))
+    }
+
+    /// The manifest key's text form: 64 lower-case hex digits. It makes and checks the
+    /// macs of manifests, and decrypts nothing.
+    pub fn manifest_key_to_hex(&self) -> Secret {
+        Secret::new(hex::encode(self.manifest.as_slice()))
+    }
+
+    /// Names the key and commits to it, but reveals nothing of it: 64 lower-case hex digits.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The keys for the macs of manifests and drill records.
+    pub fn mac_key(&self) -> MacKey {
+        MacKey { key_id: Some(self.id.clone()), manifest: self.manifest.clone(), drill: Some(self.drill.clone()) }
+    }
+
+    pub(super) fn bytes(&self) -> &[u8; LEN] {
+        &self.bytes
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// Reads `encryption.manifest_key`: 64 hex digits that check and make macs of
+/// manifests, and decrypt nothing.
+///
+/// # Errors
+/// `Usage` for anything else; the text is not repeated.
+pub fn manifest_key_from_hex(text: &Secret) -> Result<MacKey> {
+    Ok(MacKey { key_id: None, manifest: decode(text, "the manifest key")?, drill: None })
+}
+
+/// The key that encrypts, and the older ones that still decrypt.
+#[derive(Debug)]
+pub struct Keyring {
+    /// The primary key first.
+    keys: Vec<Key>,
+}
+
+impl Keyring {
+    /// A ring of `primary` and `old`.
+    pub fn new(primary: Key, old: Vec<Key>) -> Self {
+        let mut keys = vec![primary];
+        keys.extend(old);
+        Self { keys }
+    }
+
+    /// The key that encrypts.
+    pub fn primary(&self) -> &Key {
+        &self.keys[0]
+    }
+
+    /// The key named `id`.
+    pub fn find(&self, id: &str) -> Option<&Key> {
+        self.iter().find(|key| key.id == id)
+    }
+
+    /// All keys, the primary one first.
+    pub fn iter(&self) -> impl Iterator<Item = &Key> {
+        self.keys.iter()
+    }
+
+    /// What all keys check macs with, the primary one first.
+    pub fn mac_keys(&self) -> Vec<MacKey> {
+        self.iter().map(Key::mac_key).collect()
+    }
+}
+
+/// HKDF-SHA-256 with empty salt.
+fn derive(key: &[u8; LEN], info: &str) -> Result<Zeroizing<[u8; LEN]>> {
+    let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(key);
+    let mut out = Zeroizing::new([0; LEN]);
+    prk.expand(&[info.as_bytes()], hkdf::HKDF_SHA256)
+        .and_then(|okm| okm.fill(out.as_mut_slice()))
+        .map_err(|_| Error::unexpected(format!("{info} could not be derived")))?;
+    Ok(out)
+}
+
+fn decode(text: &Secret, what: &str) -> Result<Zeroizing<[u8; LEN]>> {
+    let text = text.expose();
+    let mut bytes = Zeroizing::new([0; LEN]);
+    hex::decode_to_slice(text, bytes.as_mut_slice()).map_err(|_| {
+        let why = if text.len() == 2 * LEN {
+            "holds something that is not a hex digit".to_owned()
+        } else {
+            format!("has {} characters, not 64", text.chars().count())
+        };
+        Error::usage(format!("{what} {why}")).hint("it must be 64 hex digits, as `vault-backup keygen` writes them")
+    })?;
+    Ok(bytes)
+}
+
+pub(super) fn no_random() -> Error {
+    Error::unexpected("the system gave no random numbers")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::error::Kind;
+
+    #[test]
+    fn what_is_derived_is_fixed() {
+        // Computed with Python's `cryptography`: HKDF(SHA256, 32, b"", info) of 32 bytes 0x5a.
+        let key = Key::from_hex(&Secret::new("5A".repeat(32))).unwrap();
+        let mac = key.mac_key();
+        assert_eq!(key.id(), "6bc1f1358c69edd0de42bce8438316ce7619969b74e3fa18c654558a3821a222");
+        assert_eq!(
+            hex::encode(mac.manifest.as_slice()),
+            "824353ed4b26b72cc2706e55e8a0024b86b6545c47c78d8c64d1daa7cc6dbb1d"
+        );
+        assert_eq!(
+            hex::encode(mac.drill.unwrap().as_slice()),
+            "8d7f6624ca129760348d55e7df993761136c0b8a90f35991b70321e6f6704fd3"
+        );
+        assert_eq!((mac.key_id.as_deref(), key.to_hex().expose()), (Some(key.id()), "5a".repeat(32).as_str()));
+        let alone = manifest_key_from_hex(&Secret::new(hex::encode(mac.manifest.as_slice()))).unwrap();
+        assert_eq!((alone.key_id, alone.manifest, alone.drill), (None, mac.manifest, None));
+    }
+
+    #[test]
+    fn never_printed() {
+        let text = "5a".repeat(32);
+        let key = Key::from_hex(&Secret::new(text.clone())).unwrap();
+        let keys = Keyring::new(key, vec![Key::generate().unwrap()]);
+        assert!(!format!("{keys:?} {:?}", keys.mac_keys()).contains(&text[..8]));
+        assert_eq!(keys.find(keys.iter().last().unwrap().id()).unwrap().id(), keys.iter().last().unwrap().id());
+        assert!(keys.find("5a").is_none());
+    }
+
+    #[test]
+    fn other_text_is_refused_and_not_repeated() {
+        for (text, says) in [
+            (String::new(), "has 0 characters, not 64"),
+            ("5a".repeat(31), "has 62 characters, not 64"),
+            ("5a".repeat(33), "has 66 characters, not 64"),
+            (format!(" {}", "5a".repeat(32)), "has 65 characters"),
+            ("5x".repeat(32), "not a hex digit"),
+            ("é5".repeat(22), "has 44 characters"),
+        ] {
+            for error in [
+                Key::from_hex(&Secret::new(text.clone())).unwrap_err(),
+                manifest_key_from_hex(&Secret::new(text.clone())).unwrap_err(),
+            ] {
+                assert_eq!(error.kind(), Kind::Usage);
+                assert!(error.to_string().contains(says), "{error}");
+                assert!(!error.to_string().contains("5a5a") && !error.to_string().contains("5x5x"), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn generated_keys_differ() {
+        assert_ne!(Key::generate().unwrap().id(), Key::generate().unwrap().id());
+    }
+}

@@ -1,0 +1,10 @@
+//! Everything outside this process: Vault, the store, staging, notification endpoints.
+//!
+//! A service uses no other service, except for `http`.
+
+pub mod http;
+pub mod notify;
+pub mod progress;
+pub mod staging;
+pub mod store;
+pub mod vault;

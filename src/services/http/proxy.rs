@@ -1,0 +1,233 @@
+//! The proxy of a request: a configured one, or that of `HTTPS_PROXY` and its kin.
+//!
+//! Loopback is never reached through a proxy, as in Go's clients, nor are link-local
+//! addresses, which mean another machine there; nor is plain http where requests carry
+//! tokens: the proxy could read them.
+
+use crate::base::error::{Error, Result};
+use hyper_util::client::proxy::matcher::Matcher;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use url::{Host, Url};
+
+/// The choice of a proxy.
+#[derive(Clone, Debug)]
+pub struct Proxy {
+    /// The proxy; by the environment where absent.
+    pub address: Option<Url>,
+    /// Whether `http://` addresses go through it, too.
+    pub plain_http: bool,
+}
+
+impl Default for Proxy {
+    fn default() -> Self {
+        Self { address: None, plain_http: true }
+    }
+}
+
+impl Proxy {
+    /// The proxies, with the environment read.
+    pub(super) fn rules(&self) -> Rules {
+        let rules = match &self.address {
+            // A proxy that was configured for Vault alone is used whatever NO_PROXY says.
+            Some(address) => {
+                let choice = parse("vault.proxy", address.as_str());
+                Rules { plain: Some(choice.clone()), tls: Some(choice), exempt: None }
+            }
+            None => Rules::from(&|name| std::env::var(name).ok()),
+        };
+        Rules { plain: rules.plain.filter(|_| self.plain_http), ..rules }
+    }
+}
+
+/// A proxy, or the error for the setting that names none.
+type Choice = std::result::Result<Url, Unusable>;
+
+/// A setting that names no proxy. That is an error only where a proxy would be used.
+#[derive(Clone)]
+struct Unusable {
+    why: String,
+    hint: &'static str,
+}
+
+/// The proxy for each address.
+#[derive(Clone, Default)]
+pub(super) struct Rules {
+    plain: Option<Choice>,
+    tls: Option<Choice>,
+    /// Intercepts every host that `NO_PROXY` does not name.
+    exempt: Option<Arc<Matcher>>,
+}
+
+impl Rules {
+    fn from(environment: &dyn Fn(&str) -> Option<String>) -> Self {
+        let lookup = |names: &[&'static str]| {
+            let set = |name: &'static str| environment(name).map(|value| (name, value.trim().to_owned()));
+            names.iter().copied().filter_map(set).find(|(_, value)| !value.is_empty())
+        };
+        let proxy = |names: &[&'static str]| lookup(names).map(|(name, value)| parse(name, &value));
+        // Under CGI, HTTP_PROXY is a header of the request.
+        let plain: &[&str] = match environment("REQUEST_METHOD") {
+            Some(_) => &["http_proxy", "ALL_PROXY", "all_proxy"],
+            None => &["http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"],
+        };
+        let no_proxy = lookup(&["NO_PROXY", "no_proxy"]);
+        Self {
+            plain: proxy(plain),
+            tls: proxy(&["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]),
+            exempt: no_proxy
+                .map(|(_, hosts)| Arc::new(Matcher::builder().all("http://proxy.invalid").no(hosts).build())),
+        }
+    }
+
+    /// The proxy for `url`, with its credentials.
+    ///
+    /// # Errors
+    /// `Usage` naming the variable that should hold it.
+    pub(super) fn of(&self, url: &Url) -> Result<Option<&Url>> {
+        let choice = match url.scheme() {
+            "http" => self.plain.as_ref(),
+            "https" => self.tls.as_ref(),
+            _ => None,
+        };
+        let exempt = || self.exempt.as_ref().is_some_and(|matcher| is_exempt(matcher, url));
+        match choice.filter(|_| !is_local(url) && !exempt()) {
+            None => Ok(None),
+            Some(Ok(proxy)) => Ok(Some(proxy)),
+            Some(Err(unusable)) => Err(Error::usage(&unusable.why).hint(unusable.hint)),
+        }
+    }
+
+    /// The proxy for `url` for messages: without its credentials.
+    pub(super) fn shown(&self, url: &Url) -> Option<String> {
+        let mut proxy = self.of(url).ok()??.clone();
+        let _ = proxy.set_username("").and_then(|()| proxy.set_password(None));
+        Some(proxy.as_str().trim_end_matches('/').to_owned())
+    }
+
+    /// The rules as reqwest takes them, for addresses that [`Rules::of`] has no objection to.
+    pub(super) fn for_reqwest(&self) -> reqwest::Proxy {
+        let rules = self.clone();
+        reqwest::Proxy::custom(move |url| rules.of(url).ok().flatten().cloned())
+    }
+}
+
+/// The proxy that the variable `name` holds. The value is not repeated: it may hold a password.
+fn parse(name: &str, value: &str) -> Choice {
+    // As curl and Go do, HOST:PORT is taken for http://HOST:PORT.
+    let text = if value.contains("://") { value.to_owned() } else { format!("http://{value}") };
+    match Url::parse(&text).ok().filter(Url::has_host) {
+        Some(url) if matches!(url.scheme(), "http" | "https") => Ok(url),
+        Some(url) => Err(Unusable {
+            why: format!("{name}: {}:// proxies are not supported", url.scheme()),
+            hint: "give an http:// or https:// proxy, or exempt the host by NO_PROXY",
+        }),
+        None => Err(Unusable {
+            why: format!("{name}: not the URL of a proxy"),
+            hint: "write it as http://HOST:PORT, or unset it",
+        }),
+    }
+}
+
+fn is_exempt(matcher: &Matcher, url: &Url) -> bool {
+    url.as_str().parse().is_ok_and(|uri| matcher.intercept(&uri).is_none())
+}
+
+/// Whether `url` is this machine, by name or address, or on this machine's own link.
+fn is_local(url: &Url) -> bool {
+    let local = |ip: Ipv4Addr| ip.is_loopback() || ip.is_link_local();
+    match url.host() {
+        Some(Host::Domain(name)) => {
+            let name = name.trim_end_matches('.').to_ascii_lowercase();
+            name == "localhost" || name.ends_with(".localhost")
+        }
+        Some(Host::Ipv4(ip)) => local(ip),
+        Some(Host::Ipv6(ip)) => match ip.to_canonical() {
+            IpAddr::V4(ip) => local(ip),
+            IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local(),
+        },
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::error::Kind;
+
+    fn url(text: &str) -> Url {
+        text.parse().unwrap()
+    }
+
+    fn rules(variables: &[(&str, &str)]) -> Rules {
+        Rules::from(&|name| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    fn through(rules: &Rules, address: &str) -> Option<String> {
+        rules.of(&url(address)).unwrap().map(ToString::to_string)
+    }
+
+    #[test]
+    fn each_scheme_has_its_variable() {
+        let found = rules(&[("HTTPS_PROXY", "http://u:planted@tls:3128"), ("http_proxy", "plain:81")]);
+        assert_eq!(through(&found, "https://v:8200").as_deref(), Some("http://u:planted@tls:3128/"));
+        assert_eq!(through(&found, "http://v:8200").as_deref(), Some("http://plain:81/"));
+        assert_eq!(found.shown(&url("https://v:8200")).unwrap(), "http://tls:3128");
+        let all = rules(&[("ALL_PROXY", "http://all:1"), ("https_proxy", "http://tls:1"), ("HTTPS_PROXY", "")]);
+        assert_eq!(through(&all, "http://v").as_deref(), Some("http://all:1/"));
+        assert_eq!(through(&all, "https://v").as_deref(), Some("http://tls:1/"));
+        let cgi = rules(&[("HTTP_PROXY", "http://p"), ("REQUEST_METHOD", "GET")]);
+        assert_eq!(through(&cgi, "http://v"), None);
+    }
+
+    #[test]
+    fn no_proxy_exempts_hosts() {
+        let found = rules(&[("ALL_PROXY", "http://p"), ("NO_PROXY", "corp.example, 10.0.0.0/8")]);
+        for direct in ["https://v.corp.example", "https://corp.example:8200", "http://10.1.2.3:8200"] {
+            assert_eq!(through(&found, direct), None, "{direct}");
+            assert_eq!(found.shown(&url(direct)), None, "{direct}");
+        }
+        assert!(through(&found, "https://corp.example.org").is_some());
+        let chosen = Proxy { address: Some(url("http://p")), plain_http: false }.rules();
+        assert!(through(&chosen, "https://v:8200").is_some());
+        assert_eq!(through(&chosen, "http://v:8200"), None, "plain http is reached directly");
+    }
+
+    #[test]
+    fn this_machine_is_reached_directly() {
+        let found = rules(&[("ALL_PROXY", "http://p")]);
+        for host in [
+            "localhost",
+            "LOCALHOST.",
+            "vault.localhost",
+            "127.9.9.9",
+            "[::1]",
+            "[::ffff:127.0.0.1]",
+            "169.254.169.254",
+            "[fe80::1]",
+        ] {
+            for scheme in ["http", "https"] {
+                assert_eq!(through(&found, &format!("{scheme}://{host}:8200")), None, "{host}");
+            }
+        }
+        for host in ["localhost.example", "notlocalhost", "10.0.0.1", "[2001:db8::1]"] {
+            assert!(through(&found, &format!("https://{host}")).is_some(), "{host}");
+        }
+    }
+
+    #[test]
+    fn unusable_proxies_are_refused_without_their_value() {
+        for (bad, expected) in [
+            ("http://", "not the URL of a proxy"),
+            ("http://u:planted@ x", "not the URL of a proxy"),
+            ("socks5://u:planted@p:1080", "socks5:// proxies are not supported"),
+        ] {
+            let found = rules(&[("ALL_PROXY", bad)]);
+            assert!(found.of(&url("https://localhost")).is_ok(), "it is not used");
+            let error = found.of(&url("https://v")).unwrap_err();
+            assert_eq!(error.kind(), Kind::Usage);
+            let text = error.to_string();
+            assert!(text.starts_with(&format!("ALL_PROXY: {expected}")) && !text.contains("planted"), "{text}");
+        }
+    }
+}

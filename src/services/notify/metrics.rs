@@ -1,0 +1,130 @@
+//! Metrics in Prometheus' text format, for node_exporter's textfile collector.
+//!
+//! Timestamps, not ages: an age in a file goes stale. The file is replaced as a
+//! whole; what one operation does not know keeps the value that it has there.
+
+use super::lock::lock;
+use super::{Event, EventOutcome};
+use crate::base::atomic_file::AtomicFile;
+use crate::base::error::{Error, Result};
+use crate::formats::naming::BackupType;
+use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, ErrorKind, Write as _};
+use std::path::Path;
+
+/// What is known of the store after an operation; `None` keeps the old value.
+#[derive(Clone, Debug, Default)]
+pub struct Figures {
+    /// The newest good daily backup: its time, and the object's size in bytes.
+    pub newest_daily: Option<(DateTime<Utc>, u64)>,
+    /// The newest good monthly backup.
+    pub newest_monthly: Option<(DateTime<Utc>, u64)>,
+    /// When the newest drill passed.
+    pub newest_drill: Option<DateTime<Utc>>,
+}
+
+/// Every metric with its help; all are gauges, all named `vault_backup_…`.
+const METRICS: [(&str, &str); 7] = [
+    ("last_run_timestamp_seconds", "When the operation last ended, however it ended."),
+    ("last_success_timestamp_seconds", "When the operation last ended well."),
+    ("last_run_duration_seconds", "How long the operation last took."),
+    ("last_run_exit_code", "The exit code that the operation last ended with."),
+    ("newest_good_backup_timestamp_seconds", "The time of the newest good backup."),
+    ("newest_good_backup_size_bytes", "The size of the newest good backup."),
+    ("newest_drill_timestamp_seconds", "When the newest restore drill passed."),
+];
+
+/// The file's mode: the collector runs as somebody else.
+const MODE: u32 = 0o644;
+
+/// Metric → labels as written → value as written.
+type Samples = BTreeMap<&'static str, BTreeMap<String, String>>;
+
+/// Merges the outcome of an operation into the file at `path`.
+///
+/// # Errors
+/// `Partial`; then the file is what it was.
+pub fn update(path: &Path, event: &Event, figures: &Figures) -> Result<()> {
+    replace(path, &new_samples(event, figures))
+        .map_err(|e| Error::partial(format!("metrics file {} cannot be written", path.display())).because(e))
+}
+
+fn new_samples(event: &Event, figures: &Figures) -> Samples {
+    let mut samples = Samples::new();
+    let mut set = |name, labels: &str, value: String| {
+        samples.entry(name).or_default().insert(labels.to_owned(), value);
+    };
+    let operation = format!("{{operation=\"{}\"}}", event.operation.as_str());
+    let ended = event.ended_at.timestamp().to_string();
+    if event.outcome == EventOutcome::Success {
+        set("last_success_timestamp_seconds", &operation, ended.clone());
+    }
+    set("last_run_timestamp_seconds", &operation, ended);
+    set("last_run_duration_seconds", &operation, format!("{:.3}", event.took.as_secs_f64()));
+    set("last_run_exit_code", &operation, event.exit_code.to_string());
+    for (kind, newest) in [(BackupType::Daily, figures.newest_daily), (BackupType::Monthly, figures.newest_monthly)] {
+        if let Some((time, size)) = newest {
+            let labels = format!("{{type=\"{kind}\"}}");
+            set("newest_good_backup_timestamp_seconds", &labels, time.timestamp().to_string());
+            set("newest_good_backup_size_bytes", &labels, size.to_string());
+        }
+    }
+    if let Some(time) = figures.newest_drill {
+        set("newest_drill_timestamp_seconds", "", time.timestamp().to_string());
+    }
+    samples
+}
+
+fn replace(path: &Path, new: &Samples) -> io::Result<()> {
+    let folder = path.parent().filter(|p| *p != Path::new("")).unwrap_or(Path::new("."));
+    // A drill may end while a backup does. The file itself cannot be the lock: it is replaced.
+    let guard = File::open(folder)?;
+    lock(&guard)?;
+    let old = match std::fs::read(path) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(e) if e.kind() == ErrorKind::NotFound => String::new(),
+        Err(e) => return Err(e),
+    };
+    let mut samples = parse(&old);
+    for (name, values) in new {
+        samples.entry(name).or_default().extend(values.clone());
+    }
+    let mut file = AtomicFile::create(path, MODE)?;
+    file.write_all(render(&samples).as_bytes())?;
+    file.commit_replacing()
+}
+
+/// The samples of our metrics in `text`; anything else is dropped.
+fn parse(text: &str) -> Samples {
+    let mut samples = Samples::new();
+    for line in text.lines() {
+        let Some((series, value)) = line.rsplit_once(' ').filter(|(_, value)| value.parse::<f64>().is_ok()) else {
+            continue;
+        };
+        let (name, labels) = series.split_at(series.find('{').unwrap_or(series.len()));
+        let known = METRICS.iter().find(|(metric, _)| name.strip_prefix("vault_backup_") == Some(metric));
+        if let Some((metric, _)) = known {
+            samples.entry(metric).or_default().insert(labels.to_owned(), value.to_owned());
+        }
+    }
+    samples
+}
+
+fn render(samples: &Samples) -> String {
+    let mut text = String::new();
+    for (metric, help) in METRICS {
+        let Some(values) = samples.get(metric) else { continue };
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "# HELP vault_backup_{metric} {help}\n# TYPE vault_backup_{metric} gauge");
+        for (labels, value) in values {
+            let _ = writeln!(text, "vault_backup_{metric}{labels} {value}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

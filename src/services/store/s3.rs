@@ -1,0 +1,144 @@
+//! `s3://bucket/prefix`: any server that speaks S3's protocol.
+//!
+//! Here: the settings, and the contract over one bucket; each submodule holds one
+//! part of it. Every create carries `If-None-Match: *`, an explicit checksum, and
+//! what protects the object (encryption, storage class, Object Lock). Not here:
+//! buckets themselves, which are never made or changed.
+
+mod advice;
+mod body;
+mod client;
+mod connector;
+mod copy;
+mod create;
+mod delete;
+mod download;
+mod error;
+mod head;
+mod list;
+mod multipart;
+mod settings;
+mod transport;
+mod upload;
+
+pub use settings::{LockMode, ObjectLock, S3Settings};
+
+use super::{Deleted, Download, Head, Listed, Locking, Metadata, ObjectVersion, Put, ReadAt, Store, Upload};
+use crate::base::error::Result;
+use async_trait::async_trait;
+use aws_sdk_s3::Client;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use std::sync::Arc;
+use tokio_util::task::TaskTracker;
+
+/// A bucket, or what is below a prefix in it, as a store.
+pub struct S3Store {
+    bucket: Arc<Bucket>,
+}
+
+impl S3Store {
+    /// The store below `prefix` (which may be empty) in `bucket`. Finds region,
+    /// endpoint and credentials as AWS's own tools do, where `settings` leave them
+    /// open. Sends nothing to the store yet.
+    ///
+    /// # Errors
+    /// `Usage` for settings that cannot be, and for a `ca_cert` that cannot be read.
+    pub async fn new(bucket: &str, prefix: &str, settings: S3Settings) -> Result<Self> {
+        settings.check()?;
+        let client = client::connect(&settings).await?;
+        let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+        let bucket = Bucket { client, name: bucket.to_owned(), prefix, settings, tasks: TaskTracker::new() };
+        Ok(Self { bucket: Arc::new(bucket) })
+    }
+}
+
+/// What all parts of the implementation share.
+struct Bucket {
+    client: Client,
+    name: String,
+    /// Empty, or ends with a slash.
+    prefix: String,
+    settings: S3Settings,
+    /// Requests that must be seen through although nobody waits for them any more.
+    tasks: TaskTracker,
+}
+
+impl Bucket {
+    fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    fn locate(&self, name: &str) -> String {
+        format!("s3://{}/{}{name}", self.name, self.prefix)
+    }
+}
+
+#[async_trait]
+impl Store for S3Store {
+    fn locate(&self, name: &str) -> String {
+        self.bucket.locate(name)
+    }
+
+    /// From the `Date` of an answer to a signed listing: credentials, bucket and
+    /// the right to list are tried by it too.
+    async fn clock(&self) -> Result<Option<DateTime<Utc>>> {
+        self.bucket.clock().await
+    }
+
+    async fn upload(&self, name: &str, metadata: Metadata) -> Result<Box<dyn Upload>> {
+        Ok(Box::new(upload::S3Upload::new(Arc::clone(&self.bucket), name, metadata)))
+    }
+
+    async fn put(&self, name: &str, body: Bytes, put: Put) -> Result<()> {
+        self.bucket.put_small(name, body, put).await
+    }
+
+    async fn head(&self, name: &str) -> Result<Option<Head>> {
+        self.bucket.head(name).await
+    }
+
+    async fn get(&self, name: &str, at: ReadAt) -> Result<Download> {
+        download::start(Arc::clone(&self.bucket), name, at).await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<Listed>> {
+        self.bucket.list(prefix).await
+    }
+
+    async fn delete(&self, names: &[String]) -> Vec<Result<Deleted>> {
+        self.bucket.delete(names).await
+    }
+
+    async fn copy(&self, from: &str, head: &Head, to: &str) -> Result<Head> {
+        copy::copy(&self.bucket, from, head, to).await
+    }
+
+    /// By beginning an upload and aborting it, which needs the same rights, those to
+    /// the KMS key and to Object Lock included.
+    async fn probe_write(&self, prefix: &str) -> Result<()> {
+        multipart::probe(&self.bucket, prefix).await
+    }
+
+    async fn abort_abandoned(
+        &self,
+        older_than: DateTime<Utc>,
+        ours: &(dyn for<'n> Fn(&'n str) -> bool + Sync),
+    ) -> Result<Vec<String>> {
+        self.bucket.abort_abandoned(older_than, ours).await
+    }
+
+    async fn versions(&self, name: &str) -> Result<Vec<ObjectVersion>> {
+        self.bucket.versions(name).await
+    }
+
+    async fn object_lock(&self) -> Result<Locking> {
+        self.bucket.object_lock().await
+    }
+
+    async fn settle(&self) {
+        self.bucket.tasks.close();
+        self.bucket.tasks.wait().await;
+        self.bucket.tasks.reopen();
+    }
+}

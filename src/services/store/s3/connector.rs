@@ -1,0 +1,275 @@
+//! The HTTP client below the SDK: that of [`crate::services::http`], so TLS and proxies are the
+//! same as for Vault, with timeouts that suit large bodies on slow links.
+//!
+//! The SDK's read timeout counts from the request's first byte to the answer's: it
+//! would kill a large part that is merely slow. Here it means: so long without a
+//! byte moving, either way.
+
+use super::transport::Transport;
+use crate::services::http::Template;
+use aws_sdk_s3::primitives::SdkBody;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use std::collections::HashMap;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Once a body has been handed to the kernel, its last megabytes may still have to
+/// leave the kernel's buffers, and the server may sync them: so many times longer.
+const AFTER_BODY: u32 = 2;
+
+/// One client for the store and for the services that credentials come from.
+pub(super) struct IdleAwareClient {
+    template: Arc<Template>,
+    /// By connect timeout: each has its own pool of connections.
+    connectors: Mutex<HashMap<Option<Duration>, SharedHttpConnector>>,
+}
+
+impl fmt::Debug for IdleAwareClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IdleAwareClient").finish_non_exhaustive()
+    }
+}
+
+impl IdleAwareClient {
+    pub(super) fn new(template: Template) -> Self {
+        Self { template: Arc::new(template), connectors: Mutex::default() }
+    }
+
+    fn connect(&self, timeout: Option<Duration>) -> SharedHttpConnector {
+        SharedHttpConnector::new(Transport::new(Arc::clone(&self.template), timeout))
+    }
+}
+
+impl HttpClient for IdleAwareClient {
+    fn http_connector(&self, settings: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        let timeout = settings.connect_timeout();
+        let inner = locked(&self.connectors).entry(timeout).or_insert_with(|| self.connect(timeout)).clone();
+        match settings.read_timeout() {
+            Some(idle) => SharedHttpConnector::new(IdleAware { inner, idle }),
+            None => inner,
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[derive(Debug)]
+struct IdleAware {
+    inner: SharedHttpConnector,
+    idle: Duration,
+}
+
+impl HttpConnector for IdleAware {
+    fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
+        let idle = self.idle;
+        let progress = Arc::new(LastProgress::new());
+        if request.body().content_length() != Some(0) {
+            let inner = std::mem::replace(request.body_mut(), SdkBody::taken());
+            let body = SdkBody::from_body_1_x(IdleBody { inner, progress: Arc::clone(&progress) });
+            *request.body_mut() = body;
+        }
+        let answer = self.inner.call(request);
+        HttpConnectorFuture::new(async move {
+            let response = progress.watch(answer, idle).await?;
+            Ok(response.map(|inner| SdkBody::from_body_1_x(Awaited::new(inner, idle))))
+        })
+    }
+}
+
+/// When a request's body last moved.
+struct LastProgress(Mutex<(Instant, SendState)>);
+
+#[derive(Clone, Copy, PartialEq)]
+enum SendState {
+    Sending,
+    Sent,
+}
+
+impl LastProgress {
+    fn new() -> Self {
+        Self(Mutex::new((Instant::now(), SendState::Sending)))
+    }
+
+    fn note(&self, stage: SendState) {
+        *locked(&self.0) = (Instant::now(), stage);
+    }
+
+    fn due(&self, idle: Duration) -> Instant {
+        let (last, stage) = *locked(&self.0);
+        last + if stage == SendState::Sent { idle * AFTER_BODY } else { idle }
+    }
+
+    /// Waits for `answer` as long as the body moves.
+    async fn watch(&self, answer: HttpConnectorFuture, idle: Duration) -> Result<HttpResponse, ConnectorError> {
+        let mut answer = std::pin::pin!(answer);
+        loop {
+            tokio::select! {
+                biased;
+                response = &mut answer => return response,
+                () = sleep_until(self.due(idle)) => {}
+            }
+            if self.due(idle) <= Instant::now() {
+                return Err(ConnectorError::timeout(stalled(idle)));
+            }
+        }
+    }
+}
+
+fn stalled(idle: Duration) -> BoxError {
+    format!("no byte moved for {} s", idle.as_secs_f32()).into()
+}
+
+/// A request's body that notes when it moves.
+struct IdleBody {
+    inner: SdkBody,
+    progress: Arc<LastProgress>,
+}
+
+impl Body for IdleBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = Pin::new(&mut self.inner).poll_frame(cx);
+        if frame.is_ready() {
+            self.progress.note(if self.inner.is_end_stream() { SendState::Sent } else { SendState::Sending });
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        Body::size_hint(&self.inner)
+    }
+}
+
+/// An answer's body that fails when its next bytes are too long in coming. Time
+/// in which nobody asks for them does not count.
+struct Awaited {
+    inner: SdkBody,
+    idle: Duration,
+    /// Set while somebody waits.
+    patience: Option<Pin<Box<Sleep>>>,
+}
+
+impl Awaited {
+    fn new(inner: SdkBody, idle: Duration) -> Self {
+        Self { inner, idle, patience: None }
+    }
+}
+
+impl Body for Awaited {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        if let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) {
+            this.patience = None;
+            return Poll::Ready(frame);
+        }
+        let idle = this.idle;
+        let patience = this.patience.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + idle)));
+        patience.as_mut().poll(cx).map(|()| Some(Err(stalled(idle))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        Body::size_hint(&self.inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+    use futures_util::{StreamExt, stream};
+    use http_body_util::{BodyExt, StreamBody};
+
+    const IDLE: Duration = Duration::from_secs(1);
+
+    /// Frames that take `gap` each to come; after the last one, nothing for ever.
+    fn slow(frames: usize, gap: Duration, end: bool) -> SdkBody {
+        let frames = stream::iter(0..frames).then(move |_| async move {
+            tokio::time::sleep(gap).await;
+            Ok::<_, BoxError>(Frame::data(Bytes::from_static(b"x")))
+        });
+        let rest = stream::iter((!end).then_some(())).then(|()| std::future::pending());
+        SdkBody::from_body_1_x(BodyExt::boxed(StreamBody::new(frames.chain(rest))))
+    }
+
+    /// Reads a request to its end, then gives an answer, or none.
+    #[derive(Debug)]
+    struct FakeServer(Option<fn() -> SdkBody>);
+
+    impl HttpConnector for FakeServer {
+        fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
+            let answer = self.0;
+            HttpConnectorFuture::new(async move {
+                let body = request.body_mut();
+                while let Some(frame) = body.frame().await {
+                    frame.map_err(ConnectorError::io)?;
+                }
+                match answer {
+                    Some(answer) => Ok(HttpResponse::new(200.try_into().unwrap(), answer())),
+                    None => std::future::pending().await,
+                }
+            })
+        }
+    }
+
+    async fn ask(request: SdkBody, answer: Option<fn() -> SdkBody>) -> Result<HttpResponse, ConnectorError> {
+        let idle_aware = IdleAware { inner: SharedHttpConnector::new(FakeServer(answer)), idle: IDLE };
+        idle_aware.call(HttpRequest::new(request)).await
+    }
+
+    #[tokio::test]
+    async fn slow_is_not_stalled() {
+        let gap = IDLE / 4;
+        let response = ask(slow(6, gap, true), Some(|| slow(6, IDLE / 4, true))).await.unwrap();
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "xxxxxx");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_stalls_ends() {
+        assert!(ask(slow(1, IDLE / 4, false), None).await.unwrap_err().is_timeout());
+    }
+
+    #[tokio::test]
+    async fn a_request_without_an_answer_ends() {
+        for body in [SdkBody::empty(), SdkBody::from("sent")] {
+            assert!(ask(body, None).await.unwrap_err().is_timeout());
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_stalls_is_an_error() {
+        let mut body = ask(SdkBody::empty(), Some(|| slow(1, IDLE / 4, false))).await.unwrap().into_body();
+        assert!(body.frame().await.unwrap().is_ok());
+        // Time in which nobody reads does not count.
+        tokio::time::sleep(IDLE * 2).await;
+        let error = body.frame().await.unwrap().unwrap_err();
+        assert!(error.to_string().contains("no byte moved for 1 s"), "{error}");
+    }
+}

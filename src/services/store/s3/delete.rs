@@ -1,0 +1,89 @@
+//! Deleting, up to a thousand at a time, with a result for each.
+
+use super::Bucket;
+use super::error::S3Failure;
+use crate::base::error::{Error, Result};
+use crate::services::store::Deleted;
+use aws_sdk_s3::error::SdkError;
+use aws_sdk_s3::operation::delete_objects::DeleteObjectsOutput;
+use aws_sdk_s3::types::{Delete, ObjectIdentifier};
+use std::collections::HashMap;
+
+/// How many keys DeleteObjects takes.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html>
+const BATCH: usize = 1000;
+
+const ACTION: &str = "s3:DeleteObject";
+
+impl Bucket {
+    pub(super) async fn delete(&self, names: &[String]) -> Vec<Result<Deleted>> {
+        let mut results = Vec::with_capacity(names.len());
+        for batch in names.chunks(BATCH) {
+            match self.delete_batch(batch).await {
+                Ok(output) => results.extend(self.sort_out(batch, output)),
+                Err(failure) if failure.is_unsupported() => {
+                    for name in batch {
+                        results.push(self.delete_one(name).await);
+                    }
+                }
+                Err(failure) => {
+                    let error = failure.into_error();
+                    let kind = error.kind();
+                    results.extend(
+                        batch.iter().map(|name| Err(Error::new(kind, format!("{}: {error}", self.locate(name))))),
+                    );
+                }
+            }
+        }
+        results
+    }
+
+    async fn delete_batch(&self, names: &[String]) -> Result<DeleteObjectsOutput, S3Failure> {
+        let failed = |e| S3Failure::new(ACTION, self.locate(""), &e);
+        let identify = |name: &String| ObjectIdentifier::builder().key(self.key(name)).build();
+        let objects = names.iter().map(identify).collect::<Result<Vec<_>, _>>();
+        let delete = objects.and_then(|objects| Delete::builder().set_objects(Some(objects)).build());
+        let delete = delete.map_err(|e| failed(SdkError::construction_failure(e)))?;
+        self.client.delete_objects().bucket(&self.name).delete(delete).send().await.map_err(failed)
+    }
+
+    /// One result for each of `names`. What the answer doesn't name was not deleted,
+    /// as far as anybody knows.
+    fn sort_out(&self, names: &[String], output: DeleteObjectsOutput) -> Vec<Result<Deleted>> {
+        let deleted = output.deleted.unwrap_or_default().into_iter();
+        let deleted: HashMap<_, _> = deleted.filter_map(|d| Some((d.key?, ended(d.delete_marker)))).collect();
+        let errors = output.errors.unwrap_or_default();
+        let errors: HashMap<_, _> = errors.iter().filter_map(|error| Some((error.key.as_deref()?, error))).collect();
+        let result = |name: &String| {
+            let key = self.key(name);
+            match errors.get(key.as_str()) {
+                Some(error) => {
+                    let (code, message) = (error.code.as_deref(), error.message.as_deref());
+                    let (code, message) = (code.unwrap_or("?"), message.unwrap_or_default());
+                    let failure = S3Failure::of_key(ACTION, self.locate(name), code, message);
+                    // Some servers say so where somebody else deletes it at the same time.
+                    if failure.is_missing() { Ok(Deleted::Gone) } else { Err(failure.into_error()) }
+                }
+                None => deleted.get(&key).copied().ok_or_else(|| {
+                    Error::store(format!("{}: the store did not confirm its deletion", self.locate(name)))
+                }),
+            }
+        };
+        names.iter().map(result).collect()
+    }
+
+    /// For servers that cannot delete several at once.
+    async fn delete_one(&self, name: &str) -> Result<Deleted> {
+        let request = self.client.delete_object().bucket(&self.name).key(self.key(name));
+        match request.send().await.map_err(|e| S3Failure::new(ACTION, self.locate(name), &e)) {
+            Ok(output) => Ok(ended(output.delete_marker)),
+            Err(failure) if failure.is_missing() => Ok(Deleted::Gone),
+            Err(failure) => Err(failure.into_error()),
+        }
+    }
+}
+
+/// No version is named, so a marker in the answer is one that was just made.
+fn ended(marker: Option<bool>) -> Deleted {
+    if marker == Some(true) { Deleted::Hidden } else { Deleted::Gone }
+}

@@ -1,0 +1,147 @@
+//! RangeReader an object as a stream that survives broken connections.
+
+use super::Bucket;
+use super::client::{ATTEMPTS, FIRST_WAIT};
+use super::error::S3Failure;
+use super::head::describe;
+use crate::base::error::{Error, Result};
+use crate::services::store::{Download, ReadAt};
+use aws_sdk_s3::operation::get_object::builders::GetObjectFluentBuilder;
+use aws_sdk_s3::primitives::ByteStream;
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt, try_unfold};
+use std::sync::Arc;
+
+pub(super) async fn start(bucket: Arc<Bucket>, name: &str, at: ReadAt) -> Result<Download> {
+    if at.first == Some(0) {
+        return empty(&bucket, name).await;
+    }
+    let last = at.first.map(|first| first - 1);
+    let request = request(&bucket, name, at.version.as_deref(), range(0, last));
+    let output = match request.send().await {
+        Ok(output) => output,
+        Err(error) => {
+            let failure = S3Failure::new(action(at.version.as_deref()), bucket.locate(name), &error);
+            // The first bytes of nothing are out of range.
+            return if failure.is_range() { empty(&bucket, name).await } else { Err(failure.into_error()) };
+        }
+    };
+    let sent = output.content_length.and_then(|n| u64::try_from(n).ok());
+    let whole = output.content_range.as_deref().and_then(|range| range.rsplit_once('/')?.1.parse().ok()).or(sent);
+    let Some(whole) = whole else {
+        return Err(Error::store(format!("{}: the store does not say its size", bucket.locate(name))));
+    };
+    let head = describe!(output, whole);
+    let reading = RangeReader {
+        bucket,
+        name: name.to_owned(),
+        version: at.version,
+        etag: head.etag.clone(),
+        body: Some(output.body),
+        position: 0,
+        end: at.first.map_or(whole, |first| first.min(whole)),
+        broken: 0,
+    };
+    Ok(Download { head, body: try_unfold(reading, RangeReader::next).boxed() })
+}
+
+/// The right that a read needs: naming a version, even the latest, takes one of its own.
+fn action(version: Option<&str>) -> &'static str {
+    if version.is_some() { "s3:GetObjectVersion" } else { "s3:GetObject" }
+}
+
+async fn empty(bucket: &Bucket, name: &str) -> Result<Download> {
+    match bucket.head(name).await? {
+        Some(head) => Ok(Download { head, body: stream::empty().boxed() }),
+        None => Err(Error::store(format!("{}: no such object", bucket.locate(name)))),
+    }
+}
+
+fn request(bucket: &Bucket, name: &str, version: Option<&str>, range: Option<String>) -> GetObjectFluentBuilder {
+    let request = bucket.client.get_object().bucket(&bucket.name).key(bucket.key(name));
+    request.set_version_id(version.map(str::to_owned)).set_range(range)
+}
+
+/// A Range header's value; `None` for the whole.
+fn range(from: u64, last: Option<u64>) -> Option<String> {
+    match last {
+        Some(last) => Some(format!("bytes={from}-{last}")),
+        None if from > 0 => Some(format!("bytes={from}-")),
+        None => None,
+    }
+}
+
+struct RangeReader {
+    bucket: Arc<Bucket>,
+    name: String,
+    version: Option<String>,
+    etag: Option<String>,
+    /// `None` after the connection broke.
+    body: Option<ByteStream>,
+    position: u64,
+    /// Where to stop.
+    end: u64,
+    /// How often the connection broke since the last byte came.
+    broken: u32,
+}
+
+impl RangeReader {
+    async fn next(mut self) -> Result<Option<(Bytes, Self)>> {
+        while self.position < self.end {
+            let Some(body) = &mut self.body else {
+                self.body = Some(self.resume().await?);
+                continue;
+            };
+            let why = match body.next().await {
+                Some(Ok(chunk)) if chunk.is_empty() => continue,
+                Some(Ok(mut chunk)) => {
+                    // More than asked for is not for us.
+                    let left = self.end - self.position;
+                    chunk.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+                    self.position += chunk.len() as u64;
+                    self.broken = 0;
+                    return Ok(Some((chunk, self)));
+                }
+                Some(Err(error)) => anyhow::Error::from(error),
+                None => anyhow::anyhow!("the store ended it early"),
+            };
+            self.body = None;
+            self.broken += 1;
+            if self.broken == ATTEMPTS {
+                return Err(self.error("the connection keeps breaking").because(why));
+            }
+            tracing::info!("{}: reading on at byte {}: {why:#}", self.bucket.locate(&self.name), self.position);
+        }
+        Ok(None)
+    }
+
+    /// Asks for the rest, of the same object.
+    async fn resume(&self) -> Result<ByteStream> {
+        tokio::time::sleep(FIRST_WAIT * 2u32.pow(self.broken.saturating_sub(1))).await;
+        let range = range(self.position, Some(self.end - 1));
+        let request = request(&self.bucket, &self.name, self.version.as_deref(), range);
+        let output = match request.set_if_match(self.etag.clone()).send().await {
+            Ok(output) => output,
+            Err(error) => {
+                let action = action(self.version.as_deref());
+                let failure = S3Failure::new(action, self.bucket.locate(&self.name), &error);
+                if failure.is_condition() {
+                    return Err(self.error("it was replaced by another object"));
+                }
+                return Err(failure.into_error());
+            }
+        };
+        // A server that ignores Range would begin again at the first byte.
+        let promised = format!("bytes {}-", self.position);
+        match output.content_range {
+            Some(range) if range.starts_with(&promised) => Ok(output.body),
+            None if self.position == 0 => Ok(output.body),
+            _ => Err(self.error("the store cannot read on in the middle")),
+        }
+    }
+
+    fn error(&self, why: &str) -> Error {
+        let (address, position, end) = (self.bucket.locate(&self.name), self.position, self.end);
+        Error::store(format!("{address}: reading broke off after {position} of {end} bytes: {why}"))
+    }
+}

@@ -1,0 +1,149 @@
+//! A multipart upload on the server: begun, completed, or aborted on every other
+//! way out.
+
+use super::Bucket;
+use super::create::{NONE, headers};
+use super::error::S3Failure;
+use super::settings::protect;
+use crate::base::error::{Error, Result};
+use crate::services::store::{Head, Metadata, RUN_ID};
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
+use ring::rand::{SecureRandom, SystemRandom};
+use std::sync::Arc;
+use std::time::SystemTime;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// How many parts an upload may have.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>
+pub(super) const MAX_PARTS: u16 = 10_000;
+
+/// An upload that was begun. Dropped, it is aborted by a task of the bucket's.
+pub(super) struct Multipart {
+    bucket: Arc<Bucket>,
+    name: String,
+    run_id: Option<String>,
+    /// Taken once the upload has ended.
+    id: Option<String>,
+}
+
+impl Multipart {
+    /// Begins an upload to `name`.
+    ///
+    /// It is seen through even if the caller goes away: an id that the server gave
+    /// and nobody learned could not be aborted.
+    pub(super) async fn begin(
+        bucket: &Arc<Bucket>,
+        name: &str,
+        metadata: Metadata,
+        checksum: Option<ChecksumAlgorithm>,
+    ) -> Result<Self> {
+        let (tell, told) = oneshot::channel();
+        let (shared, name) = (Arc::clone(bucket), name.to_owned());
+        bucket.tasks.spawn(async move {
+            let begun = Self::create(shared, name, metadata, checksum).await;
+            // Nobody listens any more: dropped here, it is aborted.
+            drop(tell.send(begun));
+        });
+        told.await.map_err(ended_early)?
+    }
+
+    async fn create(
+        bucket: Arc<Bucket>,
+        name: String,
+        metadata: Metadata,
+        checksum: Option<ChecksumAlgorithm>,
+    ) -> Result<Self> {
+        let run_id = metadata.get(RUN_ID).cloned();
+        let request = bucket.client.create_multipart_upload().bucket(&bucket.name).key(bucket.key(&name));
+        let request = protect!(request, bucket.settings.protection(&name, SystemTime::now()))
+            .set_metadata(Some(headers(metadata)))
+            .set_checksum_algorithm(checksum);
+        let fail = |e| S3Failure::new("s3:PutObject", bucket.locate(&name), &e).into_error();
+        let id = request.send().await.map_err(fail)?.upload_id;
+        Ok(Self { bucket, name, run_id, id })
+    }
+
+    pub(super) fn id(&self) -> &str {
+        self.id.as_deref().unwrap_or_default()
+    }
+
+    /// Makes the object of `parts`, in any order, `size` bytes together.
+    pub(super) async fn complete(mut self, mut parts: Vec<CompletedPart>, size: u64) -> Result<Head> {
+        parts.sort_by_key(|part| part.part_number);
+        let upload = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
+        let bucket = Arc::clone(&self.bucket);
+        let request = bucket.client.complete_multipart_upload().bucket(&bucket.name).key(bucket.key(&self.name));
+        let request = request.upload_id(self.id()).multipart_upload(upload).if_none_match(NONE);
+        let sent = request.customize().config_override(super::client::patient(&bucket.settings)).send().await;
+        let failure = sent.err().map(|e| S3Failure::new("s3:PutObject", bucket.locate(&self.name), &e));
+        if failure.is_none() {
+            self.id = None;
+        }
+        let head = bucket.confirm(&self.name, self.run_id.as_deref(), size, failure).await;
+        match head {
+            Ok(_) => self.id = None,
+            // It warns of what it cannot remove.
+            Err(_) => drop(self.abort().await),
+        }
+        head
+    }
+
+    /// Makes the server forget it.
+    pub(super) async fn abort(mut self) -> Result<()> {
+        match self.id.take() {
+            Some(id) => match abort_task(&self.bucket, &self.name, id) {
+                Some(task) => task.await.map_err(|e| Error::broke_down("a request's task", &e))?,
+                None => Ok(()),
+            },
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Multipart {
+    fn drop(&mut self) {
+        if let Some(id) = self.id.take() {
+            drop(abort_task(&self.bucket, &self.name, id));
+        }
+    }
+}
+
+/// Aborts in a task, so that it happens even if nobody waits. Without a runtime
+/// nothing can be sent: `abort_abandoned` finds it later.
+fn abort_task(bucket: &Arc<Bucket>, name: &str, id: String) -> Option<JoinHandle<Result<()>>> {
+    let runtime = Handle::try_current().ok()?;
+    let (shared, name) = (Arc::clone(bucket), name.to_owned());
+    let abort = async move {
+        let aborted = shared.abort(&name, &id).await;
+        if let Err(error) = &aborted {
+            tracing::warn!("an unfinished upload is left behind: {error}");
+        }
+        aborted
+    };
+    Some(bucket.tasks.spawn_on(abort, &runtime))
+}
+
+fn ended_early(error: impl Into<anyhow::Error>) -> Error {
+    Error::unexpected("a request's task ended early").because(error)
+}
+
+impl Bucket {
+    /// Aborts upload `id`; that there is none is fine.
+    pub(super) async fn abort(&self, name: &str, id: &str) -> Result<()> {
+        let request = self.client.abort_multipart_upload().bucket(&self.name).key(self.key(name)).upload_id(id);
+        match request.send().await.map_err(|e| S3Failure::new("s3:AbortMultipartUpload", self.locate(name), &e)) {
+            Err(failure) if !failure.is_no_such_upload() => Err(failure.into_error()),
+            _ => Ok(()),
+        }
+    }
+}
+
+pub(super) async fn probe(bucket: &Arc<Bucket>, prefix: &str) -> Result<()> {
+    let mut random = [0; 8];
+    let fail = |_| Error::unexpected("no random numbers");
+    SystemRandom::new().fill(&mut random).map_err(fail)?;
+    let name = format!("{prefix}probe-{}", hex::encode(random));
+    Multipart::begin(bucket, &name, Metadata::new(), None).await?.abort().await
+}

@@ -1,0 +1,234 @@
+//! The streamed create: held back and sent as one put if it is small, else sent as
+//! parts, several at a time, within the same memory.
+
+use super::Bucket;
+use super::body::{Pending, RequestBody};
+use super::error::S3Failure;
+use super::multipart::{MAX_PARTS, Multipart};
+use crate::base::error::{Error, Result};
+use crate::services::store::{Head, Metadata, Upload};
+use async_trait::async_trait;
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedPart};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::task::{JoinError, JoinHandle, JoinSet};
+
+/// The largest object that is sent as one put, with its SHA-256 in its metadata, and
+/// the memory that an upload takes: waiting and on their way together.
+pub(super) const SINGLE_PUT_MAX: u64 = 32 * 1024 * 1024;
+
+/// How long parts that are on their way may take to arrive when the upload is given up.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// An upload to one bucket.
+pub(super) struct S3Upload {
+    bucket: Arc<Bucket>,
+    name: String,
+    metadata: Metadata,
+    pending: Pending,
+    size: u64,
+    /// Parts on their way.
+    sending: JoinSet<Result<CompletedPart>>,
+    sent: Vec<CompletedPart>,
+    /// How many parts have been begun; they are numbered from 1.
+    numbered: u16,
+    multipart: Option<Multipart>,
+    failed: bool,
+}
+
+impl S3Upload {
+    pub(super) fn new(bucket: Arc<Bucket>, name: &str, metadata: Metadata) -> Self {
+        Self {
+            bucket,
+            name: name.to_owned(),
+            metadata,
+            pending: Pending::default(),
+            size: 0,
+            sending: JoinSet::new(),
+            sent: Vec::new(),
+            numbered: 0,
+            multipart: None,
+            failed: false,
+        }
+    }
+
+    /// Sends what fills whole parts.
+    async fn advance(&mut self) -> Result<()> {
+        let part_size = self.bucket.settings.part_size;
+        if self.multipart.is_none() && self.pending.len() <= SINGLE_PUT_MAX {
+            return Ok(());
+        }
+        while self.pending.len() >= part_size {
+            self.send(part_size).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends the first `size` bytes that wait as the next part, once there is room.
+    async fn send(&mut self, size: u64) -> Result<()> {
+        // One part is being filled; the others may be on their way.
+        let room = usize::try_from(SINGLE_PUT_MAX / self.bucket.settings.part_size).unwrap_or_default();
+        while self.sending.len() >= room.saturating_sub(1).max(1) {
+            self.reap().await?;
+        }
+        if self.numbered == MAX_PARTS {
+            return Err(Error::store(format!("{}: more than {MAX_PARTS} parts", self.bucket.locate(&self.name)))
+                .hint("raise run.part_size"));
+        }
+        let multipart = match &self.multipart {
+            Some(multipart) => multipart,
+            None => {
+                let (metadata, checksum) = (self.metadata.clone(), Some(ChecksumAlgorithm::Crc32C));
+                let begun = Multipart::begin(&self.bucket, &self.name, metadata, checksum).await?;
+                self.multipart.insert(begun)
+            }
+        };
+        self.numbered += 1;
+        let (id, number, part) = (multipart.id().to_owned(), self.numbered.into(), self.pending.take(size));
+        self.sending.spawn(send_part(Arc::clone(&self.bucket), self.name.clone(), id, number, part));
+        Ok(())
+    }
+
+    /// Waits until a part has arrived; `false` if none is on its way.
+    async fn reap(&mut self) -> Result<bool> {
+        match self.sending.join_next().await {
+            Some(end) => self.sent.push(arrived(end)?),
+            None => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    async fn finish(&mut self, sha256: [u8; 32], size: u64) -> Result<Head> {
+        if self.failed {
+            return Err(self.over());
+        }
+        if self.size != size {
+            let (address, taken) = (self.bucket.locate(&self.name), self.size);
+            return Err(Error::integrity(format!("{address}: {taken} bytes were written, {size} announced")));
+        }
+        if self.multipart.is_none() {
+            let body = self.pending.take(u64::MAX);
+            return self.bucket.put_whole(&self.name, &body, sha256, std::mem::take(&mut self.metadata)).await;
+        }
+        if self.pending.len() > 0 {
+            self.send(u64::MAX).await?;
+        }
+        while self.reap().await? {}
+        match self.multipart.take() {
+            Some(multipart) => multipart.complete(std::mem::take(&mut self.sent), size).await,
+            None => Err(self.over()),
+        }
+    }
+
+    fn over(&self) -> Error {
+        Error::unexpected(format!("{}: the upload has failed already", self.bucket.locate(&self.name)))
+    }
+
+    /// Leaves the upload to a task that makes the server forget it, whether or not
+    /// anybody waits for that. Without a runtime nothing can be sent.
+    fn release(&mut self) -> Option<JoinHandle<Result<()>>> {
+        self.failed = true;
+        self.pending = Pending::default();
+        let (sending, multipart) = (std::mem::take(&mut self.sending), self.multipart.take()?);
+        let runtime = Handle::try_current().ok()?;
+        Some(self.bucket.tasks.spawn_on(give_up(sending, multipart), &runtime))
+    }
+
+    async fn clean_up(&mut self) -> Result<()> {
+        match self.release() {
+            Some(task) => task.await.map_err(|e| Error::broke_down("a request's task", &e))?,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for S3Upload {
+    fn drop(&mut self) {
+        drop(self.release());
+    }
+}
+
+/// A part that a server finishes after the abort may stay there, and on some servers
+/// bring the upload back: those on their way get a moment to arrive.
+async fn give_up(mut sending: JoinSet<Result<CompletedPart>>, multipart: Multipart) -> Result<()> {
+    let arriving = async { while sending.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, arriving).await.is_err() {
+        sending.shutdown().await;
+    }
+    multipart.abort().await
+}
+
+fn arrived(end: Result<Result<CompletedPart>, JoinError>) -> Result<CompletedPart> {
+    end.map_err(|e| Error::broke_down("a request's task", &e))?
+}
+
+async fn send_part(
+    bucket: Arc<Bucket>,
+    name: String,
+    id: String,
+    number: i32,
+    part: RequestBody,
+) -> Result<CompletedPart> {
+    let crc32c = STANDARD.encode(part.crc32c().to_be_bytes());
+    let request = bucket.client.upload_part().bucket(&bucket.name).key(bucket.key(&name)).upload_id(id);
+    let request = request
+        .part_number(number)
+        .checksum_algorithm(ChecksumAlgorithm::Crc32C)
+        .checksum_crc32_c(&crc32c)
+        .content_length(i64::try_from(part.len()).unwrap_or(i64::MAX))
+        .body(part.to_stream());
+    // The checksum covers the payload; to sign it too would be to hash it twice.
+    let sent = request.customize().disable_payload_signing().send().await;
+    let fail = |e| S3Failure::new("s3:PutObject", bucket.locate(&name), &e).into_error();
+    let etag = sent.map_err(fail)?.e_tag;
+    Ok(CompletedPart::builder().part_number(number).set_e_tag(etag).checksum_crc32_c(crc32c).build())
+}
+
+#[async_trait]
+impl Upload for S3Upload {
+    async fn write(&mut self, chunk: Bytes) -> Result<()> {
+        if self.failed {
+            return Err(self.over());
+        }
+        self.size += chunk.len() as u64;
+        self.pending.push(chunk);
+        let advanced = self.advance().await;
+        if advanced.is_err() {
+            // It has warned of what it could not remove.
+            let _ = self.clean_up().await;
+        }
+        advanced
+    }
+
+    async fn complete(mut self: Box<Self>, sha256: [u8; 32], size: u64) -> Result<Head> {
+        let finished = self.finish(sha256, size).await;
+        if finished.is_err() {
+            let _ = self.clean_up().await;
+        }
+        finished
+    }
+
+    async fn abort(mut self: Box<Self>) -> Result<()> {
+        self.clean_up().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::services::store::s3::{S3Settings, S3Store};
+
+    #[tokio::test]
+    async fn too_many_parts_are_refused_with_advice() {
+        let settings = S3Settings { region: Some("us-east-1".to_owned()), ..S3Settings::default() };
+        let store = S3Store::new("backups", "", settings).await.unwrap();
+        let mut upload = S3Upload::new(Arc::clone(&store.bucket), "x", Metadata::new());
+        upload.numbered = MAX_PARTS;
+        let error = upload.write(vec![0; 33 * 1024 * 1024].into()).await.unwrap_err();
+        assert_eq!(error.to_string(), "s3://backups/x: more than 10000 parts; raise run.part_size");
+    }
+}

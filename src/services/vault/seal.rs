@@ -1,0 +1,185 @@
+//! The seal: opening it with key shares, closing it, and root tokens from shares.
+//!
+//! Here: `sys/unseal`, `sys/seal`, `sys/generate-root`. Not here: when a drill
+//! does which (`pipeline`). Shares that do not open are of kind `Drill`.
+
+use super::call::Call;
+use super::failure::RequestFailure;
+use super::status::SealStatus;
+use super::{Client, shown};
+use crate::base::error::{Error, Result};
+use crate::base::secret::Secret;
+use crate::formats::share::Share;
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde::Deserialize;
+use serde_json::json;
+use tracing::debug;
+use url::Url;
+use zeroize::Zeroizing;
+
+/// An attempt to make a root token, as Vault reports it.
+#[derive(Deserialize)]
+struct Attempt {
+    nonce: String,
+    #[serde(default)]
+    otp: String,
+    progress: u64,
+    required: u64,
+    complete: bool,
+    #[serde(default)]
+    encoded_token: String,
+}
+
+const ATTEMPT: &str = "sys/generate-root/attempt";
+
+impl Client {
+    /// Opens the seal at `address` with `shares` (hex or base64), one after the
+    /// other until it is open. An attempt that others began is thrown away.
+    ///
+    /// # Errors
+    /// `Drill` where all shares are given and it is still sealed, or one is none of
+    /// its own; `Vault` where the node does not answer.
+    pub async fn unseal(&self, address: &Url, shares: &[Share]) -> Result<SealStatus> {
+        let explain = |f: RequestFailure| f.explain(self, address, "unsealing", None);
+        let mut status = self.seal_status(address).await?;
+        if !status.sealed {
+            return Ok(status);
+        }
+        let reset = Call::put("sys/unseal").json(&json!({ "reset": true })).map_err(explain)?;
+        status = self.call(address, reset).await.and_then(|a| a.parse()).map_err(explain)?;
+        for (i, share) in shares.iter().enumerate() {
+            if !status.sealed {
+                break;
+            }
+            let call = Call::put("sys/unseal").json(&json!({ "key": share.text().expose() })).map_err(explain)?;
+            let given = self.call(address, call).await.and_then(|answer| answer.parse());
+            status = given.map_err(|f| self.wrong_share(f, address, "unsealing", (i, share), shares.len()))?;
+            debug!("Vault {}: share {} given, sealed: {}", shown(address), i + 1, status.sealed);
+        }
+        if !status.sealed {
+            return Ok(status);
+        }
+        let what = format!("Vault {}: still sealed after all {} shares", shown(address), shares.len());
+        Err(Error::new(crate::base::error::Kind::Drill, what)
+            .because(anyhow::anyhow!("{} of {} needed count", status.progress, status.threshold))
+            .hint("give as many different shares of the Vault that the snapshot came from as its threshold asks for"))
+    }
+
+    /// Throws away the shares that were given so far. One that is still on its way
+    /// then counts as the first.
+    ///
+    /// # Errors
+    /// `Vault`, also where the node is not sealed.
+    pub async fn reset_unseal(&self, address: &Url) -> Result<()> {
+        let explain = |f: RequestFailure| f.explain(self, address, "resetting the unsealing", None);
+        let reset = Call::put("sys/unseal").json(&json!({ "reset": true })).map_err(explain)?;
+        self.call(address, reset).await.map(drop).map_err(explain)
+    }
+
+    /// Returns the status that refuses root tokens made from shares at the unsealed node
+    /// at `address`; `None` where they can be made. Changes nothing.
+    ///
+    /// # Errors
+    /// `Vault` where the node does not answer, or is sealed.
+    pub async fn refuses_generate_root(&self, address: &Url) -> Result<Option<u16>> {
+        // GET of an attempt could be allowed where the share itself is not.
+        let asked = async {
+            let call = Call::put("sys/generate-root/update").json(&json!({}))?;
+            self.call(address, call.accepting(|status| matches!(status, 400 | 403..=405))).await
+        };
+        let explain = |f: RequestFailure| f.explain(self, address, "asking for root tokens from shares", None);
+        let status = asked.await.map_err(explain)?.status;
+        // 400 says that the request has no share: the endpoint is there.
+        Ok((status != 400).then_some(status))
+    }
+
+    /// A root token made from `shares`. An attempt that others began is thrown away.
+    ///
+    /// # Errors
+    /// As [`Client::unseal`].
+    pub async fn generate_root(&self, address: &Url, shares: &[Share]) -> Result<Secret> {
+        let made = self.root_from(address, shares).await;
+        if made.is_err() {
+            // Best effort: the error that is told is the one before.
+            let _ = self.call(address, Call::delete(ATTEMPT)).await;
+        }
+        made
+    }
+
+    async fn root_from(&self, address: &Url, shares: &[Share]) -> Result<Secret> {
+        let doing = "making a root token";
+        let explain = |f: RequestFailure| f.explain(self, address, doing, None);
+        self.call(address, Call::delete(ATTEMPT)).await.map_err(explain)?;
+        let begin = Call::put(ATTEMPT).json(&json!({})).map_err(explain)?;
+        let begun: Attempt = self.call(address, begin).await.and_then(|a| a.parse()).map_err(explain)?;
+        let otp = Zeroizing::new(begun.otp);
+        let mut progress = (begun.progress, begun.required);
+        for (i, share) in shares.iter().enumerate() {
+            let body = json!({ "key": share.text().expose(), "nonce": begun.nonce });
+            let call = Call::put("sys/generate-root/update").json(&body).map_err(explain)?;
+            let given = self.call(address, call).await.and_then(|answer| answer.parse());
+            let after: Attempt = given.map_err(|f| self.wrong_share(f, address, doing, (i, share), shares.len()))?;
+            if after.complete {
+                return decode_root_token(&after.encoded_token, &otp)
+                    .map_err(|e| e.context(format!("Vault {}: {doing}", shown(address))));
+            }
+            progress = (after.progress, after.required);
+        }
+        Err(Error::drill(format!("Vault {}: {doing}: the shares do not suffice", shown(address)))
+            .because(anyhow::anyhow!("{} of {} needed count", progress.0, progress.1))
+            .hint("give as many different unseal shares as the threshold asks for"))
+    }
+
+    /// Seals the node at `address`.
+    ///
+    /// # Errors
+    /// `Vault`, also where the token may not.
+    pub async fn seal(&self, address: &Url, token: &Secret) -> Result<()> {
+        let sealed = self.call(address, Call::put("sys/seal").token(token)).await;
+        sealed.map(drop).map_err(|f| f.explain(self, address, "sealing", Some(("sys/seal", &["sudo", "update"]))))
+    }
+
+    /// The failure to take share number `i`, from 0: with 400 the shares are the reason.
+    fn wrong_share(
+        &self,
+        failure: RequestFailure,
+        address: &Url,
+        doing: &str,
+        (i, share): (usize, &Share),
+        of: usize,
+    ) -> Error {
+        let refused = failure.status() == Some(400);
+        let error =
+            failure.explain(self, address, &format!("{doing}, share {} of {of} ({})", i + 1, share.from()), None);
+        if refused {
+            error.with_kind(crate::base::error::Kind::Drill).hint(
+                "a share is wrong: take those of the Vault that the snapshot came from; or, right after a restore, \
+                     this Vault still counts shares by its former threshold until it is restarted",
+            )
+        } else {
+            error
+        }
+    }
+}
+
+/// The root token from `sys/generate-root`: base64, with or without padding, XOR
+/// the one-time password that the attempt began with.
+///
+/// # Errors
+/// `Vault` where the two do not belong together.
+pub fn decode_root_token(encoded: &str, otp: &str) -> Result<Secret> {
+    let broken = |why: &str| Error::vault(format!("the encoded root token: {why}"));
+    let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let mut bytes =
+        Zeroizing::new(GeneralPurpose::new(&STANDARD, config).decode(encoded).map_err(|_| broken("not base64"))?);
+    if bytes.is_empty() || bytes.len() != otp.len() {
+        return Err(broken("its length is not the one-time password's"));
+    }
+    bytes.iter_mut().zip(otp.bytes()).for_each(|(byte, pad)| *byte ^= pad);
+    match std::str::from_utf8(&bytes) {
+        Ok(token) if token.bytes().all(|b| b.is_ascii_graphic()) => Ok(Secret::new(token)),
+        _ => Err(broken("it does not decode to a token")),
+    }
+}

@@ -1,0 +1,160 @@
+//! What a token is and may do.
+//!
+//! Here: looking a token up, its capabilities, the token that a restore must
+//! kill, revoking one. Not here: getting one (`login`).
+
+use super::call::{Call, backoff};
+use super::failure::RequestFailure;
+use super::{Client, shown};
+use crate::base::error::{Error, Result};
+use crate::base::secret::Secret;
+use backon::Retryable;
+use serde::Deserialize;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use url::Url;
+use vaultrs::api::token::requests::CreateTokenRequest;
+
+/// What a token may do: path → capabilities, `deny` for none.
+pub type Capabilities = BTreeMap<String, Vec<String>>;
+
+/// What Vault says of a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenInfo {
+    /// All its policies, those by identity included.
+    pub policies: Vec<String>,
+    /// How long it still lives; `None` for ever.
+    pub ttl: Option<Duration>,
+}
+
+impl Client {
+    /// What `token` is.
+    ///
+    /// # Errors
+    /// `Vault`, also where the token is dead.
+    pub async fn lookup_self(&self, address: &Url, token: &Secret) -> Result<TokenInfo> {
+        let found = self.lookup(address, token, true).await;
+        let found = found.map_err(|f| f.explain(self, address, "looking up the token", Some((LOOKUP, &["read"]))))?;
+        let mut policies = found.policies;
+        policies.extend(found.identity_policies.unwrap_or_default());
+        policies.sort();
+        policies.dedup();
+        let ttl = found.expire_time.is_some().then(|| Duration::from_secs(found.ttl));
+        Ok(TokenInfo { policies, ttl })
+    }
+
+    /// Whether `token`, made by [`Client::create_token`], is still valid. Asked only
+    /// of an active node: others would forward the question, and one that was just
+    /// restored would forward it to its source (see [`Client::single_node`]).
+    ///
+    /// # Errors
+    /// `Vault` where it cannot be told.
+    pub async fn token_alive(&self, address: &Url, token: &Secret) -> Result<bool> {
+        let health = self.health(address).await?;
+        if !health.is_active() {
+            let what = format!("Vault {}: not active (HTTP {})", shown(address), health.status);
+            return Err(Error::vault(what).hint("unseal it, or wait until it is"));
+        }
+        match self.lookup(address, token, false).await {
+            Ok(_) => Ok(true),
+            Err(failure) if failure.status() == Some(403) => Ok(false),
+            Err(failure) => Err(failure.explain(self, address, "looking up the token", None)),
+        }
+    }
+
+    /// A new token of the root namespace, with the `default` policy only, that
+    /// lives for `ttl`: a restore of another state must kill it.
+    ///
+    /// # Errors
+    /// `Vault`, also where `token` may not make any.
+    pub async fn create_token(&self, address: &Url, token: &Secret, ttl: Duration) -> Result<Secret> {
+        let made = async {
+            let vault = &self.vaultrs(address, Some(token), false)?;
+            let attempt = || async {
+                let mut request = CreateTokenRequest::builder();
+                let request = request
+                    .policies(vec!["default".to_owned()])
+                    .display_name("vault-backup-drill")
+                    .ttl(format!("{}s", ttl.as_secs()));
+                Ok(vaultrs::token::new(vault, Some(request)).await?)
+            };
+            attempt.retry(backoff()).when(RequestFailure::surely_not_done).await
+        };
+        let right = Some(("auth/token/create", &["update"][..]));
+        let info = made.await.map_err(|f: RequestFailure| f.explain(self, address, "making a token", right))?;
+        Ok(Secret::new(info.client_token))
+    }
+
+    /// Ends the life of `token`, made by [`Client::create_token`] or from shares.
+    ///
+    /// # Errors
+    /// `Vault`.
+    pub async fn revoke_token(&self, address: &Url, token: &Secret) -> Result<()> {
+        let revoked = self.revoke_at(address, token, false).await;
+        revoked.map_err(|f| f.explain(self, address, "revoking a token", Some((REVOKE, &["update"]))))
+    }
+
+    pub(super) async fn revoke_at(
+        &self,
+        address: &Url,
+        token: &Secret,
+        namespaced: bool,
+    ) -> Result<(), RequestFailure> {
+        let vault = self.vaultrs(address, Some(token), namespaced)?;
+        let attempt = || async { Ok(vaultrs::token::revoke_self(&vault).await?) };
+        attempt.retry(backoff()).when(RequestFailure::may_pass).await
+    }
+
+    /// What `token` may do at each of `paths`. Those below `sys/` are the root
+    /// namespace's, the others the configured one's.
+    ///
+    /// # Errors
+    /// `Vault`, also where the token may not even ask (it lacks the policy `default`).
+    pub async fn capabilities_self(&self, address: &Url, token: &Secret, paths: &[&str]) -> Result<Capabilities> {
+        let (root, others): (Vec<&str>, Vec<&str>) = paths.iter().partition(|path| path.starts_with("sys/"));
+        let mut all = Capabilities::new();
+        for (paths, namespaced) in [(root, false), (others, true)] {
+            if paths.is_empty() {
+                continue;
+            }
+            let asked = async {
+                let call = Call::put(CAPABILITIES).token(token).json(&json!({ "paths": paths }))?;
+                let call = if namespaced { call.namespaced() } else { call };
+                self.call(address, call).await?.parse::<CapabilitiesAnswer>()
+            };
+            let right = Some((CAPABILITIES, &["update"][..]));
+            let mut found =
+                asked.await.map_err(|f: RequestFailure| f.explain(self, address, "capabilities", right))?.data;
+            for path in paths {
+                let capabilities = found.remove(path).ok_or_else(|| {
+                    Error::vault(format!("Vault {}: capabilities: {path} is not in the answer", shown(address)))
+                })?;
+                let capabilities = serde_json::from_value(capabilities).unwrap_or_default();
+                all.insert(path.to_owned(), capabilities);
+            }
+        }
+        Ok(all)
+    }
+
+    async fn lookup(
+        &self,
+        address: &Url,
+        token: &Secret,
+        namespaced: bool,
+    ) -> Result<vaultrs::api::token::responses::LookupTokenResponse, RequestFailure> {
+        let vault = &self.vaultrs(address, Some(token), namespaced)?;
+        let attempt = || async { Ok(vaultrs::token::lookup_self(vault).await?) };
+        attempt.retry(backoff()).when(RequestFailure::may_pass).await
+    }
+}
+
+pub(super) const REVOKE: &str = "auth/token/revoke-self";
+const LOOKUP: &str = "auth/token/lookup-self";
+const CAPABILITIES: &str = "sys/capabilities-self";
+
+/// Beside the asked-for paths, `data` has other keys.
+#[derive(Deserialize)]
+struct CapabilitiesAnswer {
+    data: serde_json::Map<String, serde_json::Value>,
+}

@@ -1,5 +1,5 @@
-//! What `prune` is compared with: the same listing and the same deletions by the same
-//! SDK, and nothing else. Also fills the store for both.
+//! The baseline for `prune`: only the list and delete calls, with the same SDK. Also
+//! fills the store for both.
 //!
 //! ```text
 //! bare_prune fill  ENDPOINT BUCKET PREFIX KEY_FILE BACKUPS DUE
@@ -7,7 +7,7 @@
 //! ```
 //!
 //! `fill` writes BACKUPS good backups, each of two objects, of which DUE are older than
-//! the default window; `prune` deletes what lies in folders of days before DUE_BEFORE.
+//! the default window; `prune` deletes the objects of days before DUE_BEFORE.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a program of the benchmark fails by panicking")]
 
@@ -23,9 +23,9 @@ use vault_backup::formats::crypto::Key;
 use vault_backup::formats::manifest::{Manifest, VaultFacts, rfc3339};
 use vault_backup::formats::naming::{BackupName, BackupType};
 
-const BODY: &[u8] = b"nobody reads this";
+const BODY: &[u8] = b"never read";
 
-/// How many keys one request lists or deletes.
+/// Maximum number of keys in a list or delete request.
 const BATCH: usize = 1_000;
 
 #[tokio::main(flavor = "current_thread")]
@@ -41,7 +41,7 @@ async fn main() {
         ["prune", endpoint, bucket, prefix, before] => {
             println!("{}", prune(&client(endpoint).await, bucket, prefix, before).await);
         }
-        // `cargo test --benches` runs it without.
+        // `cargo test --benches` runs it without arguments.
         _ => println!("usage: see benches/bare_prune.rs"),
     }
 }
@@ -55,7 +55,7 @@ async fn client(endpoint: &str) -> Client {
     Client::from_conf(unchecked.build())
 }
 
-/// `due` backups that are older than the default 30 days, and more recent ones.
+/// Returns the names of `due` backups older than the default 30 days, and of more recent ones.
 fn names(now: DateTime<Utc>, backups: i32, due: i32) -> Vec<BackupName> {
     let recent = (0..backups - due).map(|n| now - TimeDelta::minutes(30) * n);
     let old = (0..due).map(|n| now - TimeDelta::days(40) - TimeDelta::hours(1) * n);
@@ -87,11 +87,11 @@ async fn fill(s3: &Client, bucket: &str, prefix: &str, key: &Key, names: Vec<Bac
     stream::iter(puts).buffer_unordered(32).for_each(async |_| ()).await;
 }
 
-/// Returns how many objects it deleted.
+/// Returns the number of deleted objects.
 async fn prune(s3: &Client, bucket: &str, prefix: &str, before: &str) -> usize {
     let mut keys = Vec::new();
-    for folder in ["daily", "monthly"] {
-        let start = format!("{prefix}/{folder}/");
+    for kind in ["daily", "monthly"] {
+        let start = format!("{prefix}/{kind}/");
         let mut pages = s3.list_objects_v2().bucket(bucket).prefix(&start).into_paginator().send();
         while let Some(page) = pages.next().await {
             let all = page.unwrap().contents.unwrap_or_default().into_iter().filter_map(|object| object.key);

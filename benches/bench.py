@@ -1,4 +1,4 @@
-"""Runs stages of the benchmark and writes RESULTS.md. benches/run.sh prepares what it needs and says what they are."""
+"""Runs stages of the benchmark and writes RESULTS.md. benches/run.sh prepares the programs and describes the stages."""
 
 import datetime
 import os
@@ -17,8 +17,8 @@ RESULTS = pathlib.Path(__file__).resolve().parent / "RESULTS.md"
 BY_DEFAULT = ["vault", "synthetic", "decrypt", "prune", "start"]
 
 
-def facts():
-    """What was measured, on what, when: nothing that names the machine."""
+def conditions():
+    """Returns date, hardware and program versions, without anything that identifies the machine."""
 
     def first_line(*argv):
         text = subprocess.run(argv, capture_output=True, text=True).stdout
@@ -45,11 +45,11 @@ def facts():
 
 def write(name, stage, text):
     """Replaces the stage's section of RESULTS.md."""
-    intro = "# Benchmark results\n\nWritten by `benches/run.sh`, which says what each stage measures. Ratios are\n"
-    intro += "taken within each round: their median, and in brackets the smallest and the largest.\n\n"
+    intro = "# Benchmark results\n\nWritten by `benches/run.sh`, which describes each stage. Ratios are\n"
+    intro += "computed within each round: the median, and in brackets the smallest and the largest.\n\n"
     old = RESULTS.read_text() if RESULTS.exists() else ""
     sections = dict(re.findall(r"^## (\w+):(.*?)(?=^## |\Z)", old, re.M | re.S))
-    sections[name] = f" {stage.__doc__}\n\n{text}\n\n{facts()}\n\n"
+    sections[name] = f" {stage.__doc__}\n\n{text}\n\n{conditions()}\n\n"
     body = "".join(f"## {n}:{sections[n].rstrip()}\n\n" for n in STAGES if n in sections)
     RESULTS.write_text((intro + body).rstrip() + "\n")
     print(f"\n{text}\n", flush=True)
@@ -58,7 +58,7 @@ def write(name, stage, text):
 def main():
     names = sys.argv[1:] or BY_DEFAULT
     if unknown := [name for name in names if name not in STAGES]:
-        sys.exit(f"bench: no stage {unknown[0]}; there are {', '.join(STAGES)}")
+        sys.exit(f"bench: unknown stage {unknown[0]}; stages: {', '.join(STAGES)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     for name in names:
         print(f"{name}: {STAGES[name].__doc__}", flush=True)

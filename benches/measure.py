@@ -1,4 +1,4 @@
-"""Running, timing and comparing programs; tables of the outcome."""
+"""Running, timing and comparing programs; result tables."""
 
 import os
 import statistics
@@ -13,7 +13,7 @@ MIB = 1 << 20
 
 @dataclass
 class Run:
-    """One run: wall-clock seconds; with `timed`, peak memory in MiB and processor seconds too."""
+    """One run: wall-clock seconds; from `timed` also peak memory in MiB and CPU seconds."""
 
     seconds: float
     rss_mib: float = 0.0
@@ -21,7 +21,7 @@ class Run:
 
 
 def timed(argv, env=None, stdout=subprocess.DEVNULL):
-    """Runs a program below /usr/bin/time."""
+    """Runs a program under /usr/bin/time."""
     with tempfile.NamedTemporaryFile("r") as report, tempfile.TemporaryFile("w+") as errors:
         command = ["/usr/bin/time", "-q", "-f", "%M %U %S", "-o", report.name, *argv]
         start = time.perf_counter()
@@ -29,20 +29,20 @@ def timed(argv, env=None, stdout=subprocess.DEVNULL):
         seconds = time.perf_counter() - start
         if status != 0:
             errors.seek(0)
-            raise SystemExit(f"bench: {argv[0]} {argv[1:]} ended with {status}:\n{errors.read()}")
+            raise SystemExit(f"bench: {argv[0]} {argv[1:]}: exit {status}:\n{errors.read()}")
         kib, user, system = report.read().split()
         return Run(seconds, int(kib) / 1024, float(user) + float(system))
 
 
 def clocked(action):
-    """Runs a Python function."""
+    """Times a Python function."""
     start = time.perf_counter()
     action()
     return Run(time.perf_counter() - start)
 
 
 def interleaved(contestants, rounds=ROUNDS):
-    """Runs each of {name: function(round) -> Run} in turn, `rounds` times after one that does not count."""
+    """Runs each of {name: function(round) -> Run} in turn, `rounds` times after one uncounted warm-up."""
     runs = {name: [] for name in contestants}
     for i in range(rounds + 1):
         for name, contestant in contestants.items():
@@ -54,33 +54,33 @@ def interleaved(contestants, rounds=ROUNDS):
 
 
 def seconds(runs):
-    """min / median / max of the wall-clock time."""
+    """Returns min / median / max of the wall-clock time."""
     values = [run.seconds for run in runs]
     return f"{min(values):.2f} / {statistics.median(values):.2f} / {max(values):.2f}"
 
 
 def rate(runs, size):
-    """The median rate in MB/s for `size` bytes."""
+    """Returns the median rate in MB/s for `size` bytes."""
     return f"{size / statistics.median(run.seconds for run in runs) / 1e6:.0f}"
 
 
 def ratio(runs, to):
-    """The rounds' own ratios: runs of one round shared the machine's mood."""
+    """Returns the ratio within each round, because all runs of a round see the same load on the machine."""
     values = [run.seconds / other.seconds for run, other in zip(runs, to, strict=True)]
     return f"**{statistics.median(values):.2f}** ({min(values):.2f}–{max(values):.2f})"
 
 
 def peak(runs):
-    """The largest peak memory, in MiB."""
+    """Returns the largest peak memory, in MiB."""
     return f"{max(run.rss_mib for run in runs):.1f}" if any(run.rss_mib for run in runs) else ""
 
 
 def cpu(runs):
-    """The median processor time, in seconds."""
+    """Returns the median CPU time, in seconds."""
     return f"{statistics.median(run.cpu_seconds for run in runs):.2f}" if any(run.cpu_seconds for run in runs) else ""
 
 
 def table(header, rows):
-    """A Markdown table."""
+    """Returns a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)

@@ -1,36 +1,36 @@
 #!/usr/bin/env bash
-# Measures vault-backup against its limits and its peers, and writes benches/RESULTS.md.
+# Compares vault-backup with the limits of the hardware and with other tools; writes benches/RESULTS.md.
 #
-#   benches/run.sh                    all stages but drill and offline
-#   benches/run.sh vault synthetic    only these; the other sections of RESULTS.md stay
+#   benches/run.sh                    all stages except drill and offline
+#   benches/run.sh vault synthetic    only these; the other sections of RESULTS.md are kept
 #
 # Stages:
-#   vault      a real Vault of ~300 MB: backup, the bare download, and curl | openssl | aws
-#   synthetic  a source as fast as loopback: throughput and peak memory at 256 MB, 1 GB, 4 GB
-#   decrypt    a backup of 1 GB, beside openssl and age; peak memory at 256 MB and 4 GB
-#   start      the binary's size and how long it takes to start
-#   prune      10,000 objects of which 9,000 go, beside the bare list and delete calls
-#   drill      verify-restore of ~300 MB, beside curl to snapshot-force
-#   offline    verify-restore --offline of ~300 MB, beside decrypt of the same object
+#   vault      a real Vault of ~300 MB: backup, a plain download, and curl | openssl | aws
+#   synthetic  a source limited only by loopback: throughput and peak memory at 256 MB, 1 GB, 4 GB
+#   decrypt    a backup of 1 GB, compared with openssl and age; peak memory at 256 MB and 4 GB
+#   start      size and start time of the binary
+#   prune      10,000 objects, 9,000 of them deleted, compared with only the list and delete calls
+#   drill      verify-restore of ~300 MB, compared with curl to snapshot-force
+#   offline    verify-restore --offline of ~300 MB, compared with decrypt of the same object
 #
-#   BENCH_ROUNDS   measured runs of each, interleaved, after one that does not count [default: 5]
-#   BENCH_DIR      where the data goes; 20 GB for all stages [default: $TMPDIR, else /tmp]
-#   VAULT_BIN      the server [default: the tests' own Vault, which the figures in RESULTS.md are of]
+#   BENCH_ROUNDS   interleaved runs of each, after an uncounted warm-up [default: 5]
+#   BENCH_DIR      directory for the data; 20 GB for all stages [default: $TMPDIR, else /tmp]
+#   VAULT_BIN      the Vault server [default: the tests' Vault, as in RESULTS.md]
 #
-# Run it on an idle machine: the ratios are of one run, but two processes that share two cores with
-# a compiler measure the compiler.
+# Run it on an idle machine. Ratios compare runs of the same round, but other processes on two cores
+# still distort them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 for tool in cargo curl openssl python3; do
     command -v "$tool" >/dev/null || {
-        echo "benches/run.sh: $tool is needed and was not found" >&2
+        echo "benches/run.sh: $tool: not found on PATH" >&2
         exit 1
     }
 done
-# A child of a large process inherits its peak memory; this small parent is what measures.
+# A child inherits the peak memory of a large parent; /usr/bin/time is a small parent.
 [[ -x /usr/bin/time ]] || {
-    echo "benches/run.sh: /usr/bin/time is needed: the package 'time' of Debian and Fedora" >&2
+    echo "benches/run.sh: /usr/bin/time: not found; install the package 'time' (Debian, Fedora)" >&2
     exit 1
 }
 
@@ -46,7 +46,7 @@ VAULT_BACKUP_BIN=$(cargo metadata --format-version 1 --no-deps |
     python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')/release/vault-backup
 export VAULT_BACKUP_BIN
 if [[ $# == 0 || " $* " == *" prune "* ]]; then
-    # Cargo alone knows its full name.
+    # The file name has a hash that only Cargo knows.
     BARE_PRUNE_BIN=$(cargo build --release --quiet --bench bare_prune --message-format json | python3 -c '
 import json, sys
 artifacts = (json.loads(line) for line in sys.stdin)

@@ -1,4 +1,4 @@
-"""A plain S3 multipart client: no checksums, no payload hash, zero copies. What the server can take, at best."""
+"""A minimal S3 multipart client: no checksums, no payload hash, zero copies. Measures the server's maximum throughput."""
 
 import concurrent.futures
 import datetime
@@ -16,7 +16,7 @@ WORKERS = 4
 
 
 def presigned(host, method, path, query):
-    """Path and query of a request signed with SigV4 in the query, the payload unsigned."""
+    """Returns path and query of a request, signed with SigV4 in the query; the payload is unsigned."""
     now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
     scope = f"{now[:8]}/{REGION}/s3/aws4_request"
     query = query | {
@@ -36,7 +36,7 @@ def presigned(host, method, path, query):
 
 
 def send(host, method, path, query, body=b"", file=None, start=0, length=0):
-    """One request; its body is `body`, or a range of `file` by sendfile. The answer's ETag and text."""
+    """Sends `body`, or a range of `file` by sendfile. Returns the ETag and text of the response."""
     connection = http.client.HTTPConnection(host)  # sendfile needs a blocking socket
     connection.putrequest(method, presigned(host, method, path, query))
     connection.putheader("Content-Length", str(length if file else len(body)))

@@ -1,4 +1,4 @@
-"""The servers that the benchmark runs against: a real Vault, versitygw, the synthetic source."""
+"""The servers of the benchmark: a real Vault, versitygw, the synthetic source."""
 
 import contextlib
 import http.client
@@ -29,7 +29,7 @@ def listens(port):
 
 @contextlib.contextmanager
 def process(argv, log, env=None, stdout=None):
-    """A child process that is gone afterwards."""
+    """A child process that is killed at the end of the block."""
     with open(log, "ab") as out:
         child = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=stdout or out, stderr=out)
     try:
@@ -40,25 +40,25 @@ def process(argv, log, env=None, stdout=None):
 
 
 def until(what, probe, log):
-    """Polls until `probe` gives a true value."""
+    """Polls until `probe` returns a true value."""
     deadline = time.monotonic() + 60
     while True:
         with contextlib.suppress(OSError):
             if value := probe():
                 return value
         if time.monotonic() > deadline:
-            raise SystemExit(f"bench: waited in vain for {what}:\n{pathlib.Path(log).read_text()[-2000:]}")
+            raise SystemExit(f"bench: timeout waiting for {what}:\n{pathlib.Path(log).read_text()[-2000:]}")
         time.sleep(0.05)
 
 
 class Vault:
-    """A Vault of one node on Raft storage, with one unseal share."""
+    """A single-node Vault on Raft storage, with one unseal share."""
 
     def __init__(self, address):
         self.address, self.token, self.share = address, "", ""
 
     def call(self, method, path, body=None, connection=None):
-        """The status and body of one request."""
+        """Sends one request; returns status and body."""
         connection = connection or http.client.HTTPConnection(urllib.parse.urlsplit(self.address).netloc, timeout=120)
         payload = None if body is None else json.dumps(body)
         connection.request(method, f"/v1/{path}", payload, {"X-Vault-Token": self.token})
@@ -67,7 +67,7 @@ class Vault:
         return answer.status, json.loads(text) if text else None
 
     def must(self, method, path, body=None, connection=None):
-        """The body of a request that has to succeed."""
+        """Sends a request that must succeed; returns the body."""
         status, answer = self.call(method, path, body, connection)
         if status >= 300:
             raise SystemExit(f"bench: {method} {path}: {status} {answer}")
@@ -79,7 +79,7 @@ class Vault:
 
 @contextlib.contextmanager
 def vault(directory, name):
-    """A fresh Vault, initialised and unsealed."""
+    """A new Vault, initialised and unsealed."""
     api, cluster = free_port(), free_port()
     home = directory / name
     (home / "data").mkdir(parents=True)
@@ -113,15 +113,15 @@ disable_mlock = true
 
 @contextlib.contextmanager
 def replaced(node, source):
-    """Waits at its end until `node` has taken over the data of `source`: a token of its old state is dead then."""
-    doomed = Vault(node.address)
-    doomed.token = node.must("POST", "auth/token/create", {"ttl": "1h"})["auth"]["client_token"]
+    """Waits at the end of the block until `node` has the data of `source`, which invalidates a token of its old state."""
+    old = Vault(node.address)
+    old.token = node.must("POST", "auth/token/create", {"ttl": "1h"})["auth"]["client_token"]
     yield
 
     def applied():
         if node.call("GET", "sys/seal-status")[1]["sealed"]:
             node.unseal(source.share)
-        return doomed.call("GET", "auth/token/lookup-self")[0] == 403
+        return old.call("GET", "auth/token/lookup-self")[0] == 403
 
     until("the restore to be applied", applied, node.log)
     until("an active Vault", lambda: node.call("GET", "sys/health")[0] == 200, node.log)
@@ -129,7 +129,7 @@ def replaced(node, source):
 
 
 def fill(node, size, each=512 << 10, threads=4):
-    """Writes random KV v2 secrets of `each` bytes until they are `size` bytes; and the canary."""
+    """Writes the canary, and random KV v2 secrets of `each` bytes, `size` bytes in total."""
     node.must("POST", "sys/mounts/smtp", {"type": "kv", "options": {"version": "2"}})
     canary = ("POST", "smtp/data/test-tenant-id/admin", {"data": {"password": "benchmark"}})
     until("KV v2", lambda: node.call(*canary)[0] == 200, node.log)
@@ -154,7 +154,7 @@ def fill(node, size, each=512 << 10, threads=4):
 
 @contextlib.contextmanager
 def s3(directory):
-    """versitygw with one bucket; its URL."""
+    """Runs versitygw with one bucket; yields its URL."""
     data, log = directory / "s3", directory / "s3.log"
     (data / BUCKET).mkdir(parents=True)
     port = free_port()
@@ -167,7 +167,7 @@ def s3(directory):
 
 @contextlib.contextmanager
 def synthetic(directory, snapshot):
-    """The synthetic source of the file `snapshot`; its URL."""
+    """Runs the synthetic source with the file `snapshot`; yields its URL."""
     argv = [sys.executable, HERE / "snapshot_source.py", "serve", snapshot]
     with process(argv, directory / "source.log", stdout=subprocess.PIPE) as child:
         yield child.stdout.readline().decode().strip()

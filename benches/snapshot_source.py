@@ -1,13 +1,13 @@
-"""A synthetic Vault: serves one snapshot-shaped file as fast as loopback allows.
+"""A synthetic Vault that serves one snapshot as fast as loopback allows.
 
-    snapshot_source.py make BYTES FILE     writes a snapshot whose state.bin has BYTES bytes
-    snapshot_source.py serve FILE          serves it; prints the URL, then runs until it is killed
+    snapshot_source.py make BYTES FILE     writes a snapshot with a state.bin of BYTES bytes
+    snapshot_source.py serve FILE          prints the URL, then serves FILE until it is killed
 
-The snapshot is what a real one is: a gzip'd tar of meta.json, state.bin, SHA256SUMS and
-SHA256SUMS.sealed with right hashes. state.bin is random, as Vault's ciphertext is, so gzip stores
-it uncompressed. The file holds it as the body of an HTTP answer, cut into chunks as Vault cuts it,
-so that sendfile(2) can send it as it is: the source takes next to nothing of the processor from
-what is measured. The other answers are a real Vault 1.21.4's, as far as a backup reads them.
+The snapshot has the form of a real one: a gzip'd tar of meta.json, state.bin, SHA256SUMS and
+SHA256SUMS.sealed with correct hashes. state.bin is random, like Vault's ciphertext, so gzip stores
+it uncompressed. The file contains the complete body of an HTTP response, in chunks of Vault's
+sizes, so that sendfile(2) can send it unchanged and the source uses almost no CPU time. The other
+responses are those of a real Vault 1.21.4, reduced to the fields that a backup reads.
 """
 
 import gzip
@@ -18,9 +18,9 @@ import os
 import sys
 import tarfile
 
-# Seen of a real Vault 1.21.4: the chunks of a snapshot have these sizes in turn.
+# Observed on a real Vault 1.21.4: the chunks of a snapshot alternate between these sizes.
 CHUNKS = (2048, 14341)
-# state.bin repeats this much randomness: beyond the reach of deflate's window of 32 KiB.
+# Period of the random data in state.bin, larger than deflate's window of 32 KiB.
 BLOCK = 16 << 20
 
 CLUSTER = {"cluster_name": "vault-cluster-synthetic", "cluster_id": "5e0c1e62-0000-4000-8000-000000000001"}
@@ -28,7 +28,7 @@ VERSION = "1.21.4"
 STATE = {"initialized": True, "sealed": False, "version": VERSION, **CLUSTER}
 ANSWERS = {
     "/v1/sys/health": {**STATE, "standby": False},
-    # Without an address: the node that is asked leads.
+    # No address: this node is the leader.
     "/v1/sys/leader": {"ha_enabled": True, "is_self": True, "leader_address": "", "performance_standby": False},
     "/v1/sys/seal-status": {**STATE, "type": "shamir", "t": 2, "n": 3, "progress": 0, "storage_type": "raft"},
     "/v1/auth/token/lookup-self": {"data": {"policies": ["backup"], "ttl": 3600, "renewable": False}},
@@ -36,7 +36,7 @@ ANSWERS = {
 
 
 class Chunked:
-    """Writes to `out` in HTTP's chunked transfer coding."""
+    """Writes to `out` with HTTP's chunked transfer coding."""
 
     def __init__(self, out):
         self.out, self.rest = out, b""
@@ -61,7 +61,7 @@ class Chunked:
 
 
 def make(size, path):
-    """Writes the body of an answer that is a snapshot with a state.bin of `size` bytes."""
+    """Writes an HTTP response body: a snapshot with a state.bin of `size` bytes."""
     block = os.urandom(BLOCK)
     pieces = [block] * (size // BLOCK) + [block[: size % BLOCK]]
     digest = hashlib.sha256()
@@ -89,13 +89,13 @@ def make(size, path):
                 archive.write(entry.tobuf(tarfile.USTAR_FORMAT))
                 archive.writelines(content)
                 archive.write(bytes(-entry.size % tarfile.BLOCKSIZE))
-            # Two blocks of zeros end it, as Go's writer has it; Python's would add more.
+            # Two blocks of zeros at the end, like Go's writer; Python's would add more.
             archive.write(bytes(2 * tarfile.BLOCKSIZE))
         body.finish()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Answers what a backup asks, with any token."""
+    """Answers the requests of a backup, with any token."""
 
     protocol_version = "HTTP/1.1"
     snapshot = ""

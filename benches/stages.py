@@ -19,12 +19,12 @@ BARE_PRUNE = os.environ.get("BARE_PRUNE_BIN")
 VAULT_BYTES = 300_000_000
 SIZES = {"256 MB": 256 * MIB, "1 GB": 1024 * MIB, "4 GB": 4096 * MIB}
 TIMES = "seconds: min / median / max"
-# A drill's steps but those in which it waits for the server to unseal or to apply the restore.
+# The steps of a drill without those that wait for the server to unseal or to apply the restore.
 OWN_STEPS = ["pick", "peek", "restore", "canary"]
 
 
 class Backup:
-    """vault-backup with a key and a configuration of its own."""
+    """vault-backup with a new key and configuration."""
 
     def __init__(self, directory, endpoint=None):
         self.key = directory / "key"
@@ -37,27 +37,27 @@ class Backup:
         self.env = s3_environment() | {"VAULT_BACKUP_CONFIG": str(config)}
 
     def run(self, source, store, verify, stdout=subprocess.DEVNULL):
-        """Backs up the Vault `source` = (address, token) into `store`; its JSON goes to `stdout`."""
+        """Backs up the Vault `source` = (address, token) into `store`; writes the JSON to `stdout`."""
         address, token = source
         env = self.env | {"VAULT_ADDR": address, "VAULT_TOKEN": token}
         return timed([TOOL, "backup", "--kind", "daily", "--verify", verify, "--store", store, "--json"], env, stdout)
 
 
 def s3_environment():
-    """The environment without the caller's own Vault and proxies, and with versitygw's credentials."""
+    """Returns the environment without the caller's Vault, AWS and proxy variables, with versitygw's credentials."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("VAULT_", "AWS_")) and "proxy" not in k.lower()}
     keys = {"AWS_ACCESS_KEY_ID": servers.ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": servers.SECRET_KEY}
     return kept | keys | {"AWS_DEFAULT_REGION": servers.REGION, "AWS_EC2_METADATA_DISABLED": "true"}
 
 
 def download(address, token="any", to="/dev/null"):
-    """curl of the snapshot: what Vault itself takes."""
+    """Returns the curl command that downloads the snapshot, the lower bound of a backup."""
     url = f"{address}/v1/sys/storage/raft/snapshot"
     return ["curl", "-sSf", "-H", f"X-Vault-Token: {token}", "-o", to, url]
 
 
 def into_s3(directory, action):
-    """A contestant that uploads below a prefix of its own each round, which is removed afterwards."""
+    """Returns a contestant that uploads to a new prefix each round and removes it afterwards."""
 
     def contestant(number):
         run = action(f"run-{number}")
@@ -68,7 +68,7 @@ def into_s3(directory, action):
 
 
 def rows_against(runs, base, size):
-    """One row a contestant: time, rate, ratio to `base`, peak memory, processor time."""
+    """Returns one row per contestant: time, rate, ratio to `base`, peak memory, CPU time."""
     return [[name, seconds(r), rate(r, size), ratio(r, runs[base]), peak(r), cpu(r)] for name, r in runs.items()]
 
 
@@ -102,7 +102,7 @@ def stage_vault(directory):
         if shutil.which("aws"):
             contestants["`curl \\| openssl enc \\| aws s3 cp -`"] = into_s3(directory, pipeline)
         runs = interleaved(contestants)
-    header = ["", TIMES, "MB/s", "÷ bare download", "peak RSS, MiB", "CPU, s"]
+    header = ["", TIMES, "MB/s", "÷ plain download", "peak RSS, MiB", "CPU, s"]
     return f"A snapshot of {size / 1e6:.0f} MB.\n\n{table(header, rows_against(runs, base, size))}"
 
 
@@ -119,7 +119,7 @@ def stage_synthetic(directory):
             def ours(prefix):
                 return backup.run((source, "any"), f"s3://{servers.BUCKET}/{prefix}", "head")
 
-            def folder(_):
+            def local(_):
                 with tempfile.TemporaryDirectory(dir=directory) as store:
                     return backup.run((source, "any"), f"file://{store}", "head")
 
@@ -127,7 +127,7 @@ def stage_synthetic(directory):
                 "source alone (`curl`)": lambda _: timed(download(source)),
                 limit: into_s3(directory, plain),
                 "`vault-backup backup --verify head`": into_s3(directory, ours),
-                "the same into a folder, so without a server": folder,
+                "the same to a local directory, without an S3 server": local,
             }
 
         for label, size in SIZES.items():
@@ -158,9 +158,9 @@ def stage_decrypt(directory):
         return lambda _: timed([TOOL, "decrypt", path, "--key", backup.key, "-o", "-"], backup.env)
 
     name = "`vault-backup decrypt`"
-    snapshot, sealed = encrypted(SIZES["1 GB"])
-    openssl = ["openssl", "enc", "-d", "-aes-256-ctr", "-K", "00" * 32, "-iv", "00" * 16, "-in", sealed]
-    contestants = {name: ours(sealed), "`openssl enc -d -aes-256-ctr`": lambda _: timed(openssl)}
+    snapshot, object_path = encrypted(SIZES["1 GB"])
+    openssl = ["openssl", "enc", "-d", "-aes-256-ctr", "-K", "00" * 32, "-iv", "00" * 16, "-in", object_path]
+    contestants = {name: ours(object_path), "`openssl enc -d -aes-256-ctr`": lambda _: timed(openssl)}
     if shutil.which("age"):
         identity, aged = directory / "age.key", directory / "snapshot.age"
         subprocess.run(["age-keygen", "-o", identity], check=True, stderr=subprocess.DEVNULL)
@@ -172,37 +172,37 @@ def stage_decrypt(directory):
     rows = [["1 GB", n, seconds(r), rate(r, size), ratio(runs[name], r), peak(r), cpu(r)] for n, r in runs.items()]
     for label in ("256 MB", "4 GB"):
         print(f"  {label}", flush=True)
-        _, sealed = encrypted(SIZES[label])
-        r = interleaved({name: ours(sealed)})[name]
+        _, object_path = encrypted(SIZES[label])
+        r = interleaved({name: ours(object_path)})[name]
         rows.append([label, name, seconds(r), rate(r, SIZES[label]), "", peak(r), cpu(r)])
     return table(["size", "", TIMES, "MB/s", "`vault-backup` ÷ this", "peak RSS, MiB", "CPU, s"], rows)
 
 
 def stage_prune(directory):
-    """10,000 objects, of which 9,000 go: backups and their manifests."""
+    """10,000 objects, of which 9,000 are deleted: backups and their manifests."""
     backups, due = 5_000, 4_500
     before = (datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=35)).strftime("%Y-%m-%d")
     with servers.s3(directory) as url:
         backup = Backup(directory, url)
-        folder = directory / "s3" / servers.BUCKET
+        bucket = directory / "s3" / servers.BUCKET
         fill = [BARE_PRUNE, "fill", url, servers.BUCKET, "full", backup.key, str(backups), str(due)]
         print("  filling the bucket", flush=True)
         subprocess.run(fill, env=s3_environment(), check=True)
 
         def contestant(command):
             def round(number):
-                # As the server keeps it, attributes too; on the same file system.
-                subprocess.run(["cp", "-a", folder / "full", folder / f"run-{number}"], check=True)
+                # Includes the extended attributes in which the server stores metadata.
+                subprocess.run(["cp", "-a", bucket / "full", bucket / f"run-{number}"], check=True)
                 run = timed(command(f"run-{number}"), backup.env)
-                left = sum(len(files) for _, _, files in os.walk(folder / f"run-{number}"))
+                left = sum(len(files) for _, _, files in os.walk(bucket / f"run-{number}"))
                 if left != 2 * (backups - due):
-                    raise SystemExit(f"bench: {left} objects are left instead of {2 * (backups - due)}")
-                shutil.rmtree(folder / f"run-{number}")
+                    raise SystemExit(f"bench: {left} objects left, expected {2 * (backups - due)}")
+                shutil.rmtree(bucket / f"run-{number}")
                 return run
 
             return round
 
-        base = "the bare list and delete calls"
+        base = "only the list and delete calls"
         store = f"s3://{servers.BUCKET}"
         contestants = {
             base: contestant(lambda prefix: [BARE_PRUNE, "prune", url, servers.BUCKET, prefix, before]),
@@ -210,11 +210,11 @@ def stage_prune(directory):
         }
         runs = interleaved(contestants)
     rows = [[name, seconds(r), ratio(r, runs[base]), peak(r), cpu(r)] for name, r in runs.items()]
-    return table(["", TIMES, "÷ bare calls", "peak RSS, MiB", "CPU, s"], rows)
+    return table(["", TIMES, "÷ only the calls", "peak RSS, MiB", "CPU, s"], rows)
 
 
 def stage_start(_directory):
-    """Size and start."""
+    """Size and start time."""
     runs = interleaved(
         {
             "`vault-backup --version`": lambda _: clocked(lambda: spawn([TOOL, "--version"])),
@@ -225,7 +225,7 @@ def stage_start(_directory):
     milliseconds = {n: [r.seconds * 1e3 for r in rs] for n, rs in runs.items()}
     rows = [[n, " / ".join(f"{x:.1f}" for x in spread(ms))] for n, ms in milliseconds.items()]
     size = pathlib.Path(TOOL).stat().st_size
-    return f"The binary has {size / 1e6:.1f} MB.\n\n{table(['', 'ms: min / median / max'], rows)}"
+    return f"The binary is {size / 1e6:.1f} MB.\n\n{table(['', 'ms: min / median / max'], rows)}"
 
 
 def spread(values):
@@ -289,7 +289,7 @@ token = "env:SOURCE_TOKEN"
 
 
 def stage_offline(directory):
-    """An offline drill of ~300 MB, beside `decrypt` of the same object to /dev/null."""
+    """An offline drill of ~300 MB, compared with `decrypt` of the same object to /dev/null."""
     header, rows = ["store", "", TIMES, "MB/s", "÷ `decrypt`", "peak RSS, MiB", "CPU, s"], []
     with servers.vault(directory, "source") as source, servers.s3(directory) as url:
         print("  filling Vault", flush=True)
@@ -299,7 +299,7 @@ def stage_offline(directory):
             config.write('[staging]\nunseal_keys = ["env:SHARE"]\n')
         env = backup.env | {"SHARE": source.share}
         (directory / "store").mkdir()
-        for name, store in {"S3": f"s3://{servers.BUCKET}/offline", "folder": f"file://{directory}/store"}.items():
+        for name, store in {"S3": f"s3://{servers.BUCKET}/offline", "directory": f"file://{directory}/store"}.items():
             with tempfile.TemporaryFile("w+") as stdout:
                 backup.run((source.address, source.token), store, "full", stdout)
                 stdout.seek(0)

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Decrypts a backup without vault-backup, for the day when it is gone.
+"""Decrypts a backup without vault-backup, in case it is no longer available.
 
 usage: decrypt.py KEYFILE BACKUP.enc OUTPUT.snap
 
-Needs Python 3.8 or newer and `pip install cryptography`. KEYFILE holds the key as 64 hex
-digits. OUTPUT appears only if every byte of BACKUP was authentic, and is never overwritten.
-Reads format 1 and the older layout, both described in docs/format.md.
+Needs Python 3.8 or newer and `pip install cryptography`. KEYFILE contains the key as 64 hex
+digits. OUTPUT is created only if every byte of BACKUP is authentic, and is never overwritten.
+Reads format 1 and the legacy format, both described in docs/format.md.
 """
 import json, os, sys, tempfile
 
@@ -23,13 +23,13 @@ def hkdf(key, salt, info):
 
 
 def format1(source, key):
-    """Yields the plaintext of each segment, authenticated."""
+    """Yields the authenticated plaintext of each segment."""
     ad = source.read(len(MAGIC) + 2)
     length = int.from_bytes(ad[-2:], "big")
     ad += source.read(length)
     key_id = json.loads(ad[10:])["key_id"]
     if key_id != hkdf(key, b"", b"vault-backup/v1/key-id").hex():
-        sys.exit(f"wrong key: the backup is under key {key_id}")
+        sys.exit(f"wrong key: the backup is encrypted with key {key_id}")
     stream = source.read(STREAM_HEADER)
     if length > 4096 or len(stream) != STREAM_HEADER or stream[0] != STREAM_HEADER:
         raise ValueError("malformed header")
@@ -39,15 +39,15 @@ def format1(source, key):
         following = source.read(SEGMENT)
         nonce = prefix + index.to_bytes(4, "big") + (b"\0" if following else b"\1")
         if len(segment) < TAG or (index > 0 and len(segment) == TAG) or index == 2**32 - 1:
-            raise ValueError("an empty segment, or too many")
+            raise ValueError("empty segment, or too many segments")
         yield cipher.decrypt(nonce, segment, None)
         if not following:
             return
         index, segment = index + 1, following
 
 
-def older(source, key):
-    """Yields the plaintext; it is authentic only once this has ended."""
+def legacy(source, key):
+    """Yields the plaintext, which is authentic only after the generator has ended."""
     cipher = Cipher(algorithms.AES(key), modes.GCM(source.read(16), source.read(TAG))).decryptor()
     while chunk := source.read(SEGMENT):
         yield cipher.update(chunk)
@@ -58,23 +58,23 @@ def main(keyfile, backup, output):
     with open(keyfile) as text:
         key = bytes.fromhex(text.read())
     if len(key) != 32:
-        sys.exit(f"{keyfile} does not hold 64 hex digits")
+        sys.exit(f"{keyfile}: expected 64 hex digits")
     if os.path.lexists(output):
-        sys.exit(f"{output} exists already")
+        sys.exit(f"{output}: file exists")
     fd, part = tempfile.mkstemp(dir=os.path.dirname(output) or ".")
     try:
-        with open(backup, "rb") as source, open(fd, "wb") as whole:
-            decrypt = format1 if source.read(len(MAGIC)) == MAGIC else older
+        with open(backup, "rb") as source, open(fd, "wb") as target:
+            decrypt = format1 if source.read(len(MAGIC)) == MAGIC else legacy
             source.seek(0)
             for plaintext in decrypt(source, key):
-                whole.write(plaintext)
-            whole.flush()
+                target.write(plaintext)
+            target.flush()
             os.fsync(fd)
         os.rename(part, output)
     except BaseException as error:
         os.unlink(part)
         if isinstance(error, (InvalidTag, ValueError, KeyError, TypeError)):
-            sys.exit("the backup is damaged, or (older layout) under another key")
+            sys.exit("the backup is damaged, or (legacy format) encrypted with another key")
         raise
 
 

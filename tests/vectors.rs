@@ -108,7 +108,7 @@ fn the_stand_alone_decryptor_agrees() {
         let out = path(&format!("{}.out", good.name));
         decrypt(&vectors.key, &object(&good.name), &out).success();
         assert!(std::fs::read(&out).unwrap() == plaintext(good.plaintext_size), "{}", good.name);
-        assert!(decrypt(&vectors.key, &object(&good.name), &out).failure().contains("exists already"));
+        assert!(decrypt(&vectors.key, &object(&good.name), &out).failure().contains("file exists"));
     }
     for bad in &vectors.bad {
         let (edited, key) = bad.edit.apply(object(&bad.of), &vectors.key);

@@ -1,4 +1,4 @@
-//! Any bytes as the wrapped root key (a BlobInfo), as what it holds, and as the seal's description.
+//! Arbitrary bytes as the wrapped root key (a BlobInfo), as its content, and as the seal configuration.
 #![no_main]
 
 #[path = "../../src/formats/barrier/tests/state.rs"]
@@ -14,14 +14,14 @@ use vault_backup::formats::share::Share;
 const KEYS: &str = "core/hsm/barrier-unseal-keys";
 
 fn keys(share: &str) -> UnsealKeys {
-    UnsealKeys::of_shares(vec![Share::parse("fuzz", &Secret::new(share)).expect("a share")])
+    UnsealKeys::of_shares(vec![Share::parse("fuzz", &Secret::new(share)).expect("valid share")])
 }
 
 fuzz_target!(|bytes: &[u8]| {
     let share = keys(&State::share());
     let state = State::with_seal(r#"{"type":"shamir","secret_shares":1,"secret_threshold":1,"stored_shares":1}"#);
-    let held = wrapped(&String::from_utf8_lossy(bytes));
-    let blob = [&[0x0a][..], &varint(held.len()), &held].concat();
+    let content = wrapped(&String::from_utf8_lossy(bytes));
+    let blob = [&[0x0a][..], &varint(content.len()), &content].concat();
     for state in [
         state.clone().put(KEYS, bytes),
         state.clone().put(KEYS, &blob),

@@ -1,4 +1,4 @@
-//! Any bytes as what a KV mount keeps: metadata (a KeyMetadata), salt, data.
+//! Arbitrary bytes as the entries of a KV mount: metadata (a KeyMetadata), salt, data.
 #![no_main]
 
 #[path = "../../src/formats/barrier/tests/state.rs"]
@@ -11,13 +11,13 @@ use vault_backup::formats::barrier::{Barrier, Query, UnsealKeys};
 use vault_backup::base::secret::Secret;
 use vault_backup::formats::share::Share;
 
-/// The metadata of `kv/a`, with version 1; its key is found with the salt `salt`.
+/// Metadata of `kv/a` with version 1, whose key is computed with the salt `salt`.
 const METADATA: &[u8] = b"\x0a\x01a\x12\x06\x08\x01\x12\x02\x0a\x00\x18\x01";
-/// Where version 1 of `a` lies: hex SHA-256 of `salta|1`, after 3 digits a slash.
+/// Key of version 1 of `a`: hex SHA-256 of `salta|1`, with a slash after 3 digits.
 const DATA: &str = "versions/5bf/c5ab2836f26efb40cb55aa0b35116bc17dda620b1de6458728a48a76cbac5";
 
 fn keys(share: &str) -> UnsealKeys {
-    UnsealKeys::of_shares(vec![Share::parse("fuzz", &Secret::new(share)).expect("a share")])
+    UnsealKeys::of_shares(vec![Share::parse("fuzz", &Secret::new(share)).expect("valid share")])
 }
 
 fuzz_target!(|bytes: &[u8]| {
@@ -28,7 +28,7 @@ fuzz_target!(|bytes: &[u8]| {
             .seal(&format!("{KV}{DATA}"), b"\x0a\x02{}")
     };
     let share = keys(&State::share());
-    let barrier = Barrier::unlock(&*base().bytes(), &share).expect("a whole state");
+    let barrier = Barrier::unlock(&*base().bytes(), &share).expect("valid state");
     for entry in ["metadata/m", "metadata/n", "salt", "upgrading", DATA] {
         let state = base().seal(&format!("{KV}{entry}"), bytes).seal("logical/v/a", bytes).bytes();
         for path in ["kv/a", "old/a"] {

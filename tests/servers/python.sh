@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs the Python packages of tests/requirements.txt into target/python: other
-# people's implementations, which ours are compared with. A Python that has them
-# already can be named with TEST_PYTHON instead.
+# Installs the Python packages of tests/requirements.txt into target/python: independent
+# implementations that the tests compare with. Alternatively, set TEST_PYTHON to a Python
+# that already has them.
 set -eu
 cd "$(dirname "$0")/../.."
 

@@ -1,9 +1,9 @@
-"""Reads and writes format 1 with Google Tink's streaming AEAD, which knows nothing of us.
+"""Reads and writes format 1 with Google Tink's streaming AEAD, an independent implementation.
 
-usage: tink_check.py open DIR                   prints NAME SHA256 of every DIR/*.enc, or NAME refused
+usage: tink_check.py open DIR                   prints NAME SHA256 or NAME refused for every DIR/*.enc
        tink_check.py seal DIR HEADER SIZE...    writes DIR/SIZE.enc with the vectors' plaintext
 
-DIR/key holds the key as hex.
+DIR/key contains the key as hex.
 """
 import hashlib, io, pathlib, sys
 

@@ -1,8 +1,8 @@
-"""Writes the objects that vectors.json describes, by an implementation that is not ours.
+"""Writes the objects that vectors.json describes, with an independent implementation.
 
 usage: write.py DIR | write.py --update
 
-DIR gets NAME.enc for every good vector. `--update` computes vectors.json's sizes and hashes anew.
+Writes DIR/NAME.enc for every good vector. `--update` recomputes the sizes and hashes in vectors.json.
 """
 import hashlib, json, pathlib, sys
 
@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 HERE = pathlib.Path(__file__).parent / "vectors.json"
 SEGMENT, TAG, STREAM_HEADER = 1 << 20, 16, 40
-INLINE = 1024  # objects up to this size stand in vectors.json as hex
+INLINE = 1024  # objects up to this size are stored in vectors.json as hex
 
 
 def plaintext(size):
@@ -38,14 +38,14 @@ def format1(key, vector):
     return out
 
 
-def older(key, vector):
+def legacy(key, vector):
     iv = bytes.fromhex(vector["iv"])
-    sealed = AESGCM(key).encrypt(iv, plaintext(vector["plaintext_size"]), None)
-    return iv + sealed[-TAG:] + sealed[:-TAG]
+    encrypted = AESGCM(key).encrypt(iv, plaintext(vector["plaintext_size"]), None)
+    return iv + encrypted[-TAG:] + encrypted[:-TAG]
 
 
 def write(key, vector):
-    return (format1 if vector["layout"] == "format1" else older)(key, vector)
+    return (format1 if vector["layout"] == "format1" else legacy)(key, vector)
 
 
 def main(argument):
@@ -61,7 +61,7 @@ def main(argument):
             continue
         for name, value in found.items():
             if vector[name] != value:
-                sys.exit(f"{vector['name']}: {name} is {value}, and vectors.json says {vector[name]}")
+                sys.exit(f"{vector['name']}: {name} is {value}, vectors.json has {vector[name]}")
         (pathlib.Path(argument) / f"{vector['name']}.enc").write_bytes(data)
     if argument == "--update":
         HERE.write_text(json.dumps(vectors, indent=2, ensure_ascii=False) + "\n")

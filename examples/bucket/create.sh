@@ -1,15 +1,15 @@
 #!/bin/sh
-# Makes a bucket for backups: versions, Object Lock, encryption, no public access, TLS
-# only, and a lifecycle that removes old versions and abandoned uploads.
+# Creates a bucket for backups: versioning, Object Lock, encryption, no public access, TLS
+# only, and a lifecycle rule that removes noncurrent versions and abandoned uploads.
 #
 #   BUCKET=example-vault-backups REGION=eu-central-1 sh create.sh
 #
-# ENDPOINT names an S3 server other than AWS's. Object Lock can only be switched on
-# when a bucket is made. No default retention is set: store.object_lock_daily and
-# store.object_lock_monthly choose it for each object.
+# ENDPOINT is the URL of an S3 server other than AWS. Object Lock can only be enabled when
+# a bucket is created. The bucket gets no default retention: store.object_lock_daily and
+# store.object_lock_monthly set it for each object.
 set -eu
 cd "$(dirname "$0")"
-: "${BUCKET:?name the bucket}" "${REGION:?name the region}"
+: "${BUCKET:?set it to the bucket's name}" "${REGION:?set it to the bucket's region}"
 
 s3() {
     command=$1
@@ -17,7 +17,7 @@ s3() {
     aws ${ENDPOINT:+--endpoint-url "$ENDPOINT"} --region "$REGION" s3api "$command" --bucket "$BUCKET" "$@"
 }
 
-# us-east-1 alone must not be named as a location.
+# us-east-1 is the only region that must not be given as a location.
 if [ "$REGION" = us-east-1 ]; then
     s3 create-bucket --object-lock-enabled-for-bucket
 else

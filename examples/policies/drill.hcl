@@ -1,6 +1,6 @@
-# What the drill reads with the source's credentials ([staging.auth]) once the backup
-# is restored: the canary alone. Written on the source cluster, so that it is in the
-# backup:
+# The rights of a restore drill with the source's credentials ([staging.auth]): it reads
+# the canary after the restore, nothing else. Write this policy on the source cluster, so
+# that it is in the backup:
 #   vault policy write drill drill.hcl
 
 # KV version 2

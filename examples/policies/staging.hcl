@@ -1,19 +1,19 @@
-# What staging.token needs on the staging Vault. It serves for the first drill alone:
-# the restore replaces staging's tokens. Without it a root token is made from the
-# unseal key shares, and revoked by the restore itself.
+# The rights of staging.token on the staging Vault. Only the first drill uses it, because
+# the restore replaces staging's tokens. Without it the drill makes a root token from the
+# unseal key shares, and the restore itself invalidates that token.
 #   vault policy write drill-staging staging.hcl
 
-# Replaces everything that staging holds.
+# Replace all data of staging.
 path "sys/storage/raft/snapshot-force" {
   capabilities = ["create", "update"]
 }
 
-# One peer, and none of the source's: the guard.
+# For the guard: staging has one peer, which is none of the source's.
 path "sys/storage/raft/configuration" {
   capabilities = ["read"]
 }
 
-# The token that must be dead after the restore.
+# Create the token that the restore must invalidate.
 path "auth/token/create" {
   capabilities = ["create", "update"]
 }

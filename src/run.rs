@@ -128,6 +128,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Done> {
         Command::Inspect(args) => commands::inspect::run(context, &args).await,
         Command::Keygen(args) => commands::keygen::run(context, &args),
         Command::Completions { shell } => Ok(commands::completions::run(shell)),
+        Command::CompleteBackups => Ok(commands::completions::backups(context).await),
         Command::Man { command } => commands::man::run(command.as_deref()),
     }
 }

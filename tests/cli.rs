@@ -105,6 +105,43 @@ fn completions_complete() {
     program("bash").args(["-euc", &(script + typed)]).run().ok().stdout_is("backup\n");
 }
 
+/// Backups of the store that the command line names complete, and nothing is printed that
+/// would garble it when the store does not answer.
+#[test]
+fn completion_offers_the_backups_of_the_store() {
+    let dir = temp_dir();
+    let name = "daily/2025-11-26/vault-snapshot-20251126-020000.enc";
+    std::fs::create_dir_all(dir.path().join(name).parent().unwrap()).unwrap();
+    std::fs::write(dir.path().join(name), "x").unwrap();
+    let store = format!("file://{}", dir.path().display());
+    let names = "latest\nlatest:daily\nlatest:monthly\n";
+    run(&["complete-backups", "--store", &store]).ok().stdout_is(&format!("{names}{name}\n"));
+    run(&["complete-backups", "--store", "file:///no/such"]).ok().stdout_is(names);
+    run(&["complete-backups"]).ok().stdout_is(names);
+
+    let script = run(&["completions", "bash"]).text();
+    let completes = |typed: &[&str], prev: &str| {
+        let tool = env!("CARGO_BIN_EXE_vault-backup");
+        let (last, line) = (typed.len(), format!("{tool} {}", typed.join(" ")));
+        let ask = format!(
+            "how=$(complete -p vault-backup); how=${{how#* -F }}
+            COMP_WORDS=({tool} {}); COMP_CWORD={last}; COMP_LINE='{line}'
+            ${{how%% *}} vault-backup '{}' '{prev}'; echo ${{COMPREPLY[@]}}",
+            typed.join(" "),
+            typed[last - 1],
+        );
+        program("bash").args(["-euc", &format!("{script}{ask}")]).run().ok().text()
+    };
+    assert_eq!(completes(&["--store", &store, "decrypt", "dai"], "decrypt"), format!("{name}\n"));
+    assert_eq!(completes(&["--store", &store, "recover", "x", "--from", "dai"], "--from"), format!("{name}\n"));
+    assert!(!completes(&["--store", &store, "recover", "dai"], "recover").contains(name));
+    for shell in ["zsh", "fish"] {
+        run(&["completions", shell]).ok().stdout_contains("vault-backup complete-backups");
+    }
+    let zsh = run(&["completions", "zsh"]).text();
+    assert_eq!(zsh.matches(":_vault_backup_backups'").count(), 5, "one per command that takes a backup");
+}
+
 #[test]
 fn manual_pages() {
     run(&["man"]).ok().stdout_contains(".TH vault-backup 1").stdout_contains("verify\\-restore").stdout_contains("124");

@@ -145,6 +145,9 @@ pub enum Command {
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
+    /// Print the names of backups, for the completion script
+    #[command(hide = true)]
+    CompleteBackups,
     /// Print the manual page, of one command if named
     #[command(after_long_help = examples("\
   vault-backup man backup | man -l -"))]

@@ -14,18 +14,17 @@ use crate::base::secret::Secret;
 use crate::commands::Done;
 use crate::formats::manifest::{DrillRecord, Manifest, rfc3339};
 use crate::formats::product::ServerVersion;
-use crate::pipeline::drill::Steps;
+use crate::pipeline::drill::StepDurations;
 use crate::pipeline::drill::canary::{self, CanaryState};
 use crate::pipeline::drill::feed::{self, Facts, ReadSpec};
 use crate::pipeline::object::Chosen;
 use crate::pipeline::reader::{self, ByteSource};
 use crate::services::notify::Operation;
-use crate::services::staging;
 use crate::services::store::{Put, Store};
 use crate::services::vault::SecretRead;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use stage::{Mode, StagingServer};
+use stage::{DrillMode, StagingServer};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,9 +40,9 @@ pub async fn run(context: &Context, args: &VerifyRestoreArgs) -> Result<Done> {
     reporting::run(context, Operation::Drill, async {
         args.check()?;
         let _lock = Lock::take(&stage::lock_file(context)?)?;
-        let (object, mut steps) = (args.object.as_deref(), Steps::default());
-        let drilled = match Mode::of(args, context.config()?.staging.mode) {
-            Mode::Offline => Box::pin(offline::drill(context, args, &mut steps)).await,
+        let (object, mut steps) = (args.object.as_deref(), StepDurations::default());
+        let drilled = match DrillMode::of(args, context.config()?.staging.mode) {
+            DrillMode::Offline => Box::pin(offline::drill(context, args, &mut steps)).await,
             mode => Box::pin(drill(context, object, mode, &mut steps)).await,
         };
         context.note("durations_ms", &steps.0);
@@ -52,7 +51,12 @@ pub async fn run(context: &Context, args: &VerifyRestoreArgs) -> Result<Done> {
     .await
 }
 
-async fn drill(context: &Context, object: Option<&str>, mode: Mode, steps: &mut Steps) -> Result<OperationResult> {
+async fn drill(
+    context: &Context,
+    object: Option<&str>,
+    mode: DrillMode,
+    steps: &mut StepDurations,
+) -> Result<OperationResult> {
     context.note("backup_tested", object);
     context.note("staging_vault", stage::name(context, mode));
     let store = context.store().await?;
@@ -123,7 +127,7 @@ fn origin(facts: &Facts, manifest: Option<&Manifest>) -> ServerVersion {
     let (header, manifest) = (facts.header.as_ref().map(|h| &h.vault), manifest.map(|m| &m.vault));
     let product = header.and_then(|v| v.product).or(manifest.and_then(|v| v.product));
     let version = header.and_then(|v| v.version.as_deref()).or(manifest.and_then(|v| v.version.as_deref()));
-    staging::origin(product, version)
+    ServerVersion::new(product, version)
 }
 
 /// Everything between the guard and the verdict.
@@ -134,7 +138,7 @@ async fn restore_and_read(
     chosen: &Chosen,
     how: &ReadSpec,
     facts: &Facts,
-    steps: &mut Steps,
+    steps: &mut StepDurations,
 ) -> Result<()> {
     let target = &stage.target;
     let (stop, progress) = (&context.stop, &context.progress);
@@ -200,8 +204,8 @@ async fn record(
     chosen: &Chosen,
     keyring: &crate::formats::crypto::Keyring,
     manifest: Option<&Manifest>,
-    mode: Mode,
-    steps: &Steps,
+    mode: DrillMode,
+    steps: &StepDurations,
 ) -> Result<DateTime<Utc>> {
     let now = Utc::now();
     let Some(manifest) = manifest else {
@@ -213,7 +217,7 @@ async fn record(
         sha256: manifest.sha256.clone(),
         drilled_at: rfc3339(now),
         mode: mode.as_str().to_owned(),
-        staging_vault: (mode != Mode::Offline).then(|| stage::name(context, mode)),
+        staging_vault: (mode != DrillMode::Offline).then(|| stage::name(context, mode)),
         canary: context.config()?.staging.canary.clone(),
         durations_ms: steps.0.clone(),
         tool: crate::TOOL.to_owned(),
@@ -223,7 +227,13 @@ async fn record(
     Ok(now)
 }
 
-fn passed(context: &Context, chosen: &Chosen, mode: Mode, steps: &Steps, at: DateTime<Utc>) -> OperationResult {
+fn passed(
+    context: &Context,
+    chosen: &Chosen,
+    mode: DrillMode,
+    steps: &StepDurations,
+    at: DateTime<Utc>,
+) -> OperationResult {
     let mut outcome = OperationResult::new();
     let canary = context.config().map(|c| c.staging.canary.clone()).unwrap_or_default();
     outcome.result("backup_tested", chosen.name.object());

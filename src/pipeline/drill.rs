@@ -15,9 +15,9 @@ use std::time::Instant;
 
 /// How long each step took, in milliseconds.
 #[derive(Clone, Debug, Default)]
-pub struct Steps(pub BTreeMap<String, u64>);
+pub struct StepDurations(pub BTreeMap<String, u64>);
 
-impl Steps {
+impl StepDurations {
     /// Runs `work` and keeps its duration, also if it fails.
     ///
     /// # Errors

@@ -118,7 +118,7 @@ fn a_wrong_key_is_called_so() {
             let output = wrong().args([command, &name]).run();
             output.code(5).stdout_is("").leaves(&[]).stderr_contains(&place.site.key_id());
             output.stderr_contains(&format!(
-                "wrong key: the backup is under key {}, the keys at hand are {}",
+                "wrong key: the backup is encrypted with key {}, the available keys are {}",
                 place.site.key_id(),
                 key_id(&other)
             ));

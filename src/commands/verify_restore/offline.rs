@@ -6,8 +6,8 @@ use crate::app::context::Context;
 use crate::app::output;
 use crate::app::reporting::OperationResult;
 use crate::base::error::{Error, Result};
-use crate::formats::barrier::{Namespace, Query, Scan, SecretAnswer};
-use crate::pipeline::drill::Steps;
+use crate::formats::barrier::{Namespace, Query, ScanResult, SecretAnswer};
+use crate::pipeline::drill::StepDurations;
 use crate::pipeline::drill::canary::{self, CanaryState};
 use crate::pipeline::drill::feed::ReadSpec;
 use crate::pipeline::object::Chosen;
@@ -21,7 +21,11 @@ use std::sync::Arc;
 /// # Errors
 /// `Usage` for a seal other than Shamir's; `Integrity` for what is wrong with the
 /// backup; `Drill` for what does not open with the shares.
-pub(super) async fn drill(context: &Context, args: &VerifyRestoreArgs, steps: &mut Steps) -> Result<OperationResult> {
+pub(super) async fn drill(
+    context: &Context,
+    args: &VerifyRestoreArgs,
+    steps: &mut StepDurations,
+) -> Result<OperationResult> {
     let object = args.object.as_deref();
     context.note("backup_tested", object);
     context.note("mode", "offline");
@@ -51,7 +55,8 @@ pub(super) async fn drill(context: &Context, args: &VerifyRestoreArgs, steps: &m
 
     note_unread(&read.result, &namespaces);
     canary::check(&staging.canary, found(&read.result)?, chosen.name.created_at(), staging.canary_max_age)?;
-    let at = record(context, store.as_ref(), &chosen, &keyring, manifest.as_ref(), super::Mode::Offline, steps).await?;
+    let at =
+        record(context, store.as_ref(), &chosen, &keyring, manifest.as_ref(), super::DrillMode::Offline, steps).await?;
     let mut outcome = passed(context, &chosen, &read.result, steps, at);
     let sealable = || namespaces.iter().filter(|namespace| namespace.sealable);
     let names = |opened: bool| sealable().filter(|n| n.opened == opened).map(Namespace::name).collect::<Vec<_>>();
@@ -62,7 +67,7 @@ pub(super) async fn drill(context: &Context, args: &VerifyRestoreArgs, steps: &m
 
 /// Notes what was counted and not opened. It is no failure: the archive's own hashes
 /// cover every byte.
-fn note_unread(scan: &Scan, namespaces: &[Namespace]) {
+fn note_unread(scan: &ScanResult, namespaces: &[Namespace]) {
     if scan.unknown > 0 {
         let more = if scan.unknown > scan.unknown_names.len() as u64 { ", …" } else { "" };
         tracing::info!(
@@ -82,7 +87,7 @@ fn note_unread(scan: &Scan, namespaces: &[Namespace]) {
     }
 }
 
-fn found(scan: &Scan) -> Result<CanaryState> {
+fn found(scan: &ScanResult) -> Result<CanaryState> {
     Ok(match &scan.answer {
         Some(SecretAnswer::Found(_, version)) => CanaryState::Secret(version.and_then(|v| v.created)),
         Some(SecretAnswer::Deleted(_)) => CanaryState::Deleted,
@@ -95,7 +100,13 @@ fn found(scan: &Scan) -> Result<CanaryState> {
     })
 }
 
-fn passed(context: &Context, chosen: &Chosen, scan: &Scan, steps: &Steps, at: DateTime<Utc>) -> OperationResult {
+fn passed(
+    context: &Context,
+    chosen: &Chosen,
+    scan: &ScanResult,
+    steps: &StepDurations,
+    at: DateTime<Utc>,
+) -> OperationResult {
     let mut outcome = OperationResult::new();
     let canary = context.config().map(|c| c.staging.canary.clone()).unwrap_or_default();
     let total = &scan.summary.total;

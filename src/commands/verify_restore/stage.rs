@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 /// Where a drill restores to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(super) enum DrillMode {
     /// A configured staging server.
     Server,
     /// A Vault started for this drill.
@@ -26,22 +26,22 @@ pub(super) enum Mode {
     Offline,
 }
 
-impl Mode {
+impl DrillMode {
     pub(super) fn of(args: &VerifyRestoreArgs, configured: StagingMode) -> Self {
         match configured {
-            _ if args.offline => Mode::Offline,
-            _ if args.ephemeral => Mode::Ephemeral,
-            StagingMode::Ephemeral => Mode::Ephemeral,
-            StagingMode::Server => Mode::Server,
+            _ if args.offline => DrillMode::Offline,
+            _ if args.ephemeral => DrillMode::Ephemeral,
+            StagingMode::Ephemeral => DrillMode::Ephemeral,
+            StagingMode::Server => DrillMode::Server,
         }
     }
 
     /// As the drill record names it.
     pub(super) fn as_str(self) -> &'static str {
         match self {
-            Mode::Server => "server",
-            Mode::Ephemeral => "ephemeral",
-            Mode::Offline => "offline",
+            DrillMode::Server => "server",
+            DrillMode::Ephemeral => "ephemeral",
+            DrillMode::Offline => "offline",
         }
     }
 }
@@ -54,12 +54,12 @@ pub(super) fn lock_file(context: &Context) -> Result<PathBuf> {
 }
 
 /// What a drill record, audit and notifications call staging.
-pub(super) fn name(context: &Context, mode: Mode) -> String {
+pub(super) fn name(context: &Context, mode: DrillMode) -> String {
     let address = context.config().ok().and_then(|c| c.staging.address.as_ref().map(ToString::to_string));
     match mode {
-        Mode::Server => address.unwrap_or_default(),
-        Mode::Ephemeral => "ephemeral".to_owned(),
-        Mode::Offline => "none".to_owned(),
+        DrillMode::Server => address.unwrap_or_default(),
+        DrillMode::Ephemeral => "ephemeral".to_owned(),
+        DrillMode::Offline => "none".to_owned(),
     }
 }
 
@@ -73,10 +73,10 @@ pub(super) struct StagingServer {
 
 impl StagingServer {
     /// Finds staging, or starts it. Nothing in it has been touched then.
-    pub(super) async fn find(context: &Context, mode: Mode, origin: ServerVersion) -> Result<Self> {
+    pub(super) async fn find(context: &Context, mode: DrillMode, origin: ServerVersion) -> Result<Self> {
         let config = context.config()?;
         let staging = &config.staging;
-        if mode == Mode::Ephemeral {
+        if mode == DrillMode::Ephemeral {
             return Self::start(context, origin).await;
         }
         let address = staging.address()?.clone();

@@ -1,4 +1,4 @@
-//! `verify-restore`: the restore drill. A backup that was never restored is a hope.
+//! `verify-restore`: runs a restore drill.
 
 mod offline;
 mod pick;
@@ -14,7 +14,7 @@ use crate::base::secret::Secret;
 use crate::commands::Done;
 use crate::formats::manifest::{DrillRecord, Manifest, rfc3339};
 use crate::formats::product::ServerVersion;
-use crate::pipeline::drill::StepDurations;
+use crate::pipeline::drill::Steps;
 use crate::pipeline::drill::canary::{self, CanaryState};
 use crate::pipeline::drill::feed::{self, Facts, ReadSpec};
 use crate::pipeline::object::Chosen;
@@ -24,25 +24,24 @@ use crate::services::store::{Put, Store};
 use crate::services::vault::SecretRead;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use stage::{DrillMode, StagingServer};
+use stage::{Mode, StagingServer};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long sealing or ending staging may take once a drill was ended early.
+/// Time limit for sealing or stopping staging.
 const CLEANUP: Duration = Duration::from_secs(30);
 
 /// Restores a backup into staging and reads the canary from it.
 ///
 /// # Errors
-/// `Usage` where the guard refuses; `Drill` for whatever fails once the restore was
-/// accepted.
+/// `Usage` if the guard refuses; `Drill` for any failure after the restore was accepted.
 pub async fn run(context: &Context, args: &VerifyRestoreArgs) -> Result<Done> {
     reporting::run(context, Operation::Drill, async {
         args.check()?;
         let _lock = Lock::take(&stage::lock_file(context)?)?;
-        let (object, mut steps) = (args.object.as_deref(), StepDurations::default());
-        let drilled = match DrillMode::of(args, context.config()?.staging.mode) {
-            DrillMode::Offline => Box::pin(offline::drill(context, args, &mut steps)).await,
+        let (object, mut steps) = (args.object.as_deref(), Steps::default());
+        let drilled = match Mode::of(args, context.config()?.staging.mode) {
+            Mode::Offline => Box::pin(offline::drill(context, args, &mut steps)).await,
             mode => Box::pin(drill(context, object, mode, &mut steps)).await,
         };
         context.note("durations_ms", &steps.0);
@@ -51,12 +50,7 @@ pub async fn run(context: &Context, args: &VerifyRestoreArgs) -> Result<Done> {
     .await
 }
 
-async fn drill(
-    context: &Context,
-    object: Option<&str>,
-    mode: DrillMode,
-    steps: &mut StepDurations,
-) -> Result<OperationResult> {
+async fn drill(context: &Context, object: Option<&str>, mode: Mode, steps: &mut Steps) -> Result<OperationResult> {
     context.note("backup_tested", object);
     context.note("staging_vault", stage::name(context, mode));
     let store = context.store().await?;
@@ -83,9 +77,7 @@ async fn drill(
     };
     let ended = match tokio::time::timeout(CLEANUP, stage.end()).await {
         Ok(ended) => ended,
-        Err(_) => {
-            Err(Error::drill(format!("staging {} did not answer, and may be left unsealed", stage.target.address)))
-        }
+        Err(_) => Err(stage.target.left_unsealed().because(anyhow::anyhow!("it did not respond"))),
     };
     match (drilled, ended) {
         (Ok(()), ended) => ended?,
@@ -96,7 +88,7 @@ async fn drill(
             return Err(error);
         }
     }
-    // Last: what is on record has passed, its cleanup included.
+    // Last: a record means that the drill passed, including its cleanup.
     let recording = record(context, store.as_ref(), &chosen, &keyring, manifest.as_ref(), mode, steps);
     let at = context.stop.guard(recording).await?;
     Ok(passed(context, &chosen, mode, steps, at))
@@ -122,7 +114,7 @@ fn guard_backup(context: &Context, chosen: &Chosen, facts: &Facts) -> Result<()>
     context.trust(Vec::new()).check_cluster(&chosen.address, cluster)
 }
 
-/// The server that the backup was taken from: by its header, else by its manifest.
+/// Returns the server that the backup was taken from, by its header, else by its manifest.
 fn origin(facts: &Facts, manifest: Option<&Manifest>) -> ServerVersion {
     let (header, manifest) = (facts.header.as_ref().map(|h| &h.vault), manifest.map(|m| &m.vault));
     let product = header.and_then(|v| v.product).or(manifest.and_then(|v| v.product));
@@ -130,7 +122,7 @@ fn origin(facts: &Facts, manifest: Option<&Manifest>) -> ServerVersion {
     ServerVersion::new(product, version)
 }
 
-/// Everything between the guard and the verdict.
+/// Restores the backup and reads the canary.
 async fn restore_and_read(
     context: &Context,
     (stage, administrator): (&StagingServer, &Secret),
@@ -138,11 +130,11 @@ async fn restore_and_read(
     chosen: &Chosen,
     how: &ReadSpec,
     facts: &Facts,
-    steps: &mut StepDurations,
+    steps: &mut Steps,
 ) -> Result<()> {
     let target = &stage.target;
     let (stop, progress) = (&context.stop, &context.progress);
-    let doomed = stop.guard(target.doomed_token(administrator)).await?;
+    let marker = stop.guard(target.marker_token(administrator)).await?;
     let download = stop.guard(chosen.download(store)).await?;
     progress.stage("restoring", Some(download.head.size));
     let source = ByteSource::Stream(download.body);
@@ -150,7 +142,7 @@ async fn restore_and_read(
     steps.time("restore", Box::pin(restore)).await.map_err(|e| at(chosen, e))?;
 
     progress.stage("waiting", None);
-    steps.time("wait", stop.guard(Box::pin(target.applied(&doomed)))).await?;
+    steps.time("wait", stop.guard(Box::pin(target.applied(&marker)))).await?;
     steps
         .time("unseal", stop.guard(Box::pin(target.active())))
         .await
@@ -159,20 +151,20 @@ async fn restore_and_read(
     steps.time("canary", stop.guard(Box::pin(read_canary(context, stage, chosen.name.created_at())))).await
 }
 
-/// What came up must be the cluster that the backup was taken from.
+/// Checks that the restored Vault is the cluster that the backup was taken from.
 fn same_cluster(context: &Context, facts: &Facts, restored: Option<&str>) -> Result<()> {
     let named = facts.header.as_ref().and_then(|h| h.vault.cluster_id.as_deref());
-    // The older layout names none.
+    // A legacy backup does not record it.
     let expected = named.or(context.config()?.vault.cluster_id.as_deref());
     match (expected, restored) {
-        (Some(expected), Some(restored)) if expected != restored => {
-            Err(Error::drill(format!("the restored Vault is cluster {restored}, the backup is of {expected}")))
-        }
+        (Some(expected), Some(restored)) if expected != restored => Err(Error::drill(format!(
+            "the restored Vault is cluster {restored}, but the backup was taken from cluster {expected}"
+        ))),
         _ => Ok(()),
     }
 }
 
-/// Logs in with the source's credentials, and reads the canary.
+/// Logs in with the source's credentials and reads the canary.
 async fn read_canary(context: &Context, stage: &StagingServer, backup: DateTime<Utc>) -> Result<()> {
     let staging = &context.config()?.staging;
     let target = &stage.target;
@@ -197,19 +189,22 @@ async fn read_canary(context: &Context, stage: &StagingServer, backup: DateTime<
     canary::check(&staging.canary, found, backup, staging.canary_max_age)
 }
 
-/// Writes the drill record: the one object that a later run may replace.
+/// Writes the drill record, the only object that a later run may replace.
 async fn record(
     context: &Context,
     store: &dyn Store,
     chosen: &Chosen,
     keyring: &crate::formats::crypto::Keyring,
     manifest: Option<&Manifest>,
-    mode: DrillMode,
-    steps: &StepDurations,
+    mode: Mode,
+    steps: &Steps,
 ) -> Result<DateTime<Utc>> {
     let now = Utc::now();
     let Some(manifest) = manifest else {
-        tracing::warn!("{}: it passed, but has no manifest, so no drill record was written", chosen.address);
+        tracing::warn!(
+            "{}: the restore drill passed, but no drill record was written because the backup has no manifest",
+            chosen.address
+        );
         return Ok(now);
     };
     let record = DrillRecord {
@@ -217,7 +212,7 @@ async fn record(
         sha256: manifest.sha256.clone(),
         drilled_at: rfc3339(now),
         mode: mode.as_str().to_owned(),
-        staging_vault: (mode != DrillMode::Offline).then(|| stage::name(context, mode)),
+        staging_vault: (mode != Mode::Offline).then(|| stage::name(context, mode)),
         canary: context.config()?.staging.canary.clone(),
         durations_ms: steps.0.clone(),
         tool: crate::TOOL.to_owned(),
@@ -227,13 +222,7 @@ async fn record(
     Ok(now)
 }
 
-fn passed(
-    context: &Context,
-    chosen: &Chosen,
-    mode: DrillMode,
-    steps: &StepDurations,
-    at: DateTime<Utc>,
-) -> OperationResult {
+fn passed(context: &Context, chosen: &Chosen, mode: Mode, steps: &Steps, at: DateTime<Utc>) -> OperationResult {
     let mut outcome = OperationResult::new();
     let canary = context.config().map(|c| c.staging.canary.clone()).unwrap_or_default();
     outcome.result("backup_tested", chosen.name.object());
@@ -244,7 +233,7 @@ fn passed(
     outcome.result("durations_ms", &steps.0);
     outcome.figures.newest_drill = Some(at);
     outcome.closing = format!(
-        "{}: restored into {} and the canary {canary} read back, in {}",
+        "{}: restored into {}, canary {canary} read back, in {}",
         chosen.name,
         stage::name(context, mode),
         output::duration(context.elapsed()),
@@ -252,7 +241,7 @@ fn passed(
     outcome
 }
 
-/// A secret that is only read where it is used.
+/// Reads an optional secret at its time of use.
 fn optional(reference: Option<&crate::base::secret::Reference>) -> Result<Option<Secret>> {
     reference.map(crate::base::secret::Reference::read).transpose()
 }

@@ -104,7 +104,7 @@ fn a_key_that_changes_under_the_run() {
         Reply::forward()
     });
     let output = tool.env("AWS_ENDPOINT_URL", s3.address()).args(["backup", "--config", "config.toml"]).run();
-    output.fails(5, &["was uploaded whole, but stays unverified", "wrong key", &place.site.key_id()]);
+    output.fails(5, &["uploaded, but not verified", "wrong key", &place.site.key_id()]);
     assert_eq!(place.names().len(), 1, "no manifest says that it is good");
 }
 

@@ -125,7 +125,7 @@ fn a_store_that_damages_what_it_keeps() {
             if is_read_back { damage(Reply::forward()) } else { Reply::forward() }
         });
         let output = backup(place.tool().env("AWS_ENDPOINT_URL", s3.address()));
-        output.fails(code, &[&place.url(), "was uploaded whole, but stays unverified", says]);
+        output.fails(code, &[&place.url(), "uploaded, but not verified", says]);
         assert_eq!(place.names().len(), 1, "the object, and no manifest");
         place.tool().arg("status").run().code(9);
     }

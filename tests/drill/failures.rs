@@ -49,7 +49,7 @@ fn what_is_read_is_not_what_must_be() {
         (open_with("smtp/nothing"), 6, ["canary smtp/nothing is not in the restored Vault", "write it to production"]),
         (open_with("no-mount/x"), 6, ["no-mount/x", ""]),
         (open_with("smtp/deleted"), 6, ["canary smtp/deleted was deleted in this backup", "undelete it"]),
-        (open_with("smtp/destroyed"), 6, ["canary smtp/destroyed was destroyed in this backup", "write it anew"]),
+        (open_with("smtp/destroyed"), 6, ["canary smtp/destroyed was destroyed in this backup", "write it again"]),
         (open_with("smtp/test-tenant-id/admin") + &age, 6, ["more than staging.canary_max_age", "has stopped"]),
         (
             open_with("old/canary") + &age,
@@ -158,7 +158,7 @@ fn shares_that_do_not_open_it() {
 
     // Another threshold: it must be restarted, and is told so.
     let output = drill(&site, &staging, LOGIN).run();
-    output.code(6).stderr_contains("initialised with threshold 3").stderr_contains("restart it, and drill again");
+    output.code(6).stderr_contains("initialised with threshold 3").stderr_contains("restart it and repeat the drill");
     site.assert_clean(&output);
     assert_eq!(staging.health(), Some(SEALED));
     staging.restart();
@@ -183,7 +183,7 @@ fn shares_that_do_not_open_it() {
     // Wrong: found out when the restored state is to be opened.
     let staging = Vault::builder().staging().start();
     let output = drilled(&staging, "\"env:SHARE0\", \"env:WRONG\"");
-    output.code(6).stderr_contains("unsealing, share 2 of 2").stderr_contains("are staging.unseal_keys those of");
+    output.code(6).stderr_contains("unsealing, share 2 of 2").stderr_contains("set staging.unseal_keys to the unseal keys of the backup's source");
     site.assert_clean(&output);
     assert_eq!(staging.health(), Some(SEALED));
     let output = drill(&site, &staging, LOGIN).run();

@@ -65,7 +65,7 @@ fn staging_that_is_not_fit() {
     refused(&staging, &["is not initialised", "vault operator init"]);
     assert_eq!(staging.health(), Some(UNINITIALISED));
     staging.initialise(3, 2);
-    refused(&staging, &["is sealed, and staging.unseal_keys do not open it"]);
+    refused(&staging, &["is sealed, and staging.unseal_keys do not unseal it"]);
     assert_eq!(staging.health(), Some(SEALED));
     staging.unseal(staging.enough_shares());
     refused(&staging, &["is production", "its raft node id", "give the staging node another node_id"]);

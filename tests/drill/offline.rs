@@ -128,7 +128,7 @@ fn an_entry_outside_of_the_barrier_is_no_failure() {
     let output = offline(&site, &staging(&[0, 1], ""), &object).arg("-v").run();
     output
         .code(0)
-        .stderr_contains(&format!("1 entries are outside of the barrier and unknown to this version: {}", place.key));
+        .stderr_contains(&format!("1 entries outside of the barrier are unknown to this version: {}", place.key));
     let counted = output.json();
     assert_eq!((&counted["entries_unknown"], &counted["entries"]), (&json!(1), &known["entries"]));
     assert_eq!(counted["entries_outside"].as_u64(), known["entries_outside"].as_u64().map(|n| n + 1));

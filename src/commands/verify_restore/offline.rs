@@ -1,4 +1,4 @@
-//! The offline drill: every entry opened in memory with the unseal shares.
+//! The offline drill: decrypts every entry in memory with the unseal shares.
 
 use super::{pick, record};
 use crate::app::cli::VerifyRestoreArgs;
@@ -7,7 +7,7 @@ use crate::app::output;
 use crate::app::reporting::OperationResult;
 use crate::base::error::{Error, Result};
 use crate::formats::barrier::{Namespace, Query, ScanResult, SecretAnswer};
-use crate::pipeline::drill::StepDurations;
+use crate::pipeline::drill::Steps;
 use crate::pipeline::drill::canary::{self, CanaryState};
 use crate::pipeline::drill::feed::ReadSpec;
 use crate::pipeline::object::Chosen;
@@ -16,16 +16,12 @@ use crate::pipeline::reader::{self, ByteSource};
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
 
-/// Two passes over the backup: the keys, then everything.
+/// Reads the backup twice: first the keys, then all entries.
 ///
 /// # Errors
-/// `Usage` for a seal other than Shamir's; `Integrity` for what is wrong with the
-/// backup; `Drill` for what does not open with the shares.
-pub(super) async fn drill(
-    context: &Context,
-    args: &VerifyRestoreArgs,
-    steps: &mut StepDurations,
-) -> Result<OperationResult> {
+/// `Usage` for a seal other than Shamir's; `Integrity` for a damaged backup; `Drill` for
+/// entries that cannot be decrypted with the shares.
+pub(super) async fn drill(context: &Context, args: &VerifyRestoreArgs, steps: &mut Steps) -> Result<OperationResult> {
     let object = args.object.as_deref();
     context.note("backup_tested", object);
     context.note("mode", "offline");
@@ -55,8 +51,7 @@ pub(super) async fn drill(
 
     note_unread(&read.result, &namespaces);
     canary::check(&staging.canary, found(&read.result)?, chosen.name.created_at(), staging.canary_max_age)?;
-    let at =
-        record(context, store.as_ref(), &chosen, &keyring, manifest.as_ref(), super::DrillMode::Offline, steps).await?;
+    let at = record(context, store.as_ref(), &chosen, &keyring, manifest.as_ref(), super::Mode::Offline, steps).await?;
     let mut outcome = passed(context, &chosen, &read.result, steps, at);
     let sealable = || namespaces.iter().filter(|namespace| namespace.sealable);
     let names = |opened: bool| sealable().filter(|n| n.opened == opened).map(Namespace::name).collect::<Vec<_>>();
@@ -65,13 +60,13 @@ pub(super) async fn drill(
     Ok(outcome)
 }
 
-/// Notes what was counted and not opened. It is no failure: the archive's own hashes
-/// cover every byte.
+/// Logs the number of entries that were not decrypted. They are not a failure: the hashes of
+/// the archive cover every byte.
 fn note_unread(scan: &ScanResult, namespaces: &[Namespace]) {
     if scan.unknown > 0 {
         let more = if scan.unknown > scan.unknown_names.len() as u64 { ", …" } else { "" };
         tracing::info!(
-            "{} entries are outside of the barrier and unknown to this version: {}{more}",
+            "{} entries outside of the barrier are unknown to this version: {}{more}",
             scan.unknown,
             scan.unknown_names.join(", ")
         );
@@ -79,8 +74,8 @@ fn note_unread(scan: &ScanResult, namespaces: &[Namespace]) {
     let sealed: Vec<_> = namespaces.iter().filter(|n| n.sealable && !n.opened).map(Namespace::name).collect();
     if !sealed.is_empty() {
         tracing::info!(
-            "{} entries of sealable namespaces were not opened: {}; to open them give --share NAMESPACE=REF or \
-             staging.namespace_unseal_keys",
+            "{} entries of sealable namespaces were not decrypted: {}; to decrypt them, give --share NAMESPACE=REF or \
+             set staging.namespace_unseal_keys",
             scan.unopened,
             sealed.join(", ")
         );
@@ -96,17 +91,11 @@ fn found(scan: &ScanResult) -> Result<CanaryState> {
             tracing::info!("{why}");
             CanaryState::Missing
         }
-        None => return Err(Error::unexpected("the canary was not looked for")),
+        None => return Err(Error::unexpected("the canary was not searched")),
     })
 }
 
-fn passed(
-    context: &Context,
-    chosen: &Chosen,
-    scan: &ScanResult,
-    steps: &StepDurations,
-    at: DateTime<Utc>,
-) -> OperationResult {
+fn passed(context: &Context, chosen: &Chosen, scan: &ScanResult, steps: &Steps, at: DateTime<Utc>) -> OperationResult {
     let mut outcome = OperationResult::new();
     let canary = context.config().map(|c| c.staging.canary.clone()).unwrap_or_default();
     let total = &scan.summary.total;
@@ -123,7 +112,7 @@ fn passed(
     outcome.result("entries_sealed", scan.unopened);
     outcome.figures.newest_drill = Some(at);
     outcome.closing = format!(
-        "{}: {} of {} entries opened, and the canary {canary} read, in {}",
+        "{}: {} of {} entries decrypted, canary {canary} read, in {}",
         chosen.name,
         scan.terms.values().sum::<u64>(),
         total.entries,

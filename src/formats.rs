@@ -1,4 +1,4 @@
-//! Formats and rules. Pure: no I/O of their own, no clock, no environment.
+//! Formats and rules, without I/O, clock or environment.
 
 pub mod archive;
 pub mod barrier;

@@ -37,7 +37,7 @@ fn into_its_own_cluster() {
         tool.run().fails(code, parts).stdout_is("").leaves(&[]);
         assert_eq!(vault.health(), Some(ACTIVE));
     };
-    refused(restore(&site, &object, vault), 2, &["nobody confirmed it", "--confirm"]);
+    refused(restore(&site, &object, vault), 2, &["it was not confirmed", "--confirm"]);
     refused(
         restore(&site, &object, vault).args(["--confirm", "vault-cluster-0"]),
         2,
@@ -111,7 +111,7 @@ fn on_a_terminal_it_shows_what_it_would_do_and_asks() {
         output.stdout_contains(&vault.cluster_id()).stdout_contains("is not the target's cluster name");
     }
     assert_eq!(index(vault), before);
-    typing(&name).code(0).stdout_contains("serves the restored state");
+    typing(&name).code(0).stdout_contains("serves the restored data");
     assert_eq!(vault.get_secret("smtp", "test-tenant-id/admin"), Some(json!({"password": PLANTED})));
 }
 
@@ -155,7 +155,7 @@ fn into_another_cluster() {
     let (name, before) = (cluster_name(&target), index(&target));
     let output = restore(&site, &object, &target).args(["--confirm", &name]).run();
     output
-        .fails(2, &["the backup is of cluster", &site.production.vault.cluster_id(), &target.cluster_id(), "--force"]);
+        .fails(2, &["the backup was taken from cluster", &site.production.vault.cluster_id(), &target.cluster_id(), "--force"]);
     for input in [&file, &older] {
         let input = input.to_str().unwrap();
         restore(&site, input, &target).args(["--dry-run", "--force"]).run().ok().stdout_contains(input);
@@ -194,7 +194,7 @@ fn into_a_cluster_of_three_by_any_of_its_nodes() {
         backup.env("VAULT_TOKEN", leader.root_token()).run().code(0).json()["object"].as_str().unwrap().to_owned();
     leader.put_secret("app", "a", &json!({"n": 2}));
     let output = restore(&site, &object, standby).args(["--confirm", &cluster_name(leader)]).run();
-    output.ok().stdout_contains("serves the restored state");
+    output.ok().stdout_contains("serves the restored data");
     assert_eq!(cluster.leader().get_secret("app", "a"), Some(json!({"n": 1})));
 }
 
@@ -207,7 +207,7 @@ fn an_answer_that_is_lost_is_not_taken_for_a_refusal() {
     // In this order: once it was restored, it is another cluster.
     for (reply, part) in [
         ((|| Reply::json(400, &json!({"errors": ["no"]}))) as fn() -> Reply, "nothing was changed in the target"),
-        (Reply::lose, "whether it was restored is not known"),
+        (Reply::lose, "it is unknown whether the backup was restored"),
     ] {
         let proxy = FaultServer::proxy(&target.address(), move |call| match call.path.ends_with("/snapshot-force") {
             true => reply(),

@@ -21,7 +21,7 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = Barrier::unlock(&*State::new().put("core/keyring", bytes).bytes(), &share);
     // Complete tables and a single mount; compressed if the first byte indicates it.
     for table in ["core/mounts", "core/local-auth", "core/mounts/u"] {
-        let state = State::new().seal(table, bytes);
+        let state = State::new().encrypt(table, bytes);
         if let Ok(barrier) = Barrier::unlock(&*state.bytes(), &share) {
             let _ = barrier.list(&*state.bytes(), "");
         }

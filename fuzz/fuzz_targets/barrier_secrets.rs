@@ -23,14 +23,14 @@ fn keys(share: &str) -> UnsealKeys {
 fuzz_target!(|bytes: &[u8]| {
     let base = || {
         State::new()
-            .seal(&format!("{KV}metadata/m"), METADATA)
-            .seal(&format!("{KV}salt"), b"salt")
-            .seal(&format!("{KV}{DATA}"), b"\x0a\x02{}")
+            .encrypt(&format!("{KV}metadata/m"), METADATA)
+            .encrypt(&format!("{KV}salt"), b"salt")
+            .encrypt(&format!("{KV}{DATA}"), b"\x0a\x02{}")
     };
     let share = keys(&State::share());
     let barrier = Barrier::unlock(&*base().bytes(), &share).expect("valid state");
     for entry in ["metadata/m", "metadata/n", "salt", "upgrading", DATA] {
-        let state = base().seal(&format!("{KV}{entry}"), bytes).seal("logical/v/a", bytes).bytes();
+        let state = base().encrypt(&format!("{KV}{entry}"), bytes).encrypt("logical/v/a", bytes).bytes();
         for path in ["kv/a", "old/a"] {
             let query = Query { path: path.to_owned(), version: None, at: chrono::DateTime::UNIX_EPOCH };
             let _ = barrier.find(&*state, &query);

@@ -1,4 +1,4 @@
-//! `backup`: one backup, from Vault to a verified object with its manifest.
+//! `backup`: makes one backup, from Vault to a verified object with its manifest.
 
 mod after;
 
@@ -22,21 +22,21 @@ use thread_priority::{
     NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
 };
 
-/// Takes one backup, and tells people how it went.
+/// Makes one backup and reports the result.
 ///
 /// # Errors
-/// See the exit codes; a failure leaves nothing behind but, once the upload was
-/// complete, an unverified object, which the error names.
+/// See the exit codes. A failure leaves nothing in the store, except for an unverified
+/// object if the upload was complete. The error then names it.
 pub async fn run(context: &Context, args: &BackupArgs) -> Result<Done> {
-    yield_to_vault();
+    lower_priority();
     reporting::run(context, Operation::Backup, Box::pin(pipeline(context, args))).await
 }
 
-/// Vault, which often runs on the same machine, comes first: its stream sets the pace
-/// anyhow. Threads that are started later inherit this.
-fn yield_to_vault() {
+/// Lowers the priority of this process: Vault often runs on the same machine and sets the
+/// pace anyway. Threads that are started later inherit it.
+fn lower_priority() {
     let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Batch);
-    // Refused only by a sandbox; then the run is merely not as modest.
+    // Refused only by a sandbox, where the run keeps its priority.
     let _ = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy);
 }
 
@@ -46,7 +46,7 @@ async fn pipeline(context: &Context, args: &BackupArgs) -> Result<OperationResul
     let _lock = Lock::take(&config.run.lock_file)?;
     let store = context.store().await?;
     let outcome = Box::pin(make(context, args, store.as_ref(), &keyring)).await;
-    upload::settle(store.as_ref()).await;
+    upload::finish_cleanup(store.as_ref()).await;
     outcome
 }
 
@@ -63,15 +63,19 @@ async fn make(context: &Context, args: &BackupArgs, store: &dyn Store, keyring: 
         Box::pin(source::with_session(&client, &auth, cluster, stop, retries, async |node, session, attempt| {
             context.note("attempts", attempt);
             let snapshot = stop.guard(client.snapshot(node, session)).await?;
-            // Not the node of the login, if the leader changed.
+            // A different node than at login if the leader changed.
             source::expect_cluster(&snapshot.node, cluster)?;
             let facts = source::facts(&snapshot.node);
             let header = header(&name, &facts, keyring);
-            let sealer = Encryptor::new(keyring.primary(), &header)?;
+            let encryptor = Encryptor::new(keyring.primary(), &header)?;
             let upload = stop.guard(store.upload(name.object(), metadata(&facts, &header, context))).await?;
-            tracing::info!("{}: Vault {} sends its snapshot", store.locate(name.object()), snapshot.node.address);
+            tracing::info!(
+                "{}: receiving the snapshot of Vault {}",
+                store.locate(name.object()),
+                snapshot.node.address
+            );
             context.progress.stage("uploading", None);
-            let sent = upload::send(snapshot.body, sealer, upload, stop, &context.progress).await?;
+            let sent = upload::send(snapshot.body, encryptor, upload, stop, &context.progress).await?;
             Ok((sent, facts))
         }))
         .await?;
@@ -93,10 +97,10 @@ fn first_type(kind: BackupKind) -> BackupType {
     }
 }
 
-/// The first name from `started` on that no object has, before anything is asked of
-/// Vault. Another run of the same second, or a foreign object, costs a second in the name.
+/// Returns the first unused name from `started` on, before any request to Vault. A name that
+/// is taken by another run or a foreign object moves the time by one second.
 async fn free_name(store: &dyn Store, kind: BackupType, started: DateTime<Utc>) -> Result<BackupName> {
-    /// How many seconds are tried.
+    /// Number of seconds that are tried.
     const TRIES: i64 = 5;
     let first = BackupName::new(kind, started);
     for ahead in 0..TRIES {
@@ -104,10 +108,10 @@ async fn free_name(store: &dyn Store, kind: BackupType, started: DateTime<Utc>) 
         if store.head(name.object()).await?.is_none() {
             return Ok(name);
         }
-        tracing::info!("{}: exists already; taking the name of the next second", store.locate(name.object()));
+        tracing::info!("{}: already exists; using the name of the next second", store.locate(name.object()));
     }
-    let what = format!("{}: exists already, and so do the names of the next seconds", store.locate(first.object()));
-    Err(Error::conflict(what).hint("find out what writes there; nothing was changed"))
+    let what = format!("{}: already exists, like the names of the next seconds", store.locate(first.object()));
+    Err(Error::conflict(what).hint("find out which program writes there; nothing was changed"))
 }
 
 fn header(name: &BackupName, facts: &VaultFacts, keyring: &Keyring) -> Header {
@@ -129,8 +133,8 @@ fn metadata(facts: &VaultFacts, header: &Header, context: &Context) -> Metadata 
     metadata
 }
 
-/// Verification ends a backup's work on the object; the key is read anew, so that
-/// a key that changed or went away under the run is found now, not in an emergency.
+/// Verifies the uploaded object. The key is read again, so that a key that was changed or
+/// removed during the run is noticed now.
 async fn verify(
     context: &Context,
     store: &dyn Store,
@@ -147,9 +151,9 @@ async fn verify(
         VerifyMode::Head => {
             let head = context.stop.guard(store.head(name.object())).await?;
             match head {
-                Some(head) if head.size == sent.sealed.size && head.etag == sent.head.etag => Ok(Verification::Head),
+                Some(head) if head.size == sent.encrypted.size && head.etag == sent.head.etag => Ok(Verification::Head),
                 _ => Err(Error::integrity(format!(
-                    "{}: the store does not hold what was sent",
+                    "{}: size or ETag differs from the upload",
                     store.locate(name.object())
                 ))),
             }
@@ -159,7 +163,7 @@ async fn verify(
 
 fn unverified(store: &dyn Store, name: &BackupName, error: Error) -> Error {
     let address = store.locate(name.object());
-    error.context(format!("{address} was uploaded whole, but stays unverified"))
+    error.context(format!("{address}: uploaded, but not verified"))
 }
 
 fn manifest(
@@ -173,8 +177,8 @@ fn manifest(
     let meta = &sent.snapshot.meta;
     Manifest {
         object: name.object().to_owned(),
-        size_bytes: sent.sealed.size,
-        sha256: hex::encode(sent.sealed.sha256),
+        size_bytes: sent.encrypted.size,
+        sha256: hex::encode(sent.encrypted.sha256),
         plaintext_size_bytes: Some(sent.plaintext.size),
         plaintext_sha256: Some(hex::encode(sent.plaintext.sha256)),
         created_at: rfc3339(name.created_at()),

@@ -1,4 +1,4 @@
-//! `restore`: a backup into a real cluster, by hand, under stress.
+//! `restore`: restores a backup into a real cluster, with a confirmation by a person.
 
 mod plan;
 
@@ -22,21 +22,20 @@ use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 
-/// How long the revocation at the end may take: the token dies by itself later.
+/// Time limit for revoking the token. Otherwise it expires by its TTL.
 const REVOKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Checks the whole backup, shows what would be restored into what, asks, and only
-/// then sends it.
+/// Checks the whole backup, shows the plan, asks for confirmation, and only then sends it.
 ///
 /// # Errors
-/// `Usage` wherever there is doubt; then nothing was sent.
+/// `Usage` for anything suspicious; nothing was sent then.
 pub async fn run(context: &Context, args: &RestoreArgs) -> Result<Done> {
     if args.confirm.is_none() && !args.dry_run && !std::io::stdin().is_terminal() {
-        return Err(Error::usage("a restore replaces everything in the target, and nobody confirmed it")
+        return Err(Error::usage("a restore replaces everything in the target, and it was not confirmed")
             .hint("give --confirm with the target cluster's name, or --dry-run"));
     }
     if args.dry_run {
-        // Changes nothing, so nobody but the one who asked is told.
+        // It changes nothing, so it sends no notifications.
         let plan = Box::pin(dry_run(context, args)).await?;
         return Ok(Done::document(plan.document()).with_text(plan.text()));
     }
@@ -56,8 +55,8 @@ async fn restore(context: &Context, args: &RestoreArgs) -> Result<OperationResul
     context.note("target", &args.address);
     let (target, node, session) = connect(context, args).await?;
     let outcome = send(context, args, &target, &node, &session).await;
-    if tokio::time::timeout(REVOKE_TIMEOUT, target.withdraw()).await.is_err() {
-        tracing::debug!("{} did not answer the revocation", target.address);
+    if tokio::time::timeout(REVOKE_TIMEOUT, target.revoke_tokens()).await.is_err() {
+        tracing::debug!("{} did not respond to the revocation", target.address);
     }
     revoke(&target, session).await;
     outcome
@@ -76,7 +75,7 @@ async fn send(
         tracing::info!("{note}");
     }
     confirm(context, args, &plan).await?;
-    let doomed = context.stop.guard(target.doomed_token(session.token())).await?;
+    let marker = context.stop.guard(target.marker_token(session.token())).await?;
     let sending = async |force| {
         let (opened, how) = open(context, args).await?;
         context.progress.stage("restoring", opened.size);
@@ -85,23 +84,23 @@ async fn send(
     };
     let mut sent = Box::pin(sending(plan.foreign)).await;
     if args.force && !plan.foreign && target.has_other_keys() {
-        // Its own cluster, rekeyed since the backup. Vault has changed nothing yet.
+        // The same cluster, rekeyed since the backup. Vault has changed nothing yet.
         sent = match plan.refuse_several_peers() {
             Ok(()) => Box::pin(sending(true)).await,
             Err(refused) => Err(refused),
         };
     }
     let unchanged = |e: Error| match target.may_be_restored() {
-        true => e.context("the target has all of the backup, and whether it was restored is not known"),
+        true => e.context("the target received the whole backup, and it is unknown whether the backup was restored"),
         false => e.context("nothing was changed in the target"),
     };
     sent.map_err(unchanged)?;
 
     context.progress.stage("waiting", None);
-    let back = context.stop.guard(Box::pin(target.sealed_or_applied(&doomed))).await;
-    let sealed = back.map_err(|e| e.context("the target has taken the backup, but"))?;
-    let told = format!("{} restored into {}", plan.backup, plan.target_name);
-    let mut outcome = OperationResult::said(plan.next_steps(sealed), told);
+    let back = context.stop.guard(Box::pin(target.sealed_or_applied(&marker))).await;
+    let sealed = back.map_err(|e| e.context("the target accepted the backup"))?;
+    let closing = format!("{} restored into {}", plan.backup, plan.target_name);
+    let mut outcome = OperationResult::said(plan.next_steps(sealed), closing);
     outcome.result("backup", &plan.backup);
     outcome.result("target", target.address.as_str());
     outcome.result("sealed", sealed);
@@ -109,16 +108,16 @@ async fn send(
     Ok(outcome)
 }
 
-/// Once a restore went through, the token is dead with the old state.
+/// Revokes the token. After a restore it is invalid together with the old state.
 async fn revoke(target: &StagingTarget, session: Session) {
     match tokio::time::timeout(REVOKE_TIMEOUT, target.client.revoke(session)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!("{error}"),
-        Err(_) => tracing::debug!("{} did not answer the revocation", target.address),
+        Err(_) => tracing::debug!("{} did not respond to the revocation", target.address),
     }
 }
 
-/// Logs in at the address that was named, with `[vault]`'s credentials.
+/// Logs in at the given address with the credentials of `[vault]`.
 async fn connect(context: &Context, args: &RestoreArgs) -> Result<(StagingTarget, Node, Session)> {
     let address: Url = args.address.parse().map_err(|e: url::ParseError| {
         Error::usage(format!("--address {}: {e}", args.address)).hint("write https://HOST:8200")
@@ -135,7 +134,7 @@ async fn connect(context: &Context, args: &RestoreArgs) -> Result<(StagingTarget
     Ok((StagingTarget::new(client, node.address.clone(), Vec::new(), wait), node, session))
 }
 
-/// The first pass: checks every byte of the backup, then holds it against the target.
+/// The first pass: checks every byte of the backup and compares it with the target.
 async fn checked_plan(
     context: &Context,
     args: &RestoreArgs,
@@ -171,14 +170,14 @@ async fn open(context: &Context, args: &RestoreArgs) -> Result<(OpenInput, ReadS
     Ok((opened, how))
 }
 
-/// The cluster's name, typed by a person or given as `--confirm`, is the consent.
+/// Asks for confirmation: the cluster's name, typed by a person or given by `--confirm`.
 async fn confirm(context: &Context, args: &RestoreArgs, plan: &RestorePlan) -> Result<()> {
     let given = match &args.confirm {
         Some(name) => name.clone(),
         None => {
             context.progress.clear();
             context.output.aside(&plan.text());
-            context.output.aside("Everything in the target will be replaced. Type its cluster name to go on:");
+            context.output.aside("Everything in the target will be replaced. Type its cluster name to continue:");
             prompt::line(&context.stop).await?.trim().to_owned()
         }
     };
@@ -186,5 +185,5 @@ async fn confirm(context: &Context, args: &RestoreArgs, plan: &RestorePlan) -> R
         return Ok(());
     }
     Err(Error::usage(format!("'{given}' is not the target's cluster name, which is '{}'", plan.target_name))
-        .hint("nothing was changed; look whether --address is the cluster that you mean"))
+        .hint("nothing was changed; check that --address is the intended cluster"))
 }

@@ -1,4 +1,4 @@
-//! `verify-restore`: the restore drill. A backup that was never restored is a hope.
+//! `verify-restore`: runs a restore drill.
 
 mod offline;
 mod pick;
@@ -20,7 +20,6 @@ use crate::pipeline::drill::feed::{self, Facts, ReadSpec};
 use crate::pipeline::object::Chosen;
 use crate::pipeline::reader::{self, ByteSource};
 use crate::services::notify::Operation;
-use crate::services::staging;
 use crate::services::store::{Put, Store};
 use crate::services::vault::SecretRead;
 use bytes::Bytes;
@@ -29,14 +28,13 @@ use stage::{Mode, StagingServer};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long sealing or ending staging may take once a drill was ended early.
+/// Time limit for sealing or stopping staging.
 const CLEANUP: Duration = Duration::from_secs(30);
 
 /// Restores a backup into staging and reads the canary from it.
 ///
 /// # Errors
-/// `Usage` where the guard refuses; `Drill` for whatever fails once the restore was
-/// accepted.
+/// `Usage` if the guard refuses; `Drill` for any failure after the restore was accepted.
 pub async fn run(context: &Context, args: &VerifyRestoreArgs) -> Result<Done> {
     reporting::run(context, Operation::Drill, async {
         args.check()?;
@@ -79,9 +77,7 @@ async fn drill(context: &Context, object: Option<&str>, mode: Mode, steps: &mut 
     };
     let ended = match tokio::time::timeout(CLEANUP, stage.end()).await {
         Ok(ended) => ended,
-        Err(_) => {
-            Err(Error::drill(format!("staging {} did not answer, and may be left unsealed", stage.target.address)))
-        }
+        Err(_) => Err(stage.target.left_unsealed().because(anyhow::anyhow!("it did not respond"))),
     };
     match (drilled, ended) {
         (Ok(()), ended) => ended?,
@@ -92,7 +88,7 @@ async fn drill(context: &Context, object: Option<&str>, mode: Mode, steps: &mut 
             return Err(error);
         }
     }
-    // Last: what is on record has passed, its cleanup included.
+    // Last: a record means that the drill passed, including its cleanup.
     let recording = record(context, store.as_ref(), &chosen, &keyring, manifest.as_ref(), mode, steps);
     let at = context.stop.guard(recording).await?;
     Ok(passed(context, &chosen, mode, steps, at))
@@ -118,15 +114,15 @@ fn guard_backup(context: &Context, chosen: &Chosen, facts: &Facts) -> Result<()>
     context.trust(Vec::new()).check_cluster(&chosen.address, cluster)
 }
 
-/// The server that the backup was taken from: by its header, else by its manifest.
+/// Returns the server that the backup was taken from, by its header, else by its manifest.
 fn origin(facts: &Facts, manifest: Option<&Manifest>) -> ServerVersion {
     let (header, manifest) = (facts.header.as_ref().map(|h| &h.vault), manifest.map(|m| &m.vault));
     let product = header.and_then(|v| v.product).or(manifest.and_then(|v| v.product));
     let version = header.and_then(|v| v.version.as_deref()).or(manifest.and_then(|v| v.version.as_deref()));
-    staging::origin(product, version)
+    ServerVersion::new(product, version)
 }
 
-/// Everything between the guard and the verdict.
+/// Restores the backup and reads the canary.
 async fn restore_and_read(
     context: &Context,
     (stage, administrator): (&StagingServer, &Secret),
@@ -138,7 +134,7 @@ async fn restore_and_read(
 ) -> Result<()> {
     let target = &stage.target;
     let (stop, progress) = (&context.stop, &context.progress);
-    let doomed = stop.guard(target.doomed_token(administrator)).await?;
+    let marker = stop.guard(target.marker_token(administrator)).await?;
     let download = stop.guard(chosen.download(store)).await?;
     progress.stage("restoring", Some(download.head.size));
     let source = ByteSource::Stream(download.body);
@@ -146,7 +142,7 @@ async fn restore_and_read(
     steps.time("restore", Box::pin(restore)).await.map_err(|e| at(chosen, e))?;
 
     progress.stage("waiting", None);
-    steps.time("wait", stop.guard(Box::pin(target.applied(&doomed)))).await?;
+    steps.time("wait", stop.guard(Box::pin(target.applied(&marker)))).await?;
     steps
         .time("unseal", stop.guard(Box::pin(target.active())))
         .await
@@ -155,20 +151,20 @@ async fn restore_and_read(
     steps.time("canary", stop.guard(Box::pin(read_canary(context, stage, chosen.name.created_at())))).await
 }
 
-/// What came up must be the cluster that the backup was taken from.
+/// Checks that the restored Vault is the cluster that the backup was taken from.
 fn same_cluster(context: &Context, facts: &Facts, restored: Option<&str>) -> Result<()> {
     let named = facts.header.as_ref().and_then(|h| h.vault.cluster_id.as_deref());
-    // The older layout names none.
+    // A legacy backup does not record it.
     let expected = named.or(context.config()?.vault.cluster_id.as_deref());
     match (expected, restored) {
-        (Some(expected), Some(restored)) if expected != restored => {
-            Err(Error::drill(format!("the restored Vault is cluster {restored}, the backup is of {expected}")))
-        }
+        (Some(expected), Some(restored)) if expected != restored => Err(Error::drill(format!(
+            "the restored Vault is cluster {restored}, but the backup was taken from cluster {expected}"
+        ))),
         _ => Ok(()),
     }
 }
 
-/// Logs in with the source's credentials, and reads the canary.
+/// Logs in with the source's credentials and reads the canary.
 async fn read_canary(context: &Context, stage: &StagingServer, backup: DateTime<Utc>) -> Result<()> {
     let staging = &context.config()?.staging;
     let target = &stage.target;
@@ -193,7 +189,7 @@ async fn read_canary(context: &Context, stage: &StagingServer, backup: DateTime<
     canary::check(&staging.canary, found, backup, staging.canary_max_age)
 }
 
-/// Writes the drill record: the one object that a later run may replace.
+/// Writes the drill record, the only object that a later run may replace.
 async fn record(
     context: &Context,
     store: &dyn Store,
@@ -205,7 +201,10 @@ async fn record(
 ) -> Result<DateTime<Utc>> {
     let now = Utc::now();
     let Some(manifest) = manifest else {
-        tracing::warn!("{}: it passed, but has no manifest, so no drill record was written", chosen.address);
+        tracing::warn!(
+            "{}: the restore drill passed, but no drill record was written because the backup has no manifest",
+            chosen.address
+        );
         return Ok(now);
     };
     let record = DrillRecord {
@@ -234,7 +233,7 @@ fn passed(context: &Context, chosen: &Chosen, mode: Mode, steps: &Steps, at: Dat
     outcome.result("durations_ms", &steps.0);
     outcome.figures.newest_drill = Some(at);
     outcome.closing = format!(
-        "{}: restored into {} and the canary {canary} read back, in {}",
+        "{}: restored into {}, canary {canary} read back, in {}",
         chosen.name,
         stage::name(context, mode),
         output::duration(context.elapsed()),
@@ -242,7 +241,7 @@ fn passed(context: &Context, chosen: &Chosen, mode: Mode, steps: &Steps, at: Dat
     outcome
 }
 
-/// A secret that is only read where it is used.
+/// Reads an optional secret at its time of use.
 fn optional(reference: Option<&crate::base::secret::Reference>) -> Result<Option<Secret>> {
     reference.map(crate::base::secret::Reference::read).transpose()
 }

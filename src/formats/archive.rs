@@ -1,12 +1,11 @@
-//! Is this byte stream a whole Raft snapshot?
+//! Checks that a byte stream is a complete Raft snapshot.
 //!
-//! Here: the check of what Vault sends, as a stream in constant memory: gzip,
-//! tar, the four members and their hashes, and that nothing is missing or left
-//! over. Not here: what state.bin holds (`barrier`), the snapshot's own SHA-256
-//! (`pipeline`). Pure: a reader in, no I/O of its own.
+//! The check runs in constant memory over the stream that Vault sends: gzip, tar, the
+//! four members and their hashes, and no missing or additional data. Not here: the
+//! contents of state.bin (`barrier`), the SHA-256 of the snapshot (`pipeline`).
 //!
-//! A late error on the server ends its answer cleanly, so a 200 and a short body is
-//! a real case (hashicorp/vault#13130); this check tells it from a whole one.
+//! If Vault fails late, it ends the response cleanly: a 200 with a short body happens
+//! (hashicorp/vault#13130). This check distinguishes it from a complete snapshot.
 
 mod member;
 mod meta;
@@ -21,7 +20,7 @@ use crate::base::error::{Error, Result};
 use flate2::bufread::MultiGzDecoder;
 use member::Member;
 use ring::digest::Digest;
-use source::{Counted, Meter, Metered};
+use source::{CountingReader, LimitedReader, ReadLimit};
 use std::io::{BufRead, Read};
 
 // The members, in the order in which Vault writes them.
@@ -33,43 +32,43 @@ const SEALED: &str = "SHA256SUMS.sealed";
 /// A snapshot that passed every check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// What meta.json says.
+    /// Contents of meta.json.
     pub meta: Meta,
     /// Size of state.bin, in bytes.
     pub state_size: u64,
-    /// Size of the snapshot as it was read (compressed), in bytes.
+    /// Size of the compressed snapshot, in bytes.
     pub plaintext_size: u64,
 }
 
 /// Checks a snapshot to its end.
 ///
 /// # Errors
-/// `Integrity` saying exactly what is wrong; what `reader` fails with passes
-/// through where it is an [`Error`] ([`Error::into_io`]).
+/// `Integrity` naming the defect. An [`Error`] that `reader` fails with
+/// ([`Error::into_io`]) is returned unchanged.
 pub fn check<R: BufRead>(reader: R) -> Result<Snapshot> {
     check_with(reader, |_, _| Ok(())).map(|(snapshot, ())| snapshot)
 }
 
-/// Checks a snapshot to its end, and has `on_state` read state.bin on the way. What
-/// it leaves unread is read after it. Its result is returned only if the
-/// snapshot is whole; where both fail, the snapshot's failure is returned.
+/// Checks a snapshot to its end and passes state.bin to `on_state` on the way. Bytes
+/// that `on_state` does not read are read afterwards. Its result is returned only if
+/// the snapshot is complete. If both fail, the snapshot's error is returned.
 ///
 /// # Errors
-/// As [`check`], and what `on_state` returned.
+/// As [`check`], and the error of `on_state`.
 pub fn check_with<R: BufRead, T>(
     reader: R,
     mut on_state: impl FnMut(&Meta, &mut dyn Read) -> Result<T>,
 ) -> Result<(Snapshot, T)> {
-    let mut reader = Counted::new(reader);
+    let mut reader = CountingReader::new(reader);
     source::refuse_other_formats(&mut reader)?;
-    let meter = Meter::default();
-    let mut tar = tar::Archive::new(Metered::new(MultiGzDecoder::new(&mut reader), &meter));
+    let limit = ReadLimit::default();
+    let mut tar = tar::Archive::new(LimitedReader::new(MultiGzDecoder::new(&mut reader), &limit));
     let mut members = Members::default();
-    for entry in tar.entries().map_err(|e| meter.error(e, "at its start"))? {
-        let entry = entry.map_err(|e| meter.error(e, &members.place()))?;
-        members.take(Member::new(entry, &meter)?, &mut on_state)?;
+    for entry in tar.entries().map_err(|e| limit.error(e, "at its start"))? {
+        let entry = entry.map_err(|e| limit.error(e, &members.place()))?;
+        members.take(Member::new(entry, &limit)?, &mut on_state)?;
     }
-    if meter.ended() {
+    if limit.ended() {
         return Err(source::ended(&members.place()));
     }
     let (meta, state_size, result) = members.finish()?;
@@ -77,7 +76,7 @@ pub fn check_with<R: BufRead, T>(
     Ok((Snapshot { meta, state_size, plaintext_size: reader.total() }, result?))
 }
 
-/// The members found so far. `T` is what state.bin's reader made of it.
+/// The members found so far. `T` is the result of state.bin's reader.
 struct Members<T> {
     meta: Option<(Meta, Digest)>,
     state: Option<(u64, Digest, Result<T>)>,
@@ -92,7 +91,7 @@ impl<T> Default for Members<T> {
 }
 
 impl<T> Members<T> {
-    /// The members that have not been found yet.
+    /// Returns the members that have not been found yet.
     fn missing(&self) -> impl Iterator<Item = &'static str> {
         let found = [
             (META, self.meta.is_some()),
@@ -103,7 +102,7 @@ impl<T> Members<T> {
         found.into_iter().filter(|(_, found)| !found).map(|(name, _)| name)
     }
 
-    /// Where the stream is, between two members.
+    /// Returns the current position between two members, for messages.
     fn place(&self) -> String {
         format!("before {}", self.missing().next().unwrap_or("the tar's end marker"))
     }
@@ -115,7 +114,7 @@ impl<T> Members<T> {
     ) -> Result<()> {
         let name = member.name();
         if !self.missing().any(|missing| missing == name) {
-            return Err(Error::integrity(format!("the snapshot holds {name} twice")));
+            return Err(Error::integrity(format!("the snapshot contains {name} twice")));
         }
         match name {
             META => {
@@ -124,7 +123,7 @@ impl<T> Members<T> {
             }
             STATE => {
                 let Some((meta, _)) = &self.meta else {
-                    return Err(Error::integrity(format!("the snapshot holds {STATE} before {META}")));
+                    return Err(Error::integrity(format!("the snapshot contains {STATE} before {META}")));
                 };
                 let result = on_state(meta, &mut member);
                 let (size, digest) = member.finish()?;
@@ -139,7 +138,7 @@ impl<T> Members<T> {
         Ok(())
     }
 
-    /// Demands all members, and compares the hashes.
+    /// Requires all members and compares the hashes.
     fn finish(self) -> Result<(Meta, u64, Result<T>)> {
         let missing = self.missing().next();
         let (Some((meta, meta_digest)), Some((size, digest, result)), Some(sums)) = (self.meta, self.state, self.sums)
@@ -159,7 +158,8 @@ impl<T> Members<T> {
     }
 }
 
-/// Vault seals the list of hashes last, with the key that its own seal protects.
+/// Returns the error for a missing or empty `SHA256SUMS.sealed`. Vault encrypts the list of
+/// hashes last, with the key that its seal protects.
 fn no_seal(how: &str) -> Error {
     Error::integrity(format!("the snapshot is incomplete: {SEALED} {how}: Vault could not reach its seal"))
 }

@@ -1,22 +1,22 @@
-//! A Raft snapshot opened without a Vault: key shares in, counts or one secret out.
+//! Decrypts a Raft snapshot without a Vault server, with key shares: counts its entries,
+//! or finds and lists secrets.
 //!
-//! Here: the way from a state.bin and key shares to open entries, and what is done
-//! with them. Not here: how state.bin is had (`archive`, `envelope`), and the rules of
-//! a drill (`commands`). Pure: no I/O of its own, no clock.
+//! Not here: reading state.bin from a backup (`archive`, `crypto`), the rules of a restore
+//! drill (`commands`).
 //!
-//! The keys are stored in entries under `core/`, and entries sort before them (`auth/`):
-//! so [`Barrier::unlock`] reads state.bin up to the end of `core/` (of `namespaces/`, if
-//! there are any), and the rest needs a second pass. Both hold no more than the largest
-//! entry and the mount tables. What the stream itself has wrong is `Integrity`; what is
-//! found with the keys is `Drill`.
+//! The keys are in entries under `core/`, and some entries (`auth/`) sort before them. So
+//! [`Barrier::unlock`] reads state.bin up to the end of `core/` (or `namespaces/`, if there
+//! are any), and the rest needs a second pass. Both keep only the largest entry and the
+//! mount tables in memory. A defect of the stream is `Integrity`; a failure to decrypt is
+//! `Drill`.
 //!
-//! | module | fact |
+//! | module | content |
 //! | --- | --- |
-//! | `entries` | the entries of state.bin |
+//! | `entries` | entries of state.bin |
 //! | `shamir` → `seal` → `keyring` → `value` | shares → root key → terms → plaintexts |
-//! | `namespaces` | which keyring the entries of a namespace are under |
+//! | `namespaces` | keyrings of namespaces |
 //! | `mounts` → `kv`, `list` | paths → entries → secrets |
-//! | `summary` | what is there, without keys |
+//! | `summary` | counts, without keys |
 
 mod entries;
 mod keyring;
@@ -31,7 +31,7 @@ mod summary;
 mod unlock;
 mod value;
 
-pub use kv::{Absence, Query, SecretAnswer, SecretVersion};
+pub use kv::{MissingReason, Query, SecretAnswer, SecretVersion};
 pub use list::ListedSecret;
 pub use mounts::{Mount, Mounts};
 pub use namespaces::Namespace;
@@ -43,20 +43,20 @@ use crate::base::error::{Error, Result};
 use crate::formats::product::Product;
 use entries::Entries;
 use keyring::BarrierKeyring;
-use namespaces::{Namespaces, Under};
+use namespaces::{EntryKeyring, Namespaces};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read;
-use unlock::Core;
+use unlock::CoreEntries;
 use zeroize::Zeroizing;
 
-/// Values by key; they are decrypted in place.
+/// Values by key. They are decrypted in place.
 type Values = BTreeMap<String, Zeroizing<Vec<u8>>>;
 
-/// The most names of unknown entries that are kept for a note.
+/// Maximum number of unknown entries that are named in a note.
 const NAMED: usize = 5;
 
-/// A snapshot with its keys.
+/// The keys and mounts of a snapshot.
 pub struct Barrier {
     seal: SealConfig,
     keyring: BarrierKeyring,
@@ -72,45 +72,45 @@ impl fmt::Debug for Barrier {
     }
 }
 
-/// The result of opening every entry.
+/// The result of decrypting every entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scan {
-    /// The contents.
+pub struct ScanResult {
+    /// Counts of all entries.
     pub summary: Summary,
-    /// Number of entries opened under each term's key. With `outside` and `unopened`
-    /// their sum is all entries.
+    /// Number of entries decrypted with each term's key. The sum with `outside` and
+    /// `unopened` is the total.
     pub terms: BTreeMap<u32, u64>,
-    /// Number of entries outside of the barrier: the seal's own, the leader's lock.
+    /// Number of entries outside of the barrier: those of the seal, the leader's lock.
     pub outside: u64,
-    /// Number of those among `outside` that this version does not know.
+    /// Number of entries in `outside` that this version does not know.
     pub unknown: u64,
-    /// The names of the first few unknown ones.
+    /// Names of the first few unknown entries.
     pub unknown_names: Vec<String>,
     /// Number of entries of sealable namespaces whose shares were not given.
     pub unopened: u64,
-    /// The answer, if something was asked.
+    /// The answer to the query, if any.
     pub answer: Option<SecretAnswer>,
 }
 
-/// What became of one entry.
-enum OpenEntry<'v> {
+/// The result of decrypting one entry.
+enum DecryptedEntry<'v> {
     /// Its term and plaintext.
     Plain(u32, &'v [u8]),
-    /// It is no barrier value; whether this version knows it.
+    /// Not a barrier value; `known` is `true` if this version knows the entry.
     Outside { known: bool },
-    /// It belongs to a sealable namespace that is not open.
+    /// Value of a sealable namespace whose shares were not given.
     Unopened,
 }
 
 impl Barrier {
-    /// Opens the keyrings in `state` with `keys`, and reads the mounts. Reads `state` up
-    /// to the end of `core/`, or of `namespaces/` where there are any.
+    /// Decrypts the keyrings in `state` with `keys` and reads the mounts. Reads `state` up
+    /// to the end of `core/`, or of `namespaces/` if there are any.
     ///
     /// # Errors
-    /// `Usage` for a seal that `keys` cannot open, `Drill` where they do not open it or
-    /// an entry is not of a known form, `Integrity` for a malformed stream.
+    /// `Usage` for a type of seal that needs other keys, `Drill` if `keys` are wrong or an
+    /// entry has an unknown form, `Integrity` for a malformed stream.
     pub fn unlock(state: impl Read, keys: &UnsealKeys) -> Result<Self> {
-        let mut core = Core::default();
+        let mut core = CoreEntries::default();
         let mut entries = Entries::new(state);
         while let Some(entry) = entries.read()? {
             if entry.key >= core.end() {
@@ -121,123 +121,123 @@ impl Barrier {
         core.unlock(keys)
     }
 
-    /// Opens the entry `name` in place.
-    fn open<'v>(&self, name: &str, value: &'v mut [u8]) -> Result<OpenEntry<'v>> {
+    /// Decrypts the entry `name` in place.
+    fn decrypt<'v>(&self, name: &str, value: &'v mut [u8]) -> Result<DecryptedEntry<'v>> {
         if value::is_outside(name) {
-            return Ok(OpenEntry::Outside { known: true });
+            return Ok(DecryptedEntry::Outside { known: true });
         }
         let keyring = match name.starts_with(namespaces::PREFIX) {
             false => &self.keyring,
-            true => match self.tree.under(name, &self.keyring) {
-                Under::Keyring(keyring) => keyring,
-                Under::Seal => return Ok(OpenEntry::Outside { known: true }),
-                Under::Unopened => return Ok(OpenEntry::Unopened),
+            true => match self.tree.keyring_of(name, &self.keyring) {
+                EntryKeyring::Keyring(keyring) => keyring,
+                EntryKeyring::WrappedBySeal => return Ok(DecryptedEntry::Outside { known: true }),
+                EntryKeyring::Locked => return Ok(DecryptedEntry::Unopened),
             },
         };
         if !value::is_value(value) {
-            return Ok(OpenEntry::Outside { known: false });
+            return Ok(DecryptedEntry::Outside { known: false });
         }
-        let (term, plain) = keyring.open(name, value)?;
-        Ok(OpenEntry::Plain(term, plain))
+        let (term, plain) = keyring.decrypt(name, value)?;
+        Ok(DecryptedEntry::Plain(term, plain))
     }
 
-    /// The seal that the shares opened.
+    /// Returns the configuration of the seal.
     pub fn seal(&self) -> &SealConfig {
         &self.seal
     }
 
-    /// The terms that there are keys for, in ascending order.
+    /// Returns the terms of the keyring, in ascending order.
     pub fn terms(&self) -> Vec<u32> {
         self.keyring.terms().collect()
     }
 
-    /// The mounts of the root namespace.
+    /// Returns the mounts of the root namespace.
     pub fn mounts(&self) -> &Mounts {
         &self.mounts
     }
 
-    /// Whether there are namespaces besides the root. Their entries are opened and
-    /// counted like all others, but the secrets in them are neither found nor listed.
+    /// Returns `true` if there are namespaces other than the root. Their entries are
+    /// decrypted and counted, but their secrets are neither found nor listed.
     pub fn has_namespaces(&self) -> bool {
         self.namespaces
     }
 
-    /// The namespaces besides the root, opened or not, in order of their names.
+    /// Returns the namespaces other than the root, decrypted or not, ordered by name.
     pub fn namespaces(&self) -> Vec<Namespace> {
         self.tree.all(&self.keyring)
     }
 
-    /// The product that wrote the snapshot.
+    /// Returns the product that wrote the snapshot.
     pub fn product(&self) -> Product {
         self.product
     }
 
-    /// Opens every entry of `state`, to its end, with its term's key, and answers
-    /// `query` on the way. An entry that has not the form of a barrier value is counted
-    /// and not judged: the archive's own hashes cover its bytes.
+    /// Decrypts every entry of `state` to its end and answers `query` on the way. An entry
+    /// that is not a barrier value is only counted: the hashes of the archive cover its
+    /// bytes.
     ///
     /// # Errors
-    /// `Drill`, naming the entry, for the first that does not open or that is not
-    /// what it should be; `Integrity` for a malformed stream.
-    pub fn scan(&self, state: impl Read, query: Option<&Query>) -> Result<Scan> {
-        let mut search = query.map(|query| kv::Search::new(&self.mounts, query)).transpose()?;
-        let mut counter = summary::Counter::default();
+    /// `Drill`, naming the first entry that cannot be decrypted or is malformed;
+    /// `Integrity` for a malformed stream.
+    pub fn scan(&self, state: impl Read, query: Option<&Query>) -> Result<ScanResult> {
+        let mut search = query.map(|query| kv::SecretSearch::new(&self.mounts, query)).transpose()?;
+        let mut counter = summary::EntryCounter::default();
         let (mut terms, mut outside, mut unknown, mut unopened) = (BTreeMap::new(), 0, 0, 0);
         let mut unknown_names = Vec::new();
         let mut entries = Entries::new(state);
         while let Some(entry) = entries.read()? {
             counter.count(&entry);
-            match self.open(entry.key, entry.value)? {
-                OpenEntry::Plain(term, plain) => {
+            match self.decrypt(entry.key, entry.value)? {
+                DecryptedEntry::Plain(term, plain) => {
                     *terms.entry(term).or_default() += 1;
                     if let Some(search) = search.as_mut().filter(|search| search.wants(entry.key)) {
                         search.take(entry.key, plain)?;
                     }
                 }
-                OpenEntry::Outside { known } => {
+                DecryptedEntry::Outside { known } => {
                     outside += 1;
                     unknown += u64::from(!known);
                     if !known && unknown_names.len() < NAMED {
                         unknown_names.push(entry.key.to_owned());
                     }
                 }
-                OpenEntry::Unopened => unopened += 1,
+                DecryptedEntry::Unopened => unopened += 1,
             }
         }
-        let answer = search.map(kv::Search::finish).transpose()?;
-        Ok(Scan { summary: counter.finish(), terms, outside, unknown, unknown_names, unopened, answer })
+        let answer = search.map(kv::SecretSearch::finish).transpose()?;
+        Ok(ScanResult { summary: counter.finish(), terms, outside, unknown, unknown_names, unopened, answer })
     }
 
-    /// Answers `query`, opening only what it needs. Reads `state` no further than that.
+    /// Answers `query`. Decrypts and reads only the entries that it needs.
     ///
     /// # Errors
-    /// As [`Barrier::scan`], for the entries it opens.
+    /// As [`Barrier::scan`], for the entries that it decrypts.
     pub fn find(&self, state: impl Read, query: &Query) -> Result<SecretAnswer> {
-        let mut search = kv::Search::new(&self.mounts, query)?;
+        let mut search = kv::SecretSearch::new(&self.mounts, query)?;
         let mut entries = Entries::new(state);
         while let Some(entry) = entries.read()? {
             if search.is_past(entry.key) {
                 break;
             }
             if search.wants(entry.key) {
-                let (_, plain) = self.keyring.open(entry.key, entry.value)?;
+                let (_, plain) = self.keyring.decrypt(entry.key, entry.value)?;
                 search.take(entry.key, plain)?;
             }
         }
         search.finish()
     }
 
-    /// Names all secrets at or below `prefix` (a whole path or folder; all of them if
-    /// empty), in order of path. Reads `state` to its end.
+    /// Lists all secrets at or below `prefix` (a path; empty for all), ordered by path.
+    /// Reads `state` to its end.
     ///
     /// # Errors
-    /// As [`Barrier::scan`], for the entries it opens.
+    /// As [`Barrier::scan`], for the entries that it decrypts.
     pub fn list(&self, state: impl Read, prefix: &str) -> Result<Vec<ListedSecret>> {
-        let mut listing = list::Listing::new(&self.mounts, prefix)?;
+        let mut listing = list::SecretListing::new(&self.mounts, prefix)?;
         let mut entries = Entries::new(state);
         while let Some(entry) = entries.read()? {
             if listing.wants(entry.key) {
-                let (_, plain) = self.keyring.open(entry.key, entry.value)?;
+                let (_, plain) = self.keyring.decrypt(entry.key, entry.value)?;
                 listing.take(entry.key, plain)?;
             }
         }
@@ -245,13 +245,12 @@ impl Barrier {
     }
 }
 
-/// Counts what is in `state`, to its end; with `keys` its keyrings are opened too, on
-/// the way.
+/// Counts the entries of `state` to its end. With `keys`, also decrypts its keyrings.
 ///
 /// # Errors
 /// `Integrity` for a malformed stream; with `keys` also as [`Barrier::unlock`].
 pub fn survey(state: impl Read, keys: Option<&UnsealKeys>) -> Result<(Summary, Option<Barrier>)> {
-    let (mut counter, mut core) = (summary::Counter::default(), Core::default());
+    let (mut counter, mut core) = (summary::EntryCounter::default(), CoreEntries::default());
     let mut entries = Entries::new(state);
     while let Some(entry) = entries.read()? {
         counter.count(&entry);
@@ -263,11 +262,11 @@ pub fn survey(state: impl Read, keys: Option<&UnsealKeys>) -> Result<(Summary, O
     Ok((counter.finish(), barrier))
 }
 
-/// The error for JSON in the entry `name` that does not parse. It says where, and
-/// nothing else: serde's own words may quote a key.
+/// Returns the error for malformed JSON in the entry `name`. It names only the position:
+/// serde's message may quote a key.
 fn json_fault(name: &str, fault: &serde_json::Error) -> Error {
     let (line, column) = (fault.line(), fault.column());
-    Error::drill(format!("{name}: it is not JSON of the form that is known (line {line}, column {column})"))
+    Error::drill(format!("{name}: unknown JSON structure (line {line}, column {column})"))
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
-//! The encrypted backup: format 1, sealed and opened as a stream, and the older
-//! service's layout, read only.
+//! Encrypts and decrypts backups: format 1, as a stream, and the legacy format of the
+//! previous service, which is only read.
 //!
-//! Here: keys, the header, segments, and [`open()`], which tells the two layouts
-//! apart. Not here: where key material comes from (`secret`), what is inside a
-//! backup (`archive`), where it lies (`store`, `pipeline`). Format: docs/format.md.
-//! Pure: readers and bytes in, no I/O of its own, no clock.
+//! Contains keys, the header, segments, and [`open()`], which detects the format.
+//! Not here: sources of keys (`secret`), the contents of a backup (`archive`), the
+//! storage of a backup (`store`, `pipeline`). Format: docs/format.md.
 
 mod decrypt;
 mod encrypt;
@@ -21,27 +20,27 @@ use crate::base::error::{Error, Result};
 use ring::{aead, hkdf};
 use std::io::{self, BufRead, Cursor, Read};
 
-/// What format 1 begins with.
+/// First bytes of format 1.
 const MAGIC: [u8; 8] = *b"VLTBKUP1";
-/// A segment as stored, tag included, in bytes; the stream header is counted into the first.
+/// Size of a stored segment with its tag, in bytes. The first includes the stream header.
 const SEGMENT: usize = 1 << 20;
-/// The tag at a segment's end, in bytes.
+/// Size of the tag at the end of a segment, in bytes.
 const TAG: usize = 16;
-/// The salt of one backup's data key, in bytes.
+/// Size of the salt of a backup's data key, in bytes.
 const SALT: usize = 32;
-/// What the nonces of one backup have in common, in bytes.
+/// Size of the common prefix of a backup's nonces, in bytes.
 const PREFIX: usize = 7;
 /// Tink's stream header: its own length (one byte), salt, nonce prefix.
 const STREAM_HEADER: usize = 1 + SALT + PREFIX;
 
-/// The cipher of one backup: its data key and nonce prefix.
+/// The cipher of a backup: its data key and nonce prefix.
 struct Cipher {
     key: aead::LessSafeKey,
     prefix: [u8; PREFIX],
 }
 
 impl Cipher {
-    /// Derives the data key; `ad` is everything in front of the stream header.
+    /// Derives the data key. `ad` is everything before the stream header.
     fn new(key: &Key, salt: &[u8; SALT], prefix: [u8; PREFIX], ad: &[u8]) -> Result<Self> {
         let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, salt).extract(key.bytes());
         let info = [ad];
@@ -51,8 +50,8 @@ impl Cipher {
         Ok(Self { key: aead::LessSafeKey::new(okm.into()), prefix })
     }
 
-    /// The nonce of segment `index`. The number after the greatest is never
-    /// used, so a backup has at most 2^32 - 1 segments.
+    /// Returns the nonce of segment `index`. The greatest number is never used, so a
+    /// backup has at most 2^32 - 1 segments.
     fn nonce(&self, index: u32, last: bool) -> Option<aead::Nonce> {
         let mut nonce = [0; aead::NONCE_LEN];
         nonce[..PREFIX].copy_from_slice(&self.prefix);
@@ -62,22 +61,22 @@ impl Cipher {
     }
 }
 
-/// Which layouts [`open()`] takes.
+/// Formats that [`open()`] accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layouts {
-    /// Format 1, and the older service's layout.
+    /// Format 1 and the legacy format.
     Any,
-    /// Format 1 alone: the object has a format-1 manifest.
+    /// Only format 1: the object has a format-1 manifest.
     Format1,
 }
 
-/// Opens a backup of either layout.
+/// Opens a backup of either format for decryption.
 ///
 /// # Errors
-/// `Integrity` if it is malformed, cut, or under a key that `keys` lacks; an
-/// older one also if it is damaged anywhere, because it is opened whole.
-/// What `reader` fails with passes through where it is an [`Error`]
-/// ([`Error::into_io`]), and is `Store` otherwise.
+/// `Integrity` if it is malformed or truncated, or encrypted with a key that is not in
+/// `keys`. A legacy backup is decrypted at once, so any damage to it is reported here.
+/// An [`Error`] that `reader` fails with ([`Error::into_io`]) is returned unchanged;
+/// other errors of `reader` are `Store`.
 pub fn open<R: Read>(mut reader: R, keys: &Keyring, layouts: Layouts) -> Result<DecryptReader<R>> {
     let mut first = [0; MAGIC.len()];
     let read = fill(&mut reader, &mut first)?;
@@ -86,37 +85,37 @@ pub fn open<R: Read>(mut reader: R, keys: &Keyring, layouts: Layouts) -> Result<
     }
     match layouts {
         Layouts::Format1 => Err(header::no_magic(&first[..read])),
-        Layouts::Any => Ok(DecryptReader::Older(legacy::decrypt(&first[..read], reader, keys)?)),
+        Layouts::Any => Ok(DecryptReader::Legacy(legacy::decrypt(&first[..read], reader, keys)?)),
     }
 }
 
-/// A backup that is being decrypted: [`Read`] and [`BufRead`] give the plaintext
-/// of either layout, and only what has been authenticated.
+/// A backup that is being decrypted. [`Read`] and [`BufRead`] return only
+/// authenticated plaintext.
 pub enum DecryptReader<R> {
-    /// Format 1, opened segment by segment.
+    /// Format 1, decrypted segment by segment.
     Format1(Box<Decryptor<R>>),
-    /// The older layout, opened and checked whole: the plaintext.
-    Older(Cursor<Vec<u8>>),
+    /// Plaintext of the legacy format, already authenticated as a whole.
+    Legacy(Cursor<Vec<u8>>),
 }
 
 impl<R: Read> DecryptReader<R> {
-    /// The header; the older layout has none.
+    /// Returns the header. The legacy format has none.
     pub fn header(&self) -> Option<&Header> {
         match self {
-            DecryptReader::Format1(opener) => Some(opener.header()),
-            DecryptReader::Older(_) => None,
+            DecryptReader::Format1(decryptor) => Some(decryptor.header()),
+            DecryptReader::Legacy(_) => None,
         }
     }
 
-    /// The next piece of plaintext, authenticated: a segment, or all of an older
+    /// Returns the next piece of authenticated plaintext: a segment, or all of a legacy
     /// backup. `None` at the end.
     ///
     /// # Errors
     /// As [`Decryptor::next_segment`].
     pub fn next_segment(&mut self) -> Result<Option<&[u8]>> {
         match self {
-            DecryptReader::Format1(opener) => opener.next_segment(),
-            DecryptReader::Older(plaintext) => {
+            DecryptReader::Format1(decryptor) => decryptor.next_segment(),
+            DecryptReader::Legacy(plaintext) => {
                 let at = usize::try_from(plaintext.position()).unwrap_or(usize::MAX);
                 plaintext.set_position(plaintext.get_ref().len() as u64);
                 Ok(plaintext.get_ref().get(at..).filter(|rest| !rest.is_empty()))
@@ -128,8 +127,8 @@ impl<R: Read> DecryptReader<R> {
 impl<R: Read> Read for DecryptReader<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         match self {
-            DecryptReader::Format1(opener) => opener.read(out),
-            DecryptReader::Older(plaintext) => plaintext.read(out),
+            DecryptReader::Format1(decryptor) => decryptor.read(out),
+            DecryptReader::Legacy(plaintext) => plaintext.read(out),
         }
     }
 }
@@ -137,20 +136,20 @@ impl<R: Read> Read for DecryptReader<R> {
 impl<R: Read> BufRead for DecryptReader<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         match self {
-            DecryptReader::Format1(opener) => opener.fill_buf(),
-            DecryptReader::Older(plaintext) => plaintext.fill_buf(),
+            DecryptReader::Format1(decryptor) => decryptor.fill_buf(),
+            DecryptReader::Legacy(plaintext) => plaintext.fill_buf(),
         }
     }
 
     fn consume(&mut self, amount: usize) {
         match self {
-            DecryptReader::Format1(opener) => opener.consume(amount),
-            DecryptReader::Older(plaintext) => plaintext.consume(amount),
+            DecryptReader::Format1(decryptor) => decryptor.consume(amount),
+            DecryptReader::Legacy(plaintext) => plaintext.consume(amount),
         }
     }
 }
 
-/// Reads until `buffer` is full or the reader ends; how many bytes it was.
+/// Reads until `buffer` is full or the reader ends. Returns the number of bytes read.
 fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {

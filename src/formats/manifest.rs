@@ -1,9 +1,9 @@
-//! The manifest, which records that a backup was uploaded and read back, and the
-//! drill record, which records that it was restored: JSON documents with a mac.
+//! The manifest, which records that a backup was uploaded and read back, and the drill
+//! record, which records that it was restored. Both are JSON documents with a MAC.
 //!
-//! Here: their fields, the canonical form (RFC 8785) and the mac over it. Not
-//! here: where they lie (`naming`), who writes and fetches them (`pipeline`).
-//! Format: docs/format.md. Pure: no clock, no I/O.
+//! Defines their fields, the canonical form (RFC 8785) and the MAC over it. Not here:
+//! their object names (`naming`), writing and reading them (`pipeline`).
+//! Format: docs/format.md.
 
 pub mod canonical;
 
@@ -16,20 +16,20 @@ use serde_json::Value;
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// The only schema there is.
+/// The only schema version.
 const SCHEMA: u32 = 1;
 
-/// The largest manifest or drill record that is read, in bytes.
+/// Maximum size of a manifest or drill record, in bytes.
 pub const MAX_DOCUMENT: u64 = 64 * 1024;
 
-/// The keys that a holder of a master key, or of `manifest_key` alone, can check macs with.
+/// Keys for the MACs of documents: those of a master key, or `manifest_key` alone.
 #[derive(Clone)]
 pub struct MacKey {
-    /// The `key_id` of the master key; unknown where only the manifest key was handed out.
+    /// The `key_id` of the master key, if known: `manifest_key` alone has none.
     pub key_id: Option<String>,
     /// HKDF of the master key with info `vault-backup/v1/manifest`.
     pub manifest: Zeroizing<[u8; 32]>,
-    /// HKDF of the master key with info `vault-backup/v1/drill`.
+    /// HKDF of the master key with info `vault-backup/v1/drill`, if the master key is known.
     pub drill: Option<Zeroizing<[u8; 32]>>,
 }
 
@@ -39,79 +39,79 @@ impl fmt::Debug for MacKey {
     }
 }
 
-/// What is known of the Vault that a backup was taken from.
+/// Details of the Vault server that a backup was taken from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VaultFacts {
-    /// The server's product; backups made before 0.2 do not name it.
+    /// The server's product, if recorded (since 0.2).
     #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "Product::lenient")]
     pub product: Option<Product>,
-    /// Vault's version, as sys/health gave it.
+    /// Version according to sys/health, if known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub version: Option<String>,
-    /// The cluster's id, as sys/health gave it.
+    /// Cluster id according to sys/health, if known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cluster_id: Option<String>,
-    /// The cluster's name, as sys/health gave it.
+    /// Cluster name according to sys/health, if known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cluster_name: Option<String>,
-    /// The seal's type, as sys/seal-status gave it: `shamir`, `awskms`, ….
+    /// Seal type according to sys/seal-status, if known: `shamir`, `awskms`, ….
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub seal_type: Option<String>,
-    /// How many shares open the seal.
+    /// Number of shares needed to unseal, if known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub seal_threshold: Option<u64>,
-    /// How many shares there are.
+    /// Total number of shares, if known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub seal_shares: Option<u64>,
-    /// The snapshot's last raft index (meta.json).
+    /// The snapshot's last raft index (meta.json), if known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub raft_index: Option<u64>,
-    /// The snapshot's raft term (meta.json).
+    /// The snapshot's raft term (meta.json), if known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub raft_term: Option<u64>,
 }
 
-/// How far `backup` checked the object before it wrote the manifest.
+/// Check that `backup` made before it wrote the manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verification {
-    /// Read back whole: size, SHA-256 and every segment's tag.
+    /// The object was read back: size, SHA-256 and the tag of every segment.
     Full,
-    /// Size and the store's own checksum.
+    /// Size and the store's checksum were compared.
     Head,
 }
 
-/// The record of a backup that was uploaded and verified.
+/// Record of a backup that was uploaded and verified.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// The object's name relative to the store's URL.
     pub object: String,
     /// The object's size in bytes.
     pub size_bytes: u64,
-    /// Hex SHA-256 of the object.
+    /// SHA-256 of the object, in hex.
     pub sha256: String,
-    /// Size of the snapshot inside, in bytes.
+    /// Size of the decrypted snapshot in bytes, if known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub plaintext_size_bytes: Option<u64>,
-    /// Hex SHA-256 of the snapshot inside.
+    /// SHA-256 of the decrypted snapshot in hex, if known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub plaintext_sha256: Option<String>,
-    /// RFC 3339 UTC, seconds: the time in the object's name.
+    /// Time in the object's name: RFC 3339, UTC, whole seconds.
     pub created_at: String,
     /// Daily or monthly.
     pub backup_type: BackupType,
-    /// Which key encrypted the object.
+    /// Id of the key that encrypted the object.
     pub key_id: String,
-    /// The run that made it; also in the object's metadata.
+    /// Id of the run that made it, also in the object's metadata, if known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub run_id: Option<String>,
-    /// The Vault that it was taken from.
+    /// The Vault server that it was taken from.
     #[serde(default, skip_serializing_if = "is_default")]
     pub vault: VaultFacts,
-    /// How it was verified.
+    /// Check that was made, if known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub verification: Option<Verification>,
-    /// `vault-backup/<semver>`.
+    /// `vault-backup/<semver>`, if known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tool: Option<String>,
 }
@@ -120,48 +120,48 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// The record of a drill that passed.
+/// Record of a restore drill that passed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DrillRecord {
     /// The object that was restored.
     pub object: String,
-    /// Its hex SHA-256.
+    /// Its SHA-256, in hex.
     pub sha256: String,
-    /// RFC 3339 UTC: the end of the drill.
+    /// End of the drill: RFC 3339, UTC.
     pub drilled_at: String,
     /// `server`, `ephemeral` or `offline`.
     pub mode: String,
-    /// The staging Vault's address; absent offline.
+    /// Address of the staging Vault, if any: an offline drill has none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub staging_vault: Option<String>,
-    /// The path of the secret that was read.
+    /// Path of the secret that was read.
     pub canary: String,
-    /// Step → milliseconds.
+    /// Duration of each step, in milliseconds.
     pub durations_ms: std::collections::BTreeMap<String, u64>,
     /// `vault-backup/<semver>`.
     pub tool: String,
 }
 
-/// Why a document could not be trusted.
+/// The reason to reject a document.
 #[derive(Debug)]
 pub enum DocumentError {
-    /// Not of this format: malformed JSON, missing keys, another schema.
+    /// Malformed JSON, missing keys or another schema.
     Malformed(String),
-    /// No key at hand that could check it.
+    /// No available key can verify the MAC.
     UnknownKey,
-    /// A key is at hand, and the mac does not hold.
+    /// The key is available and the MAC is invalid.
     Forged,
-    /// The mac holds, but it speaks of another object.
+    /// The MAC is valid, but the document belongs to another object.
     OtherObject(String),
 }
 
 impl fmt::Display for DocumentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            DocumentError::Malformed(why) => write!(f, "it is malformed: {why}"),
-            DocumentError::UnknownKey => f.write_str("no key at hand can check its mac"),
-            DocumentError::Forged => f.write_str("its mac does not hold: it was edited, or made under another key"),
-            DocumentError::OtherObject(other) => write!(f, "it is another object's: {other}"),
+            DocumentError::Malformed(why) => write!(f, "malformed: {why}"),
+            DocumentError::UnknownKey => f.write_str("no available key can verify its MAC"),
+            DocumentError::Forged => f.write_str("invalid MAC: it was modified, or written with a different key"),
+            DocumentError::OtherObject(other) => write!(f, "it belongs to another object: {other}"),
         }
     }
 }
@@ -169,77 +169,78 @@ impl fmt::Display for DocumentError {
 impl std::error::Error for DocumentError {}
 
 impl Manifest {
-    /// The stored form: JSON with schema and mac.
+    /// Returns the stored form: JSON with schema and MAC.
     ///
     /// # Errors
-    /// `Unexpected` if a value cannot be written canonically.
+    /// `Unexpected` if a value has no canonical form.
     pub fn to_bytes(&self, key: &MacKey) -> Result<Vec<u8>> {
-        seal(self, &key.manifest)
+        sign(self, &key.manifest)
     }
 
-    /// Reads and authenticates the manifest of `name`.
+    /// Parses and verifies the manifest of `name`.
     ///
     /// # Errors
-    /// The reason why it must not be trusted.
+    /// The reason to reject it.
     pub fn from_bytes(bytes: &[u8], name: &BackupName, keys: &[MacKey]) -> Result<Self, DocumentError> {
-        let manifest: Self = open(bytes, keys, |key| Some(&key.manifest))?;
+        let manifest: Self = verify(bytes, keys, |key| Some(&key.manifest))?;
         let same = manifest.object == name.object()
             && manifest.backup_type == name.backup_type()
             && manifest.created_at == rfc3339(name.created_at());
         if same { Ok(manifest) } else { Err(DocumentError::OtherObject(manifest.object)) }
     }
 
-    /// What the manifest says, unauthenticated: to show, never to act on.
+    /// Parses a manifest without verifying it. The result may be shown, but never used for
+    /// decisions.
     pub fn peek(bytes: &[u8]) -> Option<Self> {
         serde_json::from_value(canonical::parse(bytes).ok()?).ok()
     }
 }
 
 impl DrillRecord {
-    /// The stored form: JSON with schema and mac.
+    /// Returns the stored form: JSON with schema and MAC.
     ///
     /// # Errors
-    /// `Usage` if only the manifest key is at hand.
+    /// `Usage` if only the manifest key is available.
     pub fn to_bytes(&self, key: &MacKey) -> Result<Vec<u8>> {
         let drill = key.drill.as_ref().ok_or_else(|| {
-            Error::usage("a drill record needs the backup key itself")
-                .hint("set encryption.key; manifest_key is not enough")
+            Error::usage("writing a drill record needs the backup key")
+                .hint("set encryption.key (encryption.manifest_key is not enough)")
         })?;
-        seal(self, drill)
+        sign(self, drill)
     }
 
-    /// Reads and authenticates the drill record of `name`.
+    /// Parses and verifies the drill record of `name`.
     ///
     /// # Errors
-    /// The reason why it must not be trusted.
+    /// The reason to reject it.
     pub fn from_bytes(bytes: &[u8], name: &BackupName, keys: &[MacKey]) -> Result<Self, DocumentError> {
-        let record: Self = open(bytes, keys, |key| key.drill.as_ref())?;
+        let record: Self = verify(bytes, keys, |key| key.drill.as_ref())?;
         if record.object == name.object() { Ok(record) } else { Err(DocumentError::OtherObject(record.object)) }
     }
 }
 
-/// `time` as RFC 3339 in UTC with whole seconds: the one form that documents use.
+/// Formats `time` as RFC 3339 in UTC with whole seconds, the form used in all documents.
 pub fn rfc3339(time: chrono::DateTime<chrono::Utc>) -> String {
     time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
 
-fn seal(document: &impl Serialize, key: &[u8; 32]) -> Result<Vec<u8>> {
-    let broken = |e: String| Error::unexpected("a manifest could not be written").because(anyhow::anyhow!(e));
-    let mut value = serde_json::to_value(document).map_err(|e| broken(e.to_string()))?;
+fn sign(document: &impl Serialize, key: &[u8; 32]) -> Result<Vec<u8>> {
+    let failed = |e: String| Error::unexpected("a manifest could not be written").because(anyhow::anyhow!(e));
+    let mut value = serde_json::to_value(document).map_err(|e| failed(e.to_string()))?;
     if let Value::Object(map) = &mut value {
         map.insert("schema".into(), SCHEMA.into());
-        let text = canonical::write(&Value::Object(map.clone())).map_err(broken)?;
+        let text = canonical::write(&Value::Object(map.clone())).map_err(failed)?;
         let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes());
         map.insert("mac".into(), hex::encode(tag).into());
     }
-    let mut text = canonical::write(&value).map_err(broken)?;
+    let mut text = canonical::write(&value).map_err(failed)?;
     text.push('\n');
     Ok(text.into_bytes())
 }
 
-/// Checks a document's mac under the keys that could have made it. The mac is
-/// computed over the generic value as read, unknown keys included.
-fn open<T: DeserializeOwned>(
+/// Verifies a document's MAC with each of `keys`. The MAC covers the value as read,
+/// including unknown keys.
+fn verify<T: DeserializeOwned>(
     bytes: &[u8],
     keys: &[MacKey],
     select: impl for<'a> Fn(&'a MacKey) -> Option<&'a Zeroizing<[u8; 32]>>,
@@ -248,17 +249,18 @@ fn open<T: DeserializeOwned>(
     let mut value = canonical::parse(bytes).map_err(DocumentError::Malformed)?;
     let map = value.as_object_mut().ok_or_else(|| malformed("not a JSON object"))?;
     if map.get("schema") != Some(&Value::from(SCHEMA)) {
-        return Err(malformed("its schema is not 1"));
+        return Err(malformed("schema is not 1"));
     }
-    let Some(Value::String(mac)) = map.remove("mac") else { return Err(malformed("it has no mac")) };
-    let mac = hex::decode(mac).map_err(|_| malformed("its mac is not hex"))?;
-    let claimed = map.get("key_id").and_then(Value::as_str).map(str::to_owned);
+    let Some(Value::String(mac)) = map.remove("mac") else { return Err(malformed("it has no `mac`")) };
+    let mac = hex::decode(mac).map_err(|_| malformed("its `mac` is not hex"))?;
+    let key_id = map.get("key_id").and_then(Value::as_str).map(str::to_owned);
     let text = canonical::write(&value).map_err(DocumentError::Malformed)?;
-    let holds = |key: &[u8; 32]| hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes(), &mac).is_ok();
-    if !keys.iter().filter_map(&select).any(|key| holds(key)) {
-        // Whoever holds the named key knows that it is forged; others cannot tell.
-        let held = keys.iter().any(|k| select(k).is_some() && (k.key_id == claimed || claimed.is_none()));
-        return Err(if held { DocumentError::Forged } else { DocumentError::UnknownKey });
+    let is_valid =
+        |key: &[u8; 32]| hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes(), &mac).is_ok();
+    if !keys.iter().filter_map(&select).any(|key| is_valid(key)) {
+        // Only the named key can prove that the MAC is invalid.
+        let available = keys.iter().any(|k| select(k).is_some() && (k.key_id == key_id || key_id.is_none()));
+        return Err(if available { DocumentError::Forged } else { DocumentError::UnknownKey });
     }
     serde_json::from_value(value).map_err(|e| DocumentError::Malformed(e.to_string()))
 }

@@ -1,19 +1,18 @@
-//! The names of objects below the store's URL: one strict grammar that is
-//! written and read, and a second one, read-only, for the older service.
+//! Names of objects below the store's URL: one strict grammar for reading and writing, and
+//! the legacy names of the previous service, which are only read.
 //!
-//! Here: names and the calendar rules in them. Not here: which backups are good
-//! (`manifest`, `pipeline`) or due (`retention`). Pure: no clock, no I/O.
+//! Not here: which backups are good (`manifest`, `pipeline`) or due (`retention`).
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What follows an object's name to make its manifest's.
+/// Suffix of a manifest's name, after the object's name.
 pub const MANIFEST_SUFFIX: &str = ".manifest.json";
-/// What follows an object's name to make its drill record's.
+/// Suffix of a drill record's name, after the object's name.
 pub const DRILL_SUFFIX: &str = ".drill.json";
 
-/// `daily` or `monthly`: the folder, the retention rule, and `backup_type`.
+/// `daily` or `monthly`: the directory, the retention rule and `backup_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BackupType {
@@ -27,7 +26,7 @@ impl BackupType {
     /// Both, daily first.
     pub const ALL: [BackupType; 2] = [BackupType::Daily, BackupType::Monthly];
 
-    /// `daily` or `monthly`.
+    /// Returns `daily` or `monthly`.
     pub fn as_str(self) -> &'static str {
         match self {
             BackupType::Daily => "daily",
@@ -42,9 +41,9 @@ impl fmt::Display for BackupType {
     }
 }
 
-/// The name of a backup's object, relative to the store's URL.
+/// Name of a backup's object, relative to the store's URL.
 ///
-/// Ordered by time, then type, then text, so that the newest is the greatest.
+/// Ordered by time, then type, then text, so that the newest backup is the greatest.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BackupName {
     created_at: DateTime<Utc>,
@@ -53,21 +52,21 @@ pub struct BackupName {
 }
 
 impl BackupName {
-    /// The name of a backup of type `backup_type` whose run started at
-    /// `created_at` (cut to seconds).
+    /// Returns the name of a backup of this type whose run started at `created_at`, which
+    /// is truncated to seconds.
     pub fn new(backup_type: BackupType, created_at: DateTime<Utc>) -> Self {
-        let folder = match backup_type {
+        let directory = match backup_type {
             BackupType::Daily => created_at.format("daily/%Y-%m-%d"),
             BackupType::Monthly => created_at.format("monthly/%Y-%m"),
         };
-        let object = format!("{folder}/vault-snapshot-{}.enc", created_at.format("%Y%m%d-%H%M%S"));
+        let object = format!("{directory}/vault-snapshot-{}.enc", created_at.format("%Y%m%d-%H%M%S"));
         let created_at = DateTime::from_timestamp(created_at.timestamp(), 0).unwrap_or(created_at);
         Self { created_at, backup_type, object }
     }
 
-    /// Reads a name of either grammar; `None` for everything else.
+    /// Parses a name of either grammar. `None` for any other text.
     pub fn parse(object: &str) -> Option<Self> {
-        Self::parse_current(object).or_else(|| Self::parse_older(object))
+        Self::parse_current(object).or_else(|| Self::parse_legacy(object))
     }
 
     fn parse_current(object: &str) -> Option<Self> {
@@ -76,58 +75,58 @@ impl BackupName {
         if created_at.timestamp_subsec_nanos() != 0 {
             return None; // second 60, which chrono keeps as a leap second
         }
-        // Writing it again is the whole grammar: digits, folder and calendar in one comparison.
+        // Formatting it again checks the whole grammar: digits, directory and calendar.
         BackupType::ALL.into_iter().map(|t| Self::new(t, created_at)).find(|name| name.object == object)
     }
 
-    /// `daily/2025-11-26/vault-snapshot-2025-11-26T02-00-00-000Z.enc`, and likewise
-    /// below `monthly/` with the whole date in the folder.
-    fn parse_older(object: &str) -> Option<Self> {
+    /// Parses `daily/2025-11-26/vault-snapshot-2025-11-26T02-00-00-000Z.enc`, and the same
+    /// below `monthly/`, also with the whole date in the directory.
+    fn parse_legacy(object: &str) -> Option<Self> {
         const TIME: &str = "%Y-%m-%dT%H-%M-%S-%3fZ";
-        let (folder, file) = object.split_once('/')?;
-        let backup_type = BackupType::ALL.into_iter().find(|t| t.as_str() == folder)?;
+        let (directory, file) = object.split_once('/')?;
+        let backup_type = BackupType::ALL.into_iter().find(|t| t.as_str() == directory)?;
         let stem = file.split_once("/vault-snapshot-")?.1.strip_suffix(".enc")?;
         let created_at = NaiveDateTime::parse_from_str(stem, TIME).ok()?.and_utc();
         if created_at.timestamp_subsec_nanos() >= 1_000_000_000 {
             return None; // second 60, as above
         }
         let again =
-            format!("{folder}/{}/vault-snapshot-{}.enc", created_at.format("%Y-%m-%d"), created_at.format(TIME));
+            format!("{directory}/{}/vault-snapshot-{}.enc", created_at.format("%Y-%m-%d"), created_at.format(TIME));
         (again == object).then(|| Self { created_at, backup_type, object: object.to_owned() })
     }
 
-    /// The object's name, relative to the store's URL.
+    /// Returns the object's name, relative to the store's URL.
     pub fn object(&self) -> &str {
         &self.object
     }
 
-    /// The name of the manifest beside it.
+    /// Returns the name of its manifest.
     pub fn manifest(&self) -> String {
         format!("{}{MANIFEST_SUFFIX}", self.object)
     }
 
-    /// The name of the drill record beside it.
+    /// Returns the name of its drill record.
     pub fn drill_record(&self) -> String {
         format!("{}{DRILL_SUFFIX}", self.object)
     }
 
-    /// The start of the run that made it, UTC, whole seconds in the current grammar.
+    /// Returns the start of the run that made it, in UTC; whole seconds in the current grammar.
     pub fn created_at(&self) -> DateTime<Utc> {
         self.created_at
     }
 
-    /// Daily or monthly.
+    /// Returns the type, daily or monthly.
     pub fn backup_type(&self) -> BackupType {
         self.backup_type
     }
 
-    /// The monthly name of the same run.
+    /// Returns the monthly name of the same run.
     #[must_use]
     pub fn as_monthly(&self) -> Self {
         Self::new(BackupType::Monthly, self.created_at)
     }
 
-    /// The file part without `.enc`: what `decrypt` derives its output's name from.
+    /// Returns the file name without `.enc`. `decrypt` derives the name of its output from it.
     pub fn stem(&self) -> &str {
         let file = self.object.rsplit('/').next().unwrap_or(&self.object);
         file.strip_suffix(".enc").unwrap_or(file)
@@ -146,7 +145,7 @@ impl fmt::Debug for BackupName {
     }
 }
 
-/// What an object in the store is, by its name alone.
+/// Kind of an object in the store, according to its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Role {
     /// A backup.
@@ -155,7 +154,7 @@ pub enum Role {
     Manifest(BackupName),
     /// The drill record of a backup.
     DrillRecord(BackupName),
-    /// Not ours: never read, never touched.
+    /// Any other object: never read or changed.
     Foreign,
 }
 
@@ -181,7 +180,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_documented_names() {
+    fn names_match_the_documentation() {
         let t = Utc.with_ymd_and_hms(2025, 11, 26, 2, 0, 0).unwrap();
         let daily = BackupName::new(BackupType::Daily, t);
         assert_eq!(daily.object(), "daily/2025-11-26/vault-snapshot-20251126-020000.enc");
@@ -192,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn the_older_names() {
+    fn legacy_names_are_read() {
         for (text, kind) in [
             ("daily/2025-11-26/vault-snapshot-2025-11-26T02-00-00-000Z.enc", BackupType::Daily),
             ("monthly/2025-11-01/vault-snapshot-2025-11-01T02-00-00-123Z.enc", BackupType::Monthly),
@@ -203,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_foreign() {
+    fn all_other_names_are_foreign() {
         for text in [
             "",
             "daily/",
@@ -231,23 +230,23 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_is_the_greatest() {
+    fn the_newest_name_is_the_greatest() {
         let at = |h| BackupName::new(BackupType::Daily, Utc.with_ymd_and_hms(2025, 11, 26, h, 0, 0).unwrap());
         assert!(at(3) > at(2) && at(2).as_monthly() > at(2));
     }
 
     proptest! {
         #[test]
-        fn written_is_read(secs in 0i64..4_000_000_000, monthly: bool) {
+        fn names_round_trip(secs in 0i64..4_000_000_000, monthly: bool) {
             let kind = if monthly { BackupType::Monthly } else { BackupType::Daily };
             let name = BackupName::new(kind, DateTime::from_timestamp(secs, 0).unwrap());
             prop_assert_eq!(BackupName::parse(name.object()), Some(name));
         }
 
-        /// With one character more, less or other a name is foreign, or names another time
-        /// in the very same form.
+        /// A name with one character added, removed or replaced is foreign, or has the same
+        /// form with another time.
         #[test]
-        fn nearly_ours_is_foreign(secs in 0i64..4_000_000_000, monthly: bool, at: prop::sample::Index, by in ".{0,2}") {
+        fn an_edited_name_is_foreign_or_another_time(secs in 0i64..4_000_000_000, monthly: bool, at: prop::sample::Index, by in ".{0,2}") {
             let kind = if monthly { BackupType::Monthly } else { BackupType::Daily };
             let name = BackupName::new(kind, DateTime::from_timestamp(secs, 0).unwrap());
             let (object, at) = (name.object(), at.index(name.object().len()));

@@ -1,11 +1,11 @@
 //! The two products that keep their data in Raft storage: HashiCorp Vault and OpenBao.
 //!
-//! Their names and versions, and the rule for restoring a backup of one server into
-//! another. Pure: asking a server is `vault`'s part, reading a snapshot `barrier`'s.
+//! Their names and versions, and the rules for restoring a backup of one server into
+//! another. Not here: requests to a server (`vault`), reading a snapshot (`barrier`).
 
 mod compare;
 
-pub use compare::{Fit, ServerVersion, VersionNumber, detect, fit, of_binary};
+pub use compare::{Compatibility, ServerVersion, VersionNumber, compare, detect, of_binary};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
@@ -21,7 +21,7 @@ pub enum Product {
 }
 
 impl Product {
-    /// The name in documents: `vault` or `openbao`.
+    /// Returns the name in documents: `vault` or `openbao`.
     pub fn as_str(self) -> &'static str {
         match self {
             Product::Vault => "vault",
@@ -29,16 +29,16 @@ impl Product {
         }
     }
 
-    /// The product of that name in documents.
+    /// Returns the product with that name in documents.
     pub fn parse(name: &str) -> Option<Self> {
         [Product::Vault, Product::OpenBao].into_iter().find(|product| product.as_str() == name)
     }
 
-    /// Reads an optional product from a document. A name that this version does not
-    /// know counts as absent, so that documents of later versions stay readable.
+    /// Reads an optional product from a document. An unknown name counts as absent, so
+    /// that documents of later versions stay readable.
     ///
     /// # Errors
-    /// The deserializer's, for anything but a string or null.
+    /// The deserializer's error, for any value that is not a string or null.
     pub fn lenient<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Self>, D::Error> {
         let name = Option::<String>::deserialize(deserializer)?;
         Ok(name.as_deref().and_then(Self::parse))
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_round_trip_and_unknown_ones_count_as_absent() {
+    fn product_names_round_trip_and_unknown_names_count_as_absent() {
         for product in [Product::Vault, Product::OpenBao] {
             assert_eq!(Product::parse(product.as_str()), Some(product));
             assert_eq!(serde_json::to_value(product).unwrap(), product.as_str());

@@ -1,8 +1,8 @@
-//! The restore drill's parts, and what `restore` shares with it.
+//! Parts of the restore drill, some shared with `restore`: the guard, the stream from the
+//! store into a Vault server, the wait until it is applied, the rules of the canary.
 //!
-//! Here: the guard before anything is sent, the stream from the store into a
-//! Vault, the wait until it was applied, the canary's rules. Not here: their order
-//! (`commands::verify_restore`, `commands::restore`) and the requests (`vault`).
+//! Not here: their order (`commands::verify_restore`, `commands::restore`) and the requests
+//! (`vault`).
 
 pub mod canary;
 pub mod feed;
@@ -13,15 +13,15 @@ use crate::base::error::Result;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-/// How long each step took, in milliseconds.
+/// Duration of each step, in milliseconds.
 #[derive(Clone, Debug, Default)]
 pub struct Steps(pub BTreeMap<String, u64>);
 
 impl Steps {
-    /// Runs `work` and keeps its duration, also if it fails.
+    /// Runs `work` and records its duration, also if it fails.
     ///
     /// # Errors
-    /// What `work` fails with.
+    /// The error of `work`.
     pub async fn time<T>(&mut self, step: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
         let begun = Instant::now();
         let result = work.await;

@@ -1,7 +1,6 @@
-//! The Vault that is backed up: one login a run, and what is recorded of it.
+//! The Vault server that is backed up: login, retries, and its details for header and manifest.
 //!
-//! Here: the session around a piece of work, and the facts for header and
-//! manifest. Not here: the requests themselves (`vault`).
+//! Not here: the requests (`vault`).
 
 use crate::base::error::{Error, Result};
 use crate::base::stop::Stop;
@@ -9,21 +8,21 @@ use crate::formats::manifest::VaultFacts;
 use crate::services::vault::{Auth, Client, Node, Session};
 use std::time::Duration;
 
-/// How long the revocation at the end may take, an election with Raft's defaults included:
-/// the token dies by itself later.
+/// Time limit for revoking the token, long enough for a leader election with Raft's
+/// defaults. Otherwise the token expires by its TTL.
 const REVOKE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The pause before the next attempt. An election is waited for by the search for the leader.
+/// Pause before the next attempt. The search for the leader itself waits for an election.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Finds the leader, which must be of `cluster` if one is given, logs in, and does `work`,
-/// which also gets the attempt's number. All of it is done again, up to `retries` times,
-/// after a failure that may pass. The tokens that this run obtained are revoked at the
-/// end, however it ended.
+/// Finds the leader, which must belong to `cluster` if given, logs in and runs `work`, which
+/// also gets the number of the attempt. Repeats all of it up to `retries` times after a
+/// transient failure. Finally revokes the tokens that this run obtained, also after a
+/// failure.
 ///
 /// # Errors
-/// [`expect_cluster`]'s, the login's, or the work's; after several attempts the last one's, with the first one's
-/// in front. A revocation that fails is only warned of.
+/// The error of [`expect_cluster`], the login or `work`; after several attempts the last
+/// error, with the first as its context. A failed revocation is only a warning.
 pub async fn with_session<T>(
     client: &Client,
     auth: &Auth,
@@ -55,12 +54,12 @@ async fn attempts<T>(
     let mut attempt = 1;
     loop {
         let again = |error: &Error| error.is_transient() && attempt <= retries;
-        let said = |error: Error| match &first {
+        let with_first = |error: Error| match &first {
             Some(first) => error.context(format!("attempt {attempt}, after: {first}")),
             None => error,
         };
-        // The search waits for an election by itself: without a leader a further attempt is of no use.
-        let node = Box::pin(stop.guard(client.leader())).await.map_err(said)?;
+        // The search itself waits for an election: without a leader, another attempt is useless.
+        let node = Box::pin(stop.guard(client.leader())).await.map_err(with_first)?;
         expect_cluster(&node, cluster)?;
         let done = async {
             if sessions.is_empty() || auth.works_again() {
@@ -74,10 +73,10 @@ async fn attempts<T>(
         };
         match done.await {
             Err(error) if again(&error) => {
-                tracing::info!("{error}; beginning again");
+                tracing::info!("{error}; trying again");
                 first.get_or_insert_with(|| error.to_string());
             }
-            done => return done.map_err(said),
+            done => return done.map_err(with_first),
         }
         stop.guard(async {
             tokio::time::sleep(PAUSE).await;
@@ -88,19 +87,19 @@ async fn attempts<T>(
     }
 }
 
-/// Revokes the session's token, if this run obtained it, without waiting for long.
+/// Revokes the session's token if this run obtained it, with a time limit.
 ///
 /// # Errors
-/// `Vault`: the token lives until its time to live is over.
+/// `Vault`; the token is then valid until its TTL expires.
 pub async fn revoke(client: &Client, node: &Node, session: Session) -> Result<()> {
-    let untold = |error: Error| Error::vault("the token of this run was not revoked").because(error);
+    let failed = |error: Error| Error::vault("the token of this run was not revoked").because(error);
     match tokio::time::timeout(REVOKE_TIMEOUT, client.revoke(session)).await {
-        Ok(revoked) => revoked.map_err(untold),
-        Err(_) => Err(untold(Error::vault(format!("{} did not answer", node.address)))),
+        Ok(revoked) => revoked.map_err(failed),
+        Err(_) => Err(failed(Error::vault(format!("{} did not respond", node.address)))),
     }
 }
 
-/// Refuses a node of another cluster than `expected`, or one that does not tell its own.
+/// Refuses a node of another cluster than `expected`, or one that does not report its cluster.
 ///
 /// # Errors
 /// `Usage` naming both.
@@ -109,16 +108,18 @@ pub fn expect_cluster(node: &Node, expected: Option<&str>) -> Result<()> {
     let address = &node.address;
     match node.cluster_id() {
         Some(id) if id == expected => Ok(()),
-        Some(id) => Err(Error::usage(format!("Vault {address}: it is cluster {id}, vault.cluster_id is {expected}"))
-            .hint("nothing was read; correct vault.address, or vault.cluster_id (vault status shows the id)")),
+        Some(id) => {
+            Err(Error::usage(format!("Vault {address}: its cluster is {id}, but vault.cluster_id is {expected}"))
+                .hint("nothing was read; correct vault.address or vault.cluster_id (`vault status` shows the id)"))
+        }
         None => Err(Error::usage(format!(
-            "Vault {address}: it does not tell its cluster's id, and vault.cluster_id is {expected}"
+            "Vault {address}: it does not report its cluster id, but vault.cluster_id is {expected}"
         ))
-        .hint("nothing was read; give an address where sys/health names cluster_id, or remove vault.cluster_id")),
+        .hint("nothing was read; use an address whose sys/health has cluster_id, or remove vault.cluster_id")),
     }
 }
 
-/// What a manifest records of the cluster behind `node`.
+/// Returns the details of the node's cluster that a manifest records.
 pub fn facts(node: &Node) -> VaultFacts {
     let (health, seal) = (&node.health, &node.seal);
     let server = node.server();

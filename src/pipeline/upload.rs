@@ -1,11 +1,11 @@
-//! The stream out: Vault's snapshot → archive check and seal → upload.
+//! Uploads a snapshot: checks and encrypts it in parallel and sends it to the store.
 //!
-//! Here: the stages, side by side with bounded memory between them, and their
-//! commit point. Not here: what precedes and follows it (`commands::backup`).
+//! The stages run concurrently with bounded memory between them. Not here: the steps
+//! before and after the upload (`commands::backup`).
 //!
 //! ```text
-//! source ─┬─► bridge ─► check (thread) ────────────────► Snapshot ─┐
-//!         └─► bridge ─► seal (thread) ─► segments ─► upload.write ─┴─► complete
+//! source ─┬─► bridge ─► check (thread) ───────────────────► Snapshot ─┐
+//!         └─► bridge ─► encrypt (thread) ─► segments ─► upload.write ─┴─► complete
 //! ```
 
 use super::bridge::{self, Reader, bridge};
@@ -23,44 +23,45 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// A snapshot that passed every check and is an object in the store.
+/// A snapshot that passed every check and was uploaded.
 #[derive(Debug)]
 pub struct Sent {
-    /// What the archive check found.
+    /// Result of the archive check.
     pub snapshot: Snapshot,
     /// Size and hash of the snapshot.
     pub plaintext: Fingerprint,
     /// Size and hash of the object.
-    pub sealed: EncryptedBackup,
-    /// What the store says of the object.
+    pub encrypted: EncryptedBackup,
+    /// The object's metadata in the store.
     pub head: Head,
 }
 
-/// How long a store that does not answer may hold up the end of a run.
+/// Time limit for the cleanup if the store does not respond.
 const CLEAN_UP: Duration = Duration::from_secs(10);
 
-/// Nobody can tell whether a request without an answer had its effect.
-const MAY_BE_THERE: &str = "the object was being completed, and may be there, unverified";
+/// Context of an error while the upload was being completed: without a response, the result
+/// is unknown.
+const MAY_EXIST: &str = "the upload was being completed: the object may exist, unverified";
 
-/// Sends a snapshot to the store. The object comes to exist only after the
-/// archive check and the last segment; on any error, and when `stop` is raised,
-/// the upload is aborted and nothing is left once the store has settled.
+/// Uploads a snapshot. The object is created only after the archive check and the last
+/// segment. On any error, and when `stop` is raised, the upload is aborted; no object is
+/// left after [`finish_cleanup`].
 ///
 /// # Errors
-/// The source's error before the check's, the check's before the upload's: the
-/// first cause along the stream.
+/// The first cause along the stream: the source's error, then the check's, then the
+/// upload's.
 pub async fn send(
     source: impl Stream<Item = Result<Bytes>> + Send + Unpin,
-    sealer: Encryptor,
+    encryptor: Encryptor,
     mut upload: Box<dyn Upload>,
     stop: &Stop,
     progress: &Progress,
 ) -> Result<Sent> {
-    match stop.guard(transfer(source, sealer, upload.as_mut(), progress)).await {
-        Ok((snapshot, plaintext, sealed)) => {
-            let completed = stop.guard(upload.complete(sealed.sha256, sealed.size)).await;
-            let head = completed.map_err(|e| if e.kind().is_stop() { e.context(MAY_BE_THERE) } else { e })?;
-            Ok(Sent { snapshot, plaintext, sealed, head })
+    match stop.guard(transfer(source, encryptor, upload.as_mut(), progress)).await {
+        Ok((snapshot, plaintext, encrypted)) => {
+            let completed = stop.guard(upload.complete(encrypted.sha256, encrypted.size)).await;
+            let head = completed.map_err(|e| if e.kind().is_stop() { e.context(MAY_EXIST) } else { e })?;
+            Ok(Sent { snapshot, plaintext, encrypted, head })
         }
         Err(error) => {
             // It warns of what it cannot remove; what takes longer is waited for by `settle`.
@@ -70,37 +71,36 @@ pub async fn send(
     }
 }
 
-/// Waits until nothing is left of an upload that was given up. To be called before
-/// the run ends.
-pub async fn settle(store: &dyn Store) {
+/// Waits until the store has removed aborted uploads. Must be called before the run ends.
+pub async fn finish_cleanup(store: &dyn Store) {
     if tokio::time::timeout(CLEAN_UP, store.settle()).await.is_err() {
-        tracing::warn!("the store did not answer, so an unfinished upload may be left there; a later prune removes it");
+        tracing::warn!("the store did not respond: an incomplete upload may be left there; a later prune removes it");
     }
 }
 
 async fn transfer(
     source: impl Stream<Item = Result<Bytes>> + Send + Unpin,
-    sealer: Encryptor,
+    encryptor: Encryptor,
     upload: &mut dyn Upload,
     progress: &Progress,
 ) -> Result<(Snapshot, Fingerprint, EncryptedBackup)> {
     let (to_check, from_source) = bridge();
     let checking = tokio::task::spawn_blocking(move || check(from_source));
-    let (to_seal, from_source) = bridge();
+    let (to_encrypt, from_source) = bridge();
     let (to_upload, mut segments) = mpsc::channel(1);
-    let sealing = tokio::task::spawn_blocking(move || seal(from_source, sealer, &to_upload));
+    let encrypting = tokio::task::spawn_blocking(move || encrypt(from_source, encryptor, &to_upload));
 
     let mut source = bridge::joined(source);
     let feeding = async move {
         while let Some(chunk) = source.next().await {
             let chunk = chunk?;
             progress.advance(chunk.len());
-            if !(to_check.write(chunk.clone()).await && to_seal.write(chunk).await) {
-                return Ok(()); // a later stage failed and says why
+            if !(to_check.write(chunk.clone()).await && to_encrypt.write(chunk).await) {
+                return Ok(()); // a later stage has failed and reports the reason
             }
         }
         to_check.finish().await;
-        to_seal.finish().await;
+        to_encrypt.finish().await;
         Ok(())
     };
     let uploading = async move {
@@ -114,13 +114,13 @@ async fn transfer(
     fed?;
     let checked = ended(checking).await?;
     uploaded?;
-    match (checked, ended(sealing).await?) {
-        (Some((snapshot, plaintext)), Some(sealed)) => Ok((snapshot, plaintext, sealed)),
+    match (checked, ended(encrypting).await?) {
+        (Some((snapshot, plaintext)), Some(encrypted)) => Ok((snapshot, plaintext, encrypted)),
         _ => Err(Error::unexpected("the pipeline stopped without a reason")),
     }
 }
 
-/// `None` if the stream was given up: another stage has the reason.
+/// Checks the snapshot. `None` if the stream was abandoned: another stage has the reason.
 fn check(reader: Reader) -> Result<Option<(Snapshot, Fingerprint)>> {
     let mut reader = Hashing::new(reader);
     match archive::check(&mut reader) {
@@ -130,18 +130,23 @@ fn check(reader: Reader) -> Result<Option<(Snapshot, Fingerprint)>> {
     }
 }
 
-/// `None` if the stream was given up at either end.
-fn seal(mut reader: Reader, mut sealer: Encryptor, to_upload: &mpsc::Sender<Bytes>) -> Result<Option<EncryptedBackup>> {
-    let mut sink =
-        |segment| to_upload.blocking_send(segment).map_err(|_| Error::unexpected("the upload ended before its data"));
+/// Encrypts the snapshot. `None` if the stream was abandoned at either end.
+fn encrypt(
+    mut reader: Reader,
+    mut encryptor: Encryptor,
+    to_upload: &mpsc::Sender<Bytes>,
+) -> Result<Option<EncryptedBackup>> {
+    let mut sink = |segment| {
+        to_upload.blocking_send(segment).map_err(|_| Error::unexpected("the upload ended before the encryption"))
+    };
     loop {
         let Ok(chunk) = reader.fill_buf() else { return Ok(None) };
         if chunk.is_empty() {
-            let sealed = sealer.finish(&mut sink);
-            return if to_upload.is_closed() { Ok(None) } else { sealed.map(Some) };
+            let encrypted = encryptor.finish(&mut sink);
+            return if to_upload.is_closed() { Ok(None) } else { encrypted.map(Some) };
         }
         let n = chunk.len();
-        let written = sealer.write(chunk, &mut sink);
+        let written = encryptor.write(chunk, &mut sink);
         if to_upload.is_closed() {
             return Ok(None);
         }

@@ -13,7 +13,7 @@ mod directory;
 mod process;
 mod program;
 
-pub use program::{locate, origin};
+pub use program::locate;
 
 use crate::base::error::{Error, Result};
 use crate::formats::product;

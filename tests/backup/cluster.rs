@@ -50,7 +50,7 @@ fn another_cluster_is_refused_before_the_login() {
         let proxy = edited(&place, |_| {});
         let id = place.site.vault.cluster_id();
         let tool = tool_of(&place, "another").env("VAULT_ADDR", proxy.address());
-        tool.arg("backup").run().fails(2, &["it is cluster", &id, "vault.cluster_id is another", "nothing was read"]);
+        tool.arg("backup").run().fails(2, &["its cluster is", &id, "vault.cluster_id is another", "nothing was read"]);
         assert!(proxy.calls().iter().all(|call| call.header("x-vault-token").is_empty()), "a token was sent");
         place.assert_empty();
     }
@@ -64,7 +64,7 @@ fn a_cluster_that_does_not_tell_its_id_is_refused_where_one_is_configured() {
         let place = Place::folder();
         let (id, proxy) = (place.site.vault.cluster_id(), edited(&place, edit));
         let tool = tool_of(&place, &id).env("VAULT_ADDR", proxy.address());
-        tool.arg("backup").run().fails(2, &["does not tell its cluster's id", &id, "remove vault.cluster_id"]);
+        tool.arg("backup").run().fails(2, &["does not report its cluster id", &id, "remove vault.cluster_id"]);
         assert!(proxy.calls().iter().all(|call| call.header("x-vault-token").is_empty()), "a token was sent");
         place.assert_empty();
         // Without one, such a cluster is backed up.

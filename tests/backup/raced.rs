@@ -136,7 +136,7 @@ fn a_store_where_all_names_are_taken() {
     let place = Place::folder();
     let others = taken(&place, 60);
     let output = place.tool().args(["backup", "--kind", "daily"]).run();
-    output.fails(7, &["exists already", "and so do the names of the next seconds"]).leaves(&[]);
+    output.fails(7, &["already exists", "like the names of the next seconds"]).leaves(&[]);
     assert_eq!(place.names(), others);
 }
 
@@ -168,7 +168,7 @@ fn a_manifest_that_is_there_already() {
         block_in_place(|| planting.put(&key, b"{}"));
         Reply::forward()
     });
-    output.fails(7, &["was uploaded whole, but stays unverified", ".manifest.json: exists already"]);
+    output.fails(7, &["uploaded, but not verified", ".manifest.json: exists already"]);
     assert_eq!(place.names().len(), 2);
 }
 

@@ -157,7 +157,7 @@ fn while_nobody_answers() {
     let place = Arc::new(Place::s3());
     let scene = Scene { s3: hangs_at(&place, Request::Begin), vault: place.site.vault_sending(large()), place };
     let output = scene.ended(End::Terminate, |scene| called(&scene.s3, Request::Begin));
-    output.code(143).stderr_contains("terminated").stderr_contains("an unfinished upload may be left there");
+    output.code(143).stderr_contains("terminated").stderr_contains("an incomplete upload may be left there");
     scene.assert_nothing_left(&output);
 }
 
@@ -189,7 +189,7 @@ fn while_the_object_is_being_completed() {
         let body = if request == Request::Put { place.site.vault.snapshot().into() } else { large() };
         let scene = Scene { s3: hangs_at(&place, request), vault: place.site.vault_sending(body), place };
         let output = scene.ended(end, |scene| called(&scene.s3, request));
-        output.fails(end.code(), &["the object was being completed, and may be there, unverified", end.word()]);
+        output.fails(end.code(), &["the upload was being completed: the object may exist, unverified", end.word()]);
         scene.assert_nothing_left(&output);
     }
 }
@@ -204,7 +204,7 @@ fn while_the_object_is_read_back() {
         let output = scene.ended(end, |scene| called(&scene.s3, Request::ReadBack));
         let names = scene.place.names();
         assert_eq!(names.len(), 1, "{names:?}");
-        let address = format!("{}/{} was uploaded whole, but stays unverified", scene.place.url(), names[0]);
+        let address = format!("{}/{}: uploaded, but not verified", scene.place.url(), names[0]);
         output.fails(end.code(), &[&address, end.word()]).leaves(&["config.toml"]);
         assert!(scene.is_revoked());
         scene.place.tool().args(["decrypt", &names[0]]).run().ok();

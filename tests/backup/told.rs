@@ -172,6 +172,9 @@ fn when_nobody_can_be_told() {
     let (place, listeners) = (Place::folder(), Listeners::start(404));
     let output = backup(&place, &listeners, "no/such/folder/audit.log", &["--json"]);
     output.code(8);
+    let stored = output.stderr.find("warning: completed with problems: ").unwrap();
+    assert!(output.stderr[stored..].lines().next().unwrap().ends_with("stored and verified"), "{output:?}");
+    assert!(stored < output.stderr.find("error: ").unwrap(), "the success comes first: {output:?}");
     let said = output.json();
     let problems = said["problems"].as_array().unwrap();
     for part in ["audit log", "webhook 1", "ping"] {

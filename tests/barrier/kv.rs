@@ -3,7 +3,7 @@
 use super::{found, query, unlocked};
 use crate::support::vault::Vault;
 use serde_json::{Value, json};
-use vault_backup::formats::barrier::{Absence, ListedSecret, SecretAnswer, SecretVersion};
+use vault_backup::formats::barrier::{ListedSecret, MissingReason, SecretAnswer, SecretVersion};
 
 /// A path as it stands in a URL.
 fn encoded(path: &str) -> String {
@@ -75,10 +75,10 @@ fn versions_are_what_the_api_says() {
     assert_eq!(found(&ask("kv/four", Some(2))), (json!({"n": 2}), Some(2)), "undeleted");
     assert!(matches!(ask("kv/four", Some(3)), SecretAnswer::Destroyed(v) if v.destroyed));
     assert!(matches!(ask("kv/gone", None), SecretAnswer::Deleted(v) if v.number == 4));
-    assert_eq!(ask("kv/few", Some(3)), SecretAnswer::Missing(Absence::NoVersion(3)), "max_versions is passed");
+    assert_eq!(ask("kv/few", Some(3)), SecretAnswer::Missing(MissingReason::NoVersion(3)), "max_versions is passed");
     assert_eq!(found(&ask("kv/few", Some(4))), (json!({"n": 4}), Some(4)));
-    assert_eq!(ask("kv/empty", None), SecretAnswer::Missing(Absence::NoVersion(0)));
-    assert_eq!(ask("kv/erased", None), SecretAnswer::Missing(Absence::NoSecret));
+    assert_eq!(ask("kv/empty", None), SecretAnswer::Missing(MissingReason::NoVersion(0)));
+    assert_eq!(ask("kv/erased", None), SecretAnswer::Missing(MissingReason::NoSecret));
 
     // Deletion is judged by the moment that is asked about.
     let mut later = query("kv/expires", None);
@@ -134,14 +134,16 @@ fn names_and_mounts_of_all_sorts() {
             assert_eq!(found(&answer).0, json!({"path": path, "version": version}));
         }
         assert_eq!(found(&ask(&format!("again{version}/a"))).0, json!({"generation": 2}));
-        assert_eq!(ask(&format!("again{version}/only-1")), SecretAnswer::Missing(Absence::NoSecret));
+        assert_eq!(ask(&format!("again{version}/only-1")), SecretAnswer::Missing(MissingReason::NoSecret));
     }
     assert_eq!(found(&ask("/team/v2-other/a")).0, json!({"other": true}));
     assert_eq!(found(&ask("local/a")), (json!({"local": true}), None));
-    assert_eq!(ask("team/v3/a"), SecretAnswer::Missing(Absence::NoMount));
-    assert_eq!(ask("team"), SecretAnswer::Missing(Absence::NoMount));
-    assert_eq!(ask("team/v2/"), SecretAnswer::Missing(Absence::NoSecret));
-    assert!(matches!(ask("sys/policy/default"), SecretAnswer::Missing(Absence::NotKv(path, _)) if path == "sys/"));
+    assert_eq!(ask("team/v3/a"), SecretAnswer::Missing(MissingReason::NoMount));
+    assert_eq!(ask("team"), SecretAnswer::Missing(MissingReason::NoMount));
+    assert_eq!(ask("team/v2/"), SecretAnswer::Missing(MissingReason::NoSecret));
+    assert!(
+        matches!(ask("sys/policy/default"), SecretAnswer::Missing(MissingReason::NotKv(path, _)) if path == "sys/")
+    );
 
     let names = |prefix: &str| -> Vec<String> {
         barrier.list(state.bytes(), prefix).unwrap().into_iter().map(|listed| listed.path).collect()

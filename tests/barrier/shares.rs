@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use vault_backup::base::error::Kind;
 use vault_backup::formats::barrier::{self, Barrier};
 
-const REFUSAL: &str = "these shares do not open this backup";
+const REFUSAL: &str = "the shares do not unseal this backup";
 
 /// All orders of `items`.
 fn orders(items: &[String]) -> Vec<Vec<String>> {
@@ -47,8 +47,9 @@ fn the_right_shares_open_it_and_no_others() {
         let with = |share: &str| [&enough[1..], &[share.to_owned()]].concat();
         let mut damaged = BASE64_STANDARD.decode(&enough[0]).unwrap();
         damaged[7] ^= 1;
-        let few = format!("{threshold} of {count} shares are needed, {} given", threshold - 1);
-        let twice = format!("share {} of {} (env:SHARE{threshold}): the same as share 1", threshold + 1, threshold + 1);
+        let few = format!("too few unseal key shares: {} given", threshold - 1);
+        let twice =
+            format!("share {} of {} (env:SHARE{threshold}): duplicate of share 1", threshold + 1, threshold + 1);
         let foreign = if threshold == 1 { "share 1 of 1 (env:SHARE0): it has 33 bytes" } else { REFUSAL };
         for (wrong, says) in [
             (enough[1..].to_vec(), few.as_str()),

@@ -91,13 +91,13 @@ fn a_staging_server_with_the_sources_seal() {
     assert_eq!(staging.health(), Some(ACTIVE));
     assert!(site.production.canary_at(&staging).is_some());
     // Its token is of the state that is gone. The source's recovery keys make another, and
-    // open a node that was sealed by hand, as shares do.
-    drill("seal_after = false\n").fails(2, &["no administrative token", "staging.token is dead"]);
+    // unseal a node that was sealed manually, as shares do.
+    drill("seal_after = false\n").fails(2, &["no administrative token", "staging.token is not valid"]);
     for _ in 0..2 {
-        // OpenBao opens itself again at once, so a drill into it is refused unless it may stay open.
+        // OpenBao unseals itself again at once, so a drill into it is refused unless it may stay unsealed.
         let output = drill("unseal_keys = [\"env:SHARE0\"]\n");
         if product() == Product::OpenBao {
-            output.fails(2, &["OpenBao opens itself again"]);
+            output.fails(2, &["OpenBao unseals itself again"]);
             drill("unseal_keys = [\"env:SHARE0\"]\nseal_after = false\n").ok();
         } else {
             output.ok();
@@ -138,9 +138,9 @@ fn a_source_with_a_static_seal() {
             site.assert_clean(&output);
             output
         };
-        // OpenBao opens itself again at once, so it cannot be left sealed.
+        // OpenBao unseals itself again at once, so it cannot be left sealed.
         let index = staging.ok("GET", "sys/leader", None)["raft_committed_index"].clone();
-        drill("").fails(2, &["OpenBao opens itself again", "--ephemeral", "staging.seal_after = false"]);
+        drill("").fails(2, &["OpenBao unseals itself again", "--ephemeral", "staging.seal_after = false"]);
         assert_eq!(staging.ok("GET", "sys/leader", None)["raft_committed_index"], index, "nothing was sent");
         drill("seal_after = false\n").ok();
         drill("seal_after = false\n").ok();

@@ -49,7 +49,7 @@ fn what_is_read_is_not_what_must_be() {
         (open_with("smtp/nothing"), 6, ["canary smtp/nothing is not in the restored Vault", "write it to production"]),
         (open_with("no-mount/x"), 6, ["no-mount/x", ""]),
         (open_with("smtp/deleted"), 6, ["canary smtp/deleted was deleted in this backup", "undelete it"]),
-        (open_with("smtp/destroyed"), 6, ["canary smtp/destroyed was destroyed in this backup", "write it anew"]),
+        (open_with("smtp/destroyed"), 6, ["canary smtp/destroyed was destroyed in this backup", "write it again"]),
         (open_with("smtp/test-tenant-id/admin") + &age, 6, ["more than staging.canary_max_age", "has stopped"]),
         (
             open_with("old/canary") + &age,
@@ -152,22 +152,22 @@ fn shares_that_do_not_open_it() {
     };
     // Too few: told beforehand, and nothing is sent.
     let output = drilled(&staging, "\"env:SHARE2\"");
-    output.fails(6, &["2 of 3 shares are needed, 1 given", "nothing was restored: staging.unseal_keys, of cluster"]);
+    output.fails(6, &["too few unseal key shares: 1 given", "nothing was restored: staging.unseal_keys, of cluster"]);
     site.assert_clean(&output);
     assert!(staging.token_is_valid(staging.root_token()));
 
     // Another threshold: it must be restarted, and is told so.
     let output = drill(&site, &staging, LOGIN).run();
-    output.code(6).stderr_contains("initialised with threshold 3").stderr_contains("restart it, and drill again");
+    output.code(6).stderr_contains("initialised with threshold 3").stderr_contains("restart it and repeat the drill");
     site.assert_clean(&output);
     assert_eq!(staging.health(), Some(SEALED));
     staging.restart();
 
     // Found sealed, and the shares do not open it: the guard.
     for (keys, code, says) in [
-        ("\"env:SHARE2\"", 6, "2 of 3 shares are needed, 1 given"),
+        ("\"env:SHARE2\"", 6, "too few unseal key shares: 1 given"),
         ("\"env:SHARE0\", \"env:WRONG\"", 2, "is sealed"),
-        ("\"env:SHARE1\", \"env:SHARE1\"", 6, "share 2 of 2 (env:SHARE1): the same as share 1"),
+        ("\"env:SHARE1\", \"env:SHARE1\"", 6, "share 2 of 2 (env:SHARE1): duplicate of share 1"),
         ("\"env:SHARE1\", \"env:ROLE_ID\"", 2, "share env:ROLE_ID: malformed"),
         ("", 2, "is sealed"),
     ] {
@@ -183,7 +183,7 @@ fn shares_that_do_not_open_it() {
     // Wrong: found out when the restored state is to be opened.
     let staging = Vault::builder().staging().start();
     let output = drilled(&staging, "\"env:SHARE0\", \"env:WRONG\"");
-    output.code(6).stderr_contains("unsealing, share 2 of 2").stderr_contains("are staging.unseal_keys those of");
+    output.code(6).stderr_contains("unsealing, share 2 of 2").stderr_contains("set staging.unseal_keys to the unseal keys of the backup's source");
     site.assert_clean(&output);
     assert_eq!(staging.health(), Some(SEALED));
     let output = drill(&site, &staging, LOGIN).run();

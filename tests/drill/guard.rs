@@ -34,7 +34,7 @@ fn production_is_never_staging() {
     let output = into(&site, &addresses, &production.address());
     output.fails(
         2,
-        &["is production", "it is the same address as the production Vault's address", "nothing was touched"],
+        &["is production", "it is the same address as the production Vault's address", "nothing was changed"],
     );
     site.assert_clean(&output);
     let output = into(&site, &addresses, &by_name);
@@ -65,7 +65,7 @@ fn staging_that_is_not_fit() {
     refused(&staging, &["is not initialised", "vault operator init"]);
     assert_eq!(staging.health(), Some(UNINITIALISED));
     staging.initialise(3, 2);
-    refused(&staging, &["is sealed, and staging.unseal_keys do not open it"]);
+    refused(&staging, &["is sealed, and staging.unseal_keys do not unseal it"]);
     assert_eq!(staging.health(), Some(SEALED));
     staging.unseal(staging.enough_shares());
     refused(&staging, &["is production", "its raft node id", "give the staging node another node_id"]);
@@ -100,7 +100,10 @@ fn a_cluster_of_three_is_neither_staging_nor_hidden_by_its_standbys() {
         output.fails(2, parts);
         site.assert_clean(&output);
     };
-    refused(&[site.production.vault.address()], &["has 3 raft peers, a drill needs one", "single-node"]);
+    refused(
+        &[site.production.vault.address()],
+        &["has 3 raft peers, but a restore drill needs exactly one", "single-node"],
+    );
     refused(&[standby.address()], &["is production", "the same address as the production Vault's leader"]);
 
     // Nor does a forced restore go into it.
@@ -126,12 +129,12 @@ fn a_backup_that_is_not_to_be_trusted() {
     let good = site.get(&manifest);
     let edited = String::from_utf8(good.clone()).unwrap().replace("\"seal_threshold\":2", "\"seal_threshold\":1");
     site.put(&manifest, edited.as_bytes());
-    run("", object).fails(5, &[&site.store(), object, "its manifest fails", "its mac does not hold"]);
+    run("", object).fails(5, &[&site.store(), object, "its manifest fails", "invalid MAC"]);
     site.put(&manifest, &good);
 
     let other = site.seal(&site.production.vault.snapshot());
     site.put(&format!("{other}.manifest.json"), &good);
-    run("", &other).fails(5, &["its manifest fails", "it is another object's"]);
+    run("", &other).fails(5, &["its manifest fails", "it belongs to another object"]);
 
     // One whose header is damaged, one that is cut, and one that is not there.
     let mut bytes = site.get(object);

@@ -105,7 +105,7 @@ fn what_is_newer_and_not_good_is_passed_over() {
     assert_eq!(status.code(0).json()["newest_drill"]["object"], genuine);
 
     // By their names they are refused.
-    for (name, says) in [(&renamed[0], "it is another object's"), (&renamed[1], "its mac does not hold")] {
+    for (name, says) in [(&renamed[0], "it belongs to another object"), (&renamed[1], "invalid MAC")] {
         let output = site.tool_of(&[], SHARES).args(["verify-restore", "--offline", name.object()]).run();
         output.fails(5, &[name.object(), "its manifest fails", says]);
     }
@@ -146,7 +146,7 @@ fn without_manifests_the_key_decides() {
     let name = newer(1);
     for (planted, says) in [
         (object(&site, &name, &stranger()), "under key"),
-        (bytes.clone(), "its header says that it was made at"),
+        (bytes.clone(), "its header names another time:"),
         (site.production.vault.snapshot(), "it looks like a snapshot that was never encrypted"),
     ] {
         site.put(name.object(), &planted);

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use serde_json::json;
 use std::sync::Arc;
 
-const REFUSAL: &str = "these shares do not open this backup";
+const REFUSAL: &str = "the shares do not unseal this backup";
 
 /// The bytes of a share.
 fn decoded(share: &str) -> Vec<u8> {
@@ -128,7 +128,7 @@ fn an_entry_outside_of_the_barrier_is_no_failure() {
     let output = offline(&site, &staging(&[0, 1], ""), &object).arg("-v").run();
     output
         .code(0)
-        .stderr_contains(&format!("1 entries are outside of the barrier and unknown to this version: {}", place.key));
+        .stderr_contains(&format!("1 entries outside of the barrier are unknown to this version: {}", place.key));
     let counted = output.json();
     assert_eq!((&counted["entries_unknown"], &counted["entries"]), (&json!(1), &known["entries"]));
     assert_eq!(counted["entries_outside"].as_u64(), known["entries_outside"].as_u64().map(|n| n + 1));
@@ -152,8 +152,11 @@ fn only_the_right_shares() {
             2,
             vec![vec![1, 2], vec![2, 1, 0]],
             vec![
-                (vec![1], "2 of 3 shares are needed, 1 given"),
-                (vec![1, 1], "share 2 of 2 (env:SHARE1): the same as share 1 (env:SHARE1)"),
+                (
+                    vec![1],
+                    "too few unseal key shares: 1 given (env:SHARE1), 2 of 3 needed; give 1 more of the same cluster",
+                ),
+                (vec![1, 1], "share 2 of 2 (env:SHARE1): duplicate of share 1 (env:SHARE1)"),
             ],
         ),
         (
@@ -161,9 +164,9 @@ fn only_the_right_shares() {
             3,
             vec![vec![4, 0, 2]],
             vec![
-                (vec![0, 1], "3 of 5 shares are needed, 2 given"),
-                (vec![0, 1, 1], "share 3 of 3 (env:SHARE1): the same as share 2"),
-                (vec![2, 2, 2, 3], "share 2 of 4 (env:SHARE2): the same as share 1"),
+                (vec![0, 1], "too few unseal key shares: 2 given (env:SHARE0, env:SHARE1), 3 of 5 needed"),
+                (vec![0, 1, 1], "share 3 of 3 (env:SHARE1): duplicate of share 2"),
+                (vec![2, 2, 2, 3], "share 2 of 4 (env:SHARE2): duplicate of share 1"),
             ],
         ),
     ] {
@@ -197,7 +200,8 @@ fn only_the_right_shares() {
             output.fails(6, &[&object, &cluster, REFUSAL, "env:STRANGER", "at least one is wrong"]);
             let many: Vec<_> = (0..threshold).collect();
             let output = offline(&site, &of(&many), &object).env("STRANGER", share(x)).run();
-            output.fails(6, &[&object, &cluster, "(env:STRANGER): not one of this backup's cluster", "leave it out"]);
+            output
+                .fails(6, &[&object, &cluster, "(env:STRANGER): does not belong to this backup's cluster", "omit it"]);
         }
         assert_eq!(site.get(&format!("{object}.drill.json")), record, "a failure replaces no record");
     }

@@ -141,28 +141,28 @@ fn sealable_namespaces_are_counted_and_named_and_opened_with_their_shares() {
             (
                 "namespace_unseal_keys = { tight = [\"env:TIGHT0\"] }",
                 6,
-                ["namespace tight/", "2 of 3 shares are needed, 1 given"],
+                ["namespace tight/", "too few unseal key shares: 1 given"],
             ),
             (
                 "namespace_unseal_keys = { tight = [\"env:TIGHT0\", \"env:TIGHT_AGAIN\"] }",
                 6,
-                ["namespace tight/: share 2 of 2 (env:TIGHT_AGAIN)", "the same as share 1 (env:TIGHT0)"],
+                ["namespace tight/: share 2 of 2 (env:TIGHT_AGAIN)", "duplicate of share 1 (env:TIGHT0)"],
             ),
             (
                 "namespace_unseal_keys = { tight = [\"env:INNER0\", \"env:INNER1\"] }",
                 6,
-                ["namespace tight/: these shares do not open", "env:INNER0, env:INNER1"],
+                ["namespace tight/: the shares do not unseal", "env:INNER0, env:INNER1"],
             ),
             (
                 "namespace_unseal_keys = { plain = [\"env:INNER0\"] }",
                 2,
-                ["namespace plain, which is not sealable", "plain/inner/, tight/"],
+                ["namespace plain, which is not a sealable namespace", "plain/inner/, tight/"],
             ),
         ] {
             drill(&format!("{lines}\n")).run().fails(code, &[object, parts[0], parts[1]]);
         }
         let swapped = drill("").args(["--share", "env:TIGHT0", "--share", "env:TIGHT1"]).run();
-        let swapped_says = ["these shares (env:TIGHT0, env:TIGHT1) are of the namespace", "NAMESPACE=REF"];
+        let swapped_says = ["the shares (env:TIGHT0, env:TIGHT1) belong to the namespace", "NAMESPACE=REF"];
         swapped.fails(6, &swapped_says);
     }
 }

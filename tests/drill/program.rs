@@ -61,6 +61,6 @@ fn a_program_that_cannot_take_the_backup_is_not_started() {
     } else {
         // A migration is allowed: the program is started, and is no server.
         let output = drill("OpenBao v2.0.0");
-        output.code(2).stderr_contains("a migration: the backup is of Vault").stderr_contains("exit status: 1");
+        output.code(2).stderr_contains("migration: the backup was taken from Vault").stderr_contains("exit status: 1");
     }
 }

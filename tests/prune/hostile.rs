@@ -90,7 +90,7 @@ fn old_ones_renamed_to_today_are_no_new_ones() {
         world.place.put_many(copies.collect());
         let output = world.prune();
         assert_eq!(list(&output.code(0).json()["deleted"]).len(), 0);
-        output.stderr_contains(&format!("it is another object's: {}", good[0]));
+        output.stderr_contains(&format!("it belongs to another object: {}", good[0]));
         assert!(good.iter().all(|name| world.files().contains(name.object())));
         world.tool().args(["status", "--max-age", "30d"]).run().code(9).stdout_contains("STALE");
     }

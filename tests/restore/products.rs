@@ -33,7 +33,11 @@ fn refused(site: &Site, target: &Vault, force: bool, parts: &[&str]) {
 #[test]
 fn a_backup_of_openbao_is_refused_by_vault_even_with_force() {
     let (site, target) = scene(Server::OpenBao, Server::Vault);
-    let parts = ["refused: the backup is of OpenBao 2.", "the target is Vault 1.", "none of the backup's mounts"];
+    let parts = [
+        "refused: the backup was taken from OpenBao 2.",
+        "the target is Vault 1.",
+        "would not find the backup's mounts",
+    ];
     refused(&site, &target, true, &parts);
     refused(&site, &target, false, &parts);
 }
@@ -41,13 +45,18 @@ fn a_backup_of_openbao_is_refused_by_vault_even_with_force() {
 #[test]
 fn a_backup_is_refused_by_an_older_version_unless_forced() {
     let (site, target) = scene(Server::OpenBao, Server::OpenBaoOld);
-    refused(&site, &target, false, &["refused: the backup is of OpenBao 2.7", "the target is OpenBao 2.6", "--force"]);
+    refused(
+        &site,
+        &target,
+        false,
+        &["refused: the backup was taken from OpenBao 2.7", "the target is OpenBao 2.6", "--force"],
+    );
 
     let dry = restore(&site, &site.production.object, &target).args(["--force", "--dry-run", "--json"]).run();
     let plan = dry.ok().json();
     assert_eq!(plan["source"]["product"], "openbao");
     assert_eq!(plan["target"]["version"], target.ok("GET", "sys/health", None)["version"]);
-    assert!(plan["note"].as_str().unwrap().contains("forced into an older version"), "{plan}");
+    assert!(plan["note"].as_str().unwrap().contains("forced restore into an older version"), "{plan}");
 }
 
 #[test]
@@ -66,12 +75,16 @@ fn a_backup_goes_into_a_newer_version() {
 fn a_backup_of_vault_migrates_to_openbao() {
     let (site, target) = scene(Server::Vault, Server::OpenBao);
     let object = &site.production.object;
-    drill(&site, &target, LOGIN).arg("-v").run().code(0).stderr_contains("a migration: the backup is of Vault 1.");
+    drill(&site, &target, LOGIN)
+        .arg("-v")
+        .run()
+        .code(0)
+        .stderr_contains("migration: the backup was taken from Vault 1.");
 
     let target = Vault::builder().server(Server::OpenBao).start();
     let dry = restore(&site, object, &target).args(["--dry-run", "--force"]).run();
     dry.ok()
-        .stdout_contains("note: a migration: the backup is of Vault 1.")
+        .stdout_contains("note: migration: the backup was taken from Vault 1.")
         .stdout_contains("the target is OpenBao 2.");
     let tool = restore(&site, object, &target).args(["--confirm", &cluster_name(&target), "--force", "--json"]);
     let output = tool.run();

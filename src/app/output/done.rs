@@ -67,6 +67,12 @@ impl Done {
 
     /// Prints all of it; returns the exit code.
     pub fn print(mut self, output: Output) -> u8 {
+        // After a partial success, the reader first learns what succeeded.
+        if !self.problems.is_empty()
+            && let Some(closing) = self.closing.take()
+        {
+            tracing::warn!("completed with problems: {closing}");
+        }
         for problem in &self.problems {
             tracing::error!("{problem}");
         }

@@ -146,7 +146,11 @@ fn completed(context: &Context, store: &dyn Store, manifest: &Manifest) -> Opera
         output::bytes(manifest.size_bytes),
         output::duration(elapsed),
         output::bytes(rate as u64),
-        if manifest.verification == Some(Verification::Full) { "verified" } else { "verified by its checksum" },
+        if manifest.verification == Some(Verification::Full) {
+            "stored and verified"
+        } else {
+            "stored, verified by its checksum"
+        },
     );
     outcome
 }

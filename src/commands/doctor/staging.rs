@@ -43,7 +43,7 @@ pub(super) async fn check(
     let mut origin = ServerVersion::default();
     if let Some((store, manifest)) = newest {
         unlock(context, findings, store, keys, &manifest.object).await?;
-        origin = staging::origin(manifest.vault.product, manifest.vault.version.as_deref());
+        origin = ServerVersion::new(manifest.vault.product, manifest.vault.version.as_deref());
     }
     if staging.mode == StagingMode::Ephemeral {
         let program = staging::locate(staging.vault_binary.as_deref(), &origin);

@@ -1,4 +1,4 @@
-//! What would be restored into what, and what speaks against it.
+//! The plan of a restore: backup, target, and the reasons to refuse.
 
 use crate::app::output;
 use crate::base::error::{Error, Result};
@@ -11,14 +11,14 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
-/// A backup held against a target.
+/// A comparison of a backup with a target.
 pub(super) struct RestorePlan {
     /// The backup's address or path.
     pub(super) backup: String,
     /// The target's cluster name.
     pub(super) target_name: String,
-    /// Whether the target is another cluster than the backup's, so that its keys are
-    /// others and only snapshot-force takes it.
+    /// `true` if the target is another cluster than the backup's: then its keys differ, and
+    /// only snapshot-force works.
     pub(super) foreign: bool,
     source: ServerVersion,
     target_server: ServerVersion,
@@ -73,7 +73,7 @@ impl RestorePlan {
         }
     }
 
-    /// Refuses what would go wrong, or is not what was asked for.
+    /// Refuses a restore that would fail or was not intended.
     ///
     /// # Errors
     /// `Usage`; nothing was changed.
@@ -82,23 +82,23 @@ impl RestorePlan {
         let refuse = |what: String| Err(Error::usage(format!("refused: {what}")));
         match (self.foreign, force) {
             (true, false) => refuse(format!(
-                "the backup is of cluster {} ({}), the target is {} ({})",
+                "the backup was taken from cluster {} ({}), the target is {} ({})",
                 self.source_name, self.source_cluster, self.target_name, self.target_cluster
             ))
-            .map_err(|e| e.hint("nothing was changed; --force restores it all the same, and then the source's unseal keys open the target")),
+            .map_err(|e| e.hint("nothing was changed; use --force to restore it anyway (the target then needs the source's unseal keys)")),
             (true, true) => self.refuse_several_peers(),
-            // Vault itself checks the keys; `force` counts if it was rekeyed.
+            // Vault itself checks the keys. `force` is used if it was rekeyed.
             (false, _) => Ok(()),
         }
     }
 
-    /// A note on product and version, where there is something to say.
+    /// Returns a note on product and version, if any.
     pub(super) fn note(&self) -> Option<String> {
-        // A restore that was refused has no plan to show.
+        // A refused restore has no plan to show.
         guard::server(&self.source, &self.target_server, true).ok().flatten()
     }
 
-    /// Refuses a forced restore into a cluster of several.
+    /// Refuses a forced restore into a cluster with several nodes.
     ///
     /// # Errors
     /// `Usage`; nothing was changed.
@@ -112,7 +112,7 @@ impl RestorePlan {
         Err(Error::usage(what).hint("nothing was changed; restore into a single new node, then join the others to it"))
     }
 
-    /// For people.
+    /// Returns the plan as text.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         let mut row = |name: &str, source: &str, target: &str| {
@@ -123,8 +123,8 @@ impl RestorePlan {
             _ => "unknown (no header)".to_owned(),
         };
         row("", "BACKUP", "TARGET");
-        row("what", &self.backup, &self.target);
-        row("from", &age, "its present state will be gone");
+        row("location", &self.backup, &self.target);
+        row("created", &age, "all of its data will be replaced");
         row("server", &self.source.to_string(), &self.target_server.to_string());
         row("cluster name", &self.source_name, &self.target_name);
         row("cluster id", &self.source_cluster, &self.target_cluster);
@@ -164,7 +164,7 @@ impl RestorePlan {
         })
     }
 
-    /// What a person must do now.
+    /// Returns the next steps for a person, after the restore.
     pub(super) fn next_steps(&self, sealed: bool) -> String {
         let mut text = format!("Restored: {} -> {}\n", self.backup, self.target);
         let shares = self.source_seal.as_deref().unwrap_or("the source's seal");
@@ -176,14 +176,14 @@ impl RestorePlan {
         } else {
             let _ = writeln!(
                 text,
-                "The target is unsealed and serves the restored state. Nodes that seal themselves need the backup's unseal keys ({shares})."
+                "The target is unsealed and serves the restored data. Nodes that seal themselves need the unseal keys of the backup's cluster ({shares})."
             );
         }
         text.push_str(
-            "Tokens made after the backup, and all tokens of the target's old state, are gone: log in anew.\n",
+            "Tokens created after the backup and all tokens of the target's old data are invalid: log in again.\n",
         );
         text.push_str(
-            "Leases that expired since the backup are revoked now; check the systems behind dynamic secrets.\n",
+            "Vault now revokes leases that expired since the backup: check the systems behind dynamic secrets.\n",
         );
         text
     }

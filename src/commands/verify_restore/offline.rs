@@ -1,4 +1,4 @@
-//! The offline drill: every entry opened in memory with the unseal shares.
+//! The offline drill: decrypts every entry in memory with the unseal shares.
 
 use super::{pick, record};
 use crate::app::cli::VerifyRestoreArgs;
@@ -6,7 +6,7 @@ use crate::app::context::Context;
 use crate::app::output;
 use crate::app::reporting::OperationResult;
 use crate::base::error::{Error, Result};
-use crate::formats::barrier::{Namespace, Query, Scan, SecretAnswer};
+use crate::formats::barrier::{Namespace, Query, ScanResult, SecretAnswer};
 use crate::pipeline::drill::Steps;
 use crate::pipeline::drill::canary::{self, CanaryState};
 use crate::pipeline::drill::feed::ReadSpec;
@@ -16,11 +16,11 @@ use crate::pipeline::reader::{self, ByteSource};
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
 
-/// Two passes over the backup: the keys, then everything.
+/// Reads the backup twice: first the keys, then all entries.
 ///
 /// # Errors
-/// `Usage` for a seal other than Shamir's; `Integrity` for what is wrong with the
-/// backup; `Drill` for what does not open with the shares.
+/// `Usage` for a seal other than Shamir's; `Integrity` for a damaged backup; `Drill` for
+/// entries that cannot be decrypted with the shares.
 pub(super) async fn drill(context: &Context, args: &VerifyRestoreArgs, steps: &mut Steps) -> Result<OperationResult> {
     let object = args.object.as_deref();
     context.note("backup_tested", object);
@@ -60,13 +60,13 @@ pub(super) async fn drill(context: &Context, args: &VerifyRestoreArgs, steps: &m
     Ok(outcome)
 }
 
-/// Notes what was counted and not opened. It is no failure: the archive's own hashes
-/// cover every byte.
-fn note_unread(scan: &Scan, namespaces: &[Namespace]) {
+/// Logs the number of entries that were not decrypted. They are not a failure: the hashes of
+/// the archive cover every byte.
+fn note_unread(scan: &ScanResult, namespaces: &[Namespace]) {
     if scan.unknown > 0 {
         let more = if scan.unknown > scan.unknown_names.len() as u64 { ", …" } else { "" };
         tracing::info!(
-            "{} entries are outside of the barrier and unknown to this version: {}{more}",
+            "{} entries outside of the barrier are unknown to this version: {}{more}",
             scan.unknown,
             scan.unknown_names.join(", ")
         );
@@ -74,15 +74,15 @@ fn note_unread(scan: &Scan, namespaces: &[Namespace]) {
     let sealed: Vec<_> = namespaces.iter().filter(|n| n.sealable && !n.opened).map(Namespace::name).collect();
     if !sealed.is_empty() {
         tracing::info!(
-            "{} entries of sealable namespaces were not opened: {}; to open them give --share NAMESPACE=REF or \
-             staging.namespace_unseal_keys",
+            "{} entries of sealable namespaces were not decrypted: {}; to decrypt them, give --share NAMESPACE=REF or \
+             set staging.namespace_unseal_keys",
             scan.unopened,
             sealed.join(", ")
         );
     }
 }
 
-fn found(scan: &Scan) -> Result<CanaryState> {
+fn found(scan: &ScanResult) -> Result<CanaryState> {
     Ok(match &scan.answer {
         Some(SecretAnswer::Found(_, version)) => CanaryState::Secret(version.and_then(|v| v.created)),
         Some(SecretAnswer::Deleted(_)) => CanaryState::Deleted,
@@ -91,11 +91,11 @@ fn found(scan: &Scan) -> Result<CanaryState> {
             tracing::info!("{why}");
             CanaryState::Missing
         }
-        None => return Err(Error::unexpected("the canary was not looked for")),
+        None => return Err(Error::unexpected("the canary was not searched")),
     })
 }
 
-fn passed(context: &Context, chosen: &Chosen, scan: &Scan, steps: &Steps, at: DateTime<Utc>) -> OperationResult {
+fn passed(context: &Context, chosen: &Chosen, scan: &ScanResult, steps: &Steps, at: DateTime<Utc>) -> OperationResult {
     let mut outcome = OperationResult::new();
     let canary = context.config().map(|c| c.staging.canary.clone()).unwrap_or_default();
     let total = &scan.summary.total;
@@ -112,7 +112,7 @@ fn passed(context: &Context, chosen: &Chosen, scan: &Scan, steps: &Steps, at: Da
     outcome.result("entries_sealed", scan.unopened);
     outcome.figures.newest_drill = Some(at);
     outcome.closing = format!(
-        "{}: {} of {} entries opened, and the canary {canary} read, in {}",
+        "{}: {} of {} entries decrypted, canary {canary} read, in {}",
         chosen.name,
         scan.terms.values().sum::<u64>(),
         total.entries,

@@ -1,4 +1,4 @@
-//! The staging Vault of one drill: prepared before the restore, left sealed after it.
+//! The staging Vault of a drill: prepares it before the restore and seals it afterwards.
 
 use super::optional;
 use crate::app::cli::VerifyRestoreArgs;
@@ -15,14 +15,14 @@ use crate::pipeline::drill::target::StagingTarget;
 use crate::services::staging::{Ephemeral, StagingSettings};
 use std::path::PathBuf;
 
-/// Where a drill restores to.
+/// Target of a drill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
     /// A configured staging server.
     Server,
     /// A Vault started for this drill.
     Ephemeral,
-    /// None: the backup is opened in memory.
+    /// None: the backup is decrypted in memory.
     Offline,
 }
 
@@ -36,7 +36,7 @@ impl Mode {
         }
     }
 
-    /// As the drill record names it.
+    /// Returns its name in the drill record.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Mode::Server => "server",
@@ -46,14 +46,14 @@ impl Mode {
     }
 }
 
-/// Drills have a lock of their own: a drill never stops a backup.
+/// Returns the lock file of drills. It is separate, so that a drill never blocks a backup.
 pub(super) fn lock_file(context: &Context) -> Result<PathBuf> {
     let mut path = context.config()?.run.lock_file.clone().into_os_string();
     path.push(".drill");
     Ok(path.into())
 }
 
-/// What a drill record, audit and notifications call staging.
+/// Returns the name of staging in drill record, audit log and notifications.
 pub(super) fn name(context: &Context, mode: Mode) -> String {
     let address = context.config().ok().and_then(|c| c.staging.address.as_ref().map(ToString::to_string));
     match mode {
@@ -67,12 +67,12 @@ pub(super) fn name(context: &Context, mode: Mode) -> String {
 pub(super) struct StagingServer {
     pub(super) target: StagingTarget,
     seal_after: bool,
-    /// Ended, and its folder removed, when this is dropped.
+    /// A server of this drill, if any. Drop stops it and removes its directory.
     ephemeral: Option<Ephemeral>,
 }
 
 impl StagingServer {
-    /// Finds staging, or starts it. Nothing in it has been touched then.
+    /// Finds or starts staging, without changing it.
     pub(super) async fn find(context: &Context, mode: Mode, origin: ServerVersion) -> Result<Self> {
         let config = context.config()?;
         let staging = &config.staging;
@@ -83,7 +83,7 @@ impl StagingServer {
         staging.login()?;
         let leader = match config.vault.addresses.is_empty() {
             true => None,
-            // Production may be out of reach from where drills run, or be lost.
+            // Production may be unreachable from here, or lost.
             false => context.vault_anonymous()?.leader().await.map(|node| node.address).ok(),
         };
         guard::addresses(&address, &config.vault.addresses, leader.as_ref()).await?;
@@ -108,8 +108,8 @@ impl StagingServer {
         Ok(Self { target, seal_after: false, ephemeral: Some(server) })
     }
 
-    /// Checks every other guard, and brings staging into a state in which it takes a
-    /// restore: a token that may do so. What it holds is not touched.
+    /// Runs the other guards and prepares staging for a restore. Returns a token that may
+    /// restore. The data of staging is not changed.
     pub(super) async fn prepare(
         &self,
         context: &Context,
@@ -118,18 +118,18 @@ impl StagingServer {
     ) -> Result<Secret> {
         match self.ephemeral {
             Some(_) => self.initialise(manifest).await,
-            None => self.open(context, facts, manifest).await,
+            None => self.unseal(context, facts, manifest).await,
         }
     }
 
-    async fn open(&self, context: &Context, facts: &Facts, manifest: Option<&Manifest>) -> Result<Secret> {
+    async fn unseal(&self, context: &Context, facts: &Facts, manifest: Option<&Manifest>) -> Result<Secret> {
         let target = &self.target;
         let staging = target.client.node(&target.address).await?.server();
         if let Some(note) = guard::server(&facts.server(), &staging, false)? {
             tracing::info!("staging {}: {note}", target.address);
         }
         self.count_shares(manifest)?;
-        let seal = target.open().await?;
+        let seal = target.unseal().await?;
         let token = optional(context.config()?.staging.token.as_ref())?;
         let administrator = target.administrator(token.as_ref()).await?;
         let peers = target.client.raft_configuration(&target.address, &administrator).await?;
@@ -137,9 +137,9 @@ impl StagingServer {
         if self.seal_after
             && let Err(refused) = target.sealable(&staging, &seal).await
         {
-            // A server that was found sealed does not say before it is opened.
+            // A sealed server reports this only after it is unsealed.
             if target.is_touched() {
-                target.close_with(&administrator).await;
+                target.seal_with(&administrator).await;
             }
             return Err(refused);
         }
@@ -147,7 +147,7 @@ impl StagingServer {
             && threshold != seal.threshold
         {
             tracing::warn!(
-                "staging {} was initialised with threshold {}, the backup's source has {threshold}: it may have to be restarted before it unseals",
+                "staging {} was initialised with threshold {}, the backup's source has {threshold}: it may need a restart before it unseals",
                 target.address,
                 seal.threshold,
             );
@@ -155,8 +155,8 @@ impl StagingServer {
         Ok(administrator)
     }
 
-    /// A server of its own needs no guard. It gets as many shares as the source
-    /// has: a Vault keeps its old threshold until it is restarted.
+    /// Initialises a server of this drill, which needs no guard. It gets as many shares as
+    /// the source: a Vault keeps its old threshold until it is restarted.
     async fn initialise(&self, manifest: Option<&Manifest>) -> Result<Secret> {
         self.count_shares(manifest)?;
         let StagingTarget { client, address, shares, .. } = &self.target;
@@ -170,34 +170,34 @@ impl StagingServer {
         let vault = manifest.map(|m| &m.vault);
         let number = |stated: Option<u64>| stated.filter(|_| !automatic).unwrap_or(shares.len().max(1) as u64);
         let (n, t) = (number(vault.and_then(|v| v.seal_shares)), number(vault.and_then(|v| v.seal_threshold)));
-        let fresh = client.initialise(address, n, t, automatic).await?;
-        if !fresh.shares.is_empty() && !automatic {
-            client.unseal(address, &fresh.shares).await?;
+        let new = client.initialise(address, n, t, automatic).await?;
+        if !new.shares.is_empty() && !automatic {
+            client.unseal(address, &new.shares).await?;
         }
         self.target.active().await?;
-        Ok(fresh.root_token)
+        Ok(new.root_token)
     }
 
-    /// Refuses shares that cannot unseal the backup's cluster, where the manifest says so.
+    /// Refuses shares that cannot unseal the backup's cluster according to its manifest.
     fn count_shares(&self, manifest: Option<&Manifest>) -> Result<()> {
         let vault = manifest.map(|m| &m.vault).filter(|v| v.seal_type.as_deref() == Some("shamir"));
         let Some((vault, threshold)) = vault.and_then(|v| Some((v, v.seal_threshold?))) else { return Ok(()) };
         if self.target.shares.is_empty() {
             return Ok(());
         }
-        let name = vault.cluster_name.as_deref().or(vault.cluster_id.as_deref()).unwrap_or("of an unknown name");
+        let name = vault.cluster_name.as_deref().or(vault.cluster_id.as_deref()).unwrap_or("(unknown name)");
         let total = vault.seal_shares.unwrap_or(threshold);
         share::check(&self.target.shares, threshold, total)
             .map_err(|e| e.context(format!("nothing was restored: staging.unseal_keys, of cluster {name}")))
     }
 
-    /// Leaves no unlocked copy of production behind, nor a token that was made for the drill.
+    /// Cleans up: seals a copy of production and revokes the tokens of the drill.
     pub(super) async fn end(&mut self) -> Result<()> {
         if let Some(server) = self.ephemeral.take() {
             drop(server);
             return Ok(());
         }
-        self.target.withdraw().await;
+        self.target.revoke_tokens().await;
         match self.seal_after && self.target.is_touched() {
             true => self.target.seal().await,
             false => Ok(()),

@@ -1,9 +1,9 @@
-//! meta.json: what Vault says of a snapshot.
+//! meta.json: Vault's description of a snapshot.
 
 use crate::base::error::{Error, Result};
 use serde::{Deserialize, Deserializer};
 
-/// What meta.json says: hashicorp/raft's `SnapshotMeta`.
+/// Contents of meta.json: hashicorp/raft's `SnapshotMeta`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Meta {
     /// The last raft index in the snapshot.
@@ -12,7 +12,7 @@ pub struct Meta {
     /// The raft term of that index.
     #[serde(rename = "Term")]
     pub term: u64,
-    /// What the server gave as the size of state.bin, in bytes.
+    /// Size of state.bin according to the server, in bytes.
     #[serde(rename = "Size")]
     pub size: u64,
     /// The server's name for the snapshot.

@@ -1,4 +1,4 @@
-//! The readers below the tar, and what their failures mean.
+//! The readers below the tar, and the meaning of their errors.
 
 use super::SEALED;
 use crate::base::error::{Error, Kind, Result};
@@ -6,19 +6,19 @@ use flate2::bufread::MultiGzDecoder;
 use std::cell::Cell;
 use std::io::{self, BufRead, Read};
 
-/// How much may stand between two members, in bytes. tar holds extended
-/// headers in memory, and a few bytes of gzip can claim any amount of them.
+/// Maximum data between two members, in bytes. The tar reader keeps extended headers in
+/// memory, and a few bytes of gzip can expand to any amount of them.
 const MAX_BETWEEN: u64 = 64 * 1024;
-/// A tar's unit, in bytes; its end marker is two of them, zeroed.
+/// Block size of tar, in bytes. The end marker is two zeroed blocks.
 const BLOCK: usize = 512;
 
-/// Counts what is consumed.
-pub(super) struct Counted<R> {
+/// Counts the bytes that are read.
+pub(super) struct CountingReader<R> {
     reader: R,
     bytes: u64,
 }
 
-impl<R> Counted<R> {
+impl<R> CountingReader<R> {
     pub(super) fn new(reader: R) -> Self {
         Self { reader, bytes: 0 }
     }
@@ -28,7 +28,7 @@ impl<R> Counted<R> {
     }
 }
 
-impl<R: BufRead> Read for Counted<R> {
+impl<R: BufRead> Read for CountingReader<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let n = self.reader.read(out)?;
         self.bytes += n as u64;
@@ -36,7 +36,7 @@ impl<R: BufRead> Read for Counted<R> {
     }
 }
 
-impl<R: BufRead> BufRead for Counted<R> {
+impl<R: BufRead> BufRead for CountingReader<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         self.reader.fill_buf()
     }
@@ -47,35 +47,36 @@ impl<R: BufRead> BufRead for Counted<R> {
     }
 }
 
-/// What the tar reader below cannot be asked: it owns its source.
-pub(super) struct Meter {
+/// State shared with the tar reader's source, which the tar reader owns: the end of the
+/// data, and the limit on data between two members.
+pub(super) struct ReadLimit {
     ended: Cell<bool>,
     left: Cell<u64>,
 }
 
-impl Default for Meter {
+impl Default for ReadLimit {
     fn default() -> Self {
         Self { ended: Cell::new(false), left: Cell::new(MAX_BETWEEN) }
     }
 }
 
-impl Meter {
-    /// A member begins, of any size.
+impl ReadLimit {
+    /// Lifts the limit at the start of a member.
     pub(super) fn enter(&self) {
         self.left.set(u64::MAX);
     }
 
-    /// The member was read.
+    /// Restores the limit at the end of a member.
     pub(super) fn leave(&self) {
         self.left.set(MAX_BETWEEN);
     }
 
-    /// Whether the data ended. tar takes an end between two members for a good one.
+    /// Returns `true` if the data ended. The tar reader accepts an end between two members.
     pub(super) fn ended(&self) -> bool {
         self.ended.get()
     }
 
-    /// What `error` means at `place`.
+    /// Converts an error of the tar reader at `place`.
     pub(super) fn error(&self, error: io::Error, place: &str) -> Error {
         let kind = error.kind();
         if self.ended() || kind == io::ErrorKind::UnexpectedEof {
@@ -83,48 +84,52 @@ impl Meter {
         }
         // flate2 gives these for data that does not inflate or whose CRC differs.
         let damaged = matches!(kind, io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData);
-        let what = if damaged { "gzip data are damaged" } else { "tar is malformed" };
+        let what = if damaged { "gzip data is damaged" } else { "tar is malformed" };
         Error::from_io(error, Kind::Integrity, format!("the snapshot's {what} {place}"))
     }
 }
 
-/// Feeds the meter.
-pub(super) struct Metered<'m, R> {
+/// Source of the tar reader that enforces a [`ReadLimit`].
+pub(super) struct LimitedReader<'m, R> {
     reader: R,
-    meter: &'m Meter,
+    limit: &'m ReadLimit,
 }
 
-impl<'m, R> Metered<'m, R> {
-    pub(super) fn new(reader: R, meter: &'m Meter) -> Self {
-        Self { reader, meter }
+impl<'m, R> LimitedReader<'m, R> {
+    pub(super) fn new(reader: R, limit: &'m ReadLimit) -> Self {
+        Self { reader, limit }
     }
 }
 
-impl<R: Read> Read for Metered<'_, R> {
+impl<R: Read> Read for LimitedReader<'_, R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let left = self.meter.left.get();
+        let left = self.limit.left.get();
         let room = usize::try_from(left).unwrap_or(usize::MAX).min(out.len());
         if room == 0 && !out.is_empty() {
             return Err(io::Error::other(format!("more than {MAX_BETWEEN} bytes between two members")));
         }
         let n = self.reader.read(&mut out[..room])?;
-        self.meter.left.set(left - n as u64);
-        self.meter.ended.set(n == 0 && room > 0);
+        self.limit.left.set(left - n as u64);
+        self.limit.ended.set(n == 0 && room > 0);
         Ok(n)
     }
 }
 
-/// The snapshot ended at `place`, where more must follow.
+/// Returns the error for a snapshot that ends too early, at `place`.
 pub(super) fn ended(place: &str) -> Error {
-    // Vault ends the stream of a snapshot that failed as it ends a good one.
-    let error = Error::integrity(format!("the snapshot is incomplete: it ended {place}")).transient(true);
-    if place.ends_with(SEALED) { error.hint("Vault stops there if it cannot reach its seal") } else { error }
+    // Vault ends the stream of a failed snapshot like that of a complete one.
+    let error = Error::integrity(format!("the snapshot is truncated: it ends {place}")).transient(true);
+    if place.ends_with(SEALED) {
+        error.hint("check that Vault can reach its seal; otherwise Vault stops there")
+    } else {
+        error
+    }
 }
 
-/// Says what a stream is that is no gzip at all.
+/// Refuses a stream that is not gzip and names its format.
 ///
 /// # Errors
-/// `Integrity`, or what `reader` failed with.
+/// `Integrity`, or the error of `reader`.
 pub(super) fn refuse_other_formats(reader: &mut impl BufRead) -> Result<()> {
     let first = reader
         .fill_buf()
@@ -133,17 +138,17 @@ pub(super) fn refuse_other_formats(reader: &mut impl BufRead) -> Result<()> {
     let what = match first.first() {
         Some(0x1f) => return Ok(()),
         None => return Err(Error::integrity("the snapshot is empty: Vault sent nothing").transient(true)),
-        Some(b'<') => "HTML: something in front of Vault answered in its place",
-        Some(b'{') => "JSON: an API's answer",
-        Some(_) => "something else",
+        Some(b'<') => "HTML: a proxy or load balancer answered instead of Vault",
+        Some(b'{') => "JSON: an API response",
+        Some(_) => "unknown data",
     };
     Err(Error::integrity(format!("the snapshot is not gzip but {what}")))
 }
 
-/// Demands the rest of the tar's end marker, of which its first block has been
-/// read, and then the end of the gzip and of the stream.
-pub(super) fn read_end<R: BufRead>(mut tar: Metered<'_, MultiGzDecoder<R>>) -> Result<()> {
-    let meter = tar.meter;
+/// Requires the rest of the tar's end marker, whose first block has been read, and
+/// then the end of the gzip data and of the stream.
+pub(super) fn read_end<R: BufRead>(mut tar: LimitedReader<'_, MultiGzDecoder<R>>) -> Result<()> {
+    let limit = tar.limit;
     let mut rest = [0; 2 * BLOCK];
     let mut length = 0;
     while length < rest.len() {
@@ -151,20 +156,19 @@ pub(super) fn read_end<R: BufRead>(mut tar: Metered<'_, MultiGzDecoder<R>>) -> R
             Ok(0) => break,
             Ok(n) => length += n,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            // Without a header it was looking for a further gzip member.
+            // Without a header, the decoder was looking for another gzip member.
             Err(e) if length == BLOCK && tar.reader.header().is_none() => {
-                return Err(Error::from_io(e, Kind::Integrity, "other bytes follow the snapshot's end"));
+                return Err(Error::from_io(e, Kind::Integrity, "unexpected data after the end of the snapshot"));
             }
             Err(e) => {
-                return Err(meter.error(
-                    e,
-                    if length < BLOCK { "within the tar's end marker" } else { "within the gzip's trailer" },
-                ));
+                return Err(
+                    limit.error(e, if length < BLOCK { "in the tar's end marker" } else { "in the gzip trailer" })
+                );
             }
         }
     }
     if rest[..length].iter().any(|&byte| byte != 0) || length > BLOCK {
-        return Err(Error::integrity("other bytes follow the end of the snapshot's tar"));
+        return Err(Error::integrity("unexpected data after the end of the snapshot's tar"));
     }
-    if length < BLOCK { Err(ended("within the tar's end marker")) } else { Ok(()) }
+    if length < BLOCK { Err(ended("in the tar's end marker")) } else { Ok(()) }
 }

@@ -23,7 +23,7 @@ fn assert_says(bytes: &[u8], says: &str) {
 }
 
 #[test]
-fn a_whole_snapshot_passes() {
+fn a_complete_snapshot_passes() {
     let bytes = whole().bytes();
     for capacity in [1, 7, 100_000] {
         let snapshot = check(BufReader::with_capacity(capacity, &bytes[..])).unwrap();
@@ -35,63 +35,63 @@ fn a_whole_snapshot_passes() {
 }
 
 #[test]
-fn several_gzip_members_are_one_stream() {
+fn several_gzip_members_are_read_as_one_stream() {
     let tar = whole().tar();
     let bytes: Vec<u8> = tar.chunks(700).flat_map(gzip).collect();
     assert_eq!(check(&bytes[..]).unwrap().plaintext_size, bytes.len() as u64);
 }
 
 #[test]
-fn what_is_no_snapshot_is_named() {
+fn data_that_is_not_a_snapshot_is_refused_and_named() {
     assert_says(b"", "the snapshot is empty: Vault sent nothing");
     assert_says(b"\n<!DOCTYPE html><title>502</title>", "not gzip but HTML");
     assert_says(br#"{"errors":["permission denied"]}"#, "not gzip but JSON");
-    assert_says(b"PK\x03\x04", "not gzip but something else");
-    assert_says(&[0x1f], "it ended before meta.json");
-    assert_says(&[0x1f, 0x8c, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0], "gzip data are damaged before meta.json");
-    assert_says(&gzip(b""), "it ended before meta.json");
+    assert_says(b"PK\x03\x04", "not gzip but unknown data");
+    assert_says(&[0x1f], "it ends before meta.json");
+    assert_says(&[0x1f, 0x8c, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0], "gzip data is damaged before meta.json");
+    assert_says(&gzip(b""), "it ends before meta.json");
     assert_says(&gzip(&[b'x'; 2000]), "tar is malformed before meta.json");
 }
 
-/// What must be said of a tar that was cut to `size` bytes.
-fn said_of_cut(snapshot: &Synthetic, size: usize) -> Vec<String> {
+/// Returns the expected messages for a tar truncated to `size` bytes.
+fn expected_of_truncated(snapshot: &Synthetic, size: usize) -> Vec<String> {
     let mut at = 0;
     for (name, data) in &snapshot.members {
         if size < at + 512 {
-            return vec![format!("it ended before {name}")];
+            return vec![format!("it ends before {name}")];
         }
         at += 512;
         if size < at + data.len() {
-            return vec![format!("it ended after {} bytes within {name}", size - at)];
+            return vec![format!("it ends {} bytes into {name}", size - at)];
         }
         at += data.len().next_multiple_of(512);
     }
-    vec!["it ended before the tar's end marker".into(), "it ended within the tar's end marker".into()]
+    vec!["it ends before the tar's end marker".into(), "it ends in the tar's end marker".into()]
 }
 
 #[test]
-fn every_cut_of_the_tar_is_located() {
+fn every_truncation_of_the_tar_is_located() {
     let snapshot = whole();
     let tar = snapshot.tar();
     for size in 0..tar.len() {
-        // The server's own error ends its gzip cleanly; a broken connection does not.
+        // A server error ends the gzip data cleanly; a broken connection does not.
         let clean = gzip(&tar[..size]);
         for bytes in [&clean[..], &clean[..clean.len() - 8]] {
             let message = refused(bytes);
-            let expected = said_of_cut(&snapshot, size);
+            let expected = expected_of_truncated(&snapshot, size);
             assert!(expected.iter().any(|says| message.contains(says)), "{size}: '{message}', not {expected:?}");
         }
     }
 }
 
 #[test]
-fn every_cut_of_the_gzip_is_refused() {
+fn every_truncation_of_the_gzip_is_refused() {
     let bytes = whole().bytes();
     for size in 1..bytes.len() {
-        assert_says(&bytes[..size], "incomplete: it ended ");
+        assert_says(&bytes[..size], "truncated: it ends ");
     }
-    assert_says(&bytes[..bytes.len() - 1], "it ended within the gzip's trailer");
-    assert_says(&bytes[..bytes.len() - 8], "it ended within the gzip's trailer");
+    assert_says(&bytes[..bytes.len() - 1], "it ends in the gzip trailer");
+    assert_says(&bytes[..bytes.len() - 8], "it ends in the gzip trailer");
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn every_changed_byte_is_refused() {
         bytes[at] ^= 0x10;
         let mut inflated = Vec::new();
         let end = MultiGzDecoder::new(&bytes[..]).read_to_end(&mut inflated);
-        // Times in gzip's header, and the several ways in which deflate says 'zeros'.
+        // Times in the gzip header, and deflate's several encodings of zeros.
         if end.is_ok() && inflated == tar {
             check(&bytes[..]).unwrap();
             harmless += 1;
@@ -115,10 +115,11 @@ fn every_changed_byte_is_refused() {
 }
 
 #[test]
-fn every_changed_byte_of_what_is_hashed_is_refused() {
-    for (name, says) in
-        [("state.bin", "the snapshot's state.bin is not what SHA256SUMS says"), ("meta.json", "meta.json")]
-    {
+fn every_changed_byte_of_a_hashed_member_is_refused() {
+    for (name, says) in [
+        ("state.bin", "the snapshot's state.bin is damaged: its SHA-256 differs from SHA256SUMS"),
+        ("meta.json", "meta.json"),
+    ] {
         for at in 0..whole().member(name).len() {
             let mut snapshot = whole();
             snapshot.member(name)[at] ^= 1;
@@ -128,8 +129,8 @@ fn every_changed_byte_of_what_is_hashed_is_refused() {
 }
 
 #[test]
-fn missing_members_are_named() {
-    assert_says(&whole().without("meta.json").bytes(), "holds state.bin before meta.json");
+fn missing_members_are_refused_and_named() {
+    assert_says(&whole().without("meta.json").bytes(), "contains state.bin before meta.json");
     assert_says(&whole().without("state.bin").bytes(), "incomplete: state.bin is missing");
     assert_says(&whole().without("SHA256SUMS").bytes(), "incomplete: SHA256SUMS is missing");
     let no_seal = "SHA256SUMS.sealed is missing: Vault could not reach its seal";
@@ -141,11 +142,11 @@ fn missing_members_are_named() {
 }
 
 #[test]
-fn further_entries_are_refused() {
+fn additional_tar_entries_are_refused() {
     for (name, says) in [
-        ("notes.txt", "an entry that none has: 'notes.txt'"),
-        ("SHA256SUMS", "holds SHA256SUMS twice"),
-        ("state.bin", "holds state.bin twice"),
+        ("notes.txt", "an unexpected entry: 'notes.txt'"),
+        ("SHA256SUMS", "contains SHA256SUMS twice"),
+        ("state.bin", "contains state.bin twice"),
     ] {
         let mut snapshot = whole();
         snapshot.members.push((name, b"x".to_vec()));
@@ -155,36 +156,36 @@ fn further_entries_are_refused() {
     tar[156] = b'2';
     let sum = tar[..148].iter().chain(&tar[156..512]).map(|&b| u32::from(b)).sum::<u32>() + 8 * 32;
     tar[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    assert_says(&gzip(&tar), "an entry that none has: 'meta.json'");
+    assert_says(&gzip(&tar), "an unexpected entry: 'meta.json'");
 }
 
 #[test]
-fn what_follows_the_end_is_refused() {
+fn trailing_data_is_refused() {
     let (tar, bytes) = (whole().tar(), whole().bytes());
     for tail in [&b"x"[..], &[0; 1], &[0; 20], b"a longer tail than a gzip header"] {
-        assert_says(&[&bytes, tail].concat(), "other bytes follow the snapshot's end");
+        assert_says(&[&bytes, tail].concat(), "unexpected data after the end of the snapshot");
     }
     for tail in [vec![0; 1], vec![0; 512], vec![1; 3], whole().tar()] {
-        assert_says(&gzip(&[&tar[..], &tail].concat()), "other bytes follow the end of the snapshot's tar");
-        assert_says(&[&bytes[..], &gzip(&tail)].concat(), "other bytes follow the end of the snapshot's tar");
+        assert_says(&gzip(&[&tar[..], &tail].concat()), "unexpected data after the end of the snapshot's tar");
+        assert_says(&[&bytes[..], &gzip(&tail)].concat(), "unexpected data after the end of the snapshot's tar");
     }
     let mut tar = tar;
     let end = tar.len();
     tar[end - 1] = 1;
-    assert_says(&gzip(&tar), "other bytes follow the end of the snapshot's tar");
+    assert_says(&gzip(&tar), "unexpected data after the end of the snapshot's tar");
 }
 
 #[test]
-fn sums_list_both_and_nothing_else() {
+fn sha256sums_must_list_both_members_and_nothing_else() {
     let state = sha256(whole().member("state.bin"));
     let meta = sha256(whole().member("meta.json"));
     for (sums, says) in [
         (format!("{state}  state.bin\n"), "does not list meta.json"),
         (format!("{meta}  meta.json\n"), "does not list state.bin"),
         (String::new(), "does not list meta.json"),
-        (format!("{meta}  meta.json\n{state}  state.bin\n{state}  state.bin\n"), "lists 'state.bin'"),
-        (format!("{meta}  meta.json\n{state}  state.bin\n{state}  other\n"), "lists 'other'"),
-        (format!("{state}  meta.json\n{meta}  state.bin\n"), "meta.json is not what SHA256SUMS says"),
+        (format!("{meta}  meta.json\n{state}  state.bin\n{state}  state.bin\n"), "duplicate entry 'state.bin'"),
+        (format!("{meta}  meta.json\n{state}  state.bin\n{state}  other\n"), "unexpected or duplicate entry 'other'"),
+        (format!("{state}  meta.json\n{meta}  state.bin\n"), "meta.json is damaged"),
         (format!("{meta} meta.json\n"), "a line is not"),
     ] {
         let mut snapshot = whole();
@@ -199,11 +200,11 @@ fn sums_list_both_and_nothing_else() {
 }
 
 #[test]
-fn memory_is_bounded_whatever_is_claimed() {
+fn memory_is_bounded_for_any_declared_size() {
     let mut snapshot = whole();
     snapshot.members.insert(0, ("meta.json", vec![b' '; 2 << 20]));
-    assert_says(&snapshot.bytes(), "meta.json claims 2097152 bytes");
-    // An extended header, which tar would hold in memory whole.
+    assert_says(&snapshot.bytes(), "meta.json is too large: 2097152 bytes");
+    // An extended header, which the tar reader would keep in memory whole.
     let mut header = tar::Header::new_ustar();
     header.set_entry_type(tar::EntryType::XHeader);
     header.set_size(1 << 40);
@@ -227,7 +228,7 @@ fn sizes_beyond_octal_are_read_from_extended_headers() {
 }
 
 #[test]
-fn state_is_handed_over() {
+fn check_with_passes_state_bin_to_the_callback() {
     let bytes = whole().bytes();
     let (_, state) = check_with(&bytes[..], |meta, state| {
         assert_eq!(meta.index, 37);
@@ -247,38 +248,40 @@ fn state_is_handed_over() {
 }
 
 #[test]
-fn the_snapshots_failure_comes_before_the_readers() {
+fn the_snapshots_error_takes_precedence_over_the_callbacks() {
     let fail = |_: &Meta, _: &mut dyn Read| -> Result<()> { Err(Error::drill("entry 3 does not open")) };
     assert_eq!(check_with(&whole().bytes()[..], fail).unwrap_err().kind(), Kind::Drill);
     let mut changed = whole();
     changed.member("state.bin")[9] ^= 1;
     assert_eq!(check_with(&changed.bytes()[..], fail).unwrap_err().kind(), Kind::Integrity);
-    // A reader that takes an error for an end gets no result either.
-    let cut = gzip(&whole().tar()[..2000]);
+    // A callback that takes an error for an end gets no result either.
+    let truncated = gzip(&whole().tar()[..2000]);
     let swallow = |_: &Meta, state: &mut dyn Read| Ok(io::copy(state, &mut io::sink()).unwrap_or(0));
-    let error = check_with(&cut[..cut.len() - 8], swallow).unwrap_err();
-    assert!(error.to_string().contains("bytes within state.bin"), "{error}");
+    let error = check_with(&truncated[..truncated.len() - 8], swallow).unwrap_err();
+    assert!(error.to_string().contains("bytes into state.bin"), "{error}");
 }
 
 #[test]
-fn the_beginning_is_read_without_proof() {
+fn peek_reads_the_beginning_without_verifying() {
     let snapshot = whole();
-    // Enough for what is asked, and no more.
-    let cut = gzip(&snapshot.tar()[..1600]);
-    assert_eq!(peek(&cut[..]).unwrap().peers[0].id, "n1");
+    // Just enough for the request.
+    let truncated = gzip(&snapshot.tar()[..1600]);
+    assert_eq!(peek(&truncated[..]).unwrap().peers[0].id, "n1");
     let mut first = [0; 10];
-    peek_state(&cut[..], |state| state.read_exact(&mut first).map_err(|e| Error::from_io(e, Kind::Unexpected, "x")))
-        .unwrap();
+    peek_state(&truncated[..], |state| {
+        state.read_exact(&mut first).map_err(|e| Error::from_io(e, Kind::Unexpected, "x"))
+    })
+    .unwrap();
     assert_eq!(first, whole().member("state.bin")[..10]);
     let late = |_: &mut dyn Read| -> Result<()> { panic!("there is no state.bin") };
     for (bytes, says) in [
         (Vec::new(), "Vault sent nothing"),
         (b"<html>".to_vec(), "not gzip but HTML"),
-        (gzip(&snapshot.tar()[..100]), "it ended before meta.json"),
-        (gzip(&snapshot.tar()[..600]), "within meta.json"),
-        (snapshot.clone().without("meta.json").bytes(), "holds state.bin before meta.json"),
-        (gzip(&snapshot.tar()[..1024]), "it ended before state.bin"),
-        (snapshot.without("state.bin").bytes(), "holds SHA256SUMS before state.bin"),
+        (gzip(&snapshot.tar()[..100]), "it ends before meta.json"),
+        (gzip(&snapshot.tar()[..600]), "bytes into meta.json"),
+        (snapshot.clone().without("meta.json").bytes(), "contains state.bin before meta.json"),
+        (gzip(&snapshot.tar()[..1024]), "it ends before state.bin"),
+        (snapshot.without("state.bin").bytes(), "contains SHA256SUMS before state.bin"),
     ] {
         let error = peek_state(&bytes[..], late).unwrap_err();
         assert_eq!(error.kind(), Kind::Integrity);
@@ -299,7 +302,7 @@ impl Read for Broken<'_> {
 }
 
 #[test]
-fn a_source_that_fails_is_not_an_end() {
+fn a_source_error_is_not_an_end_of_data() {
     let bytes = whole().bytes();
     for size in 0..=bytes.len() {
         let error = check(BufReader::new(Broken(&bytes[..size]))).unwrap_err();

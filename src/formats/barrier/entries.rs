@@ -1,25 +1,24 @@
-//! The entries of a snapshot's state.bin, as a stream.
+//! Reads the entries of a snapshot's state.bin as a stream: framing, limits and order.
 //!
-//! Here: the framing, its limits and its order. Not here: what the values hold
-//! (`value`). Source: Vault `physical/raft/varint.go`, `physical/raft/fsm.go`
-//! (`writeTo`) and the sdk's `StorageEntry`: for each entry its length as an
-//! unsigned varint, then a protobuf message with field 1 key and field 2 value.
-//! There is no end mark: the stream ends between two entries.
+//! Not here: the contents of values (`value`). Source: Vault `physical/raft/varint.go`,
+//! `physical/raft/fsm.go` (`writeTo`) and the sdk's `StorageEntry`: for each entry its
+//! length as an unsigned varint, then a protobuf message with field 1 key and field 2
+//! value. There is no end marker: the stream ends between two entries.
 
 use crate::base::error::{Error, Kind, Result};
 use std::io::{BufReader, ErrorKind, Read};
 use std::ops::Range;
 use zeroize::Zeroizing;
 
-/// The longest entry that is read, in bytes. Vault's own limit for a value is
-/// `max_entry_size`, 1 MiB unless configured.
+/// Maximum size of an entry, in bytes. Vault's limit for a value is `max_entry_size`, by
+/// default 1 MiB.
 const MAX_ENTRY: usize = 256 * 1024 * 1024;
 
-/// The bytes that are read ahead.
+/// Size of the read buffer, in bytes.
 const READ_AHEAD: usize = 64 * 1024;
 
-/// The bytes that an entry's buffer begins with; it doubles as bytes arrive, so that
-/// a false length costs nothing.
+/// Initial size of an entry's buffer, in bytes. It doubles as data arrives, so that a
+/// false length costs no memory.
 const FIRST_STEP: usize = 4 * 1024;
 
 /// Field 1 of an entry, length-delimited.
@@ -32,12 +31,12 @@ const VALUE: u8 = 0x12;
 pub(super) struct Entry<'a> {
     /// Its key: a path.
     pub(super) key: &'a str,
-    /// Its value as stored; may be decrypted in place.
+    /// Its value as stored. It may be decrypted in place.
     pub(super) value: &'a mut [u8],
 }
 
-/// Reads the entries of a state.bin in turn, in constant memory (the largest
-/// entry aside). They are in ascending order of their keys, or it is an error.
+/// Reads the entries of a state.bin one by one, in constant memory except for the largest
+/// entry. Keys that are not in ascending order are an error.
 pub(super) struct Entries<R> {
     reader: BufReader<R>,
     /// Wiped when it is replaced or dropped: values are decrypted inside it.
@@ -57,24 +56,24 @@ impl<R: Read> Entries<R> {
         }
     }
 
-    /// The next entry; `None` at the end.
+    /// Returns the next entry; `None` at the end.
     ///
     /// # Errors
-    /// `Integrity` for bytes that are not such a stream; otherwise the reader's own.
+    /// `Integrity` for a malformed stream, or the reader's error.
     pub(super) fn read(&mut self) -> Result<Option<Entry<'_>>> {
         let Some(length) = self.length()? else { return Ok(None) };
         self.fill(length)?;
         let number = self.number;
         let (key, value) = split(&mut self.buffer[..length]).map_err(|why| malformed(number, why))?;
         if number > 1 && key <= self.last.as_str() {
-            return Err(malformed(number, &format!("its key {key:?} does not come after {:?}", self.last)));
+            return Err(malformed(number, &format!("its key {key:?} is not greater than {:?}", self.last)));
         }
         self.last.clear();
         self.last.push_str(key);
         Ok(Some(Entry { key, value }))
     }
 
-    /// The length before an entry; `None` where the stream ends.
+    /// Reads the length of the next entry; `None` at the end of the stream.
     fn length(&mut self) -> Result<Option<usize>> {
         let mut varint = [0; 10];
         let mut taken = 0;
@@ -90,9 +89,9 @@ impl<R: Read> Entries<R> {
         }
         self.number += 1;
         let length = prost::decode_length_delimiter(&varint[..taken])
-            .map_err(|_| malformed(self.number, "its length is malformed or cut"))?;
+            .map_err(|_| malformed(self.number, "its length is malformed or truncated"))?;
         if length > MAX_ENTRY {
-            return Err(malformed(self.number, &format!("it claims {length} bytes, the limit is {MAX_ENTRY}")));
+            return Err(malformed(self.number, &format!("its size is {length} bytes, the limit is {MAX_ENTRY}")));
         }
         Ok(Some(length))
     }
@@ -114,11 +113,11 @@ impl<R: Read> Entries<R> {
     }
 }
 
-/// The error of a reader, in entry `number` or just after it.
+/// Converts an error of the reader in or just after entry `number`.
 fn failed(number: u64, error: std::io::Error) -> Error {
     let what = match error.kind() {
-        ErrorKind::UnexpectedEof => format!("state.bin is cut within entry {number}"),
-        _ => format!("reading state.bin at entry {number}"),
+        ErrorKind::UnexpectedEof => format!("state.bin is truncated in entry {number}"),
+        _ => format!("state.bin, entry {number}: cannot be read"),
     };
     Error::from_io(error, Kind::Integrity, what)
 }
@@ -127,7 +126,7 @@ fn malformed(number: u64, why: &str) -> Error {
     Error::integrity(format!("state.bin, entry {number}: {why}"))
 }
 
-/// Finds key and value in an entry's message, as its writer lays them out.
+/// Splits an entry's message into key and value, in the order in which Vault writes them.
 fn split(message: &mut [u8]) -> Result<(&str, &mut [u8]), &'static str> {
     let mut at = 0;
     let key = field(message, &mut at, KEY)?;
@@ -140,8 +139,8 @@ fn split(message: &mut [u8]) -> Result<(&str, &mut [u8]), &'static str> {
     if key.is_empty() { Err("it has no key") } else { Ok((key, tail)) }
 }
 
-/// Where the content of the field with this `tag` lies if it begins at `at`, which
-/// is moved past it; a field that is left out is empty.
+/// Returns the range of the field with this `tag` if it begins at `at`, and moves `at`
+/// past it. An absent field is empty.
 fn field(message: &[u8], at: &mut usize, tag: u8) -> Result<Range<usize>, &'static str> {
     let Some((&found, mut rest)) = message[*at..].split_first() else { return Ok(*at..*at) };
     if found != tag {
@@ -149,7 +148,7 @@ fn field(message: &[u8], at: &mut usize, tag: u8) -> Result<Range<usize>, &'stat
     }
     let length = prost::decode_length_delimiter(&mut rest).map_err(|_| "the length of a field is malformed")?;
     if length > rest.len() {
-        return Err("a field does not end within it");
+        return Err("a field extends beyond its end");
     }
     let start = message.len() - rest.len();
     *at = start + length;
@@ -189,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_to_the_exact_end() {
+    fn entries_are_read_to_the_exact_end() {
         let large = vec![7; 3 * READ_AHEAD + 5];
         let bytes = framed(&[message("a", b"1"), message("b/c", &large), message("b/d", b"")]);
         let all = read_all(&bytes).unwrap();
@@ -198,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_is_an_error_or_between_entries() {
+    fn every_truncation_is_refused_unless_between_entries() {
         let bytes = framed(&[message("a", b"12345"), message("b", &[1; 300])]);
         let first = framed(&[message("a", b"12345")]).len();
         for end in 0..bytes.len() {
@@ -210,19 +209,19 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong() {
+    fn malformed_streams_are_refused_with_the_reason() {
         let unknown = [message("a", b"1"), vec![0x18, 1]].concat();
         for (bytes, why) in [
-            (framed(&[message("b", b""), message("a", b"")]), "does not come after"),
-            (framed(&[message("a", b""), message("a", b"")]), "does not come after"),
+            (framed(&[message("b", b""), message("a", b"")]), "is not greater than"),
+            (framed(&[message("a", b""), message("a", b"")]), "is not greater than"),
             (framed(&[unknown]), "fields that this version does not know"),
             (framed(&[message("", b"1")]), "no key"),
-            (framed(&[vec![KEY, 2, b'a']]), "does not end within it"),
+            (framed(&[vec![KEY, 2, b'a']]), "extends beyond its end"),
             (framed(&[vec![KEY, 1, 0xff]]), "not UTF-8"),
             ([&varint(MAX_ENTRY + 1)[..], b"x"].concat(), "the limit is"),
             (vec![0xff; 11], "length is malformed"),
-            (vec![0x80], "length is malformed or cut"),
-            (vec![5, KEY], "is cut within entry 1"),
+            (vec![0x80], "length is malformed or truncated"),
+            (vec![5, KEY], "is truncated in entry 1"),
         ] {
             let e = read_all(&bytes).unwrap_err();
             assert_eq!(e.kind(), Kind::Integrity);
@@ -231,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_of_the_reader_keep_their_class() {
+    fn reader_errors_keep_their_class() {
         struct Fails;
         impl Read for Fails {
             fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {

@@ -1,9 +1,9 @@
-//! The keyring: the keys that the barrier's values are encrypted under, by term.
+//! The keyring (`core/keyring`): the barrier's encryption keys, by term.
 //!
-//! Here: `core/keyring` and the choice of a value's key. Not here: where the root
-//! key comes from (`seal`). Source: Vault `vault/keyring.go`, `vault/barrier_aes_gcm.go`
-//! (`persistKeyringInternal`): JSON, encrypted like any value, but under the root key
-//! and always with term 1. Each `sys/rotate` adds a key; old values keep their terms.
+//! Not here: the root key (`seal`). Source: Vault `vault/keyring.go`,
+//! `vault/barrier_aes_gcm.go` (`persistKeyringInternal`): JSON, encrypted like any value,
+//! but with the root key and always with term 1. Each `sys/rotate` adds a key; old values
+//! keep their terms.
 
 use super::{json_fault, value};
 use crate::base::error::{Error, Result};
@@ -14,30 +14,30 @@ use std::collections::BTreeMap;
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// Holds the root's keyring.
+/// Entry with the keyring of the root namespace.
 pub(super) const ENTRY: &str = "core/keyring";
 
-/// The only version of a key that there is: 32 bytes for AES-256-GCM.
+/// The only known version of a key: 32 bytes for AES-256-GCM.
 const KEY_VERSION: i64 = 1;
 
-/// The barrier's keys, ready for use.
+/// The barrier's decrypted keys.
 pub(super) struct BarrierKeyring {
-    /// The entry that holds it: `core/keyring`, or that of a sealable namespace.
+    /// Its entry: `core/keyring`, or that of a sealable namespace.
     entry: String,
     root: LessSafeKey,
     terms: BTreeMap<u32, LessSafeKey>,
 }
 
 impl BarrierKeyring {
-    /// Opens the value of `entry`, a `core/keyring`, with the root key; `None` where it
-    /// is not this one's.
+    /// Decrypts the value of `entry`, a `core/keyring`, with the root key. `None` if it was
+    /// encrypted with another key.
     ///
     /// # Errors
-    /// `Drill` where the value, or what is in it, is not of a form that is known.
-    pub(super) fn unlock(root: &[u8; 32], entry: &str, sealed: &mut [u8]) -> Result<Option<Self>> {
+    /// `Drill` if the value or its plaintext has an unknown form.
+    pub(super) fn unlock(root: &[u8; 32], entry: &str, encrypted: &mut [u8]) -> Result<Option<Self>> {
         let root = value::aes(root)?;
-        require_own_term(entry, value::term(entry, sealed)?)?;
-        let Ok(plain) = value::open(&root, entry, sealed) else { return Ok(None) };
+        require_own_term(entry, value::term(entry, encrypted)?)?;
+        let Ok(plain) = value::decrypt(&root, entry, encrypted) else { return Ok(None) };
         let mut terms = BTreeMap::new();
         for (term, key) in parse(entry, plain)? {
             terms.insert(term, value::aes(&key)?);
@@ -45,37 +45,40 @@ impl BarrierKeyring {
         Ok(Some(Self { entry: entry.to_owned(), root, terms }))
     }
 
-    /// The terms that there are keys for, in ascending order.
+    /// Returns the terms, in ascending order.
     pub(super) fn terms(&self) -> impl Iterator<Item = u32> {
         self.terms.keys().copied()
     }
 
-    /// Opens the value of `name` in place: its term and its plaintext.
+    /// Decrypts the value of `name` in place. Returns its term and its plaintext.
     ///
     /// # Errors
-    /// `Drill`, naming the entry, where it does not open.
-    pub(super) fn open<'v>(&self, name: &str, sealed: &'v mut [u8]) -> Result<(u32, &'v [u8])> {
-        let term = value::term(name, sealed)?;
+    /// `Drill`, naming the entry, if it cannot be decrypted.
+    pub(super) fn decrypt<'v>(&self, name: &str, encrypted: &'v mut [u8]) -> Result<(u32, &'v [u8])> {
+        let term = value::term(name, encrypted)?;
         let key = if name == self.entry {
             require_own_term(name, term)?;
             &self.root
         } else {
             self.terms.get(&term).ok_or_else(|| {
-                Error::drill(format!("{name}: no key of the keyring has its term, {term}"))
-                    .hint("the value is damaged, or wrapped in a way that this version does not know")
+                Error::drill(format!("{name}: the keyring has no key of its term {term}")).hint(
+                    "use another backup; this value is damaged, or wrapped in a way that this version does not know",
+                )
             })?
         };
-        Ok((term, value::open(key, name, sealed)?))
+        Ok((term, value::decrypt(key, name, encrypted)?))
     }
 }
 
+/// Checks the term of a keyring's own entry, which is always 1.
+///
 /// # Errors
-/// `Drill` where `term`, the keyring's own, is not the one that it always has.
+/// `Drill` for any other term.
 fn require_own_term(entry: &str, term: u32) -> Result<()> {
     if term == 1 { Ok(()) } else { Err(Error::drill(format!("{entry}: its term is {term}, not 1"))) }
 }
 
-/// 32 bytes of key, base64 in JSON; wiped on drop.
+/// A key of 32 bytes, base64 in JSON, wiped on drop.
 pub(super) struct BarrierKey(pub(super) Zeroizing<[u8; 32]>);
 
 impl<'de> Deserialize<'de> for BarrierKey {
@@ -96,8 +99,7 @@ impl<'de> Deserialize<'de> for BarrierKey {
     }
 }
 
-/// What Vault writes; a field more would be a keyring that this version does not
-/// understand.
+/// The JSON of a keyring. An additional field means a form that this version does not know.
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct EncodedTerms {
@@ -120,24 +122,24 @@ struct EncodedKey {
     _encryptions: IgnoredAny,
 }
 
-/// The keys in the plaintext of `core/keyring`, by term.
+/// Parses the plaintext of `core/keyring` into keys by term.
 ///
 /// # Errors
-/// `Drill` for anything but a keyring of the known form.
+/// `Drill` if it does not have the known form.
 fn parse(entry: &str, plain: &[u8]) -> Result<BTreeMap<u32, Zeroizing<[u8; 32]>>> {
     let encoded: EncodedTerms = serde_json::from_slice(plain).map_err(|e| json_fault(entry, &e))?;
     let mut keys = BTreeMap::new();
     for key in encoded.keys {
         if key.version != KEY_VERSION {
-            let what = format!("{entry}: the key of term {} is of version {}", key.term, key.version);
-            return Err(Error::drill(what).hint("this version of vault-backup knows version 1"));
+            let what = format!("{entry}: the key of term {} has the unknown version {}", key.term, key.version);
+            return Err(Error::drill(what).hint("use a newer vault-backup (this version knows version 1)"));
         }
         if keys.insert(key.term, key.value.0).is_some() {
             return Err(Error::drill(format!("{entry}: term {} has two keys", key.term)));
         }
     }
     if keys.is_empty() {
-        return Err(Error::drill(format!("{entry}: it holds no keys")));
+        return Err(Error::drill(format!("{entry}: it contains no keys")));
     }
     Ok(keys)
 }
@@ -159,23 +161,23 @@ mod tests {
     }
 
     #[test]
-    fn keys_by_term() {
+    fn a_keyring_parses_into_keys_by_term() {
         let text = ring(&[key(2, 20, r#","encryptions":17"#), key(1, 10, "")], "");
         let keys = parse(ENTRY, text.as_bytes()).unwrap();
         assert_eq!(keys.iter().map(|(t, k)| (*t, k[0])).collect::<Vec<_>>(), [(1, 10), (2, 20)]);
     }
 
     #[test]
-    fn what_is_not_known_is_reported_and_no_key_with_it() {
+    fn unknown_forms_are_refused_without_showing_a_key() {
         let known = key(1, 1, "");
         for (text, why) in [
-            (ring(std::slice::from_ref(&known), r#","Cipher":"x""#), "form"),
-            (ring(&[key(1, 1, r#","Cipher":"x""#)], ""), "form"),
-            (ring(&[known.replace("Version\":1", "Version\":2")], ""), "of version 2"),
+            (ring(std::slice::from_ref(&known), r#","Cipher":"x""#), "structure"),
+            (ring(&[key(1, 1, r#","Cipher":"x""#)], ""), "structure"),
+            (ring(&[known.replace("Version\":1", "Version\":2")], ""), "unknown version 2"),
             (ring(&[known.clone(), known.clone()], ""), "two keys"),
             (ring(&[], ""), "no keys"),
-            (ring(&[known.replace("Value\":\"", "Value\":\"AAAA")], ""), "form"),
-            (known.clone(), "form"),
+            (ring(&[known.replace("Value\":\"", "Value\":\"AAAA")], ""), "structure"),
+            (known.clone(), "structure"),
         ] {
             let e = parse(ENTRY, text.as_bytes()).err().unwrap().to_string();
             assert!(e.starts_with("core/keyring: ") && e.contains(why), "{e}");

@@ -1,55 +1,54 @@
-//! The names of secrets in KV mounts, without their values.
+//! Lists the names of secrets in KV mounts, without their values.
 //!
-//! Here: which entries name secrets, and what they say. Not here: the data (`kv`).
-//! Source: as `kv`. The names are held in memory, for they come in no useful order.
+//! Not here: the data (`kv`). Source: as `kv`. All names are kept in memory, because the
+//! entries are not ordered by name.
 
 use super::kv::{SecretVersion, warn_unless};
-use super::mounts::{Kv, Mounts};
+use super::mounts::{KvStorage, Mounts};
 use super::proto;
 use crate::base::error::Result;
 
-/// One secret, as [`super::Barrier::list`] names it.
+/// A secret in the result of [`super::Barrier::list`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedSecret {
-    /// Its whole path, mount first.
+    /// Full path with its mount.
     pub path: String,
-    /// Its current version; `None` on KV v1, which has none.
+    /// Current version, if any: KV v1 has no versions.
     pub current: Option<u64>,
-    /// Its versions that there is something known of, in order; none on KV v1.
+    /// Known versions, in order; empty on KV v1.
     pub versions: Vec<SecretVersion>,
 }
 
-/// A KV mount that can hold names below the prefix.
+/// A KV mount that can contain names below the prefix.
 struct ListedMount {
     mount: String,
-    /// What the keys of the entries begin with that stand for a secret each.
+    /// Prefix of the keys of its entries with one secret each.
     names: String,
     v2: bool,
 }
 
-/// The names being gathered while the entries pass.
-pub(super) struct Listing {
+/// Collects names while the entries are read.
+pub(super) struct SecretListing {
     prefix: String,
-    /// In order of `names`.
+    /// Ordered by `names`.
     targets: Vec<ListedMount>,
     found: Vec<ListedSecret>,
     complete: bool,
 }
 
-impl Listing {
-    /// All secrets at or below `prefix`, which ends at a `/` or where a name ends;
-    /// all there are if it is empty.
+impl SecretListing {
+    /// Starts a list of all secrets at or below the path `prefix`; all if it is empty.
     ///
     /// # Errors
-    /// `Drill` where a mount below it is of a version of KV that is not known.
+    /// `Drill` if a mount below it has an unknown version of KV.
     pub(super) fn new(mounts: &Mounts, prefix: &str) -> Result<Self> {
         let prefix = prefix.trim_matches('/').to_owned();
         let mut targets = Vec::new();
         for mount in mounts.iter().filter(|mount| is_below(&mount.path, &prefix) || is_below(&prefix, &mount.path)) {
             let mount_path = mount.path.clone();
             match mount.kv()? {
-                Some(Kv::V1(names)) => targets.push(ListedMount { mount: mount_path, names, v2: false }),
-                Some(Kv::V2(storage)) => {
+                Some(KvStorage::V1(names)) => targets.push(ListedMount { mount: mount_path, names, v2: false }),
+                Some(KvStorage::V2(storage)) => {
                     targets.push(ListedMount { mount: mount_path, names: format!("{storage}metadata/"), v2: true });
                 }
                 None => {}
@@ -59,28 +58,28 @@ impl Listing {
         Ok(Self { prefix, targets, found: Vec::new(), complete: true })
     }
 
-    /// Which target's secret the entry `name` stands for.
+    /// Returns the mount whose secret the entry `name` describes, if any.
     fn target(&self, name: &str) -> Option<&ListedMount> {
         let after = self.targets.partition_point(|target| target.names.as_str() <= name);
         self.targets[..after].last().filter(|target| name.starts_with(&target.names))
     }
 
-    /// Whether the plaintext of the entry `name` is needed.
+    /// Returns `true` if the plaintext of the entry `name` is needed.
     pub(super) fn wants(&self, name: &str) -> bool {
         self.target(name).is_some()
     }
 
-    /// Takes the plaintext of an entry that is wanted.
+    /// Takes the plaintext of a wanted entry.
     ///
     /// # Errors
-    /// `Drill`, naming the entry, where it is not what it should be.
+    /// `Drill`, naming the entry, if it is malformed.
     pub(super) fn take(&mut self, name: &str, plain: &[u8]) -> Result<()> {
         let Some(target) = self.target(name) else { return Ok(()) };
         let mut complete = true;
         let listed = if target.v2 {
             let metadata: proto::KeyMetadata;
             (metadata, complete) = proto::decode(name, plain)?;
-            let versions = metadata.versions.iter().map(|(number, facts)| SecretVersion::new(name, *number, facts));
+            let versions = metadata.versions.iter().map(|(number, version)| SecretVersion::new(name, *number, version));
             ListedSecret {
                 path: format!("{}{}", target.mount, metadata.key),
                 current: Some(metadata.current_version),
@@ -97,7 +96,7 @@ impl Listing {
         Ok(())
     }
 
-    /// The secrets, in order of path.
+    /// Returns the secrets, ordered by path.
     pub(super) fn finish(mut self) -> Vec<ListedSecret> {
         warn_unless(self.complete, "metadata of secrets");
         self.found.sort_by(|a, b| a.path.cmp(&b.path));
@@ -105,11 +104,11 @@ impl Listing {
     }
 }
 
-/// Whether `path` is `folder` or lies below it; everything lies below the empty one.
-fn is_below(path: &str, folder: &str) -> bool {
-    let folder = folder.trim_end_matches('/');
-    match path.strip_prefix(folder) {
-        Some(rest) => folder.is_empty() || rest.is_empty() || rest.starts_with('/'),
+/// Returns `true` if `path` is `directory` or below it. Every path is below the empty one.
+fn is_below(path: &str, directory: &str) -> bool {
+    let directory = directory.trim_end_matches('/');
+    match path.strip_prefix(directory) {
+        Some(rest) => directory.is_empty() || rest.is_empty() || rest.starts_with('/'),
         None => false,
     }
 }

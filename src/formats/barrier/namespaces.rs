@@ -1,14 +1,15 @@
-//! Namespaces: which keyring the entries below `namespaces/<uuid>/` are under.
+//! Namespaces: finds the keyring that encrypts the entries below `namespaces/<uuid>/`.
 //!
-//! Here: the tree, read from the names of entries, and sealable namespaces, which have a
-//! keyring of their own. Not here: the secrets in them. Source: OpenBao 2.6
+//! Reads the tree from the names of entries, and decrypts sealable namespaces, which have
+//! a separate keyring. Not here: the secrets in them. Source: OpenBao 2.6
 //! `vault/namespace_store.go`, `vault/seal_manager.go`. `core/namespaces/<uuid>` and
-//! `namespaces/<parent>/core/namespaces/<child>` describe a namespace, under the keyring
-//! of its parent. A sealable one has `core/keyring`, `core/hsm/barrier-unseal-keys` and
-//! `core/seal-config` of its own; only the last is under the parent's keyring.
+//! `namespaces/<parent>/core/namespaces/<child>` describe a namespace, encrypted with the
+//! keyring of its parent. A sealable namespace has its `core/keyring`,
+//! `core/hsm/barrier-unseal-keys` and `core/seal-config`; only the last is encrypted with
+//! the parent's keyring.
 
 use super::keyring::{self, BarrierKeyring};
-use super::seal::{self, Blob, SealConfig};
+use super::seal::{self, SealConfig, WrappedRootKey};
 use super::{UnsealKeys, Values, shamir};
 use crate::base::error::{Error, Result};
 use crate::formats::share::Share;
@@ -16,29 +17,29 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use zeroize::Zeroizing;
 
-/// Stands before the entries of all namespaces.
+/// Prefix of the entries of all namespaces.
 pub(super) const PREFIX: &str = "namespaces/";
-/// The first key after all entries of namespaces.
+/// First key after all entries of namespaces.
 pub(super) const AFTER: &str = "namespaces0";
-/// Stands before the entries that describe the root's children.
+/// Prefix of the entries that describe the root's children.
 pub(super) const CHILDREN: &str = "core/namespaces/";
 
 /// A namespace other than the root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Namespace {
-    /// Its uuid, which the keys of its entries name.
+    /// Uuid, which is part of the keys of its entries.
     pub uuid: String,
-    /// Its path, such as `team/`; absent where its parent is not open.
+    /// Path, such as `team/`, if known: it is encrypted with the parent's keyring.
     pub path: Option<String>,
-    /// Whether it has a seal of its own.
+    /// `true` if it has a separate seal.
     pub sealable: bool,
-    /// Whether its entries are opened: its shares, or those of the next sealable
-    /// namespace above it, were given, or there is none.
+    /// `true` if its entries are decrypted: the shares of the nearest sealable namespace
+    /// (itself or above) were given, or there is none.
     pub opened: bool,
 }
 
 impl Namespace {
-    /// The path; the uuid where the path is not known.
+    /// Returns the path, or the uuid if the path is unknown.
     pub fn name(&self) -> &str {
         self.path.as_deref().unwrap_or(&self.uuid)
     }
@@ -55,14 +56,14 @@ struct NamespaceNode {
 #[derive(Default)]
 pub(super) struct Namespaces(BTreeMap<String, NamespaceNode>);
 
-/// Keyring that an entry is under.
-pub(super) enum Under<'a> {
-    /// This one.
+/// Keyring that encrypts an entry.
+pub(super) enum EntryKeyring<'a> {
+    /// This keyring.
     Keyring(&'a BarrierKeyring),
-    /// None: the seal itself wraps it.
-    Seal,
-    /// That of a sealable namespace that is not open.
-    Unopened,
+    /// None: the seal itself wraps the entry.
+    WrappedBySeal,
+    /// The keyring of a sealable namespace whose shares were not given.
+    Locked,
 }
 
 /// Splits the name of an entry below `namespaces/` into uuid and rest.
@@ -70,7 +71,7 @@ pub(super) fn split(name: &str) -> Option<(&str, &str)> {
     name.strip_prefix(PREFIX)?.split_once('/')
 }
 
-/// Whether the entry `name` says something about the tree or its keys.
+/// Returns `true` if the entry `name` is needed for the tree or its keys.
 pub(super) fn is_needed(name: &str) -> bool {
     let of_namespace = |rest: &str| {
         [keyring::ENTRY, seal::CONFIG_ENTRY, seal::KEYS_ENTRY].contains(&rest) || rest.starts_with(CHILDREN)
@@ -79,25 +80,25 @@ pub(super) fn is_needed(name: &str) -> bool {
 }
 
 #[derive(Deserialize)]
-struct Description {
+struct NamespaceDescription {
     path: String,
 }
 
 impl Namespaces {
-    /// Reads the tree from `values`, and opens every namespace whose shares are among `keys`.
+    /// Reads the tree from `values` and unseals every namespace whose shares are in `keys`.
     ///
     /// # Errors
-    /// `Drill`, naming the namespace, for shares that do not open it or an entry that
-    /// does not open; `Usage` for shares of a namespace that is not there.
+    /// `Drill`, naming the namespace, for wrong shares or an entry that cannot be
+    /// decrypted; `Usage` for shares of a namespace that does not exist.
     pub(super) fn read(values: &mut Values, root: &BarrierKeyring, keys: &UnsealKeys) -> Result<Self> {
         let names: BTreeSet<&str> = values.keys().map(String::as_str).collect();
         let mut tree = Self::of_names(&names);
-        let mut open: Vec<String> = tree.0.keys().cloned().collect();
-        // Parents before children; a pass without progress leaves what nobody can open.
+        let mut pending: Vec<String> = tree.0.keys().cloned().collect();
+        // Parents before children. After a pass without progress, the rest stays encrypted.
         loop {
-            let before = open.len();
+            let before = pending.len();
             let mut left = Vec::new();
-            for uuid in open {
+            for uuid in pending {
                 if !tree.describe(&uuid, values, root, keys)? {
                     left.push(uuid);
                 }
@@ -105,7 +106,7 @@ impl Namespaces {
             if left.is_empty() || left.len() == before {
                 break;
             }
-            open = left;
+            pending = left;
         }
         tree.check_all_used(keys)?;
         Ok(tree)
@@ -128,8 +129,8 @@ impl Namespaces {
         tree
     }
 
-    /// Finds out a namespace's path, and opens it if it is sealable and its shares are
-    /// given; false while its parent is not open.
+    /// Reads a namespace's path, and unseals it if it is sealable and its shares are given.
+    /// Returns `false` while its parent is not decrypted.
     fn describe(&mut self, uuid: &str, values: &mut Values, root: &BarrierKeyring, keys: &UnsealKeys) -> Result<bool> {
         let Some(namespace) = self.0.get(uuid) else { return Ok(true) };
         let (parent, sealable) = (namespace.parent.clone(), namespace.sealable);
@@ -138,10 +139,10 @@ impl Namespaces {
             Some(parent) => format!("{PREFIX}{parent}/{CHILDREN}{uuid}"),
             None => format!("{CHILDREN}{uuid}"),
         };
-        let Some(sealed) = values.get_mut(&name) else { return Ok(true) };
-        let (_, plain) = above.open(&name, sealed)?;
-        // A later version may write it in another form; the tree is known without it.
-        let path = serde_json::from_slice(plain).ok().map(|Description { path }| path);
+        let Some(encrypted) = values.get_mut(&name) else { return Ok(true) };
+        let (_, plain) = above.decrypt(&name, encrypted)?;
+        // A later version may write it in another form. The tree does not need it.
+        let path = serde_json::from_slice(plain).ok().map(|NamespaceDescription { path }| path);
         let shares = path.as_ref().filter(|_| sealable).and_then(|path| Some((path, keys.of_namespace(path)?)));
         let opened = match shares {
             Some((path, shares)) => Some(unlock(uuid, path, values, above, shares)?),
@@ -154,11 +155,11 @@ impl Namespaces {
         Ok(true)
     }
 
-    /// The keyring of `namespace`: its own, or that of the next sealable one above; the
-    /// root's if there is none. `None` where it is not open.
+    /// Returns the keyring of `namespace`: its own, or that of the nearest sealable
+    /// namespace above, or the root's. `None` if it is not decrypted.
     fn effective<'a>(&'a self, namespace: Option<&'a str>, root: &'a BarrierKeyring) -> Option<&'a BarrierKeyring> {
         let mut current = namespace;
-        // No chain is longer than there are namespaces, unless somebody made it up.
+        // A longer chain than the number of namespaces is a forged cycle.
         for _ in 0..=self.0.len() {
             let Some(uuid) = current else { return Some(root) };
             let found = self.0.get(uuid)?;
@@ -170,20 +171,20 @@ impl Namespaces {
         None
     }
 
-    /// The keyring that the entry `name`, below `namespaces/`, is under.
-    pub(super) fn under<'a>(&'a self, name: &str, root: &'a BarrierKeyring) -> Under<'a> {
-        let Some((uuid, rest)) = split(name) else { return Under::Keyring(root) };
-        // Left over from a namespace that was deleted: nothing says whose it is.
-        let Some((uuid, node)) = self.0.get_key_value(uuid) else { return Under::Unopened };
+    /// Returns the keyring that encrypts the entry `name`, below `namespaces/`.
+    pub(super) fn keyring_of<'a>(&'a self, name: &str, root: &'a BarrierKeyring) -> EntryKeyring<'a> {
+        let Some((uuid, rest)) = split(name) else { return EntryKeyring::Keyring(root) };
+        // Left over from a deleted namespace: its keyring is unknown.
+        let Some((uuid, node)) = self.0.get_key_value(uuid) else { return EntryKeyring::Locked };
         let owner = match rest {
-            seal::KEYS_ENTRY if node.sealable => return Under::Seal,
+            seal::KEYS_ENTRY if node.sealable => return EntryKeyring::WrappedBySeal,
             seal::CONFIG_ENTRY if node.sealable => node.parent.as_deref(),
             _ => Some(uuid.as_str()),
         };
-        self.effective(owner, root).map_or(Under::Unopened, Under::Keyring)
+        self.effective(owner, root).map_or(EntryKeyring::Locked, EntryKeyring::Keyring)
     }
 
-    /// All namespaces, in order of their names.
+    /// Returns all namespaces, ordered by name.
     pub(super) fn all(&self, root: &BarrierKeyring) -> Vec<Namespace> {
         let describe = |(uuid, node): (&String, &NamespaceNode)| Namespace {
             uuid: uuid.clone(),
@@ -205,22 +206,24 @@ impl Namespaces {
                 let mut names: Vec<_> = names().collect();
                 names.sort_unstable();
                 let there = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-                Err(Error::usage(format!("shares are given for the namespace {path}, which is not sealable here"))
-                    .hint(format!("sealable namespaces of this backup: {there}")))
+                Err(Error::usage(format!(
+                    "shares were given for namespace {path}, which is not a sealable namespace of this backup"
+                ))
+                .hint(format!("give shares only for its sealable namespaces: {there}")))
             }
         }
     }
 }
 
-/// The uuid of the namespace that `shares` open instead of the server's own seal, for a
-/// message. Its path is encrypted under the keys that are missing.
+/// Returns the uuid of the namespace that `shares` belong to, if any, for a message. Its
+/// path is encrypted with keys that are not available.
 pub(super) fn belonging_to(values: &Values, shares: &[Share]) -> Option<String> {
     let key = shamir::combine(&shares.iter().collect::<Vec<_>>())?;
     let of = values.iter().filter_map(|(name, value)| Some((split(name)?, value)));
     let mut stored = of.filter(|((_, rest), _)| *rest == seal::KEYS_ENTRY);
     stored.find_map(|((uuid, _), value)| {
-        let blob = Blob::parse(value).ok()?;
-        blob.shamir(&key).ok()?.map(|_| uuid.to_owned())
+        let wrapped = WrappedRootKey::parse(value).ok()?;
+        wrapped.unwrap_with_shares(&key).ok()?.map(|_| uuid.to_owned())
     })
 }
 
@@ -234,17 +237,17 @@ fn unlock(
     let at = |entry: &str| format!("{PREFIX}{uuid}/{entry}");
     let missing = |name: &str| Error::drill(format!("the snapshot has no {name}"));
     let (config, stored, ring) = (at(seal::CONFIG_ENTRY), at(seal::KEYS_ENTRY), at(keyring::ENTRY));
-    let mut sealed = values.get(&config).cloned().ok_or_else(|| missing(&config))?;
-    let config = SealConfig::parse(&config, above.open(&config, &mut sealed)?.1)?;
+    let mut encrypted = values.get(&config).cloned().ok_or_else(|| missing(&config))?;
+    let config = SealConfig::parse(&config, above.decrypt(&config, &mut encrypted)?.1)?;
     let stored: Zeroizing<Vec<u8>> = values.get(&stored).cloned().ok_or_else(|| missing(&stored))?;
     let context = |e: Error| e.context(format!("namespace {path}"));
-    let root = config.open(Some(&stored), shares, None, |_| false).map_err(context)?;
-    let mut sealed = values.get(&ring).cloned().ok_or_else(|| missing(&ring))?;
-    BarrierKeyring::unlock(&root, &ring, &mut sealed)?
-        .ok_or_else(|| Error::drill(format!("{ring}: authentication failed under the namespace's root key")))
+    let root = config.root_key(Some(&stored), shares, None, |_| false).map_err(context)?;
+    let mut encrypted = values.get(&ring).cloned().ok_or_else(|| missing(&ring))?;
+    BarrierKeyring::unlock(&root, &ring, &mut encrypted)?
+        .ok_or_else(|| Error::drill(format!("{ring}: authentication failed with the namespace's root key")))
 }
 
-/// Whether two ways to write a namespace's path mean the same one.
+/// Returns `true` if both texts mean the same path of a namespace.
 pub(super) fn same(a: &str, b: &str) -> bool {
     a.trim_matches('/') == b.trim_matches('/')
 }

@@ -1,28 +1,27 @@
-//! The protobuf messages inside a snapshot, field by field.
+//! Protobuf messages in a snapshot: field numbers and types, and the detection of unknown
+//! fields.
 //!
-//! Here: their numbers and types, and whether a message has fields that this
-//! version does not know. Not here: what they mean. Source: go-kms-wrapping
-//! `types.proto`, secrets-kv `types.proto`. Fields that are known but not used are
-//! raw bytes, so that they count as known.
+//! Source: go-kms-wrapping `types.proto`, secrets-kv `types.proto`. Fields that are known
+//! but not used are raw bytes, so that they count as known.
 
 use crate::base::error::{Error, Result};
 use chrono::{DateTime, Utc};
 use prost::Message;
 use std::collections::BTreeMap;
 
-/// Decodes the message in the entry `name`, and whether it has no other fields than
-/// the known ones: these alone then are as long as what was read.
+/// Decodes the message in the entry `name`. Also returns `true` if it has only known
+/// fields, so that their encoding has the length of the input.
 ///
 /// # Errors
-/// `Drill` where it is no such message.
+/// `Drill` if it is not such a message.
 pub(super) fn decode<M: Message + Default>(name: &str, bytes: &[u8]) -> Result<(M, bool)> {
-    // The decoder's error may quote what it read.
-    let message = M::decode(bytes).map_err(|_| Error::drill(format!("{name}: is not the message it should be")))?;
+    // The decoder's error may quote its input.
+    let message = M::decode(bytes).map_err(|_| Error::drill(format!("{name}: not the expected protobuf message")))?;
     let complete = message.encoded_len() == bytes.len();
     Ok((message, complete))
 }
 
-/// A value that a seal has wrapped.
+/// A value wrapped by a seal.
 #[derive(Message)]
 #[prost(skip_debug)]
 pub(super) struct BlobInfo {
@@ -42,8 +41,8 @@ pub(super) struct BlobInfo {
     pub(super) plaintext: Vec<u8>,
 }
 
-/// The key that wrapped a value: its id, if anything. go-kms-wrapping of Vault has the
-/// id in field 3, that of OpenBao in field 6.
+/// The key that wrapped a value. Vault's go-kms-wrapping has the id in field 3, OpenBao's in
+/// field 6.
 #[derive(Message)]
 #[prost(skip_debug)]
 pub(super) struct KeyInfo {
@@ -65,16 +64,16 @@ pub(super) struct Timestamp {
 
 impl Timestamp {
     /// # Errors
-    /// `Drill` where there is no such time; `name` is the entry it stands in.
+    /// `Drill` for an invalid time. `name` is its entry.
     pub(super) fn time(self, name: &str) -> Result<DateTime<Utc>> {
         let nanos = u32::try_from(self.nanos).ok();
         nanos
             .and_then(|nanos| DateTime::from_timestamp(self.seconds, nanos))
-            .ok_or_else(|| Error::drill(format!("{name}: it has a time that cannot be")))
+            .ok_or_else(|| Error::drill(format!("{name}: invalid time")))
     }
 }
 
-/// KV v2: what is known of one version of a secret.
+/// KV v2: metadata of one version of a secret.
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub(super) struct VersionMetadata {
@@ -90,7 +89,7 @@ pub(super) struct VersionMetadata {
     pub(super) deleted_by: Option<Vec<u8>>,
 }
 
-/// KV v2: what is known of a secret.
+/// KV v2: metadata of a secret.
 #[derive(Message)]
 #[prost(skip_debug)]
 pub(super) struct KeyMetadata {
@@ -118,7 +117,7 @@ pub(super) struct KeyMetadata {
     pub(super) last_updated_by: Option<Vec<u8>>,
 }
 
-/// KV v2: one version's data.
+/// KV v2: data of one version.
 #[derive(Message)]
 #[prost(skip_debug)]
 pub(super) struct Version {
@@ -130,7 +129,7 @@ pub(super) struct Version {
     pub(super) deletion_time: Option<Timestamp>,
 }
 
-/// KV v2: whether all of a mount's data has been moved there from v1.
+/// KV v2: progress of a mount's upgrade from v1.
 #[derive(Message)]
 #[prost(skip_debug)]
 pub(super) struct UpgradeInfo {

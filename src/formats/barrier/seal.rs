@@ -1,7 +1,7 @@
-//! The seal: from key shares or a static key to the barrier's root key.
+//! The seal: gets the barrier's root key with key shares or a static key.
 //!
-//! Here: `core/seal-config` and `core/hsm/barrier-unseal-keys`, the root's or those of
-//! a sealable namespace. Not here: how shares combine (`shamir`), and the keyring.
+//! Reads `core/seal-config` and `core/hsm/barrier-unseal-keys` of the root or of a sealable
+//! namespace. Not here: combining shares (`shamir`), the keyring.
 //! Source: Vault `vault/seal.go`, `vault/seal_config.go`, `vault/seal_util.go`
 //! (`UnsealWrapStoredBarrierKeys`), go-kms-wrapping `aead/aead.go` (a BlobInfo whose
 //! ciphertext is nonce ‖ ciphertext ‖ tag) and OpenBao's wrapper `static` (the nonce is
@@ -14,23 +14,23 @@ use crate::formats::share::{self, Share};
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// Describes the seal, in plain JSON.
+/// Entry with the seal's configuration, in plain JSON.
 pub(super) const CONFIG_ENTRY: &str = "core/seal-config";
 
-/// Holds the root key, wrapped by the seal.
+/// Entry with the root key, wrapped by the seal.
 pub(super) const KEYS_ENTRY: &str = "core/hsm/barrier-unseal-keys";
 
 const SHAMIR: &str = "shamir";
 const STATIC: &str = "static";
 
-/// Stands before a value that several seals have wrapped (Vault
-/// `vault/seal_wrapped_value.go`): never Shamir's.
+/// Prefix of a value wrapped by several seals (Vault `vault/seal_wrapped_value.go`), which
+/// are never Shamir seals.
 const MULTI_WRAP: &[u8] = b"multiwrapvalue:1";
 
-/// The most combinations of shares that are tried to find a foreign one.
+/// Maximum number of combinations of shares that are tried to find a foreign share.
 const COMBINATIONS: usize = 1_000;
 
-/// The key of OpenBao's seal `static`.
+/// Key of OpenBao's seal `static`.
 #[derive(Clone)]
 pub struct SealKey(Zeroizing<[u8; 32]>);
 
@@ -41,81 +41,80 @@ impl fmt::Debug for SealKey {
 }
 
 impl SealKey {
-    /// Takes the key's 32 bytes.
+    /// Creates a key from its 32 bytes.
     pub fn new(key: Zeroizing<[u8; 32]>) -> Self {
         Self(key)
     }
 }
 
-/// The seal as the snapshot describes it.
+/// Configuration of the seal in the snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
 pub struct SealConfig {
-    /// `shamir`, or the service that unseals: `static`, `awskms`, ….
+    /// Type: `shamir`, `static`, `awskms`, ….
     #[serde(rename = "type", default)]
     pub kind: String,
     /// Number of key shares.
     #[serde(rename = "secret_shares")]
     pub shares: usize,
-    /// Number of shares that open the seal.
+    /// Number of shares needed to unseal.
     #[serde(rename = "secret_threshold")]
     pub threshold: usize,
 }
 
 impl SealConfig {
-    /// Reads the plaintext of the entry `name`.
+    /// Parses the plaintext of the entry `name`.
     ///
     /// # Errors
-    /// `Drill` for anything but a seal's configuration.
+    /// `Drill` if it is not a seal's configuration.
     pub(super) fn parse(name: &str, plain: &[u8]) -> Result<Self> {
         let mut config: Self = serde_json::from_slice(plain).map_err(|e| json_fault(name, &e))?;
-        // Old ones do not say (Vault `vault/core.go`, `PhysicalBarrierSealConfig`).
+        // Old versions do not write it (Vault `vault/core.go`, `PhysicalBarrierSealConfig`).
         if config.kind.is_empty() {
             SHAMIR.clone_into(&mut config.kind);
         }
         Ok(config)
     }
 
-    /// Opens the seal: its root key. `stored` is the value of its
-    /// `core/hsm/barrier-unseal-keys`; a cluster made before Vault 1.3 has none, and
-    /// the combined shares are the root key. `opens` tells whether a root key is right
-    /// where there is nothing else to tell by.
+    /// Returns the root key. `stored` is the value of `core/hsm/barrier-unseal-keys`. A
+    /// cluster made before Vault 1.3 has none: there the combined shares are the root key,
+    /// and `is_root_key` checks it.
     ///
     /// # Errors
-    /// `Drill` naming the shares that do not open it; `Usage` for a seal that neither
-    /// shares nor the static key open.
-    pub(super) fn open(
+    /// `Drill` naming the wrong shares; `Usage` for a seal that needs other keys than
+    /// shares or the static key.
+    pub(super) fn root_key(
         &self,
         stored: Option<&[u8]>,
         shares: &[Share],
         seal_key: Option<&SealKey>,
-        opens: impl Fn(&[u8; 32]) -> bool,
+        is_root_key: impl Fn(&[u8; 32]) -> bool,
     ) -> Result<Zeroizing<[u8; 32]>> {
         match (self.kind.as_str(), stored) {
             (SHAMIR, stored) => {
                 share::check(shares, self.threshold as u64, self.shares as u64)?;
-                let blob = stored.map(Blob::parse).transpose()?;
-                self.search(shares, &|key| match &blob {
-                    Some(blob) => blob.shamir(key),
-                    None => Ok(Some(Zeroizing::new(*key)).filter(|key| opens(key))),
+                let wrapped = stored.map(WrappedRootKey::parse).transpose()?;
+                self.search(shares, &|key| match &wrapped {
+                    Some(wrapped) => wrapped.unwrap_with_shares(key),
+                    None => Ok(Some(Zeroizing::new(*key)).filter(|key| is_root_key(key))),
                 })
             }
             (STATIC, Some(stored)) => {
                 let key = seal_key.ok_or_else(|| {
-                    Error::usage("this backup's root key is wrapped by a static seal key, and none is given")
+                    Error::usage("this backup's root key is wrapped by a static seal key, and no seal key was given")
                         .hint("give --seal-key REF, or set staging.seal_key")
                 })?;
-                let blob = Blob::parse(stored)?;
-                blob.static_key(&key.0)?.ok_or_else(|| {
-                    Error::drill("the static seal key does not open this backup")
-                        .hint(format!("give the key that the server's seal stanza called {:?}", blob.key_id()))
+                let wrapped = WrappedRootKey::parse(stored)?;
+                wrapped.unwrap_with_static_key(&key.0)?.ok_or_else(|| {
+                    Error::drill("the static seal key does not unseal this backup")
+                        .hint(format!("give the key that the server's seal stanza calls {:?}", wrapped.key_id()))
                 })
             }
-            (kind, _) => Err(unreachable_here(&format!("seal `{kind}`"))),
+            (kind, _) => Err(needs_service(&format!("seal `{kind}`"))),
         }
     }
 
-    /// Tries all shares together, then every combination of as many as are needed, so
-    /// that a foreign one among them can be named.
+    /// Tries all shares together, then every combination of the needed number, so that a
+    /// foreign share can be named.
     fn search(
         &self,
         shares: &[Share],
@@ -142,26 +141,26 @@ impl SealConfig {
                 let foreign: Vec<_> = (0..shares.len()).filter(|i| !fits(*i)).collect();
                 let named = |i: &usize| format!("share {} of {} ({})", i + 1, shares.len(), shares[*i].from());
                 let named = foreign.iter().map(named).collect::<Vec<_>>().join(" and ");
-                return Err(Error::drill(format!("{named}: not one of this backup's cluster"))
-                    .hint("leave it out: the others open the backup"));
+                return Err(Error::drill(format!("{named}: does not belong to this backup's cluster"))
+                    .hint("omit it; the other shares unseal the backup"));
             }
         }
-        Err(self.closed(shares))
+        Err(self.wrong_shares(shares))
     }
 
-    fn closed(&self, shares: &[Share]) -> Error {
+    fn wrong_shares(&self, shares: &[Share]) -> Error {
         Error::drill(format!(
-            "these shares do not open this backup: {} given ({}), {} of {} needed, and at least one is wrong",
+            "the shares do not unseal this backup: {} given ({}), {} of {} needed, at least one is wrong",
             shares.len(),
             share::origins(shares),
             self.threshold,
             self.shares
         ))
-        .hint("give the shares of the cluster that the backup was taken from, as they were at that time")
+        .hint("give the shares that the backup's cluster had when it was taken")
     }
 }
 
-/// The combinations of `k` of the numbers below `n`.
+/// Returns the combinations of `k` of the numbers below `n`.
 fn combinations(n: usize, k: usize) -> impl Iterator<Item = Vec<usize>> {
     let mut next = (k <= n && k > 0).then(|| (0..k).collect::<Vec<_>>());
     std::iter::from_fn(move || {
@@ -176,65 +175,67 @@ fn combinations(n: usize, k: usize) -> impl Iterator<Item = Vec<usize>> {
     })
 }
 
-/// The error for a root key that only a service can unwrap.
-fn unreachable_here(what: &str) -> Error {
-    Error::usage(format!("this backup's root key is wrapped by its {what}: key shares cannot open it offline"))
-        .hint("use verify-restore --ephemeral with that seal's configuration, or a staging Vault")
+/// Returns the error for a root key that only a service can unwrap.
+fn needs_service(what: &str) -> Error {
+    Error::usage(format!(
+        "this backup's root key is wrapped by its {what}: it cannot be unsealed offline with key shares"
+    ))
+    .hint("use `vault-backup verify-restore --ephemeral` with that seal's configuration, or a staging Vault")
 }
 
 /// A wrapped root key.
-pub(super) struct Blob(proto::BlobInfo);
+pub(super) struct WrappedRootKey(proto::BlobInfo);
 
-impl Blob {
-    /// Reads the value of a `core/hsm/barrier-unseal-keys`.
+impl WrappedRootKey {
+    /// Parses the value of a `core/hsm/barrier-unseal-keys`.
     ///
     /// # Errors
-    /// `Usage` for a form that is not known, `Drill` for a malformed one.
+    /// `Usage` for an unknown form, `Drill` for a malformed value.
     pub(super) fn parse(stored: &[u8]) -> Result<Self> {
         if stored.starts_with(MULTI_WRAP) {
-            return Err(unreachable_here("several seals"));
+            return Err(needs_service("several seals"));
         }
-        let (blob, complete): (proto::BlobInfo, _) = proto::decode(KEYS_ENTRY, stored)?;
-        if !complete || !blob.hmac.is_empty() || !blob.plaintext.is_empty() || blob.wrapped {
-            return Err(unreachable_here("seal in a form that this version does not know"));
+        let (wrapped, complete): (proto::BlobInfo, _) = proto::decode(KEYS_ENTRY, stored)?;
+        if !complete || !wrapped.hmac.is_empty() || !wrapped.plaintext.is_empty() || wrapped.wrapped {
+            return Err(needs_service("seal in a form that this version does not know"));
         }
-        Ok(Self(blob))
+        Ok(Self(wrapped))
     }
 
-    /// The id of the key that wrapped it: `current_key_id` of a static seal's stanza.
+    /// Returns the id of the wrapping key: `current_key_id` of a static seal's stanza.
     fn key_id(&self) -> &str {
         let ids = self.0.key_info.as_ref().map(|info| [info.bao_key_id.as_str(), &info.key_id]);
         ids.into_iter().flatten().find(|id| !id.is_empty()).unwrap_or_default()
     }
 
-    /// Unwraps the root key with the combined shares; `None` where they are others'.
+    /// Unwraps the root key with the combined shares. `None` if they are wrong.
     ///
     /// # Errors
-    /// As [`Blob::unwrap`].
-    pub(super) fn shamir(&self, key: &[u8; 32]) -> Result<Option<Zeroizing<[u8; 32]>>> {
+    /// As [`WrappedRootKey::unwrap`].
+    pub(super) fn unwrap_with_shares(&self, key: &[u8; 32]) -> Result<Option<Zeroizing<[u8; 32]>>> {
         if !self.0.iv.is_empty() {
-            return Err(unreachable_here("seal in a form that this version does not know"));
+            return Err(needs_service("seal in a form that this version does not know"));
         }
         Self::unwrap(key, self.0.ciphertext.clone())
     }
 
-    /// Unwraps the root key with the static seal's key; `None` where it is another.
+    /// Unwraps the root key with the static seal's key. `None` if it is another key.
     ///
     /// # Errors
-    /// As [`Blob::unwrap`].
-    fn static_key(&self, key: &[u8; 32]) -> Result<Option<Zeroizing<[u8; 32]>>> {
+    /// As [`WrappedRootKey::unwrap`].
+    fn unwrap_with_static_key(&self, key: &[u8; 32]) -> Result<Option<Zeroizing<[u8; 32]>>> {
         Self::unwrap(key, [&self.0.iv[..], &self.0.ciphertext].concat())
     }
 
     /// # Errors
-    /// `Drill` where the plaintext is not one root key.
+    /// `Drill` if the plaintext is not exactly one root key.
     fn unwrap(key: &[u8; 32], ciphertext: Vec<u8>) -> Result<Option<Zeroizing<[u8; 32]>>> {
         let mut ciphertext = Zeroizing::new(ciphertext);
-        let Some(plain) = value::open_gcm(&value::aes(key)?, "", &mut ciphertext) else { return Ok(None) };
+        let Some(plain) = value::decrypt_gcm(&value::aes(key)?, "", &mut ciphertext) else { return Ok(None) };
         let keys: Vec<BarrierKey> = serde_json::from_slice(plain).map_err(|e| json_fault(KEYS_ENTRY, &e))?;
         match <[BarrierKey; 1]>::try_from(keys) {
             Ok([BarrierKey(root)]) => Ok(Some(root)),
-            Err(keys) => Err(Error::drill(format!("{KEYS_ENTRY}: it holds {} keys, not one", keys.len()))),
+            Err(keys) => Err(Error::drill(format!("{KEYS_ENTRY}: it contains {} keys instead of one", keys.len()))),
         }
     }
 }

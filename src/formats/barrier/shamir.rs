@@ -1,16 +1,16 @@
-//! Shamir's secret sharing as Vault does it: key shares to the unseal key.
+//! Shamir's secret sharing as implemented by Vault: combines key shares into the unseal key.
 //!
-//! The interpolation alone. Not here: the text forms of a share (`share`), what the key
-//! opens (`seal`). Source: Vault `shamir/shamir.go`: each byte of the secret is shared
-//! by itself over GF(2^8) modulo 0x11b.
+//! Not here: the text forms of a share (`share`), the use of the key (`seal`). Source: Vault
+//! `shamir/shamir.go`: each byte of the secret is shared separately over GF(2^8) modulo
+//! 0x11b.
 
 use crate::formats::share::{KEY, Share};
 use zeroize::Zeroizing;
 
-/// Combines `shares` into the key; all of them are used.
+/// Combines `shares`, using all of them, into the key.
 ///
-/// `None` where they cannot be right, as [`crate::formats::share::check`] says in words. What
-/// they combine to may still be wrong: only what the key opens tells.
+/// `None` for shares that [`crate::formats::share::check`] refuses. The result may still be a
+/// wrong key, which only its use shows.
 pub(super) fn combine(shares: &[&Share]) -> Option<Zeroizing<[u8; KEY]>> {
     if let [share] = shares {
         return Some(Zeroizing::new(share.bytes().try_into().ok()?));
@@ -26,8 +26,8 @@ pub(super) fn combine(shares: &[&Share]) -> Option<Zeroizing<[u8; KEY]>> {
     Some(key).filter(|_| !shares.is_empty())
 }
 
-/// The Lagrange coefficient of share `i` for the value at 0; `None` where an x occurs
-/// twice. None is 0: [`Share::parse`] refuses that.
+/// Returns the Lagrange coefficient of share `i` for the value at 0; `None` for a duplicate
+/// x. No x is 0: [`Share::parse`] refuses that.
 fn weight(xs: &[u8], i: usize) -> Option<u8> {
     let mut weight = 1;
     for (_, x) in xs.iter().enumerate().filter(|(j, _)| *j != i) {
@@ -50,7 +50,7 @@ fn multiply(mut a: u8, b: u8) -> u8 {
     product
 }
 
-/// The multiplicative inverse: a^254 = a^2 · a^4 · … · a^128, for the group has 255 elements.
+/// Returns the multiplicative inverse: a^254 = a^2 · a^4 · … · a^128, as the group has 255 elements.
 fn invert(a: u8) -> u8 {
     let (mut square, mut product) = (a, 1);
     for _ in 0..7 {
@@ -71,7 +71,7 @@ mod tests {
         Share::parse("test", &Secret::new(hex::encode(bytes))).unwrap()
     }
 
-    /// Splits `key` over the polynomial with these further coefficients.
+    /// Splits `key` with a polynomial that has these other coefficients.
     fn split(key: &[u8; KEY], coefficients: &[[u8; KEY]], xs: &[u8]) -> Vec<Share> {
         let one = |x: u8| {
             let y = |i: usize| coefficients.iter().rev().fold(0, |sum, c| multiply(sum ^ c[i], x)) ^ key[i];
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn the_field_is_that_of_aes() {
+    fn arithmetic_matches_the_field_of_aes() {
         assert_eq!(multiply(0x53, 0xca), 1);
         assert_eq!(multiply(0x57, 0x83), 0xc1, "FIPS 197, 4.2");
         for a in 1..=255 {
@@ -90,14 +90,14 @@ mod tests {
     }
 
     #[test]
-    fn one_share_of_one_is_the_key() {
+    fn a_single_share_is_the_key() {
         let key = share(&[9; KEY]);
         assert_eq!(*combine(&[&key]).unwrap(), [9; KEY]);
         assert!(combine(&[&key, &key]).is_none());
     }
 
     #[test]
-    fn any_order() {
+    fn shares_combine_in_any_order() {
         let shares = split(&[7; KEY], &[[1; KEY], [200; KEY]], &[5, 255, 1]);
         assert_eq!(*combine(&shares.iter().collect::<Vec<_>>()).unwrap(), [7; KEY]);
         assert_eq!(*combine(&shares.iter().rev().collect::<Vec<_>>()).unwrap(), [7; KEY]);
@@ -108,8 +108,8 @@ mod tests {
         let shares = split(&[7; KEY], &[[1; KEY]], &[5, 255]);
         assert!(combine(&[&shares[0], &shares[1]]).is_some());
         assert!(combine(&[]).is_none());
-        assert!(combine(&[&shares[0]]).is_none(), "one share of several is no key");
-        assert!(combine(&[&shares[0], &shares[0]]).is_none(), "doubled");
+        assert!(combine(&[&shares[0]]).is_none(), "one share of several is not a key");
+        assert!(combine(&[&shares[0], &shares[0]]).is_none(), "duplicate");
     }
 
     proptest! {

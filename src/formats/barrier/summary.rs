@@ -1,19 +1,18 @@
-//! What a snapshot holds, counted by where it lies.
+//! Counts the entries of a snapshot by their location. This needs no keys.
 //!
-//! Here: the counting, which needs no keys. Not here: the names of mounts
-//! (`mounts`), which do.
+//! Not here: the names of mounts (`mounts`), which need keys.
 
 use super::entries::Entry;
 use std::collections::BTreeMap;
 
-/// Entries and bytes, of a whole snapshot or a part of it.
+/// Number and size of the entries in a snapshot or a part of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// How many entries there are.
+    /// Number of entries.
     pub entries: u64,
-    /// The bytes of their keys and values, as stored.
+    /// Size of their keys and values as stored, in bytes.
     pub bytes: u64,
-    /// The bytes of the largest of them.
+    /// Size of the largest entry, in bytes.
     pub largest: u64,
 }
 
@@ -30,31 +29,31 @@ impl Tally {
 pub struct Largest {
     /// Its key.
     pub key: String,
-    /// The bytes of its key and value, as stored.
+    /// Size of its key and value as stored, in bytes.
     pub bytes: u64,
 }
 
-/// What a snapshot holds.
+/// Counts of a snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// All of it.
+    /// All entries.
     pub total: Tally,
-    /// The largest entry; empty where there is none.
+    /// The largest entry; empty if there is none.
     pub largest: Largest,
-    /// Its parts, by what the keys in them begin with: `core/`, `logical/<uuid>/`, ….
+    /// Parts by the prefix of their keys: `core/`, `logical/<uuid>/`, ….
     pub parts: BTreeMap<String, Tally>,
 }
 
-/// Counts entries as they pass.
+/// Counts entries while they are read.
 #[derive(Default)]
-pub(super) struct Counter {
+pub(super) struct EntryCounter {
     summary: Summary,
-    /// The part of the last entries: keys are in order, so it seldom changes.
+    /// Part of the previous entry. Keys are in order, so it seldom changes.
     part: String,
     tally: Tally,
 }
 
-impl Counter {
+impl EntryCounter {
     pub(super) fn count(&mut self, entry: &Entry<'_>) {
         let bytes = (entry.key.len() + entry.value.len()) as u64;
         let part = part_of(entry.key);
@@ -82,8 +81,8 @@ impl Counter {
     }
 }
 
-/// The part that `key` is counted in: its first folder, or the first two where the
-/// second is a mount, a namespace, or one of the core's own stores.
+/// Returns the part of `key`: its first path segment, or the first two if the second is a
+/// mount, a namespace or a store of the core.
 fn part_of(key: &str) -> &str {
     let depth = match key.split_once('/') {
         Some(("logical" | "auth" | "audit" | "sys" | "namespaces", _)) => 2,
@@ -98,23 +97,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts() {
+    fn keys_are_counted_in_their_part() {
         for (key, part) in [
             ("core/hsm/barrier-unseal-keys", "core/"),
             ("logical/u1/u2/metadata/x", "logical/u1/"),
             ("sys/policy/default", "sys/policy/"),
             ("sys/x", "sys/"),
             ("namespaces/n/logical/u/k", "namespaces/n/"),
-            ("odd", "odd"),
-            ("/odd", "/"),
+            ("other", "other"),
+            ("/other", "/"),
         ] {
             assert_eq!(part_of(key), part, "{key}");
         }
     }
 
     #[test]
-    fn counts_also_what_comes_in_turns() {
-        let mut counter = Counter::default();
+    fn interleaved_parts_are_counted() {
+        let mut counter = EntryCounter::default();
         for (key, length) in [("core/a", 4), ("sys/a/1", 10), ("sys/b", 20), ("sys/c/1", 1), ("sys/d", 1)] {
             counter.count(&Entry { key, value: &mut vec![0; length] });
         }
@@ -123,6 +122,6 @@ mod tests {
         assert_eq!(summary.largest, Largest { key: "sys/b".into(), bytes: 25 });
         assert_eq!(summary.parts["sys/"], Tally { entries: 2, bytes: 31, largest: 25 });
         assert_eq!(summary.parts.keys().collect::<Vec<_>>(), ["core/", "sys/", "sys/a/", "sys/c/"]);
-        assert_eq!(Counter::default().finish(), Summary::default());
+        assert_eq!(EntryCounter::default().finish(), Summary::default());
     }
 }

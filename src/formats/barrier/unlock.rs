@@ -1,7 +1,7 @@
-//! From the entries under `core/` and the keys that a user gives to an open barrier.
+//! Unlocks the barrier with the user's keys: selects the entries that are needed and
+//! decrypts them in order.
 //!
-//! Here: which entries are kept, and the order in which they are opened. Not here: each
-//! step (`seal`, `keyring`, `namespaces`, `mounts`).
+//! Not here: the steps (`seal`, `keyring`, `namespaces`, `mounts`).
 
 use super::entries::Entry;
 use super::keyring::{self, BarrierKeyring};
@@ -15,22 +15,22 @@ use crate::formats::share::{self, Share};
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
-/// The first key after all those under `core/`.
+/// First key after all keys under `core/`.
 const AFTER_CORE: &str = "core0";
 
-/// What opens a snapshot.
+/// The keys that unseal a snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct UnsealKeys {
-    /// Shares of the server's own seal.
+    /// Shares of the server's seal.
     pub shares: Vec<Share>,
     /// Shares of sealable namespaces, by path.
     pub namespaces: BTreeMap<String, Vec<Share>>,
-    /// The key of OpenBao's seal `static`.
+    /// Key of OpenBao's seal `static`, if any.
     pub seal_key: Option<SealKey>,
 }
 
 impl UnsealKeys {
-    /// Shares of the server's own seal, and nothing else.
+    /// Creates keys from shares of the server's seal alone.
     pub fn of_shares(shares: Vec<Share>) -> Self {
         Self { shares, ..Self::default() }
     }
@@ -40,19 +40,19 @@ impl UnsealKeys {
     }
 }
 
-/// The entries that the keys and mounts are read from.
+/// The entries with the keys and the mounts.
 #[derive(Default)]
-pub(super) struct Core {
+pub(super) struct CoreEntries {
     values: Values,
-    /// Whether there are namespaces (OpenBao `vault/namespace_store.go`).
+    /// `true` if there are namespaces (OpenBao `vault/namespace_store.go`).
     namespaces: bool,
-    /// Whether an entry was seen that only OpenBao writes: the lock of its
-    /// initialisation, or a mount in an entry of its own.
+    /// `true` if an entry was seen that only OpenBao writes: the lock of its
+    /// initialisation, or a mount in a separate entry.
     openbao: bool,
 }
 
-impl Core {
-    /// The first key that need not be read.
+impl CoreEntries {
+    /// Returns the first key that is not needed.
     pub(super) fn end(&self) -> &'static str {
         if self.namespaces { namespaces::AFTER } else { AFTER_CORE }
     }
@@ -71,22 +71,23 @@ impl Core {
         let Self { values: mut core, namespaces, openbao } = self;
         let seal = SealConfig::parse(seal::CONFIG_ENTRY, &take(&mut core, seal::CONFIG_ENTRY)?)?;
         let stored = core.remove(seal::KEYS_ENTRY);
-        let sealed = take(&mut core, keyring::ENTRY)?;
-        let unlock = |root: &[u8; 32]| BarrierKeyring::unlock(root, keyring::ENTRY, &mut sealed.clone());
-        let opens = |root: &[u8; 32]| matches!(unlock(root), Ok(Some(_)) | Err(_));
-        let root = seal.open(stored.as_deref().map(Vec::as_slice), &keys.shares, keys.seal_key.as_ref(), opens);
+        let encrypted = take(&mut core, keyring::ENTRY)?;
+        let unlock = |root: &[u8; 32]| BarrierKeyring::unlock(root, keyring::ENTRY, &mut encrypted.clone());
+        let is_root_key = |root: &[u8; 32]| matches!(unlock(root), Ok(Some(_)) | Err(_));
+        let root =
+            seal.root_key(stored.as_deref().map(Vec::as_slice), &keys.shares, keys.seal_key.as_ref(), is_root_key);
         let root = root.map_err(|e| match namespaces::belonging_to(&core, &keys.shares) {
             Some(uuid) => {
                 let origins = share::origins(&keys.shares);
                 Error::drill(format!(
-                    "these shares ({origins}) are of the namespace with uuid {uuid}, not of the server's own seal"
+                    "the shares ({origins}) belong to the namespace with uuid {uuid}, not to the server's seal"
                 ))
-                .hint("give them as --share NAMESPACE=REF, and the server's own shares as --share REF")
+                .hint("give them as --share NAMESPACE=REF, and the server's shares as --share REF")
             }
             None => e,
         })?;
         let keyring = unlock(&root)?
-            .ok_or_else(|| Error::drill(format!("{}: authentication failed under the root key", keyring::ENTRY)))?;
+            .ok_or_else(|| Error::drill(format!("{}: authentication failed with the root key", keyring::ENTRY)))?;
         let tree = Namespaces::read(&mut core, &keyring, keys)?;
         let (mounts, others) = Mounts::read(&mut core, &keyring)?;
         let product = if openbao { Product::OpenBao } else { Product::Vault };
@@ -94,7 +95,7 @@ impl Core {
     }
 }
 
-/// Takes the entry `name` out of `core`.
+/// Removes the entry `name` from `core`.
 fn take(core: &mut Values, name: &str) -> Result<Zeroizing<Vec<u8>>> {
-    core.remove(name).ok_or_else(|| Error::drill(format!("the snapshot has no {name}: it is no initialised Vault's")))
+    core.remove(name).ok_or_else(|| Error::drill(format!("the snapshot has no {name}: its Vault was not initialised")))
 }

@@ -1,26 +1,26 @@
-//! One value of the barrier: opened, and decompressed where it is compressed.
+//! Decrypts a value of the barrier, and decompresses it if it is compressed.
 //!
-//! Here: the layout of a value, its AES-256-GCM, the entries that are not such
-//! values, and what Vault's `compressutil` makes. Not here: which key opens which
-//! value (`keyring`). Source: Vault `vault/barrier_aes_gcm.go` (`decrypt`) and the
-//! sdk's `helper/compressutil/compress.go`.
+//! Contains the layout of a value, its AES-256-GCM, the entries that are not barrier
+//! values, and the formats of Vault's `compressutil`. Not here: the choice of the key
+//! (`keyring`). Source: Vault `vault/barrier_aes_gcm.go` (`decrypt`) and the sdk's
+//! `helper/compressutil/compress.go`.
 
 use crate::base::error::{Error, Result};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use std::io::{Error as IoError, ErrorKind, Read};
 use weezl::LzwStatus;
 
-/// The bytes before a value's nonce: term (4, big-endian) and version (1).
+/// Bytes before a value's nonce: term (4, big-endian) and version (1).
 const HEAD: usize = 5;
 
-/// The most that a compressed plaintext may grow to, in bytes.
+/// Maximum size of a decompressed plaintext, in bytes.
 const MAX_DECOMPRESSED: usize = 256 * 1024 * 1024;
 
-/// Entries that a server is known to write past its barrier, by their whole key: plain
+/// Full keys of the entries that a server is known to write outside of its barrier: plain
 /// JSON or text, or wrapped by the seal. Source: the calls of `physical.Put` in Vault's
 /// `vault/` (`seal.go`, `seal_util.go`, `seal_autoseal.go`, `core.go`, `cluster.go`,
 /// `rekey.go`, `ui.go`), `RaftLock` in `physical/raft/raft.go`, `command/server.go`;
-/// OpenBao's `vault/init.go`. Not complete, and need not be: see [`is_value`].
+/// OpenBao's `vault/init.go`. The list need not be complete: see [`is_value`].
 const OUTSIDE: [&str; 13] = [
     "core/cluster/local/name",
     "core/hsm/barrier-unseal-keys",
@@ -37,16 +37,16 @@ const OUTSIDE: [&str; 13] = [
     "sys/uiconfig_plaintext",
 ];
 
-/// Terms from here on are not believed: each rotation adds one.
+/// Terms from here on are implausible: each rotation adds one.
 const TERMS: u32 = 1 << 16;
 
-/// Whether the entry `name` is known to be no barrier value.
+/// Returns `true` if the entry `name` is known not to be a barrier value.
 pub(super) fn is_outside(name: &str) -> bool {
     (name.starts_with("core/") || name.starts_with("sys/")) && OUTSIDE.contains(&name)
 }
 
-/// Whether `value` begins as a barrier value does: with a believable term, or, if that
-/// is damaged, with most of one and a known version. Text and JSON never do.
+/// Returns `true` if `value` starts like a barrier value: with a plausible term, or, if the
+/// term is damaged, with most of one and a known version. Text and JSON never do.
 pub(super) fn is_value(value: &[u8]) -> bool {
     match value.first_chunk::<HEAD>() {
         Some([term @ .., version]) => {
@@ -57,55 +57,55 @@ pub(super) fn is_value(value: &[u8]) -> bool {
     }
 }
 
-/// An AES-256-GCM key. (ring keeps the expanded key and does not wipe it.)
+/// Creates an AES-256-GCM key. (ring keeps the expanded key and does not wipe it.)
 pub(super) fn aes(key: &[u8; 32]) -> Result<LessSafeKey> {
-    let key = UnboundKey::new(&AES_256_GCM, key).map_err(|_| Error::unexpected("AES-256-GCM took no 32-byte key"))?;
+    let key = UnboundKey::new(&AES_256_GCM, key).map_err(|_| Error::unexpected("AES-256-GCM refused a 32-byte key"))?;
     Ok(LessSafeKey::new(key))
 }
 
-/// The term that the value of `name` says it is encrypted under.
+/// Returns the term of the key that encrypted the value of `name`.
 ///
 /// # Errors
-/// `Drill` where it is too short, or of a version that is not known.
+/// `Drill` if it is too short or has an unknown version.
 pub(super) fn term(name: &str, value: &[u8]) -> Result<u32> {
     let Some(([term @ .., version], rest)) = value.split_first_chunk::<HEAD>() else {
-        return Err(broken(name, "it is too short for a value of the barrier"));
+        return Err(broken(name, "too short for a barrier value"));
     };
     if !matches!(version, 1 | 2) {
-        return Err(broken(name, &format!("it is of version {version}, or not a value of the barrier at all"))
-            .hint("this version of vault-backup knows versions 1 and 2"));
+        return Err(broken(name, &format!("unknown version {version}, or not a barrier value"))
+            .hint("use a newer vault-backup (this version knows versions 1 and 2)"));
     }
     if rest.len() < NONCE_LEN + AES_256_GCM.tag_len() {
-        return Err(broken(name, "it is too short for a value of the barrier"));
+        return Err(broken(name, "too short for a barrier value"));
     }
     Ok(u32::from_be_bytes(*term))
 }
 
-/// Opens the value of `name` in place and returns its plaintext.
+/// Decrypts the value of `name` in place and returns its plaintext.
 ///
 /// # Errors
-/// `Drill` where its tag does not hold, or as [`term`].
-pub(super) fn open<'v>(key: &LessSafeKey, name: &str, value: &'v mut [u8]) -> Result<&'v [u8]> {
+/// `Drill` if authentication fails, or as [`term`].
+pub(super) fn decrypt<'v>(key: &LessSafeKey, name: &str, value: &'v mut [u8]) -> Result<&'v [u8]> {
     let term = term(name, value)?;
-    let (head, sealed) = value.split_at_mut(HEAD);
-    // Version 1 did not bind a value to its place.
+    let (head, encrypted) = value.split_at_mut(HEAD);
+    // Version 1 does not bind a value to its key.
     let aad = if head[HEAD - 1] == 1 { "" } else { name };
-    open_gcm(key, aad, sealed)
-        .ok_or_else(|| broken(name, &format!("its tag does not hold under the key of term {term}")))
+    decrypt_gcm(key, aad, encrypted)
+        .ok_or_else(|| broken(name, &format!("authentication failed with the key of term {term}")))
 }
 
-/// Opens nonce ‖ ciphertext ‖ tag in place; `None` where the tag does not hold.
-pub(super) fn open_gcm<'v>(key: &LessSafeKey, aad: &str, sealed: &'v mut [u8]) -> Option<&'v [u8]> {
-    let (nonce, body) = sealed.split_at_mut_checked(NONCE_LEN)?;
+/// Decrypts nonce ‖ ciphertext ‖ tag in place. `None` if authentication fails.
+pub(super) fn decrypt_gcm<'v>(key: &LessSafeKey, aad: &str, encrypted: &'v mut [u8]) -> Option<&'v [u8]> {
+    let (nonce, body) = encrypted.split_at_mut_checked(NONCE_LEN)?;
     let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
     key.open_in_place(nonce, Aad::from(aad), body).ok().map(|plain| &*plain)
 }
 
-/// What a compressed plaintext decompresses to; `None` where it is not compressed.
-/// The first byte tells: JSON, the alternative, begins with none of these.
+/// Decompresses a plaintext. `None` if it is not compressed. The first byte decides: JSON,
+/// the alternative, does not start with any of these.
 ///
 /// # Errors
-/// The decompressor's, or that the result is too long.
+/// The decompressor's error, or a result that is too large.
 pub(super) fn decompress(plain: &[u8]) -> Result<Option<Vec<u8>>, IoError> {
     let Some((&kind, packed)) = plain.split_first() else { return Ok(None) };
     match kind {
@@ -125,7 +125,7 @@ fn read(decoder: impl Read) -> Result<Vec<u8>, IoError> {
     Ok(out)
 }
 
-/// LZW as Go's `compress/lzw` writes it: least significant bit first, 8-bit literals.
+/// Decompresses LZW as written by Go's `compress/lzw`: least significant bit first, 8-bit literals.
 fn lzw(mut packed: &[u8]) -> Result<Vec<u8>, IoError> {
     let mut decoder = weezl::decode::Decoder::new(weezl::BitOrder::Lsb, 8);
     let mut out = Vec::new();
@@ -145,7 +145,7 @@ fn lzw(mut packed: &[u8]) -> Result<Vec<u8>, IoError> {
 
 fn check_length(out: &[u8]) -> Result<(), IoError> {
     if out.len() > MAX_DECOMPRESSED {
-        return Err(IoError::other("it decompresses to more than 256 MiB"));
+        return Err(IoError::other("larger than 256 MiB after decompression"));
     }
     Ok(())
 }
@@ -160,7 +160,7 @@ mod tests {
     use crate::base::error::Kind;
     use proptest::prelude::*;
 
-    /// Made by the sdk's own compressutil.
+    /// Made by the sdk's compressutil.
     const PACKED: [&str; 4] = [
         "471f8b08000000000002ffaa562aa92c4855b252cacd2fcd2b2956d2514acd2b29ca4c2d56b28aae562a482cc950b2522a4e4d2e4a2dd157\
          d28129ce2e53aad5a150ba36b616100000ffff7a8455567d000000",
@@ -177,8 +177,8 @@ mod tests {
         format!(r#"{{"type":"mounts","entries":[{}{{}}]}}"#, mount.repeat(3)).into_bytes()
     }
 
-    /// A value as Vault writes it.
-    fn seal(term: u32, version: u8, aad: &str, plain: &[u8]) -> Vec<u8> {
+    /// Encrypts a value like Vault.
+    fn encrypt(term: u32, version: u8, aad: &str, plain: &[u8]) -> Vec<u8> {
         let nonce = [3; NONCE_LEN];
         let mut body = plain.to_vec();
         let key = aes(&[1; 32]).unwrap();
@@ -188,49 +188,49 @@ mod tests {
     }
 
     #[test]
-    fn both_versions_open() {
+    fn both_versions_of_a_value_decrypt() {
         let key = aes(&[1; 32]).unwrap();
         for (version, aad) in [(1, ""), (2, "logical/x")] {
-            let mut value = seal(7, version, aad, b"plain");
+            let mut value = encrypt(7, version, aad, b"plain");
             assert_eq!(term("logical/x", &value).unwrap(), 7);
-            assert_eq!(open(&key, "logical/x", &mut value).unwrap(), b"plain");
+            assert_eq!(decrypt(&key, "logical/x", &mut value).unwrap(), b"plain");
         }
-        let mut moved = seal(7, 2, "logical/x", b"plain");
-        assert!(open(&key, "logical/y", &mut moved).is_err(), "version 2 binds a value to its key");
+        let mut moved = encrypt(7, 2, "logical/x", b"plain");
+        assert!(decrypt(&key, "logical/y", &mut moved).is_err(), "version 2 binds a value to its key");
     }
 
     #[test]
-    fn every_flipped_bit_names_the_entry() {
+    fn every_flipped_bit_is_refused_and_the_entry_named() {
         let key = aes(&[1; 32]).unwrap();
-        let value = seal(7, 2, "sys/policy/p", b"plain");
-        // The term, in front, chooses the key, and only by that is it protected.
+        let value = encrypt(7, 2, "sys/policy/p", b"plain");
+        // The leading term chooses the key, which is its only protection.
         for bit in 8 * (HEAD - 1)..8 * value.len() {
             let mut flipped = value.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            let e = open(&key, "sys/policy/p", &mut flipped).unwrap_err();
+            let e = decrypt(&key, "sys/policy/p", &mut flipped).unwrap_err();
             assert_eq!(e.kind(), Kind::Drill);
             assert!(e.to_string().starts_with("sys/policy/p: "), "{e}");
         }
         for end in 0..value.len() {
-            assert!(open(&key, "sys/policy/p", &mut value[..end].to_vec()).is_err(), "{end}");
+            assert!(decrypt(&key, "sys/policy/p", &mut value[..end].to_vec()).is_err(), "{end}");
         }
     }
 
     #[test]
-    fn other_versions_are_reported() {
-        let e = term("a", &seal(1, 3, "a", b"x")).unwrap_err();
+    fn unknown_versions_of_a_value_are_refused() {
+        let e = term("a", &encrypt(1, 3, "a", b"x")).unwrap_err();
         assert!(e.to_string().contains("version 3"), "{e}");
     }
 
     #[test]
-    fn decompresses_what_vault_compressed() {
+    fn decompresses_all_formats_of_vault() {
         for packed in PACKED {
             let packed = hex::decode(packed).unwrap();
             let kind = char::from(packed[0]);
             assert_eq!(decompress(&packed).unwrap().unwrap(), unpacked(), "{kind}");
             for end in 1..packed.len() - 12 {
                 if let Ok(short) = decompress(&packed[..end]) {
-                    assert_ne!(short.unwrap(), unpacked(), "{kind} cut at {end}");
+                    assert_ne!(short.unwrap(), unpacked(), "{kind} truncated at {end}");
                 }
             }
         }
@@ -242,7 +242,7 @@ mod tests {
         #[test]
         fn hostile_bytes_never_panic(kind in 0u8..5, bytes: Vec<u8>) {
             let _ = decompress(&[&b"GLS4{"[kind as usize..][..1], &bytes].concat());
-            let _ = open(&aes(&[1; 32]).unwrap(), "a", &mut bytes.clone());
+            let _ = decrypt(&aes(&[1; 32]).unwrap(), "a", &mut bytes.clone());
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Decrypting format 1: segment by segment, and nothing is released before its
-//! tag has been checked.
+//! Decrypts format 1, segment by segment. Plaintext is released only after its tag has
+//! been verified.
 
 use super::{Cipher, Header, Keyring, MAGIC, PREFIX, SALT, SEGMENT, STREAM_HEADER, TAG, fill, header};
 use crate::base::error::{Error, Result};
@@ -7,21 +7,21 @@ use ring::aead;
 use std::io::{self, BufRead, Read};
 use std::ops::Range;
 
-/// Opens one backup of format 1, in constant memory.
+/// Decrypts a backup of format 1 in constant memory.
 ///
-/// Also [`Read`] and [`BufRead`] over the plaintext, whose errors are carried by
+/// Also implements [`Read`] and [`BufRead`] over the plaintext, with errors made by
 /// [`Error::into_io`]. An error is final: every later call returns it again.
 pub struct Decryptor<R> {
     reader: R,
     header: Header,
     cipher: Cipher,
-    /// A segment, and room for one byte more.
+    /// Buffer for a segment and one more byte.
     buffer: Vec<u8>,
-    /// The next segment's first byte: whether one follows decides a segment's nonce.
+    /// First byte of the next segment, if any. The nonce of the last segment is different.
     ahead: Option<u8>,
-    /// Where in `buffer` authenticated plaintext lies that nobody has taken yet.
+    /// Range of authenticated plaintext in `buffer` that has not been read yet.
     plain: Range<usize>,
-    /// The number of the next segment.
+    /// Number of the next segment.
     index: u32,
     state: DecryptState,
     size: u64,
@@ -29,17 +29,17 @@ pub struct Decryptor<R> {
 }
 
 enum DecryptState {
-    Open,
+    Reading,
     Done,
     Failed(Error),
 }
 
 impl<R: Read> Decryptor<R> {
-    /// Reads the header, and finds the key that it names.
+    /// Reads the header and looks up the key that it names.
     ///
     /// # Errors
-    /// `Integrity` if it is not of format 1, malformed, cut, or under a key that
-    /// `keys` lacks; errors of `reader` as [`super::open()`] has them.
+    /// `Integrity` if it is not format 1, malformed or truncated, or encrypted with a key
+    /// that is not in `keys`. Errors of `reader` as in [`super::open()`].
     pub fn new(mut reader: R, keys: &Keyring) -> Result<Self> {
         let mut first = [0; MAGIC.len()];
         let read = fill(&mut reader, &mut first)?;
@@ -57,7 +57,9 @@ impl<R: Read> Decryptor<R> {
         header::extend(&mut reader, &mut front, STREAM_HEADER)?;
         let (length, stream) = (front[ad], &front[ad + 1..]);
         if usize::from(length) != STREAM_HEADER {
-            return Err(header::malformed(&format!("its stream header claims {length} bytes, not {STREAM_HEADER}")));
+            return Err(header::malformed(&format!(
+                "its stream header has the length {length} instead of {STREAM_HEADER}"
+            )));
         }
         let (mut salt, mut prefix) = ([0; SALT], [0; PREFIX]);
         salt.copy_from_slice(&stream[..SALT]);
@@ -71,53 +73,53 @@ impl<R: Read> Decryptor<R> {
             ahead: None,
             plain: 0..0,
             index: 0,
-            state: DecryptState::Open,
+            state: DecryptState::Reading,
             size: front.len() as u64,
             plaintext_size: 0,
         })
     }
 
-    /// What the backup says of itself; proven once a segment has been opened.
+    /// Returns the header. It is authenticated once a segment has been decrypted.
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// Bytes of the object opened so far; its size once all has been read.
+    /// Returns the number of bytes of the object decrypted so far: its size, once all has been read.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// Bytes of plaintext authenticated so far; all once all has been read.
+    /// Returns the number of bytes of plaintext authenticated so far.
     pub fn plaintext_size(&self) -> u64 {
         self.plaintext_size
     }
 
-    /// The reader: at the object's end once all has been read.
+    /// Returns the reader, which is at the object's end once all has been read.
     pub fn into_inner(self) -> R {
         self.reader
     }
 
-    /// The plaintext of the next segment, authenticated. `None` at the end: the
-    /// last segment was opened and nothing follows it. An empty backup is one
-    /// empty segment. What [`Read`] left of the segment before is passed over.
+    /// Returns the authenticated plaintext of the next segment. `None` at the end: the
+    /// last segment was decrypted and no data follows. An empty backup is one empty
+    /// segment. Skips the rest of a segment that [`Read`] has read in part.
     ///
     /// # Errors
-    /// `Integrity` saying which segment is damaged or where the backup was cut.
+    /// `Integrity` naming the damaged segment or the place of the truncation.
     pub fn next_segment(&mut self) -> Result<Option<&[u8]>> {
         let more = self.advance()?;
         let plain = std::mem::take(&mut self.plain);
         Ok(more.then(|| &self.buffer[plain]))
     }
 
-    /// Opens the next segment into `plain`; false at the end.
+    /// Decrypts the next segment into `plain`. Returns `false` at the end.
     fn advance(&mut self) -> Result<bool> {
         self.plain = 0..0;
         match &self.state {
-            DecryptState::Open => {}
+            DecryptState::Reading => {}
             DecryptState::Done => return Ok(false),
             DecryptState::Failed(e) => return Err(e.again()),
         }
-        match self.open_segment() {
+        match self.decrypt_segment() {
             Ok(()) => Ok(true),
             Err(e) => {
                 self.state = DecryptState::Failed(e.again());
@@ -126,7 +128,7 @@ impl<R: Read> Decryptor<R> {
         }
     }
 
-    fn open_segment(&mut self) -> Result<()> {
+    fn decrypt_segment(&mut self) -> Result<()> {
         let full = if self.index == 0 { SEGMENT - STREAM_HEADER } else { SEGMENT };
         self.buffer[0] = self.ahead.unwrap_or(0);
         let carried = usize::from(self.ahead.is_some());
@@ -137,20 +139,20 @@ impl<R: Read> Decryptor<R> {
 
         let index = self.index;
         if length < TAG {
-            return Err(cut(index, length));
+            return Err(truncated(index, length));
         }
         if last && length == TAG && index > 0 {
-            return Err(Error::integrity(format!("segment {index} at the backup's end is empty"))
-                .hint("the backup was cut there, or was not made by this format's rules"));
+            return Err(Error::integrity(format!("the backup ends with the empty segment {index}"))
+                .hint("use another backup; this one is truncated, or was not written by vault-backup"));
         }
-        // The one failure that can be told from the others: cut right behind a segment.
+        // A truncation right after a segment is the only failure that can be distinguished.
         let copy = (last && length == full).then(|| self.buffer[..length].to_vec());
-        if !self.open_in_place(last, length)? {
+        if !self.decrypt_in_place(last, length)? {
             if let Some(copy) = copy {
                 self.buffer[..length].copy_from_slice(&copy);
-                if self.open_in_place(false, length)? {
+                if self.decrypt_in_place(false, length)? {
                     return Err(Error::integrity(format!(
-                        "the backup is cut: it ends after segment {index}, and more must follow"
+                        "the backup is truncated: it ends after segment {index}, but more must follow"
                     )));
                 }
             }
@@ -166,8 +168,9 @@ impl<R: Read> Decryptor<R> {
         Ok(())
     }
 
-    /// Decrypts the segment in the first `length` bytes of the buffer; whether its tag holds.
-    fn open_in_place(&mut self, last: bool, length: usize) -> Result<bool> {
+    /// Decrypts the segment in the first `length` bytes of the buffer. Returns `false` if
+    /// authentication failed.
+    fn decrypt_in_place(&mut self, last: bool, length: usize) -> Result<bool> {
         let nonce = self
             .cipher
             .nonce(self.index, last)
@@ -198,22 +201,25 @@ impl<R: Read> BufRead for Decryptor<R> {
 }
 
 fn wrong_key(wanted: &str, keys: &Keyring) -> Error {
-    let held: Vec<_> = keys.iter().map(|key| key.id()).collect();
-    Error::integrity(format!("wrong key: the backup is under key {wanted}, the keys at hand are {}", held.join(", ")))
-        .hint("name that key in encryption.key, encryption.old_keys or --key")
+    let available: Vec<_> = keys.iter().map(|key| key.id()).collect();
+    let available = available.join(", ");
+    Error::integrity(format!(
+        "wrong key: the backup is encrypted with key {wanted}, the available keys are {available}"
+    ))
+    .hint("set that key as encryption.key, or add it to encryption.old_keys or --key")
 }
 
-fn cut(index: u32, length: usize) -> Error {
-    Error::integrity(format!("the backup is cut: it ends after {length} bytes within segment {index}"))
+fn truncated(index: u32, length: usize) -> Error {
+    Error::integrity(format!("the backup is truncated: it ends {length} bytes into segment {index}"))
 }
 
 fn damaged(index: u32, last: bool) -> Error {
     let how = match (index, last) {
-        (0, true) => "header or data were changed, cut, or data was appended",
-        (0, false) => "header or data were changed, or data was appended",
-        (_, true) => "it was changed, cut or moved, or data was appended",
-        (_, false) => "it was changed or moved, or data was appended behind it",
+        (0, true) => "the header or the data was modified or truncated, or data was appended",
+        (0, false) => "the header or the data was modified, or data was appended",
+        (_, true) => "it was modified, truncated or moved, or data was appended",
+        (_, false) => "it was modified or moved, or data was appended after it",
     };
     let which = if last { "the last segment" } else { "segment" };
-    Error::integrity(format!("{which} {index} of the backup does not authenticate: {how}"))
+    Error::integrity(format!("{which} {index} of the backup: authentication failed: {how}"))
 }

@@ -1,4 +1,4 @@
-//! Encrypting: plaintext in pieces of any size in, ciphertext segment by segment out.
+//! Encrypts a backup: takes plaintext in pieces of any size and emits ciphertext segment by segment.
 
 use super::{Cipher, Header, Key, PREFIX, SALT, SEGMENT, STREAM_HEADER, TAG, keys};
 use crate::base::error::{Error, Result};
@@ -7,7 +7,7 @@ use ring::digest;
 use ring::rand::SecureRandom;
 use ring::{aead, rand};
 
-/// A backup that has been sealed whole.
+/// The result of encrypting a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncryptedBackup {
     /// Size of the object, in bytes.
@@ -18,22 +18,22 @@ pub struct EncryptedBackup {
     pub plaintext_size: u64,
 }
 
-/// Seals one backup.
+/// Encrypts one backup.
 ///
-/// The sink is given the object's bytes in order: all in front of segment 0
-/// together with it, then segment by segment, each piece an allocation of its own.
-/// Only [`Encryptor::finish`] makes them a backup: without it they do not open.
+/// The sink receives the object's bytes in order: first the header together with
+/// segment 0, then segment by segment, each in its own allocation. Without
+/// [`Encryptor::finish`], the result cannot be decrypted.
 pub struct Encryptor {
     cipher: Cipher,
-    /// The piece being filled: what stands in front (first piece only), then plaintext.
+    /// The piece that is being filled: the header (first piece only), then plaintext.
     piece: Vec<u8>,
-    /// Where the plaintext begins in `piece`.
+    /// Start of the plaintext in `piece`.
     from: usize,
-    /// The length of `piece` at which the segment is full.
+    /// Length of `piece` at which the segment is full.
     full: usize,
-    /// The number of the segment in `piece`.
+    /// Number of the segment in `piece`.
     index: u32,
-    /// A piece was lost, so that there is nothing left to complete.
+    /// `true` if a piece was lost, so that the backup cannot be completed.
     broken: bool,
     digest: digest::Context,
     size: u64,
@@ -41,11 +41,11 @@ pub struct Encryptor {
 }
 
 impl Encryptor {
-    /// Starts a backup under `key`. Salt and nonce prefix are drawn here, so that
-    /// no two attempts ever share them.
+    /// Starts a backup encrypted with `key`. Generates salt and nonce prefix, so that no
+    /// two attempts share them.
     ///
     /// # Errors
-    /// `Unexpected` if the header is too long or the system has no random numbers.
+    /// `Unexpected` if the header is too long or the system's random source fails.
     pub fn new(key: &Key, header: &Header) -> Result<Self> {
         let random = rand::SystemRandom::new();
         let (mut salt, mut prefix) = ([0; SALT], [0; PREFIX]);
@@ -53,7 +53,7 @@ impl Encryptor {
         Self::start(key, header.encode()?, &salt, prefix)
     }
 
-    /// As [`Encryptor::new`], with everything given: for the test vectors.
+    /// As [`Encryptor::new`] with fixed values, for the test vectors.
     #[cfg(test)]
     pub(super) fn with(key: &Key, body: &[u8], salt: &[u8; SALT], prefix: [u8; PREFIX]) -> Result<Self> {
         Self::start(key, super::header::frame(body)?, salt, prefix)
@@ -72,16 +72,16 @@ impl Encryptor {
         Ok(Self { cipher, piece, from, full, index: 0, broken: false, digest, size: 0, plaintext_size: 0 })
     }
 
-    /// Takes the next piece of plaintext; whatever segments it completes go to `sink`.
+    /// Takes the next piece of plaintext and passes completed segments to `sink`.
     ///
     /// # Errors
-    /// What `sink` returned; after an error the sealer refuses everything.
+    /// The error of `sink`; after an error, every later call fails.
     /// `Unexpected` beyond 2^32 - 1 segments.
     pub fn write(&mut self, mut plaintext: &[u8], sink: &mut dyn FnMut(Bytes) -> Result<()>) -> Result<()> {
         while !plaintext.is_empty() {
-            // A full segment waits for more: the last one has another nonce.
+            // A full segment waits for more data: the last one has another nonce.
             if self.piece.len() == self.full {
-                self.seal(false, sink)?;
+                self.encrypt_segment(false, sink)?;
                 self.piece.reserve_exact(SEGMENT);
             }
             let (now, later) = plaintext.split_at(plaintext.len().min(self.full - self.piece.len()));
@@ -91,18 +91,18 @@ impl Encryptor {
         Ok(())
     }
 
-    /// Seals the last segment.
+    /// Encrypts the last segment.
     ///
     /// # Errors
     /// As [`Encryptor::write`].
     pub fn finish(mut self, sink: &mut dyn FnMut(Bytes) -> Result<()>) -> Result<EncryptedBackup> {
-        self.seal(true, sink)?;
+        self.encrypt_segment(true, sink)?;
         let mut sha256 = [0; digest::SHA256_OUTPUT_LEN];
         sha256.copy_from_slice(self.digest.finish().as_ref());
         Ok(EncryptedBackup { size: self.size, sha256, plaintext_size: self.plaintext_size })
     }
 
-    fn seal(&mut self, last: bool, sink: &mut dyn FnMut(Bytes) -> Result<()>) -> Result<()> {
+    fn encrypt_segment(&mut self, last: bool, sink: &mut dyn FnMut(Bytes) -> Result<()>) -> Result<()> {
         if std::mem::replace(&mut self.broken, true) {
             return Err(Error::unexpected("the backup's encryption already failed"));
         }
@@ -128,7 +128,7 @@ impl Encryptor {
 }
 
 impl EncryptedBackup {
-    /// SHA-256 of the object as lower-case hex.
+    /// Returns the SHA-256 of the object as lower-case hex.
     pub fn sha256_hex(&self) -> String {
         hex::encode(self.sha256)
     }
@@ -141,13 +141,13 @@ mod tests {
     use super::*;
     use crate::base::secret::Secret;
 
-    fn sealer() -> Encryptor {
+    fn encryptor() -> Encryptor {
         let key = Key::from_hex(&Secret::new("5a".repeat(32))).unwrap();
         Encryptor::with(&key, b"{}", &[1; SALT], [2; PREFIX]).unwrap()
     }
 
     #[test]
-    fn no_two_attempts_share_a_stream_header() {
+    fn two_attempts_never_share_salt_or_nonce_prefix() {
         let key = Key::generate().unwrap();
         let time = chrono::DateTime::from_timestamp(0, 0).unwrap();
         let header =
@@ -161,32 +161,32 @@ mod tests {
     fn a_header_that_is_too_long_is_refused() {
         assert!(frame(&[b' '; 4096]).is_ok());
         let error = frame(&[b' '; 4097]).unwrap_err();
-        assert!(error.to_string().contains("4097 bytes long"), "{error}");
+        assert!(error.to_string().contains("would have 4097 bytes"), "{error}");
     }
 
     #[test]
-    fn a_lost_piece_is_final() {
-        let (mut sealer, mut calls) = (sealer(), 0);
+    fn encryptor_refuses_everything_after_an_error_of_the_sink() {
+        let (mut encryptor, mut calls) = (encryptor(), 0);
         let mut sink = |_| {
             calls += 1;
             if calls == 1 { Err(Error::store("upload")) } else { Ok(()) }
         };
-        assert!(sealer.write(&[0; 2 * SEGMENT], &mut sink).is_err());
-        assert!(sealer.write(&[0; 2 * SEGMENT], &mut sink).is_err());
-        assert!(sealer.finish(&mut sink).is_err());
+        assert!(encryptor.write(&[0; 2 * SEGMENT], &mut sink).is_err());
+        assert!(encryptor.write(&[0; 2 * SEGMENT], &mut sink).is_err());
+        assert!(encryptor.finish(&mut sink).is_err());
         assert_eq!(calls, 1);
     }
 
     #[test]
-    fn the_last_number_is_never_used() {
-        let (mut sealer, mut sizes) = (sealer(), Vec::new());
-        sealer.index = u32::MAX - 1;
+    fn encryptor_refuses_more_than_2_32_minus_1_segments() {
+        let (mut encryptor, mut sizes) = (encryptor(), Vec::new());
+        encryptor.index = u32::MAX - 1;
         let mut sink = |piece: Bytes| {
             sizes.push(piece.len());
             Ok(())
         };
-        sealer.write(&[0; 2 * SEGMENT - 1000], &mut sink).unwrap();
-        let error = sealer.finish(&mut sink).unwrap_err();
+        encryptor.write(&[0; 2 * SEGMENT - 1000], &mut sink).unwrap();
+        let error = encryptor.finish(&mut sink).unwrap_err();
         assert!(error.to_string().contains("at most 2^32 - 1 segments"), "{error}");
         assert_eq!(sizes.len(), 1);
     }

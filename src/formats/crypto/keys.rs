@@ -1,5 +1,4 @@
-//! Master keys: their text form, what is derived from them, and the ring of
-//! keys that decrypt.
+//! Master keys: their text form, their derived keys, and the keyring for decryption.
 //!
 //! Not here: reading a key from a file or the environment (`secret`).
 
@@ -23,18 +22,18 @@ pub struct Key {
 }
 
 impl Key {
-    /// Reads the text form: 64 hex digits.
+    /// Parses the text form: 64 hex digits.
     ///
     /// # Errors
-    /// `Usage` for anything else; the text is not repeated.
+    /// `Usage` for any other text, which the error does not repeat.
     pub fn from_hex(text: &Secret) -> Result<Self> {
         Self::new(decode(text, "the backup key")?)
     }
 
-    /// Draws a new key.
+    /// Generates a new key.
     ///
     /// # Errors
-    /// `Unexpected` if the system has no random numbers.
+    /// `Unexpected` if the system's random source fails.
     pub fn generate() -> Result<Self> {
         let mut bytes = Zeroizing::new([0; LEN]);
         rand::SystemRandom::new().fill(bytes.as_mut_slice()).map_err(|_| no_random())?;
@@ -48,23 +47,23 @@ impl Key {
         Ok(Self { bytes, id, manifest, drill })
     }
 
-    /// The text form: 64 lower-case hex digits.
+    /// Returns the text form: 64 lower-case hex digits.
     pub fn to_hex(&self) -> Secret {
         Secret::new(hex::encode(self.bytes.as_slice()))
     }
 
-    /// The manifest key's text form: 64 lower-case hex digits. It makes and checks the
-    /// macs of manifests, and decrypts nothing.
+    /// Returns the text form of the manifest key: 64 lower-case hex digits. That key signs
+    /// and verifies manifests and cannot decrypt.
     pub fn manifest_key_to_hex(&self) -> Secret {
         Secret::new(hex::encode(self.manifest.as_slice()))
     }
 
-    /// Names the key and commits to it, but reveals nothing of it: 64 lower-case hex digits.
+    /// Returns the key id: 64 lower-case hex digits that commit to the key without revealing it.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The keys for the macs of manifests and drill records.
+    /// Returns the keys for the MACs of manifests and drill records.
     pub fn mac_key(&self) -> MacKey {
         MacKey { key_id: Some(self.id.clone()), manifest: self.manifest.clone(), drill: Some(self.drill.clone()) }
     }
@@ -80,52 +79,52 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Reads `encryption.manifest_key`: 64 hex digits that check and make macs of
-/// manifests, and decrypt nothing.
+/// Parses `encryption.manifest_key`: 64 hex digits. The key signs and verifies manifests
+/// and cannot decrypt.
 ///
 /// # Errors
-/// `Usage` for anything else; the text is not repeated.
+/// `Usage` for any other text, which the error does not repeat.
 pub fn manifest_key_from_hex(text: &Secret) -> Result<MacKey> {
     Ok(MacKey { key_id: None, manifest: decode(text, "the manifest key")?, drill: None })
 }
 
-/// The key that encrypts, and the older ones that still decrypt.
+/// The key for encryption, and old keys that are only used for decryption.
 #[derive(Debug)]
 pub struct Keyring {
-    /// The primary key first.
+    /// All keys, the primary key first.
     keys: Vec<Key>,
 }
 
 impl Keyring {
-    /// A ring of `primary` and `old`.
+    /// Creates a keyring of `primary` and `old`.
     pub fn new(primary: Key, old: Vec<Key>) -> Self {
         let mut keys = vec![primary];
         keys.extend(old);
         Self { keys }
     }
 
-    /// The key that encrypts.
+    /// Returns the key for encryption.
     pub fn primary(&self) -> &Key {
         &self.keys[0]
     }
 
-    /// The key named `id`.
+    /// Returns the key with this id, if any.
     pub fn find(&self, id: &str) -> Option<&Key> {
         self.iter().find(|key| key.id == id)
     }
 
-    /// All keys, the primary one first.
+    /// Returns all keys, the primary key first.
     pub fn iter(&self) -> impl Iterator<Item = &Key> {
         self.keys.iter()
     }
 
-    /// What all keys check macs with, the primary one first.
+    /// Returns the MAC keys of all keys, those of the primary key first.
     pub fn mac_keys(&self) -> Vec<MacKey> {
         self.iter().map(Key::mac_key).collect()
     }
 }
 
-/// HKDF-SHA-256 with empty salt.
+/// Derives a key with HKDF-SHA-256 and an empty salt.
 fn derive(key: &[u8; LEN], info: &str) -> Result<Zeroizing<[u8; LEN]>> {
     let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(key);
     let mut out = Zeroizing::new([0; LEN]);
@@ -140,17 +139,17 @@ fn decode(text: &Secret, what: &str) -> Result<Zeroizing<[u8; LEN]>> {
     let mut bytes = Zeroizing::new([0; LEN]);
     hex::decode_to_slice(text, bytes.as_mut_slice()).map_err(|_| {
         let why = if text.len() == 2 * LEN {
-            "holds something that is not a hex digit".to_owned()
+            "contains a character that is not a hex digit".to_owned()
         } else {
             format!("has {} characters, not 64", text.chars().count())
         };
-        Error::usage(format!("{what} {why}")).hint("it must be 64 hex digits, as `vault-backup keygen` writes them")
+        Error::usage(format!("{what} {why}")).hint("use 64 hex digits, as `vault-backup keygen` writes them")
     })?;
     Ok(bytes)
 }
 
 pub(super) fn no_random() -> Error {
-    Error::unexpected("the system gave no random numbers")
+    Error::unexpected("the system's random source failed")
 }
 
 #[cfg(test)]
@@ -159,7 +158,7 @@ mod tests {
     use crate::base::error::Kind;
 
     #[test]
-    fn what_is_derived_is_fixed() {
+    fn derived_keys_match_an_independent_implementation() {
         // Computed with Python's `cryptography`: HKDF(SHA256, 32, b"", info) of 32 bytes 0x5a.
         let key = Key::from_hex(&Secret::new("5A".repeat(32))).unwrap();
         let mac = key.mac_key();
@@ -178,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn never_printed() {
+    fn debug_output_never_contains_a_key() {
         let text = "5a".repeat(32);
         let key = Key::from_hex(&Secret::new(text.clone())).unwrap();
         let keys = Keyring::new(key, vec![Key::generate().unwrap()]);
@@ -188,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn other_text_is_refused_and_not_repeated() {
+    fn malformed_keys_are_refused_and_not_repeated() {
         for (text, says) in [
             (String::new(), "has 0 characters, not 64"),
             ("5a".repeat(31), "has 62 characters, not 64"),

@@ -1,5 +1,5 @@
-//! The layout of the service that this tool replaces: IV, tag, ciphertext; one
-//! message of AES-256-GCM with a 16-byte IV, no header. Read only.
+//! Decrypts the legacy format of the previous service: IV, tag, ciphertext; one AES-256-GCM
+//! message with a 16-byte IV and no header.
 
 use super::Keyring;
 use crate::base::error::{Error, Kind, Result};
@@ -11,29 +11,32 @@ use std::io::{Cursor, Read};
 
 const IV: usize = 16;
 const TAG: usize = 16;
-/// What a snapshot begins with: gzip's magic and method.
+/// First bytes of a snapshot: gzip's magic and method.
 const GZIP: [u8; 3] = [0x1f, 0x8b, 8];
-/// The most that its writer could make: 2 GiB of ciphertext behind IV and tag.
+/// Maximum size that the previous service could write: 2 GiB of ciphertext after IV and tag.
 const MAX: u64 = (1 << 31) + (IV + TAG) as u64;
 
-/// Opens a whole backup, of which `first` has been read already.
+/// Decrypts a whole backup. `first` are its bytes that have already been read.
 ///
 /// # Errors
-/// `Integrity` if no key of the ring opens it, or if it is too short or too long.
+/// `Integrity` if no key decrypts it, or if it is too short or too long.
 pub(super) fn decrypt(first: &[u8], reader: impl Read, keys: &Keyring) -> Result<Cursor<Vec<u8>>> {
     let mut whole = read_all(first, reader, MAX)?;
     if whole.len() < IV + TAG {
-        return Err(Error::integrity(format!("the backup is cut: {} bytes are too few for any layout", whole.len())));
+        return Err(Error::integrity(format!(
+            "the backup is truncated: {} bytes are too few for any format",
+            whole.len()
+        )));
     }
     let (iv, rest) = whole.split_at_mut(IV);
     let (tag, ciphertext) = rest.split_at_mut(TAG);
-    // A ciphertext whose tag does not hold is left as it was, for the next key.
-    let opened = keys.iter().any(|key| {
+    // If authentication fails, the ciphertext is unchanged, for the next key.
+    let decrypted = keys.iter().any(|key| {
         AesGcm::<Aes256, U16>::new(key.bytes().into())
             .decrypt_in_place_detached(Nonce::from_slice(iv), &[], ciphertext, Tag::from_slice(tag))
             .is_ok()
     });
-    if !opened {
+    if !decrypted {
         return Err(refused(first));
     }
     let mut plaintext = Cursor::new(whole);
@@ -48,20 +51,22 @@ fn read_all(first: &[u8], reader: impl Read, max: u64) -> Result<Vec<u8>> {
         .read_to_end(&mut whole)
         .map_err(|e| Error::from_io(e, Kind::Store, "the backup could not be read"))?;
     if whole.len() as u64 > max {
-        return Err(Error::integrity("the backup has no header, and more than 2 GiB, as no older one has")
-            .hint("it is damaged, or not a backup"));
+        return Err(Error::integrity(
+            "the backup has no header and is larger than 2 GiB, the limit of the legacy format",
+        )
+        .hint("use another backup; this object is damaged or not a backup"));
     }
     Ok(whole)
 }
 
 fn refused(first: &[u8]) -> Error {
     let error = Error::integrity(
-        "wrong key or damaged: no key at hand opens the backup (it has no header, as in the older layout)",
+        "wrong key or damaged: no available key decrypts the backup (without a header, so in the legacy format)",
     );
     match first.starts_with(&GZIP) {
         true => error.hint(
-            "it looks like a snapshot that was never encrypted, or is decrypted already: \
-             vault operator raft snapshot restore takes it as it is",
+            "restore it with `vault operator raft snapshot restore`: \
+             it looks like a snapshot that is not encrypted",
         ),
         false => error,
     }
@@ -72,9 +77,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn more_than_its_writer_could_make_is_refused() {
+    fn a_legacy_backup_above_the_size_limit_is_refused() {
         assert_eq!(read_all(b"12345678", &[7; 92][..], 100).unwrap().len(), 100);
         let error = read_all(b"12345678", std::io::repeat(7), 100).unwrap_err();
-        assert!(error.to_string().contains("more than 2 GiB"), "{error}");
+        assert!(error.to_string().contains("larger than 2 GiB"), "{error}");
     }
 }

@@ -32,8 +32,8 @@ fn some_header() -> Header {
     }
 }
 
-/// Seals `plaintext` in pieces of `piece` bytes.
-fn seal_with(mut sealer: Encryptor, plaintext: &[u8], piece: usize) -> (Vec<u8>, EncryptedBackup) {
+/// Encrypts `plaintext` in pieces of `piece` bytes.
+fn encrypt_with(mut encryptor: Encryptor, plaintext: &[u8], piece: usize) -> (Vec<u8>, EncryptedBackup) {
     let mut object = Vec::new();
     let mut pieces = 0;
     let mut sink = |bytes: bytes::Bytes| {
@@ -43,19 +43,19 @@ fn seal_with(mut sealer: Encryptor, plaintext: &[u8], piece: usize) -> (Vec<u8>,
         Ok(())
     };
     for part in plaintext.chunks(piece) {
-        sealer.write(part, &mut sink).unwrap();
+        encryptor.write(part, &mut sink).unwrap();
     }
-    let sealed = sealer.finish(&mut sink).unwrap();
+    let encrypted = encryptor.finish(&mut sink).unwrap();
     assert_eq!(pieces, plaintext.len().saturating_sub(FIRST).div_ceil(LATER) + 1, "one piece a segment");
-    (object, sealed)
+    (object, encrypted)
 }
 
-fn seal(plaintext: &[u8]) -> Vec<u8> {
-    seal_with(Encryptor::new(&some_key(), &some_header()).unwrap(), plaintext, 100_000).0
+fn encrypt(plaintext: &[u8]) -> Vec<u8> {
+    encrypt_with(Encryptor::new(&some_key(), &some_header()).unwrap(), plaintext, 100_000).0
 }
 
-/// What was released, and how it ended.
-fn open_all(object: &[u8], keys: &Keyring, layouts: Layouts) -> (Vec<u8>, Result<()>) {
+/// Returns the released plaintext and the result.
+fn decrypt_all(object: &[u8], keys: &Keyring, layouts: Layouts) -> (Vec<u8>, Result<()>) {
     let mut out = Vec::new();
     let end = open(object, keys, layouts).and_then(|mut opened| {
         io::copy(&mut opened, &mut out).map_err(|e| Error::from_io(e, Kind::Unexpected, "not ours"))
@@ -65,21 +65,21 @@ fn open_all(object: &[u8], keys: &Keyring, layouts: Layouts) -> (Vec<u8>, Result
 
 fn object_of(vector: &vectors::Good, key: &Key) -> Vec<u8> {
     let Some(header) = &vector.header else {
-        // The older layout is never written: the large one is the integration test's.
+        // The legacy format is never written; the integration test covers the large vector.
         return hex::decode(vector.object.as_deref().unwrap_or_default()).unwrap();
     };
     let bytes = |text: &Option<String>| hex::decode(text.as_deref().unwrap()).unwrap();
     let (salt, prefix) = (bytes(&vector.salt), bytes(&vector.prefix));
-    let sealer =
+    let encryptor =
         Encryptor::with(key, header.as_bytes(), &salt.try_into().unwrap(), prefix.try_into().unwrap()).unwrap();
-    let (object, sealed) = seal_with(sealer, &plaintext(vector.plaintext_size), 65_537);
-    assert_eq!(sealed.plaintext_size, vector.plaintext_size as u64);
-    assert_eq!((sealed.size, sealed.sha256_hex()), (vector.size, vector.sha256.clone()), "{}", vector.name);
+    let (object, encrypted) = encrypt_with(encryptor, &plaintext(vector.plaintext_size), 65_537);
+    assert_eq!(encrypted.plaintext_size, vector.plaintext_size as u64);
+    assert_eq!((encrypted.size, encrypted.sha256_hex()), (vector.size, vector.sha256.clone()), "{}", vector.name);
     object
 }
 
 #[test]
-fn good_vectors() {
+fn good_vectors_decrypt_to_their_plaintext() {
     let vectors = Vectors::load();
     let (keys, mut opened) = (ring_of(&vectors.key), 0);
     assert_eq!(keys.primary().id(), vectors.key_id);
@@ -92,24 +92,24 @@ fn good_vectors() {
         if let Some(inline) = &vector.object {
             assert_eq!(&hex::encode(&object), inline, "{}", vector.name);
         }
-        let (out, end) = open_all(&object, &keys, Layouts::Any);
+        let (out, end) = decrypt_all(&object, &keys, Layouts::Any);
         end.unwrap();
         assert!(out == plaintext(vector.plaintext_size), "{}", vector.name);
         let header = Header::peek(&object[..]).unwrap();
         assert_eq!(header.is_some(), vector.header.is_some(), "{}", vector.name);
-        assert_eq!(open_all(&object, &keys, Layouts::Format1).1.is_ok(), vector.header.is_some(), "{}", vector.name);
+        assert_eq!(decrypt_all(&object, &keys, Layouts::Format1).1.is_ok(), vector.header.is_some(), "{}", vector.name);
         opened += 1;
     }
     assert_eq!(opened, vectors.good.len() - 1);
 }
 
 #[test]
-fn bad_vectors() {
+fn bad_vectors_are_refused_with_the_expected_message() {
     let vectors = Vectors::load();
     for bad in &vectors.bad {
         let of = vectors.good.iter().find(|good| good.name == bad.of).unwrap();
         let (object, other) = bad.edit.apply(object_of(of, &key(&vectors.key)), &vectors.key);
-        let (released, end) = open_all(&object, &ring_of(&other), Layouts::Any);
+        let (released, end) = decrypt_all(&object, &ring_of(&other), Layouts::Any);
         let error = end.expect_err(&bad.name);
         assert_eq!(error.kind(), Kind::Integrity, "{}: {error}", bad.name);
         assert!(error.to_string().contains(&bad.says), "{}: {error}", bad.name);
@@ -118,34 +118,34 @@ fn bad_vectors() {
 }
 
 #[test]
-fn every_cut_is_refused() {
-    let (object, keys) = (seal(b"a snapshot"), Keyring::new(some_key(), Vec::new()));
+fn every_truncation_is_refused() {
+    let (object, keys) = (encrypt(b"a snapshot"), Keyring::new(some_key(), Vec::new()));
     for size in 0..object.len() {
-        let (released, end) = open_all(&object[..size], &keys, Layouts::Any);
+        let (released, end) = decrypt_all(&object[..size], &keys, Layouts::Any);
         assert_eq!((released.len(), end.unwrap_err().kind()), (0, Kind::Integrity), "{size}");
     }
 }
 
 #[test]
 fn every_flipped_bit_is_refused() {
-    let (mut object, keys) = (seal(b"a snapshot"), Keyring::new(some_key(), Vec::new()));
+    let (mut object, keys) = (encrypt(b"a snapshot"), Keyring::new(some_key(), Vec::new()));
     for at in 0..object.len() * 8 {
         object[at / 8] ^= 1 << (at % 8);
-        let (released, end) = open_all(&object, &keys, Layouts::Any);
+        let (released, end) = decrypt_all(&object, &keys, Layouts::Any);
         assert_eq!((released.len(), end.unwrap_err().kind()), (0, Kind::Integrity), "bit {at}");
         object[at / 8] ^= 1 << (at % 8);
     }
-    assert!(open_all(&object, &keys, Layouts::Any).1.is_ok());
+    assert!(decrypt_all(&object, &keys, Layouts::Any).1.is_ok());
 }
 
 #[test]
-fn cuts_around_segments_are_refused() {
+fn truncations_around_segment_ends_are_refused() {
     let (plain, keys) = (plaintext(FIRST + LATER + 100), Keyring::new(some_key(), Vec::new()));
-    let object = seal(&plain);
+    let object = encrypt(&plain);
     let ends = [object.len() - 100 - TAG - SEGMENT, object.len() - 100 - TAG];
     for end in ends {
         for size in end - TAG - 2..=end + TAG + 2 {
-            let (released, end) = open_all(&object[..size], &keys, Layouts::Any);
+            let (released, end) = decrypt_all(&object[..size], &keys, Layouts::Any);
             assert!(plain.starts_with(&released) && released.len() < plain.len());
             assert_eq!(end.unwrap_err().kind(), Kind::Integrity, "{size}");
         }
@@ -165,30 +165,30 @@ fn an_empty_last_segment_is_refused_even_if_authentic() {
         cipher.key.seal_in_place_append_tag(nonce, aead::Aad::empty(), &mut segment).unwrap();
         object.extend(segment);
     }
-    let error = open_all(&object, &Keyring::new(some_key(), Vec::new()), Layouts::Any).1.unwrap_err();
-    assert!(error.to_string().contains("segment 1 at the backup's end is empty"), "{error}");
+    let error = decrypt_all(&object, &Keyring::new(some_key(), Vec::new()), Layouts::Any).1.unwrap_err();
+    assert!(error.to_string().contains("the backup ends with the empty segment 1"), "{error}");
 }
 
 #[test]
-fn an_error_is_final() {
-    let mut object = seal(&plaintext(FIRST + LATER + 100));
+fn decryptor_repeats_its_error_on_every_later_call() {
+    let mut object = encrypt(&plaintext(FIRST + LATER + 100));
     object[FIRST + 2000] ^= 1;
-    let mut opener = Decryptor::new(&object[..], &Keyring::new(some_key(), Vec::new())).unwrap();
-    assert_eq!(opener.next_segment().unwrap().unwrap().len(), FIRST);
-    let first = opener.next_segment().unwrap_err().to_string();
-    assert_eq!(opener.next_segment().unwrap_err().to_string(), first);
-    assert!(opener.read(&mut [0; 10]).unwrap_err().to_string().contains("segment 1"));
-    assert_eq!(opener.plaintext_size(), FIRST as u64);
+    let mut decryptor = Decryptor::new(&object[..], &Keyring::new(some_key(), Vec::new())).unwrap();
+    assert_eq!(decryptor.next_segment().unwrap().unwrap().len(), FIRST);
+    let first = decryptor.next_segment().unwrap_err().to_string();
+    assert_eq!(decryptor.next_segment().unwrap_err().to_string(), first);
+    assert!(decryptor.read(&mut [0; 10]).unwrap_err().to_string().contains("segment 1"));
+    assert_eq!(decryptor.plaintext_size(), FIRST as u64);
 }
 
 #[test]
-fn the_end_stays_the_end() {
-    let object = seal(b"");
-    let mut opener = Decryptor::new(&object[..], &Keyring::new(some_key(), Vec::new())).unwrap();
-    assert_eq!(opener.next_segment().unwrap(), Some(&[][..]));
-    assert_eq!(opener.next_segment().unwrap(), None);
-    assert_eq!(opener.next_segment().unwrap(), None);
-    assert_eq!((opener.size(), opener.header()), (object.len() as u64, &some_header()));
+fn decryptor_returns_none_after_the_end() {
+    let object = encrypt(b"");
+    let mut decryptor = Decryptor::new(&object[..], &Keyring::new(some_key(), Vec::new())).unwrap();
+    assert_eq!(decryptor.next_segment().unwrap(), Some(&[][..]));
+    assert_eq!(decryptor.next_segment().unwrap(), None);
+    assert_eq!(decryptor.next_segment().unwrap(), None);
+    assert_eq!((decryptor.size(), decryptor.header()), (object.len() as u64, &some_header()));
 }
 
 /// Gives a few bytes at a time, and fails at its end.
@@ -205,8 +205,8 @@ impl Read for Trickle<'_> {
 }
 
 #[test]
-fn a_reader_that_fails_is_not_an_end() {
-    let object = seal(b"a snapshot");
+fn a_reader_error_is_not_an_end_of_data() {
+    let object = encrypt(b"a snapshot");
     let keys = Keyring::new(some_key(), Vec::new());
     for size in [0, 5, 20, object.len() - 1, object.len()] {
         let mut out = Vec::new();
@@ -218,26 +218,26 @@ fn a_reader_that_fails_is_not_an_end() {
 }
 
 #[test]
-fn every_key_of_the_ring_decrypts() {
-    let object = seal(b"a snapshot");
+fn every_key_of_the_keyring_decrypts() {
+    let object = encrypt(b"a snapshot");
     let keys = Keyring::new(Key::generate().unwrap(), vec![Key::generate().unwrap(), some_key()]);
-    assert_eq!(open_all(&object, &keys, Layouts::Any).0, b"a snapshot");
+    assert_eq!(decrypt_all(&object, &keys, Layouts::Any).0, b"a snapshot");
     let vectors = Vectors::load();
-    let older = vectors.good.iter().find(|v| v.name == "older-small").unwrap();
-    let object = hex::decode(older.object.as_deref().unwrap()).unwrap();
+    let legacy = vectors.good.iter().find(|v| v.name == "older-small").unwrap();
+    let object = hex::decode(legacy.object.as_deref().unwrap()).unwrap();
     let keys = Keyring::new(some_key(), vec![key(&vectors.key)]);
-    let (out, end) = open_all(&object, &keys, Layouts::Any);
+    let (out, end) = decrypt_all(&object, &keys, Layouts::Any);
     end.unwrap();
-    assert_eq!(out, plaintext(older.plaintext_size));
-    let error = open_all(&object, &keys, Layouts::Format1).1.unwrap_err();
-    assert!(error.to_string().contains("does not begin with VLTBKUP1"), "{error}");
+    assert_eq!(out, plaintext(legacy.plaintext_size));
+    let error = decrypt_all(&object, &keys, Layouts::Format1).1.unwrap_err();
+    assert!(error.to_string().contains("does not start with VLTBKUP1"), "{error}");
 }
 
 #[test]
-fn a_plain_snapshot_is_named() {
+fn an_unencrypted_snapshot_is_recognised() {
     let plain = [&[0x1f, 0x8b, 8], plaintext(100).as_slice()].concat();
-    let error = open_all(&plain, &Keyring::new(some_key(), Vec::new()), Layouts::Any).1.unwrap_err();
-    assert!(error.to_string().contains("never encrypted"), "{error}");
+    let error = decrypt_all(&plain, &Keyring::new(some_key(), Vec::new()), Layouts::Any).1.unwrap_err();
+    assert!(error.to_string().contains("a snapshot that is not encrypted"), "{error}");
 }
 
 #[test]
@@ -259,30 +259,30 @@ proptest! {
     ) {
         let full = if segments == 0 { 0 } else { FIRST + (segments - 1) * LATER };
         let plain = plaintext((full as i64 + around).max(0) as usize);
-        let sealer = Encryptor::new(&some_key(), &some_header()).unwrap();
-        let (object, sealed) = seal_with(sealer, &plain, piece);
-        prop_assert_eq!(sealed.size, object.len() as u64);
-        prop_assert_eq!(sealed.sha256.as_slice(), vectors::sha256(&object));
+        let encryptor = Encryptor::new(&some_key(), &some_header()).unwrap();
+        let (object, encrypted) = encrypt_with(encryptor, &plain, piece);
+        prop_assert_eq!(encrypted.size, object.len() as u64);
+        prop_assert_eq!(encrypted.sha256.as_slice(), vectors::sha256(&object));
         let reader = io::BufReader::with_capacity(reads, &object[..]);
-        let mut opener = Decryptor::new(reader, &Keyring::new(some_key(), Vec::new())).unwrap();
+        let mut decryptor = Decryptor::new(reader, &Keyring::new(some_key(), Vec::new())).unwrap();
         let mut out: Vec<u8> = Vec::new();
-        while let Some(segment) = opener.next_segment().unwrap() {
+        while let Some(segment) = decryptor.next_segment().unwrap() {
             out.extend(segment);
         }
         prop_assert!(out == plain);
-        prop_assert_eq!((opener.size(), opener.plaintext_size()), (sealed.size, sealed.plaintext_size));
+        prop_assert_eq!((decryptor.size(), decryptor.plaintext_size()), (encrypted.size, encrypted.plaintext_size));
     }
 
     #[test]
     fn any_other_order_of_segments_is_refused(order in prop::collection::vec(0usize..4, 0..6)) {
-        static SEALED: LazyLock<(Vec<u8>, Vec<u8>)> = LazyLock::new(|| {
+        static ENCRYPTED: LazyLock<(Vec<u8>, Vec<u8>)> = LazyLock::new(|| {
             let plain = plaintext(FIRST + 2 * LATER + 50);
-            let object = seal(&plain);
+            let object = encrypt(&plain);
             (plain, object)
         });
         prop_assume!(order != [0, 1, 2, 3]);
-        let (plain, object) = &*SEALED;
-        let (released, end) = open_all(&reorder(object, &order), &Keyring::new(some_key(), Vec::new()), Layouts::Any);
+        let (plain, object) = &*ENCRYPTED;
+        let (released, end) = decrypt_all(&reorder(object, &order), &Keyring::new(some_key(), Vec::new()), Layouts::Any);
         prop_assert!(plain.starts_with(&released));
         prop_assert_eq!(end.unwrap_err().kind(), Kind::Integrity);
     }
@@ -292,7 +292,7 @@ proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), magic: bool) {
         let object = if magic { [MAGIC.as_slice(), &bytes].concat() } else { bytes };
-        let end = open_all(&object, &Keyring::new(some_key(), Vec::new()), Layouts::Any).1;
+        let end = decrypt_all(&object, &Keyring::new(some_key(), Vec::new()), Layouts::Any).1;
         prop_assert_eq!(end.unwrap_err().kind(), Kind::Integrity);
     }
 

@@ -1,26 +1,25 @@
-//! JSON as RFC 8785 (JCS) writes it, over the subset that the documents use:
-//! no floats, no integer beyond 2^53 - 1, no duplicate keys.
+//! Canonical JSON (RFC 8785, JCS), for the subset that the documents use: no floats, no
+//! integer beyond 2^53 - 1, no duplicate keys.
 //!
-//! Here: strict reading and canonical writing of generic values. Not here: what
-//! the documents mean (`manifest`).
+//! Parses strictly and writes canonically. Not here: the documents (`manifest`).
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// The largest integer that every JSON reader keeps exactly.
+/// Largest integer that every JSON parser represents exactly.
 const MAX_SAFE: u64 = (1 << 53) - 1;
 
-/// Reads one JSON value; duplicate keys, floats and unsafe integers are errors.
+/// Parses one JSON value. Duplicate keys, floats and unsafe integers are errors.
 ///
 /// # Errors
-/// What is wrong with the text.
+/// The defect of the text.
 pub fn parse(bytes: &[u8]) -> Result<Value, String> {
     let Strict(value) = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
     Ok(value)
 }
 
-/// Writes `value` compactly with keys sorted by their UTF-16 code units.
+/// Writes `value` without white space, with keys sorted by their UTF-16 code units.
 ///
 /// # Errors
 /// A number outside the subset.
@@ -35,7 +34,7 @@ fn write_to(value: &Value, out: &mut String) -> Result<(), String> {
         Value::Number(n) => {
             let safe = n.as_u64().or(n.as_i64().map(i64::unsigned_abs)).is_some_and(|n| n <= MAX_SAFE);
             if !safe {
-                return Err(format!("the number {n} is outside what is allowed"));
+                return Err(format!("the number {n} is out of range"));
             }
             out.push_str(&n.to_string());
         }
@@ -50,7 +49,7 @@ fn write_to(value: &Value, out: &mut String) -> Result<(), String> {
             out.push(']');
         }
         Value::Object(map) => write_object(map, out)?,
-        // serde_json escapes exactly what RFC 8785 does, in the same way.
+        // serde_json escapes exactly like RFC 8785.
         Value::Null | Value::Bool(_) | Value::String(_) => out.push_str(&value.to_string()),
     }
     Ok(())
@@ -125,7 +124,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
         let mut map = Map::new();
         while let Some(key) = access.next_key::<String>()? {
             if map.contains_key(&key) {
-                return Err(A::Error::custom("a key stands twice"));
+                return Err(A::Error::custom("duplicate key"));
             }
             let Strict(item) = access.next_value()?;
             map.insert(key, item);
@@ -139,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_canonical_form() {
+    fn write_sorts_keys_and_escapes_like_rfc_8785() {
         // The example of RFC 8785, section 3.2.3, on sorting; and escapes.
         let text = "{\"\\u20ac\":\"Euro\",\"\\r\":\"CR\",\"\\ufb33\":\"Hebrew\",\"1\":\"One\",\
                     \"\\ud83d\\ude00\":\"Emoji\",\"\\u0080\":\"Control\",\"\\u00f6\":\"o\"}";
@@ -156,10 +155,10 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_readers_disagree_on() {
+    fn parse_refuses_json_that_parsers_read_differently() {
         for (text, why) in [
-            ("{\"a\":1,\"a\":2}", "twice"),
-            ("{\"x\":{\"a\":1,\"a\":1}}", "twice"),
+            ("{\"a\":1,\"a\":2}", "duplicate"),
+            ("{\"x\":{\"a\":1,\"a\":1}}", "duplicate"),
             ("{\"a\":1.5}", "not an integer"),
             ("{\"a\":1e3}", "not an integer"),
             ("{\"a\":9007199254740992}", "above"),

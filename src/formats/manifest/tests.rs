@@ -31,7 +31,7 @@ fn manifest() -> Manifest {
 }
 
 #[test]
-fn round_trip() {
+fn manifest_round_trips() {
     let bytes = manifest().to_bytes(&key("k1", 1)).unwrap();
     let text = String::from_utf8(bytes.clone()).unwrap();
     assert!(text.starts_with("{\"backup_type\":\"daily\",\"created_at\""), "{text}");
@@ -41,40 +41,40 @@ fn round_trip() {
 }
 
 #[test]
-fn unknown_keys_are_under_the_mac_and_ignored() {
+fn unknown_keys_are_covered_by_the_mac_and_ignored() {
     let mut value = serde_json::to_value(manifest()).unwrap();
     value["future"] = serde_json::json!({"a": [1]});
-    let bytes = seal(&value, &key("k1", 1).manifest).unwrap();
+    let bytes = sign(&value, &key("k1", 1).manifest).unwrap();
     assert_eq!(Manifest::from_bytes(&bytes, &name(), &[key("k1", 1)]).unwrap(), manifest());
     let edited = String::from_utf8(bytes).unwrap().replace("[1]", "[2]");
     assert!(matches!(Manifest::from_bytes(edited.as_bytes(), &name(), &[key("k1", 1)]), Err(DocumentError::Forged)));
 }
 
 #[test]
-fn what_is_not_trusted() {
+fn modified_foreign_and_malformed_manifests_are_rejected() {
     let keys = [key("k1", 1)];
     let good = manifest().to_bytes(&keys[0]).unwrap();
-    let open = |bytes: &[u8], keys: &[MacKey]| Manifest::from_bytes(bytes, &name(), keys).unwrap_err();
+    let rejected = |bytes: &[u8], keys: &[MacKey]| Manifest::from_bytes(bytes, &name(), keys).unwrap_err();
     let edit = |from: &str, to: &str| String::from_utf8(good.clone()).unwrap().replace(from, to).into_bytes();
 
-    assert!(matches!(open(&edit("1000", "1001"), &keys), DocumentError::Forged));
-    assert!(matches!(open(&good, &[key("k2", 2)]), DocumentError::UnknownKey));
-    assert!(matches!(open(&good, &[key("k1", 2)]), DocumentError::Forged));
-    assert!(matches!(open(&good, &[]), DocumentError::UnknownKey));
-    assert!(matches!(open(b"<html>", &keys), DocumentError::Malformed(_)));
-    assert!(matches!(open(b"[]", &keys), DocumentError::Malformed(_)));
-    assert!(matches!(open(&edit("\"schema\":1", "\"schema\":2"), &keys), DocumentError::Malformed(_)));
-    assert!(matches!(open(&edit("\"mac\"", "\"mic\""), &keys), DocumentError::Malformed(_)));
+    assert!(matches!(rejected(&edit("1000", "1001"), &keys), DocumentError::Forged));
+    assert!(matches!(rejected(&good, &[key("k2", 2)]), DocumentError::UnknownKey));
+    assert!(matches!(rejected(&good, &[key("k1", 2)]), DocumentError::Forged));
+    assert!(matches!(rejected(&good, &[]), DocumentError::UnknownKey));
+    assert!(matches!(rejected(b"<html>", &keys), DocumentError::Malformed(_)));
+    assert!(matches!(rejected(b"[]", &keys), DocumentError::Malformed(_)));
+    assert!(matches!(rejected(&edit("\"schema\":1", "\"schema\":2"), &keys), DocumentError::Malformed(_)));
+    assert!(matches!(rejected(&edit("\"mac\"", "\"mic\""), &keys), DocumentError::Malformed(_)));
 
     let other = name().as_monthly();
     assert!(matches!(Manifest::from_bytes(&good, &other, &keys), Err(DocumentError::OtherObject(_))));
 }
 
 #[test]
-fn the_manifest_key_alone_proves_manifests_not_drills() {
-    let whole = key("k1", 1);
-    let alone = MacKey { key_id: None, manifest: whole.manifest.clone(), drill: None };
-    let bytes = manifest().to_bytes(&whole).unwrap();
+fn the_manifest_key_alone_verifies_manifests_but_not_drill_records() {
+    let full = key("k1", 1);
+    let alone = MacKey { key_id: None, manifest: full.manifest.clone(), drill: None };
+    let bytes = manifest().to_bytes(&full).unwrap();
     assert!(Manifest::from_bytes(&bytes, &name(), std::slice::from_ref(&alone)).is_ok());
 
     let record = DrillRecord {
@@ -87,17 +87,17 @@ fn the_manifest_key_alone_proves_manifests_not_drills() {
         durations_ms: [("open".to_owned(), 12)].into(),
         tool: "vault-backup/0.1.0".into(),
     };
-    let bytes = record.to_bytes(&whole).unwrap();
-    assert_eq!(DrillRecord::from_bytes(&bytes, &name(), std::slice::from_ref(&whole)).unwrap(), record);
+    let bytes = record.to_bytes(&full).unwrap();
+    assert_eq!(DrillRecord::from_bytes(&bytes, &name(), std::slice::from_ref(&full)).unwrap(), record);
     assert!(matches!(
         DrillRecord::from_bytes(&bytes, &name(), std::slice::from_ref(&alone)),
         Err(DocumentError::UnknownKey)
     ));
     assert!(record.to_bytes(&alone).is_err());
-    assert!(matches!(Manifest::from_bytes(&bytes, &name(), &[whole]), Err(DocumentError::Forged)), "macs are separate");
+    assert!(matches!(Manifest::from_bytes(&bytes, &name(), &[full]), Err(DocumentError::Forged)), "macs are separate");
 }
 
 #[test]
-fn debug_shows_no_key() {
+fn debug_output_never_contains_a_mac_key() {
     assert_eq!(format!("{:?}", key("k1", 7)), "MacKey { key_id: Some(\"k1\"), .. }");
 }

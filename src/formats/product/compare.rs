@@ -1,5 +1,5 @@
-//! Product and version of the server that a backup is from, compared with those of
-//! the server that it would be restored into.
+//! Compares product and version of the server that a backup was taken from with those
+//! of the server that it would be restored into.
 
 use super::Product;
 use std::fmt;
@@ -13,13 +13,13 @@ pub struct VersionNumber {
     pub minor: u32,
     /// The third number.
     pub patch: u32,
-    /// False for a pre-release (`2.6.0-beta20260622`), which precedes its release.
+    /// `false` if it is a pre-release (`2.6.0-beta20260622`), which sorts before its release.
     pub released: bool,
 }
 
 impl VersionNumber {
-    /// Reads a version such as `1.21.4`, `v2.7.2`, `1.21.4+ent.hsm` or `1.15.0-rc1`;
-    /// `None` for anything else, also for an empty (redacted) one.
+    /// Parses a version such as `1.21.4`, `v2.7.2`, `1.21.4+ent.hsm` or `1.15.0-rc1`.
+    /// Returns `None` for any other text, including an empty (redacted) version.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let text = text.strip_prefix('v').unwrap_or(text);
@@ -37,16 +37,19 @@ impl VersionNumber {
 /// Product and version of a server, as far as they are known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerVersion {
-    /// The product.
+    /// The product, if known.
     pub product: Option<Product>,
-    /// The version as the server writes it; never empty.
+    /// The version as the server writes it, never empty, if known.
     pub version: Option<String>,
 }
 
 impl ServerVersion {
-    /// The server of that product and version. A product that is not known is
-    /// inferred from the version where only one product has such a version; an empty
-    /// (redacted) version counts as absent.
+    /// Returns the server with that product and version. An unknown product is inferred
+    /// from the version if only one product has such a version. A 2.x version exists for
+    /// both products, so it leaves the product unknown. An empty (redacted) version
+    /// counts as absent.
+    ///
+    /// This is the only rule for backups that do not record a product (made before 0.2).
     pub fn new(product: Option<Product>, version: Option<&str>) -> Self {
         let version = version.map(str::trim).filter(|text| !text.is_empty());
         Self { product: product.or_else(|| infer(version?)), version: version.map(str::to_owned) }
@@ -61,26 +64,26 @@ impl fmt::Display for ServerVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.product, &self.version) {
             (Some(product), Some(version)) => write!(f, "{product} {version}"),
-            (Some(product), None) => write!(f, "{product} of an unknown version"),
-            (None, Some(version)) => write!(f, "an unknown product of version {version}"),
+            (Some(product), None) => write!(f, "{product} (unknown version)"),
+            (None, Some(version)) => write!(f, "an unknown product, version {version}"),
             (None, None) => f.write_str("an unknown product and version"),
         }
     }
 }
 
-/// The product that alone has such a version. OpenBao began with 2.0, so 0.x and 1.x
-/// are Vault's; 2.x exists of both.
+/// Returns the product if only one has such a version. OpenBao's first release was 2.0,
+/// so 0.x and 1.x are Vault's; 2.x exists for both.
 fn infer(version: &str) -> Option<Product> {
     (VersionNumber::parse(version)?.major < 2).then_some(Product::Vault)
 }
 
-/// The product of a running server, by its answers to requests without a token.
+/// Returns the product of a running server, from its responses to requests without a token.
 ///
-/// Vault has answered `sys/health` with `enterprise` since 1.17, in every state and
-/// behind every redacting listener. OpenBao never has; since 2.6 its `sys/seal-status`
-/// has `commit_date`. What has neither is told by its version: a 2.x without
+/// Since 1.17, Vault's `sys/health` has the key `enterprise`, in every state and behind
+/// every redacting listener. OpenBao's never has it; since 2.6, its `sys/seal-status`
+/// has `commit_date`. If both keys are missing, the version decides: a 2.x without
 /// `enterprise` is OpenBao. Without a version (OpenBao before 2.6 or Vault 1.16, both
-/// redacting) it stays unknown.
+/// redacting), the product stays unknown.
 pub fn detect(has_enterprise: bool, has_commit_date: bool, version: Option<&str>) -> Option<Product> {
     match (has_enterprise, has_commit_date) {
         (true, false) => Some(Product::Vault),
@@ -93,7 +96,7 @@ pub fn detect(has_enterprise: bool, has_commit_date: bool, version: Option<&str>
     }
 }
 
-/// Product and version in the first line of `vault version` or `bao version`:
+/// Reads product and version from the first line of `vault version` or `bao version`:
 /// `OpenBao v2.7.2 (9e0a0d3c…), committed …`, `Vault v1.21.4+ent (…), built …`.
 pub fn of_binary(output: &str) -> Option<ServerVersion> {
     let mut words = output.lines().next()?.split_whitespace();
@@ -109,76 +112,76 @@ pub fn of_binary(output: &str) -> Option<ServerVersion> {
 
 /// The result of comparing a backup's server with a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fit {
+pub enum Compatibility {
     /// The same product in the same or a newer version.
     Same,
     /// The same product and minor version in an older patch release.
     OlderPatch,
     /// From Vault to OpenBao.
     Migration,
-    /// From OpenBao to Vault, which finds none of OpenBao's mounts.
+    /// From OpenBao to Vault, which does not find OpenBao's mounts.
     OtherProduct,
     /// The same product in an older minor or major version, which may not be able to
     /// read what the newer one wrote.
     OlderTarget,
-    /// Too little is known to say anything.
+    /// Too little is known to compare them.
     Unknown,
 }
 
-impl Fit {
-    /// True where a restore does harm, or may do harm, and is refused.
+impl Compatibility {
+    /// Returns `true` if a restore is refused because it loses data, or may lose data.
     pub fn is_refused(self) -> bool {
-        matches!(self, Fit::OtherProduct | Fit::OlderTarget)
+        matches!(self, Compatibility::OtherProduct | Compatibility::OlderTarget)
     }
 
-    /// A note for people on a restore that is allowed; none where all is as usual.
+    /// Returns a note for people on a restore that is allowed but unusual, if any.
     pub fn note(self, source: &ServerVersion, target: &ServerVersion) -> Option<String> {
-        let both = format!("the backup is of {source}, the target is {target}");
+        let both = format!("the backup was taken from {source}, the target is {target}");
         match self {
-            Fit::Same | Fit::OtherProduct | Fit::OlderTarget => None,
-            Fit::Migration => Some(format!("a migration: {both}")),
-            Fit::OlderPatch => Some(format!("the target is an older patch release: {both}")),
-            Fit::Unknown => Some(format!("product and version could not be compared: {both}")),
+            Compatibility::Same | Compatibility::OtherProduct | Compatibility::OlderTarget => None,
+            Compatibility::Migration => Some(format!("migration: {both}")),
+            Compatibility::OlderPatch => Some(format!("the target is an older patch release: {both}")),
+            Compatibility::Unknown => Some(format!("product or version unknown, not compared: {both}")),
         }
     }
 }
 
-/// Compares the server that a backup is from (`source`) with the one that it would be
-/// restored into. An unknown product counts as either one: only a result that holds
-/// for both is a result.
-pub fn fit(source: &ServerVersion, target: &ServerVersion) -> Fit {
+/// Compares the server that a backup was taken from (`source`) with the server that it
+/// would be restored into. If a product is unknown, both products are tried: the result
+/// is [`Compatibility::Unknown`] unless both agree.
+pub fn compare(source: &ServerVersion, target: &ServerVersion) -> Compatibility {
     let either = |known: Option<Product>| match known {
         Some(product) => vec![product],
         None => vec![Product::Vault, Product::OpenBao],
     };
     let versions = (source.parsed(), target.parsed());
-    let mut fits = Vec::new();
+    let mut results = Vec::new();
     for from in either(source.product) {
-        fits.extend(either(target.product).into_iter().map(|into| known(from, into, versions)));
+        results.extend(either(target.product).into_iter().map(|into| known(from, into, versions)));
     }
-    match fits.as_slice() {
-        [one] => *one,
-        all if !all.iter().all(|one| one.is_refused()) => Fit::Unknown,
-        // The stricter one: no flag overrides it.
-        all if all.contains(&Fit::OtherProduct) => Fit::OtherProduct,
-        _ => Fit::OlderTarget,
+    match results.as_slice() {
+        [result] => *result,
+        all if !all.iter().all(|result| result.is_refused()) => Compatibility::Unknown,
+        // The stricter refusal: no flag overrides it.
+        all if all.contains(&Compatibility::OtherProduct) => Compatibility::OtherProduct,
+        _ => Compatibility::OlderTarget,
     }
 }
 
-fn known(from: Product, into: Product, versions: (Option<VersionNumber>, Option<VersionNumber>)) -> Fit {
+fn known(from: Product, into: Product, versions: (Option<VersionNumber>, Option<VersionNumber>)) -> Compatibility {
     match (from, into, versions) {
-        (Product::Vault, Product::OpenBao, _) => Fit::Migration,
-        (Product::OpenBao, Product::Vault, _) => Fit::OtherProduct,
+        (Product::Vault, Product::OpenBao, _) => Compatibility::Migration,
+        (Product::OpenBao, Product::Vault, _) => Compatibility::OtherProduct,
         (_, _, (Some(source), Some(target))) => {
             if (target.major, target.minor) < (source.major, source.minor) {
-                Fit::OlderTarget
+                Compatibility::OlderTarget
             } else if target < source {
-                Fit::OlderPatch
+                Compatibility::OlderPatch
             } else {
-                Fit::Same
+                Compatibility::Same
             }
         }
-        _ => Fit::Unknown,
+        _ => Compatibility::Unknown,
     }
 }
 

@@ -1,20 +1,20 @@
-//! The canary: a known secret that a restored Vault must give back.
+//! Rules for the canary, a known secret that a restored Vault must return.
 //!
-//! Here: what its answer must be. Not here: reading it (`vault`, `barrier`). Pure.
+//! Not here: reading it (`vault`, `barrier`).
 
 use crate::base::error::{Error, Result};
 use crate::formats::manifest::rfc3339;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::time::Duration;
 
-/// How much later than `created_at` a secret in the snapshot may have been
-/// written: the run starts before the snapshot is taken, and clocks differ.
+/// Maximum time by which a secret in the snapshot may be newer than `created_at`: the run
+/// starts before the snapshot is taken, and clocks differ.
 const TOLERANCE: TimeDelta = TimeDelta::minutes(10);
 
-/// What was found at the canary's path.
+/// The state of the canary's path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CanaryState {
-    /// A secret; on KV v2, when its version was written.
+    /// A secret, with the time of its version on KV v2.
     Secret(Option<DateTime<Utc>>),
     /// Nothing.
     Missing,
@@ -24,11 +24,10 @@ pub enum CanaryState {
     Destroyed,
 }
 
-/// Holds what was found against the backup's time.
+/// Compares the canary with the backup's time.
 ///
 /// # Errors
-/// `Drill` saying what is wrong with it; `Usage` if `max_age` is asked of KV v1,
-/// which keeps no time.
+/// `Drill` naming the problem; `Usage` for `max_age` on KV v1, which stores no time.
 pub fn check(path: &str, found: CanaryState, backup: DateTime<Utc>, max_age: Option<Duration>) -> Result<()> {
     let failed = |what: String| Error::drill(format!("the canary {path} {what}"));
     let written = match found {
@@ -44,10 +43,10 @@ pub fn check(path: &str, found: CanaryState, backup: DateTime<Utc>, max_age: Opt
         }
         CanaryState::Destroyed => {
             return Err(failed("was destroyed in this backup".into())
-                .hint("write it anew in production, or set staging.canary"));
+                .hint("write it again in production, or set staging.canary"));
         }
         CanaryState::Secret(None) if max_age.is_some() => {
-            return Err(Error::usage(format!("the canary {path} is on KV v1, which keeps no time"))
+            return Err(Error::usage(format!("the canary {path} is on KV v1, which stores no time"))
                 .hint("unset staging.canary_max_age, or move the canary to a KV v2 mount"));
         }
         CanaryState::Secret(None) => return Ok(()),
@@ -55,7 +54,7 @@ pub fn check(path: &str, found: CanaryState, backup: DateTime<Utc>, max_age: Opt
     };
     if written > backup + TOLERANCE {
         return Err(failed(format!(
-            "was written at {}, after this backup of {}: it is not what was restored",
+            "was written at {}, after this backup of {}: it does not come from the backup",
             rfc3339(written),
             rfc3339(backup)
         )));
@@ -67,7 +66,7 @@ pub fn check(path: &str, found: CanaryState, backup: DateTime<Utc>, max_age: Opt
             rfc3339(written),
             rfc3339(backup)
         ))
-        .hint("whatever renews it in production has stopped, or the backup is of old data")),
+        .hint("check the job that renews it in production; if it works, this backup contains old data")),
         _ => Ok(()),
     }
 }
@@ -78,7 +77,7 @@ mod tests {
     use crate::base::error::Kind;
 
     #[test]
-    fn the_rules() {
+    fn canary_must_exist_and_be_older_than_the_backup_but_not_too_old() {
         let backup = DateTime::parse_from_rfc3339("2025-11-26T02:00:00Z").unwrap().to_utc();
         let at = |minutes| CanaryState::Secret(Some(backup + TimeDelta::minutes(minutes)));
         let day = Some(Duration::from_hours(24));

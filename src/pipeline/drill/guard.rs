@@ -1,20 +1,20 @@
-//! The guard: is the target of a drill really not production, and can it read the backup?
+//! The guard of a restore drill: refuses a target that is production or cannot read the backup.
 //!
-//! Here: the comparison of addresses, peers, products and versions, each refusal saying
-//! by what production was recognised. Not here: asking the servers (`target`).
-//! A force-restore leaves the target's own raft peers in place, so they tell
-//! production from its clone also after many drills; cluster_id does not.
+//! Compares addresses, peers, products and versions. Each refusal says how production
+//! was recognised. Not here: requests to the servers (`target`).
+//! A forced restore keeps the target's own raft peers, so they distinguish production
+//! from its clone even after many drills; cluster_id does not.
 
 use crate::base::error::{Error, Result};
 use crate::formats::archive;
-use crate::formats::product::{self, Fit, ServerVersion};
+use crate::formats::product::{self, Compatibility, ServerVersion};
 use crate::services::vault;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use url::Url;
 
-/// Refuses a staging address that is one of production's, by its text or by what
-/// the names resolve to.
+/// Refuses a staging address that equals one of production's, as text or after name
+/// resolution.
 ///
 /// # Errors
 /// `Usage` naming the two addresses.
@@ -38,63 +38,64 @@ pub async fn addresses(staging: &Url, production: &[Url], leader: Option<&Url>) 
     Ok(())
 }
 
-/// A name that does not resolve is nobody's address.
+/// Resolves a URL's host. A name that does not resolve gives no addresses.
 async fn resolve(url: &Url) -> BTreeSet<SocketAddr> {
     let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else { return BTreeSet::new() };
     let host = host.trim_start_matches('[').trim_end_matches(']');
     tokio::net::lookup_host((host, port)).await.map(Iterator::collect).unwrap_or_default()
 }
 
-/// Refuses a target that has several raft peers, or one that the backup's own
+/// Refuses a target with several raft peers, or with a peer that the backup's
 /// meta.json names.
 ///
 /// # Errors
 /// `Usage` naming the peer.
 pub fn peers(staging: &Url, ours: &[vault::Peer], source: &[archive::MetaPeer]) -> Result<()> {
     let [peer] = ours else {
-        return Err(Error::usage(format!("staging {staging} has {} raft peers, a drill needs one", ours.len()))
-            .hint("use a single-node staging Vault: in a cluster a force-restore removes nodes"));
+        return Err(Error::usage(format!(
+            "staging {staging} has {} raft peers, but a restore drill needs exactly one",
+            ours.len()
+        ))
+        .hint("use a single-node staging Vault: a forced restore removes nodes from a cluster"));
     };
     if source.iter().any(|s| s.address == peer.address) {
-        let what = format!("its raft peer address {} is one that the backup names as its source's", peer.address);
+        let what = format!("the backup lists its raft peer address {} as one of the source's", peer.address);
         return Err(is_production(staging, &what)
-            .hint("nothing was touched; if it is not production, give the staging node another cluster_addr"));
+            .hint("nothing was changed; if it is not production, give the staging node another cluster_addr"));
     }
     if source.iter().any(|s| s.id == peer.node_id) {
-        let what = format!("its raft node id '{}' is one that the backup names as its source's", peer.node_id);
+        let what = format!("the backup lists its raft node id '{}' as one of the source's", peer.node_id);
         return Err(is_production(staging, &what)
-            .hint("nothing was touched; if it is not production, give the staging node another node_id"));
+            .hint("nothing was changed; if it is not production, give the staging node another node_id"));
     }
     Ok(())
 }
 
-/// Refuses a target that would not, or may not, read what the backup's server wrote.
-/// An older target is allowed with `force`, another product never: the restore would
-/// be accepted, and the mounts be gone. Gives a note where there is something to say.
+/// Refuses a target that cannot, or may not be able to, read the data of the backup's
+/// server. `force` allows an older target, but never another product: that target would
+/// accept the restore and lose the mounts. Returns a note on the combination, if any.
 ///
 /// # Errors
 /// `Usage` naming both servers; nothing was changed.
 pub fn server(source: &ServerVersion, target: &ServerVersion, force: bool) -> Result<Option<String>> {
-    let both = format!("the backup is of {source}, the target is {target}");
-    match product::fit(source, target) {
-        Fit::OtherProduct => {
-            Err(Error::usage(format!("refused: {both}, which would find none of the backup's mounts"))
-                .hint("nothing was changed; restore it into OpenBao, in the same version or a newer one"))
+    let both = format!("the backup was taken from {source}, the target is {target}");
+    match product::compare(source, target) {
+        Compatibility::OtherProduct => {
+            Err(Error::usage(format!("refused: {both}, which would not find the backup's mounts"))
+                .hint("nothing was changed; restore it into OpenBao of the same or a newer version"))
         }
-        Fit::OlderTarget if !force => Err(Error::usage(format!(
-            "refused: {both}, which is older and may never come up with it"
+        Compatibility::OlderTarget if !force => Err(Error::usage(format!(
+            "refused: {both}, which is older and may fail to start with this data"
         ))
-        .hint(
-            "nothing was changed; use a target in the backup's version or a newer one (restore --force overrides this)",
-        )),
-        Fit::OlderTarget => Ok(Some(format!("forced into an older version: {both}"))),
-        fit => Ok(fit.note(source, target)),
+        .hint("nothing was changed; use a target of the same or a newer version (restore --force overrides this)")),
+        Compatibility::OlderTarget => Ok(Some(format!("forced restore into an older version: {both}"))),
+        other => Ok(other.note(source, target)),
     }
 }
 
 fn is_production(staging: &Url, how: &str) -> Error {
     Error::usage(format!("refused: staging {staging} is production: {how}"))
-        .hint("nothing was touched; set staging.address to a Vault whose data may be replaced")
+        .hint("nothing was changed; set staging.address to a Vault whose data may be replaced")
 }
 
 #[cfg(test)]
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn production_is_recognised_by_address_name_and_leader() {
+    async fn guard_recognises_production_by_address_resolved_name_and_leader() {
         let staging = url("https://127.0.0.1:8200");
         let refused = |e: Error| (e.kind() == Kind::Usage).then(|| e.to_string()).unwrap();
         let same = addresses(&staging, &[url("https://127.0.0.1:8200")], None).await.unwrap_err();
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn peers_tell_production_from_its_clone() {
+    fn guard_refuses_raft_peers_that_the_backup_lists() {
         let staging = url("http://s:8200");
         let source = [archive::MetaPeer { id: "n1".into(), address: "10.0.0.1:8201".into() }];
         peers(&staging, &[peer("s1", "10.0.0.9:8201")], &source).unwrap();

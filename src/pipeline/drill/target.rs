@@ -1,11 +1,10 @@
-//! The Vault that a backup is restored into.
+//! The Vault server that a backup is restored into: prepares it for a restore.
 //!
-//! Here: bringing it into a state in which it takes a restore. Sending one and telling
-//! when it was applied is `applied`, leaving it as it should be is `end`. Not here:
-//! whether it may be touched (`guard`), and what is read from it afterwards.
+//! The restore and the wait for it are in `applied`, the cleanup in `end`. Not here: the
+//! checks that it may be used (`guard`), and reads after the restore.
 //!
-//! Every request goes to one address: a freshly restored node names the source's
-//! leader as its own for a moment, so nothing that it says of a leader is followed.
+//! Every request goes to one address: for a moment after the restore, the node reports the
+//! source's leader, so leader addresses are never followed.
 
 mod applied;
 mod end;
@@ -18,102 +17,103 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 use url::Url;
 
-/// How often a state is asked for that is waited for.
+/// Polling interval.
 const POLL: Duration = Duration::from_millis(250);
 
-/// What a node that was restored is waited for to do.
+/// Description of the state that a restored node is expected to reach.
 const RESTORED: &str = "come back with the restored state";
 
-/// How long shares that were refused are tried again: while a node applies a
-/// restore, it may still be its old self for a moment (5.5 s were seen).
+/// Period in which refused shares are tried again: while a node applies a restore, it may
+/// still have its old state (5.5 s were measured).
 const SHARES_GRACE: Duration = Duration::from_secs(10);
 
-/// How long the token lives that a restore must kill.
-const DOOMED_TTL: Duration = Duration::from_hours(1);
+/// TTL of the token that a restore must invalidate.
+const MARKER_TTL: Duration = Duration::from_hours(1);
 
-/// A single Vault node.
+/// A single Vault node that a backup is restored into.
 pub struct StagingTarget {
-    /// A client of it alone.
+    /// Client for this node.
     pub client: Client,
-    /// Where it is.
+    /// Its address.
     pub address: Url,
     /// The source's unseal shares.
     pub shares: Vec<Share>,
-    /// The longest wait for the restore to be applied, and for the node to come back.
+    /// Maximum wait for the restore to be applied and for the node to become active.
     pub wait: Duration,
-    opened: Cell<bool>,
+    unsealed: Cell<bool>,
     restored: Cell<bool>,
     other_keys: Cell<bool>,
-    /// Tokens that were made here and are of the node's present state.
+    /// Tokens that were created here and belong to the node's current state.
     made: RefCell<Vec<Secret>>,
 }
 
 impl StagingTarget {
-    /// A node that nothing has been asked of yet.
+    /// Creates a target. Sends no request.
     pub fn new(client: Client, address: Url, shares: Vec<Share>, wait: Duration) -> Self {
-        let (opened, restored, other_keys, made) = Default::default();
-        Self { client, address, shares, wait, opened, restored, other_keys, made }
+        let (unsealed, restored, other_keys, made) = Default::default();
+        Self { client, address, shares, wait, unsealed, restored, other_keys, made }
     }
 
-    /// Whether it may have taken a restore: where an answer was lost, nobody knows.
+    /// Returns `true` if the node may have applied a restore. After a lost response, this is
+    /// unknown.
     pub fn may_be_restored(&self) -> bool {
         self.restored.get()
     }
 
-    /// Whether it has refused a restore that other seal keys than its own sealed.
+    /// Returns `true` if the node refused a restore because its seal keys are different.
     pub fn has_other_keys(&self) -> bool {
         self.other_keys.get()
     }
 
-    /// Whether it was unsealed here, or may have taken a restore.
+    /// Returns `true` if the node was unsealed here or may have applied a restore.
     pub fn is_touched(&self) -> bool {
-        self.opened.get() || self.restored.get()
+        self.unsealed.get() || self.restored.get()
     }
 
-    /// Opens the seal if need be: from the second drill on, staging is found sealed
-    /// as the source, so the source's shares open it.
+    /// Unseals the node if it is sealed. From the second drill on, staging has the source's
+    /// seal, so the source's shares unseal it.
     ///
     /// # Errors
-    /// `Usage` if it is not initialised, or the shares do not open it; `Vault` if it
-    /// does not answer.
-    pub async fn open(&self) -> Result<SealStatus> {
+    /// `Usage` if it is not initialised or the shares do not unseal it; `Vault` if it does
+    /// not respond.
+    pub async fn unseal(&self) -> Result<SealStatus> {
         let status = self.client.seal_status(&self.address).await?;
         if !status.initialized {
             return Err(Error::usage(format!("staging {} is not initialised", self.address))
-                .hint("run vault operator init there once, with as many shares as production has"));
+                .hint("run `vault operator init` there once, with as many shares as production has"));
         }
         if !status.sealed {
             return Ok(status);
         }
         if self.shares.is_empty() {
             return Err(Error::usage(format!(
-                "staging {} is sealed, and there are no shares to open it",
+                "staging {} is sealed, and no shares are configured to unseal it",
                 self.address
             ))
-            .hint("set staging.unseal_keys to production's unseal keys, or unseal it by hand"));
+            .hint("set staging.unseal_keys to production's unseal keys, or unseal it manually"));
         }
-        self.opened.set(true);
-        let opened = self.client.unseal(&self.address, &self.shares).await.map_err(|e| match e.kind() {
+        self.unsealed.set(true);
+        let status = self.client.unseal(&self.address, &self.shares).await.map_err(|e| match e.kind() {
             Kind::Drill => e
                 .with_kind(Kind::Usage)
-                .context(format!("staging {} is sealed, and staging.unseal_keys do not open it", self.address)),
+                .context(format!("staging {} is sealed, and staging.unseal_keys do not unseal it", self.address)),
             _ => e,
         })?;
         self.active().await?;
-        Ok(opened)
+        Ok(status)
     }
 
     /// Waits until the node is active.
     ///
     /// # Errors
-    /// `Drill` once `wait` has passed.
+    /// `Drill` after `wait`.
     pub async fn active(&self) -> Result<Node> {
         let active = async |seen: &mut String| {
             match self.client.health(&self.address).await {
                 Ok(health) if health.is_active() => {
                     return Ok(Some(self.client.node_with(&self.address, health).await?));
                 }
-                Ok(health) => *seen = format!("sys/health says {}", health.status),
+                Ok(health) => *seen = format!("sys/health: HTTP {}", health.status),
                 Err(error) => *seen = error.to_string(),
             }
             Ok(None)
@@ -121,10 +121,10 @@ impl StagingTarget {
         Box::pin(self.poll(if self.may_be_restored() { RESTORED } else { "become active" }, active)).await
     }
 
-    /// Asks `probe` until it gives a value; it says what it has seen instead. `what` is
-    /// what the node does then.
+    /// Calls `probe` until it returns a value. `what` is the expected state, and `probe`
+    /// sets its argument to the observed state, both for the error message.
     async fn poll<T>(&self, what: &str, mut probe: impl AsyncFnMut(&mut String) -> Result<Option<T>>) -> Result<T> {
-        let mut seen = "it does not answer".to_owned();
+        let mut seen = "it does not respond".to_owned();
         let polling = async {
             loop {
                 if let Some(value) = probe(&mut seen).await? {
@@ -133,7 +133,7 @@ impl StagingTarget {
                 tokio::time::sleep(POLL).await;
             }
         };
-        // Also over a request that hangs.
+        // The timeout also covers a request that hangs.
         match tokio::time::timeout(self.wait, polling).await {
             Ok(result) => result,
             Err(_) => Err(Error::drill(format!(
@@ -141,15 +141,15 @@ impl StagingTarget {
                 self.address,
                 self.wait.as_secs()
             ))
-            .hint("look at that server's log")),
+            .hint("check the log of that server")),
         }
     }
 
-    /// A token that may restore: `given`, if it is alive, else a root token made
-    /// from the shares (the source's, once a drill has been through).
+    /// Returns a token that may restore: `given` if it is valid, else a root token generated
+    /// with the shares (the source's, after the first drill).
     ///
     /// # Errors
-    /// `Usage` if there is neither.
+    /// `Usage` if neither is possible.
     pub async fn administrator(&self, given: Option<&Secret>) -> Result<Secret> {
         if let Some(token) = given
             && self.client.token_alive(&self.address, token).await?
@@ -158,10 +158,10 @@ impl StagingTarget {
         }
         let none = |why: &str| {
             Error::usage(format!("staging {}: no administrative token: {why}", self.address))
-                .hint("set staging.token to a token of the staging Vault, or staging.unseal_keys to what unseals it")
+                .hint("set staging.token to a token of the staging Vault, or staging.unseal_keys to its unseal keys")
         };
         if self.shares.is_empty() {
-            return Err(none(if given.is_some() { "staging.token is dead" } else { "none is configured" }));
+            return Err(none(if given.is_some() { "staging.token is not valid" } else { "none is configured" }));
         }
         self.makes_root_tokens("no administrative token").await?;
         let made = self.client.generate_root(&self.address, &self.shares).await;
@@ -170,13 +170,13 @@ impl StagingTarget {
         Ok(token)
     }
 
-    /// A token of the present state. The restore must kill it: that is the proof
-    /// that it was applied.
+    /// Creates a token in the node's current state. The restore is applied once this token is
+    /// invalid.
     ///
     /// # Errors
     /// `Vault`.
-    pub async fn doomed_token(&self, administrator: &Secret) -> Result<Secret> {
-        let token = self.client.create_token(&self.address, administrator, DOOMED_TTL).await?;
+    pub async fn marker_token(&self, administrator: &Secret) -> Result<Secret> {
+        let token = self.client.create_token(&self.address, administrator, MARKER_TTL).await?;
         self.made.borrow_mut().push(token.clone());
         Ok(token)
     }

@@ -1,7 +1,7 @@
 //! The program of a drill's server: which one, its product and its version.
 
 use crate::base::error::{Error, Result};
-use crate::formats::product::{self, Fit, Product, ServerVersion, VersionNumber};
+use crate::formats::product::{self, Compatibility, Product, ServerVersion};
 use rustix::fs::{Access, access};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::os::unix::ffi::OsStrExt;
@@ -16,25 +16,18 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// The most output of it that is read, in bytes.
 const OUTPUT: u64 = 4096;
 
-/// Returns the server of a backup that names this product and version. Backups made before
-/// 0.2 name no product; then 2.x counts as OpenBao's, since Vault's 2.x is younger than they are.
-pub fn origin(product: Option<Product>, version: Option<&str>) -> ServerVersion {
-    let server = ServerVersion::new(product, version);
-    let later = server.version.as_deref().and_then(VersionNumber::parse).is_some_and(|v| v.major >= 2);
-    ServerVersion { product: server.product.or(later.then_some(Product::OpenBao)), ..server }
-}
-
 /// Checks that the program at `path`, which is `target`, may take a backup of `origin`.
 fn admit(path: &Path, origin: &ServerVersion, target: &ServerVersion) -> Result<()> {
-    let fit = product::fit(origin, target);
-    if !fit.is_refused() {
-        match fit.note(origin, target) {
-            Some(note) if fit != Fit::Unknown => tracing::warn!("{}: {note}", path.display()),
+    let result = product::compare(origin, target);
+    if !result.is_refused() {
+        match result.note(origin, target) {
+            Some(note) if result != Compatibility::Unknown => tracing::warn!("{}: {note}", path.display()),
             note => tracing::debug!("{}: {note:?}", path.display()),
         }
         return Ok(());
     }
-    let why = if fit == Fit::OtherProduct { "Vault finds none of OpenBao's mounts" } else { "it is older" };
+    let why =
+        if result == Compatibility::OtherProduct { "Vault finds none of OpenBao's mounts" } else { "it is older" };
     let what = format!("{}: {target} cannot take a backup of {origin}: {why}", path.display());
     Err(Error::usage(what).hint(
         "nothing was started; set staging.vault_binary to the product of the backup, in its version or a newer one",
@@ -128,14 +121,16 @@ mod tests {
             ((Some(OpenBao), Some("2.7.2")), (OpenBao, "2.10.0"), true),
             ((Some(OpenBao), Some("2.7.2")), (OpenBao, "2.6.1"), false),
             ((Some(OpenBao), Some("2.7.2")), (Vault, "2.8.0"), false),
-            ((None, Some("2.7.2")), (Vault, "2.8.0"), false),
+            // Both products have a 2.x.
+            ((None, Some("2.7.2")), (Vault, "2.8.0"), true),
+            ((None, Some("2.7.2")), (Vault, "1.21.4"), false),
             ((None, Some("1.16.3")), (OpenBao, "2.6.1"), true),
             ((Some(Vault), Some("1.21.4")), (Vault, "1.9.9"), false),
             ((Some(Vault), Some("2.1.0")), (OpenBao, "2.0.0"), true),
             ((None, None), (Vault, "1.0.0"), true),
         ] {
             let target = ServerVersion::new(Some(target.0), Some(target.1));
-            let result = admit(Path::new("/x"), &origin(source.0, source.1), &target);
+            let result = admit(Path::new("/x"), &ServerVersion::new(source.0, source.1), &target);
             assert_eq!(
                 result.as_ref().map_err(Error::kind),
                 if admitted { Ok(&()) } else { Err(Kind::Usage) },

@@ -1,5 +1,5 @@
-//! Trees of namespaces that no server was asked to make: deep, broken and hostile ones.
-//! The real ones are in `tests/drill/openbao.rs`.
+//! Tests with generated trees of namespaces: deep, broken and hostile ones. Tests with real
+//! servers are in `tests/drill/openbao.rs`.
 
 use super::state::{State, varint};
 use super::{fails, keys};
@@ -10,7 +10,7 @@ use crate::formats::share::Share;
 use proptest::prelude::*;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
-/// The root's key of term 1, as `state` has it.
+/// The root's key of term 1 in `state`.
 const ROOT_TERM: [u8; 32] = [2; 32];
 
 /// The keys of a sealable namespace: its only share, its root key, its key of term 1.
@@ -32,22 +32,22 @@ fn blob(share: &[u8; 32], root: &[u8; 32]) -> Vec<u8> {
     [&[0x0a][..], &varint(ciphertext.len()), &ciphertext].concat()
 }
 
-/// Adds the namespace `uuid` below `parent` (its uuid), described under `above`.
+/// Adds the namespace `uuid` below `parent` (its uuid), with a description encrypted with `above`.
 fn with(state: State, above: &[u8; 32], parent: Option<&str>, uuid: &str) -> State {
     let prefix = parent.map(|parent| format!("namespaces/{parent}/")).unwrap_or_default();
     let description = format!(r#"{{"path":"path-of-{uuid}/"}}"#);
-    state.seal_under(above, &format!("{prefix}core/namespaces/{uuid}"), description.as_bytes())
+    state.encrypt_with(above, &format!("{prefix}core/namespaces/{uuid}"), description.as_bytes())
 }
 
-/// Gives the namespace `uuid` a seal of its own, configured under `above`.
+/// Makes the namespace `uuid` sealable, with a configuration encrypted with `above`.
 fn with_seal(state: State, above: &[u8; 32], uuid: &str, n: u8) -> State {
     let [share, root, term] = keys_of(n);
     let at = |entry: &str| format!("namespaces/{uuid}/{entry}");
     let ring = format!(r#"{{"MasterKey":"","Keys":[{{"Term":1,"Version":1,"Value":"{}"}}]}}"#, base64(&term));
     let config = br#"{"type":"shamir","secret_shares":1,"secret_threshold":1}"#;
     state
-        .seal_under(above, &at("core/seal-config"), config)
-        .seal_under(&root, &at("core/keyring"), ring.as_bytes())
+        .encrypt_with(above, &at("core/seal-config"), config)
+        .encrypt_with(&root, &at("core/keyring"), ring.as_bytes())
         .put(&at("core/hsm/barrier-unseal-keys"), &blob(&share, &root))
 }
 
@@ -59,7 +59,7 @@ fn tree() -> State {
     let state = with(with(state, &c, Some("c"), "d"), &ROOT_TERM, None, "e");
     [("a", a), ("b", a), ("c", c), ("d", c), ("e", ROOT_TERM)]
         .into_iter()
-        .fold(state, |state, (uuid, key)| state.seal_under(&key, &format!("namespaces/{uuid}/logical/x"), b"{}"))
+        .fold(state, |state, (uuid, key)| state.encrypt_with(&key, &format!("namespaces/{uuid}/logical/x"), b"{}"))
 }
 
 /// The root's share, and those of the named namespaces.
@@ -74,7 +74,7 @@ fn unlock(state: &State, namespaces: &[(&str, u8)]) -> Result<Barrier> {
     Barrier::unlock(&*state.bytes(), &with_shares(namespaces))
 }
 
-/// The namespaces' names, a `*` at those that are open, and how many entries are not.
+/// The namespaces' names, with a `*` if decrypted, and the number of entries that are not.
 fn opened(state: &State, namespaces: &[(&str, u8)]) -> (String, u64) {
     let barrier = unlock(state, namespaces).unwrap();
     let name = |n: crate::formats::barrier::Namespace| format!("{}{}", n.name(), if n.opened { "*" } else { "" });
@@ -86,7 +86,7 @@ fn opened(state: &State, namespaces: &[(&str, u8)]) -> (String, u64) {
 }
 
 #[test]
-fn a_namespace_is_under_the_next_sealable_one_above_it() {
+fn a_namespace_uses_the_keyring_of_the_nearest_sealable_namespace_above() {
     let state = tree();
     // Of a and b: keyring, description of b and c, configuration of c, two secrets; of c
     // and d: keyring, description of d, two secrets.
@@ -98,46 +98,46 @@ fn a_namespace_is_under_the_next_sealable_one_above_it() {
 }
 
 #[test]
-fn damage_in_a_namespace_is_named() {
+fn damage_in_a_namespace_is_refused_and_named() {
     let [_, _, a] = keys_of(10);
     let shares = [("path-of-a", 10)];
     for name in ["namespaces/b/logical/x", "namespaces/a/core/namespaces/b", "namespaces/e/logical/x"] {
-        let damaged = tree().seal_under(&[99; 32], name, b"{}");
+        let damaged = tree().encrypt_with(&[99; 32], name, b"{}");
         let scanned = unlock(&damaged, &shares).and_then(|barrier| barrier.scan(&*damaged.bytes(), None));
         fails(scanned, &format!("{name}: "));
     }
-    // An entry that has the form of no barrier value is counted, in an open namespace too.
-    let odd = tree().put("namespaces/b/plain", b"{\"a\":1}").put("namespaces/c/plain", b"{\"a\":1}");
-    let scan = unlock(&odd, &shares).unwrap().scan(&*odd.bytes(), None).unwrap();
+    // An entry that is not a barrier value is counted, in a decrypted namespace too.
+    let other = tree().put("namespaces/b/plain", b"{\"a\":1}").put("namespaces/c/plain", b"{\"a\":1}");
+    let scan = unlock(&other, &shares).unwrap().scan(&*other.bytes(), None).unwrap();
     assert_eq!((scan.unknown_names, scan.unopened), (vec!["namespaces/b/plain".to_owned()], 4 + 1));
     for missing in ["core/seal-config", "core/hsm/barrier-unseal-keys"] {
         let name = format!("namespaces/a/{missing}");
         fails(unlock(&tree().without(&name), &shares), &format!("has no {name}"));
     }
-    let moved = tree().seal_under(&a, "namespaces/a/core/seal-config", b"{}");
+    let moved = tree().encrypt_with(&a, "namespaces/a/core/seal-config", b"{}");
     fails(unlock(&moved, &shares), "namespaces/a/core/seal-config: ");
 }
 
 #[test]
-fn shares_that_are_not_the_namespaces_are_refused() {
-    fails(unlock(&tree(), &[("path-of-a", 20)]), "namespace path-of-a/: these shares do not open");
+fn wrong_shares_of_a_namespace_are_refused_and_named() {
+    fails(unlock(&tree(), &[("path-of-a", 20)]), "namespace path-of-a/: the shares do not unseal");
     for name in ["path-of-e", "path-of-c", "nowhere"] {
         let error = unlock(&tree(), &[(name, 10)]).unwrap_err();
         assert_eq!(error.kind(), Kind::Usage, "{error}");
-        assert!(error.to_string().contains(&format!("namespace {name}, which is not sealable")), "{error}");
+        assert!(error.to_string().contains(&format!("namespace {name}, which is not a sealable namespace")), "{error}");
     }
     let swapped = Barrier::unlock(&*tree().bytes(), &keys(&hex::encode(keys_of(20)[0])));
-    fails(swapped, "these shares (env:SHARE) are of the namespace with uuid c");
+    fails(swapped, "the shares (env:SHARE) belong to the namespace with uuid c");
 }
 
 #[test]
-fn loops_and_orphans_are_not_opened() {
+fn cycles_and_orphans_are_not_decrypted() {
     let state = with(with(State::new(), &ROOT_TERM, Some("a"), "b"), &ROOT_TERM, Some("b"), "a")
-        .seal("namespaces/a/logical/x", b"{}")
-        .seal("namespaces/orphan/logical/x", b"{}");
+        .encrypt("namespaces/a/logical/x", b"{}")
+        .encrypt("namespaces/orphan/logical/x", b"{}");
     assert_eq!(opened(&State::new(), &[]), (String::new(), 0));
-    assert_eq!(opened(&state.clone().seal("core/namespaces/e", b"{}"), &[]), ("a b e*".into(), 4));
-    let itself = with(State::new(), &ROOT_TERM, Some("a"), "a").seal("core/namespaces/e", b"[]");
+    assert_eq!(opened(&state.clone().encrypt("core/namespaces/e", b"{}"), &[]), ("a b e*".into(), 4));
+    let itself = with(State::new(), &ROOT_TERM, Some("a"), "a").encrypt("core/namespaces/e", b"[]");
     assert_eq!(opened(&itself, &[]), ("a e*".into(), 1));
 }
 
@@ -149,14 +149,14 @@ proptest! {
         name in "namespaces/[a-e/]{0,8}(core/(keyring|namespaces/|seal-config|hsm/barrier-unseal-keys)){0,2}[a-e/]{0,4}",
     ) {
         let uuid = |n: u8| char::from(b'a' + n).to_string();
-        let mut state = State::new().seal("core/namespaces/a", br#"{"path":"path-of-a/"}"#).put(&name, &plain);
+        let mut state = State::new().encrypt("core/namespaces/a", br#"{"path":"path-of-a/"}"#).put(&name, &plain);
         for (parent, child, kind) in edges {
             let parent = uuid(parent);
             state = match kind {
                 0 => with(state, &ROOT_TERM, Some(&parent), &uuid(child)),
                 1 => with_seal(state, &ROOT_TERM, &parent, 10),
                 2 => state.put(&format!("namespaces/{parent}/core/namespaces/{}", uuid(child)), &plain),
-                _ => state.seal(&format!("namespaces/{parent}/core/namespaces/{}", uuid(child)), &plain),
+                _ => state.encrypt(&format!("namespaces/{parent}/core/namespaces/{}", uuid(child)), &plain),
             };
         }
         for shares in [&[][..], &[("path-of-a", 10)]] {

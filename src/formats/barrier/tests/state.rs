@@ -1,6 +1,5 @@
-//! A state.bin made up here, for what no real Vault will write: older seals, newer
-//! fields, damage behind a tag that holds. Needs nothing of this crate, so that the
-//! fuzz targets include it too.
+//! Generates a state.bin that no real Vault writes: older seals, newer fields, damage that is
+//! authenticated. It does not use this crate, so that the fuzz targets can include it.
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use std::collections::BTreeMap;
@@ -25,49 +24,49 @@ pub(super) const MOUNTS: &str = r#"{"type":"mounts","entries":[
 pub(super) struct State(BTreeMap<String, Vec<u8>>);
 
 impl State {
-    /// A state.bin as Vault before 1.3 left it: the one share is the root key itself.
+    /// A state.bin like that of Vault before 1.3: the only share is the root key itself.
     pub(super) fn new() -> Self {
         Self::with_seal(r#"{"type":"shamir","secret_shares":1,"secret_threshold":1,"stored_shares":0}"#)
     }
 
-    /// One with this `core/seal-config`, a keyring and mounts.
+    /// A state.bin with this `core/seal-config`, a keyring and mounts.
     pub(super) fn with_seal(config: &str) -> Self {
         let state = Self(BTreeMap::new()).put("core/seal-config", config.as_bytes());
-        state.keyring(KEYRING.as_bytes()).seal("core/mounts", MOUNTS.as_bytes())
+        state.keyring(KEYRING.as_bytes()).encrypt("core/mounts", MOUNTS.as_bytes())
     }
 
-    /// The share that opens it, in hex.
+    /// The share that unseals it, in hex.
     pub(super) fn share() -> String {
         "01".repeat(32)
     }
 
-    /// With this entry as it is.
+    /// Adds this entry unchanged.
     pub(super) fn put(mut self, key: &str, value: &[u8]) -> Self {
         self.0.insert(key.to_owned(), value.to_vec());
         self
     }
 
-    /// Without this entry.
+    /// Removes this entry.
     pub(super) fn without(mut self, key: &str) -> Self {
         self.0.remove(key);
         self
     }
 
-    /// With the plaintext of this entry under the keyring's key.
-    pub(super) fn seal(self, key: &str, plain: &[u8]) -> Self {
-        let value = [&[0, 0, 0, 1, 2][..], &sealed(&TERM_1, key, plain)].concat();
+    /// Adds this entry, encrypted with the keyring's key.
+    pub(super) fn encrypt(self, key: &str, plain: &[u8]) -> Self {
+        let value = [&[0, 0, 0, 1, 2][..], &encrypted(&TERM_1, key, plain)].concat();
         self.put(key, &value)
     }
 
-    /// With the plaintext of this entry under another key, as its term 1.
-    pub(super) fn seal_under(self, term_key: &[u8; 32], key: &str, plain: &[u8]) -> Self {
-        let value = [&[0, 0, 0, 1, 2][..], &sealed(term_key, key, plain)].concat();
+    /// Adds this entry, encrypted with another key as its term 1.
+    pub(super) fn encrypt_with(self, term_key: &[u8; 32], key: &str, plain: &[u8]) -> Self {
+        let value = [&[0, 0, 0, 1, 2][..], &encrypted(term_key, key, plain)].concat();
         self.put(key, &value)
     }
 
-    /// With this plaintext of the keyring.
+    /// Sets the plaintext of the keyring.
     pub(super) fn keyring(self, plain: &[u8]) -> Self {
-        let value = [&[0, 0, 0, 1, 2][..], &sealed(&ROOT, "core/keyring", plain)].concat();
+        let value = [&[0, 0, 0, 1, 2][..], &encrypted(&ROOT, "core/keyring", plain)].concat();
         self.put("core/keyring", &value)
     }
 
@@ -79,13 +78,13 @@ impl State {
     }
 }
 
-/// The root key wrapped by the share, as a BlobInfo's ciphertext holds it.
+/// The root key wrapped by the share, as the ciphertext in a BlobInfo.
 pub(super) fn wrapped(keys: &str) -> Vec<u8> {
-    sealed(&ROOT, "", keys.as_bytes())
+    encrypted(&ROOT, "", keys.as_bytes())
 }
 
 /// nonce ‖ ciphertext ‖ tag.
-fn sealed(key: &[u8; 32], aad: &str, plain: &[u8]) -> Vec<u8> {
+fn encrypted(key: &[u8; 32], aad: &str, plain: &[u8]) -> Vec<u8> {
     let nonce = [3; 12];
     let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).unwrap());
     let mut body = plain.to_vec();

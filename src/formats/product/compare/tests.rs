@@ -5,8 +5,8 @@ fn server(text: &str) -> ServerVersion {
     ServerVersion::new(Product::parse(product), Some(version))
 }
 
-fn fits(source: &str, target: &str) -> Fit {
-    fit(&server(source), &server(target))
+fn fits(source: &str, target: &str) -> Compatibility {
+    compare(&server(source), &server(target))
 }
 
 #[test]
@@ -35,21 +35,21 @@ fn versions_of_both_products_are_read_and_ordered() {
 }
 
 #[test]
-fn a_restore_into_the_same_product_is_refused_into_an_older_minor_version_only() {
+fn a_restore_into_the_same_product_is_refused_only_for_an_older_minor_version() {
     for (source, target, expected) in [
-        ("openbao 2.7.2", "openbao 2.7.2", Fit::Same),
-        ("openbao 2.6.1", "openbao 2.7.2", Fit::Same),
-        ("openbao 2.6.0-beta20260622", "openbao 2.6.0", Fit::Same),
-        ("openbao 2.7.2", "openbao 2.7.1", Fit::OlderPatch),
-        ("openbao 2.7.0", "openbao 2.7.0-beta1", Fit::OlderPatch),
-        ("openbao 2.7.2", "openbao 2.6.1", Fit::OlderTarget),
-        ("openbao 2.10.0", "openbao 2.9.9", Fit::OlderTarget),
-        ("vault 1.21.4+ent", "vault 1.21.4", Fit::Same),
-        ("vault 2.0.0", "vault 1.21.4", Fit::OlderTarget),
-        ("vault 1.21.4", "vault 2.0.0", Fit::Same),
-        ("vault 1.21.4", "vault ", Fit::Unknown),
-        ("openbao ", "openbao 2.7.2", Fit::Unknown),
-        ("openbao nonsense", "openbao 2.7.2", Fit::Unknown),
+        ("openbao 2.7.2", "openbao 2.7.2", Compatibility::Same),
+        ("openbao 2.6.1", "openbao 2.7.2", Compatibility::Same),
+        ("openbao 2.6.0-beta20260622", "openbao 2.6.0", Compatibility::Same),
+        ("openbao 2.7.2", "openbao 2.7.1", Compatibility::OlderPatch),
+        ("openbao 2.7.0", "openbao 2.7.0-beta1", Compatibility::OlderPatch),
+        ("openbao 2.7.2", "openbao 2.6.1", Compatibility::OlderTarget),
+        ("openbao 2.10.0", "openbao 2.9.9", Compatibility::OlderTarget),
+        ("vault 1.21.4+ent", "vault 1.21.4", Compatibility::Same),
+        ("vault 2.0.0", "vault 1.21.4", Compatibility::OlderTarget),
+        ("vault 1.21.4", "vault 2.0.0", Compatibility::Same),
+        ("vault 1.21.4", "vault ", Compatibility::Unknown),
+        ("openbao ", "openbao 2.7.2", Compatibility::Unknown),
+        ("openbao nonsense", "openbao 2.7.2", Compatibility::Unknown),
     ] {
         assert_eq!(fits(source, target), expected, "{source} -> {target}");
     }
@@ -58,51 +58,65 @@ fn a_restore_into_the_same_product_is_refused_into_an_older_minor_version_only()
 #[test]
 fn openbao_into_vault_is_refused_and_vault_into_openbao_is_a_migration() {
     for (source, target, expected) in [
-        ("openbao 2.7.2", "vault 1.21.4", Fit::OtherProduct),
-        ("openbao 2.0.0", "vault 2.7.0", Fit::OtherProduct),
-        ("openbao ", "vault ", Fit::OtherProduct),
-        ("vault 1.21.4", "openbao 2.6.1", Fit::Migration),
-        ("vault ", "openbao ", Fit::Migration),
+        ("openbao 2.7.2", "vault 1.21.4", Compatibility::OtherProduct),
+        ("openbao 2.0.0", "vault 2.7.0", Compatibility::OtherProduct),
+        ("openbao ", "vault ", Compatibility::OtherProduct),
+        ("vault 1.21.4", "openbao 2.6.1", Compatibility::Migration),
+        ("vault ", "openbao ", Compatibility::Migration),
     ] {
         assert_eq!(fits(source, target), expected, "{source} -> {target}");
     }
 }
 
 #[test]
-fn an_unknown_product_is_refused_only_where_either_product_would_be() {
+fn a_2_x_version_without_a_recorded_product_leaves_the_product_unknown() {
+    for (version, expected) in [
+        ("2.7.2", None),
+        ("2.0.0", None),
+        ("", None),
+        ("1.21.4", Some(Product::Vault)),
+        ("0.11.6", Some(Product::Vault)),
+    ] {
+        assert_eq!(ServerVersion::new(None, Some(version)).product, expected, "{version}");
+    }
+    assert_eq!(ServerVersion::new(Some(Product::OpenBao), Some("1.0.0")).product, Some(Product::OpenBao));
+}
+
+#[test]
+fn an_unknown_product_is_refused_only_if_both_products_would_be() {
     for (source, target, expected) in [
-        // 1.x is Vault's alone.
-        ("? 1.21.4", "openbao 2.7.2", Fit::Migration),
-        ("? 1.21.4", "? 1.20.0", Fit::OlderTarget),
-        // 2.x may be either's.
-        ("? 2.7.2", "vault 1.21.4", Fit::OtherProduct),
-        ("? 2.7.2", "vault 2.7.2", Fit::Unknown),
-        ("? 2.7.2", "openbao 2.7.2", Fit::Unknown),
-        ("? 2.7.2", "openbao 2.6.1", Fit::Unknown),
-        ("openbao 2.7.2", "? 1.21.4", Fit::OtherProduct),
-        ("openbao 2.7.2", "? 2.6.1", Fit::OtherProduct),
-        ("? ", "? ", Fit::Unknown),
-        ("? ", "vault 1.21.4", Fit::Unknown),
+        // Only Vault has a 1.x.
+        ("? 1.21.4", "openbao 2.7.2", Compatibility::Migration),
+        ("? 1.21.4", "? 1.20.0", Compatibility::OlderTarget),
+        // Both products have a 2.x.
+        ("? 2.7.2", "vault 1.21.4", Compatibility::OtherProduct),
+        ("? 2.7.2", "vault 2.7.2", Compatibility::Unknown),
+        ("? 2.7.2", "openbao 2.7.2", Compatibility::Unknown),
+        ("? 2.7.2", "openbao 2.6.1", Compatibility::Unknown),
+        ("openbao 2.7.2", "? 1.21.4", Compatibility::OtherProduct),
+        ("openbao 2.7.2", "? 2.6.1", Compatibility::OtherProduct),
+        ("? ", "? ", Compatibility::Unknown),
+        ("? ", "vault 1.21.4", Compatibility::Unknown),
     ] {
         assert_eq!(fits(source, target), expected, "{source} -> {target}");
     }
 }
 
 #[test]
-fn a_note_names_both_servers_where_a_restore_is_allowed_but_unusual() {
+fn an_unusual_but_allowed_restore_gets_a_note_that_names_both_servers() {
     let note = |source: &str, target: &str| fits(source, target).note(&server(source), &server(target));
     assert_eq!(note("vault 1.21.4", "vault 1.21.4"), None);
     assert_eq!(
         note("vault 1.21.4", "openbao 2.7.2").unwrap(),
-        "a migration: the backup is of Vault 1.21.4, the target is OpenBao 2.7.2"
+        "migration: the backup was taken from Vault 1.21.4, the target is OpenBao 2.7.2"
     );
     assert_eq!(
         note("? 2.7.2", "openbao ").unwrap(),
-        "product and version could not be compared: the backup is of an unknown product of version 2.7.2, \
-         the target is OpenBao of an unknown version"
+        "product or version unknown, not compared: the backup was taken from an unknown product, version 2.7.2, \
+         the target is OpenBao (unknown version)"
     );
     let none = ServerVersion::default();
-    assert!(Fit::Unknown.note(&none, &none).unwrap().contains("an unknown product and version"));
+    assert!(Compatibility::Unknown.note(&none, &none).unwrap().contains("an unknown product and version"));
 }
 
 #[test]

@@ -90,7 +90,7 @@ fn what_is_wrong_with_the_request() {
         (shares(bare(&encrypted).args(key), &["env:SHARE0", "env:POWERLESS"]), 2, "share env:POWERLESS: malformed"),
         (shares(bare(&plain), &["env:SHARE1"]), 6, "2 of 3 shares are needed, 1 given"),
         (bare(&encrypted).args(key), 2, "no unseal shares"),
-        (shares(bare(&encrypted), &["env:SHARE0", "env:SHARE1"]), 2, "no key is at hand"),
+        (shares(bare(&encrypted), &["env:SHARE0", "env:SHARE1"]), 2, "no key is configured"),
         (shares(bare(&encrypted).args(["--key", "env:POWERLESS"]), &["env:SHARE0"]), 2, "env:POWERLESS"),
         (shares(bare("no-such-file").args(key), &["env:SHARE0", "env:SHARE1"]), 2, "no-such-file"),
         (shares(bare("-").args(key), &["env:SHARE0", "env:SHARE1"]), 2, "stdin cannot be read twice"),

@@ -6,6 +6,7 @@
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
 use std::fmt;
 
 /// What follows an object's name to make its manifest's.
@@ -44,11 +45,12 @@ impl fmt::Display for BackupType {
 
 /// The name of a backup's object, relative to the store's URL.
 ///
-/// Ordered by time, then type, then text, so that the newest is the greatest.
+/// Ordered by time, so that the newest is the greatest. At the same time a daily backup is
+/// greater than its monthly copy.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BackupName {
     created_at: DateTime<Utc>,
-    backup_type: BackupType,
+    backup_type: Reverse<BackupType>,
     object: String,
 }
 
@@ -62,7 +64,7 @@ impl BackupName {
         };
         let object = format!("{folder}/vault-snapshot-{}.enc", created_at.format("%Y%m%d-%H%M%S"));
         let created_at = DateTime::from_timestamp(created_at.timestamp(), 0).unwrap_or(created_at);
-        Self { created_at, backup_type, object }
+        Self { created_at, backup_type: Reverse(backup_type), object }
     }
 
     /// Reads a name of either grammar; `None` for everything else.
@@ -93,7 +95,7 @@ impl BackupName {
         }
         let again =
             format!("{folder}/{}/vault-snapshot-{}.enc", created_at.format("%Y-%m-%d"), created_at.format(TIME));
-        (again == object).then(|| Self { created_at, backup_type, object: object.to_owned() })
+        (again == object).then(|| Self { created_at, backup_type: Reverse(backup_type), object: object.to_owned() })
     }
 
     /// The object's name, relative to the store's URL.
@@ -118,7 +120,7 @@ impl BackupName {
 
     /// Daily or monthly.
     pub fn backup_type(&self) -> BackupType {
-        self.backup_type
+        self.backup_type.0
     }
 
     /// The monthly name of the same run.
@@ -233,7 +235,8 @@ mod tests {
     #[test]
     fn the_newest_is_the_greatest() {
         let at = |h| BackupName::new(BackupType::Daily, Utc.with_ymd_and_hms(2025, 11, 26, h, 0, 0).unwrap());
-        assert!(at(3) > at(2) && at(2).as_monthly() > at(2));
+        assert!(at(3) > at(2) && at(3).as_monthly() > at(2));
+        assert!(at(2) > at(2).as_monthly(), "the copy is not newer than the backup itself");
     }
 
     proptest! {

@@ -93,7 +93,7 @@ fn refused(output: &Output, address: &str, says: &str) {
         error.starts_with(&format!("vault-backup: error: {address}")) && error.contains(says),
         "no {says:?}: {output:?}"
     );
-    assert!(warnings.len() <= 1 && warnings.iter().all(|line| line.contains("its manifest fails")), "{output:?}");
+    assert!(warnings.len() <= 1 && warnings.iter().all(|line| line.contains("its manifest is invalid")), "{output:?}");
 }
 
 /// Nothing but the segments before the damage comes out, and the exit code says so.
@@ -130,7 +130,7 @@ fn a_renamed_object() {
         assert_eq!(entry["standing"], "refused");
         assert!(entry["reason"].as_str().unwrap().contains("another object's"), "{entry}");
         let output = place.tool().args(["decrypt", other]).run();
-        output.code(5).stderr_contains("its manifest fails: it is another object's").leaves(&[]);
+        output.code(5).stderr_contains("its manifest is invalid: it is another object's").leaves(&[]);
     }
 }
 
@@ -151,7 +151,10 @@ fn an_edited_manifest() {
     ] {
         place.put(&manifest_name, edited.as_bytes());
         let output = place.tool().args(["decrypt", &name, "-o", "x.snap"]).run();
-        output.code(0).stderr_contains(&format!("{}/{name}: its manifest fails: ", place.url())).stderr_contains(why);
+        output
+            .code(0)
+            .stderr_contains(&format!("{}/{name}: its manifest is invalid: ", place.url()))
+            .stderr_contains(why);
         assert_eq!(output.leaves(&["x.snap"]).stderr.lines().count(), 1, "{output:?}");
         place.tool().args(["inspect", &name]).run().code(0).stdout_contains("refused").stderr_contains(why);
         place.tool().arg("list").run().ok().stdout_contains("refused");

@@ -107,7 +107,7 @@ fn what_is_newer_and_not_good_is_passed_over() {
     // By their names they are refused.
     for (name, says) in [(&renamed[0], "it is another object's"), (&renamed[1], "its mac does not hold")] {
         let output = site.tool_of(&[], SHARES).args(["verify-restore", "--offline", name.object()]).run();
-        output.fails(5, &[name.object(), "its manifest fails", says]);
+        output.fails(5, &[name.object(), "its manifest is invalid", says]);
     }
 }
 

@@ -76,7 +76,7 @@ fn what_exists_is_replaced_only_when_told_and_only_by_a_whole_one() {
         tool.run()
     };
     let kept = run(&good, &[]);
-    kept.fails(2, &["x exists", "--force"]).leaves(&["x"]);
+    kept.fails(2, &["x: the file exists", "--force"]).leaves(&["x"]);
     let damaged = run(&bad, &["--force"]);
     damaged.fails(5, &["bad.enc: ", "segment 0"]).leaves(&["x"]);
     for output in [kept, damaged] {
@@ -93,7 +93,7 @@ fn outputs_that_cannot_be_written() {
     let input = samples.path("new.enc");
     let to = |target: &str| samples.decrypt(&input).args(["-o", target]).run();
     to("no/such/folder/x").fails(2, &["no/such/folder/x: cannot be written"]).leaves(&[]);
-    to(".").fails(2, &[". is a folder", "give -o FILE"]).leaves(&[]);
+    to(".").fails(2, &[".: it is a directory", "give -o FILE"]).leaves(&[]);
     to("/dev/full").fails(1, &["new.enc", "the output could not be written", "No space left"]).leaves(&[]);
     to("/dev/null").ok().leaves(&[]);
     // A reader that leaves early has not got a whole snapshot, and must not think so.
@@ -116,7 +116,7 @@ fn nothing_secret_goes_to_a_terminal() {
         samples.path("key")
     );
     let output = program("script").args(["--quiet", "--return", "--command", &command, "/dev/null"]).run();
-    output.code(2).stdout_contains("a snapshot is not for a terminal").stdout_contains("give -o FILE, or a pipe");
+    output.code(2).stdout_contains("a snapshot cannot be shown on a terminal").stdout_contains("give -o FILE, or a pipe");
     assert!(!output.stdout.windows(32).any(|part| plaintext(PLAIN_SIZE).starts_with(part)));
 }
 

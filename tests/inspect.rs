@@ -46,7 +46,7 @@ fn by_name_with_shares_and_by_place_without() {
 
     let output = inspect(&site.production, &from, &["env:SHARE1", "env:SHARE0"]).run();
     let text = output.ok().text();
-    for part in ["entries", "smtp/ (kv)", "old/ (kv)", "core/", "this is a whole snapshot"] {
+    for part in ["entries", "smtp/ (kv)", "old/ (kv)", "core/", "this is a complete snapshot"] {
         assert!(text.contains(part), "no {part} in:\n{text}");
     }
     site.production.assert_untouched();
@@ -74,7 +74,7 @@ fn a_plain_snapshot() {
     let bare = || site.production.armed(tool()).args(["inspect", &from]);
     for (tool, mount) in [(bare(), "logical/"), (inspect(&site.production, &from, &[]), "logical/")] {
         let text = tool.run().ok().text();
-        for part in ["plain snapshot, not encrypted", "this is a whole snapshot", mount] {
+        for part in ["plain snapshot, not encrypted", "this is a complete snapshot", mount] {
             assert!(text.contains(part), "no {part} in:\n{text}");
         }
     }
@@ -102,6 +102,6 @@ fn entries_of_an_unknown_form() {
     let found = output.ok().json();
     assert!(found["checked"]["contents"].is_null() && !found["checked"]["sha256"].is_null(), "{found}");
     let output = inspect(&site.production, from, &[]).run();
-    output.ok().stdout_contains("what it holds cannot be told").stdout_contains("this is a whole snapshot");
+    output.ok().stdout_contains("contents unknown").stdout_contains("this is a complete snapshot");
     inspect(&site.production, from, &["env:SHARE0"]).run().fails(5, &[from]);
 }

@@ -13,9 +13,8 @@ use crate::formats::naming::BackupName;
 use crate::services::store::{CHECKSUM, Download, Head, ReadAt, Store};
 use std::sync::Arc;
 
-pub(super) const SEE_LIST: &str = "see: vault-backup list";
+const SEE_LIST: &str = "see: vault-backup list";
 const DELETED: &str = "remove the delete markers of object and manifest: the bucket still has the deleted backup";
-
 const NO_MANIFEST: &str = "it has no manifest: it was never verified";
 const NO_KEY: &str = "no configured key can check its manifest";
 

@@ -180,7 +180,7 @@ impl Context {
     /// [`select::named`].
     pub async fn input(&self, text: &str, trust: &Trust) -> Result<Input> {
         if let Some(local) = Input::local(text) {
-            tracing::info!("{text}: reading a local input");
+            tracing::info!("reading {}", local.label());
             return Ok(local);
         }
         let config = self.config().map_err(|e| e.context(format!("{text}: no such file")))?;

@@ -4,7 +4,7 @@ use crate::app::cli::DecryptArgs;
 use crate::app::context::Context;
 use crate::app::output;
 use crate::base::atomic_file::AtomicFile;
-use crate::base::error::{Error, Kind, Result};
+use crate::base::error::{Error, Result};
 use crate::commands::Done;
 use crate::formats::crypto::Header;
 use crate::formats::manifest::rfc3339;
@@ -12,9 +12,9 @@ use crate::pipeline::hashing::{Fingerprint, Hashing};
 use crate::pipeline::input::{Input, OpenInput};
 use crate::pipeline::reader;
 use crate::pipeline::trust::Trust;
-use crate::pipeline::verified::{ReadSpec, no_key};
+use crate::pipeline::verified::{self, ReadSpec, no_key};
 use serde_json::json;
-use std::io::{BufRead, IsTerminal, Read, Write};
+use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -99,30 +99,12 @@ fn copy(reader: Box<dyn Read + Send>, spec: &CopySpec, writer: &mut dyn Write) -
         spec.how.read_tolerantly(reader, spec.hash, |header, plaintext| {
             spec.trust.warn_of_cluster(&spec.label, header);
             if !spec.hash {
-                return Ok((copy_segments(plaintext, writer)?, None));
+                return Ok((verified::copy(plaintext, writer)?, None));
             }
             let mut hashing = Hashing::new(plaintext);
-            Ok((copy_segments(&mut hashing, writer)?, Some(hashing.finish())))
+            Ok((verified::copy(&mut hashing, writer)?, Some(hashing.finish())))
         })?;
     Ok(Decrypted { header, object, plaintext_size, plaintext })
-}
-
-fn copy_segments(plaintext: &mut dyn BufRead, writer: &mut dyn Write) -> Result<u64> {
-    let unwritable = |e: std::io::Error| Error::unexpected("the output could not be written").because(e);
-    let mut written = 0;
-    loop {
-        let segment =
-            plaintext.fill_buf().map_err(|e| Error::from_io(e, Kind::Store, "the backup could not be read"))?;
-        if segment.is_empty() {
-            break;
-        }
-        let n = segment.len();
-        writer.write_all(segment).map_err(unwritable)?;
-        plaintext.consume(n);
-        written += n as u64;
-    }
-    writer.flush().map_err(unwritable)?;
-    Ok(written)
 }
 
 fn unwritable(path: &Path, error: std::io::Error) -> Error {

@@ -4,8 +4,8 @@
 
 use super::bridge::{PIECE, bridge, joined};
 use super::upload::Sent;
-use super::verified::{Expected, ReadSpec};
-use crate::base::error::{Error, Kind, Result};
+use super::verified::{self, Expected, ReadSpec};
+use crate::base::error::{Error, Result};
 use crate::base::stop::Stop;
 use crate::formats::crypto::{Keyring, Layouts};
 use crate::formats::naming::BackupName;
@@ -16,7 +16,7 @@ use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 use std::convert::Infallible;
 use std::fs::File;
-use std::io::{self, BufRead, Read};
+use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::io::ReaderStream;
@@ -137,25 +137,11 @@ pub async fn read_back(
     let expected = Expected { uploaded: Some(hex::encode(sent.sealed.sha256)), ..Expected::default() };
     let spec = ReadSpec { keyring: Arc::new(keyring), layouts: Layouts::Format1, name: Some(name.clone()), expected };
     let reading = read(ByteSource::Stream(body.boxed()), stop, progress, move |reader| {
-        spec.read(reader, |_, plaintext| count(plaintext))
+        spec.read(reader, |_, plaintext| verified::copy(plaintext, &mut io::sink()))
     });
     let plaintext_size = reading.await.map_err(|e| e.context(&address))?.result;
     if plaintext_size != sent.plaintext.size {
         return Err(differs("the decrypted size is not that of the snapshot"));
     }
     Ok(())
-}
-
-/// Reads `plaintext` to its end and returns its size.
-fn count(plaintext: &mut dyn BufRead) -> Result<u64> {
-    let mut size = 0;
-    loop {
-        let piece =
-            plaintext.fill_buf().map_err(|e| Error::from_io(e, Kind::Store, "the backup could not be read"))?.len();
-        if piece == 0 {
-            return Ok(size);
-        }
-        plaintext.consume(piece);
-        size += piece as u64;
-    }
 }

@@ -5,10 +5,10 @@
 //! the source of the bytes (`reader`) and the choice of the backup (`object`).
 
 use super::hashing::{Fingerprint, Hashing};
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, Kind, Result};
 use crate::formats::crypto::{self, Header, Keyring, Layouts};
 use crate::formats::naming::BackupName;
-use std::io::{BufRead, Read};
+use std::io::{self, BufRead, Read, Write};
 use std::sync::Arc;
 
 /// The rules for reading one backup.
@@ -56,6 +56,27 @@ pub fn no_key(reader: impl Read) -> Error {
     };
     Error::usage(format!("no key is configured, and the backup {key}"))
         .hint("give --key, or set encryption.key or VAULT_BACKUP_KEY")
+}
+
+/// Copies `plaintext` to `writer`, one segment at a time; returns its size.
+///
+/// # Errors
+/// The reader's, and `Unexpected` if `writer` fails.
+pub fn copy(plaintext: &mut dyn BufRead, writer: &mut dyn Write) -> Result<u64> {
+    let unwritable = |e: io::Error| Error::unexpected("the output could not be written").because(e);
+    let mut size = 0;
+    loop {
+        let segment =
+            plaintext.fill_buf().map_err(|e| Error::from_io(e, Kind::Store, "the backup could not be read"))?;
+        let n = segment.len();
+        if n == 0 {
+            writer.flush().map_err(unwritable)?;
+            return Ok(size);
+        }
+        writer.write_all(segment).map_err(unwritable)?;
+        plaintext.consume(n);
+        size += n as u64;
+    }
 }
 
 impl Expected {

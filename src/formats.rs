@@ -7,4 +7,5 @@ pub mod manifest;
 pub mod naming;
 pub mod product;
 pub mod retention;
+pub mod selection;
 pub mod share;

@@ -143,6 +143,8 @@ fn wants_json(command: &Command) -> bool {
         Command::VerifyRestore(args) => args.json,
         Command::Status(args) => args.json,
         Command::Inspect(args) => args.json,
+        Command::Decrypt(args) => args.json,
+        Command::Recover(args) => args.json,
         _ => false,
     }
 }

@@ -1,4 +1,4 @@
-//! Bad input, each kind: its exit code, one clear line, and nothing left behind.
+//! Each kind of bad input: exit code, one clear line, and no files left.
 
 mod config;
 mod key;

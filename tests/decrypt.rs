@@ -1,17 +1,18 @@
-//! `decrypt`: where the plaintext goes, and where it doesn't.
+//! `decrypt`: its output, its JSON document, and everything that ends it early.
 
 use crate::support::fault::{FaultServer, Reply};
 use crate::support::place::Place;
 use crate::support::process::temp_dir;
-use crate::support::snapshot::Synthetic;
-use crate::support::tool;
-use crate::support::tool::{Running, Tool, program};
+use crate::support::site::key_id;
+use crate::support::snapshot::{Synthetic, sha256};
+use crate::support::tool::{Running, Tool, program, tool};
 use crate::support::vectors::{Vectors, plaintext};
 use rustix::process::Signal;
+use serde_json::json;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 
-/// A small backup of each layout, its plaintext, and a file with its key.
+/// A small backup of each format, and a file with its key.
 struct Samples {
     dir: tempfile::TempDir,
 }
@@ -39,7 +40,7 @@ impl Samples {
         std::fs::read(self.path(name)).unwrap()
     }
 
-    /// `decrypt INPUT --key …`, which must not read a configuration.
+    /// `decrypt INPUT --key …` with a configuration file that does not exist.
     fn decrypt(&self, input: &str) -> Tool {
         tool().env("VAULT_BACKUP_CONFIG", "/no/such/config").args(["decrypt", input, "--key", &self.path("key")])
     }
@@ -64,19 +65,65 @@ fn files_and_stdin_need_no_configuration() {
 }
 
 #[test]
-fn what_exists_is_replaced_only_when_told_and_only_by_a_whole_one() {
+fn the_json_document_describes_backup_and_snapshot() {
+    let samples = Samples::new();
+    for name in ["new", "old"] {
+        let (input, object) = (samples.path(&format!("{name}.enc")), samples.bytes(&format!("{name}.enc")));
+        let output = samples.decrypt(&input).args(["--json", "-o", "x.snap"]).run();
+        let found = output.ok().leaves(&["x.snap"]).json();
+        assert_eq!((&found["input"], &found["output"]), (&json!(input), &json!("x.snap")));
+        assert_eq!((&found["size_bytes"], &found["sha256"]), (&json!(object.len()), &json!(sha256(&object))));
+        let plain = plaintext(PLAIN_SIZE);
+        assert_eq!(found["plaintext_size_bytes"], PLAIN_SIZE);
+        assert_eq!(found["plaintext_sha256"], sha256(&plain));
+        let key_id = (name == "new").then(|| key_id(&Vectors::load().key));
+        assert_eq!((&found["key_id"], found["object"].is_null()), (&json!(key_id), true));
+    }
+    let both = samples.decrypt(&samples.path("new.enc")).args(["--json", "-o", "-"]).run();
+    both.fails(2, &["--json and -o - both write to stdout", "give -o FILE"]);
+    assert_eq!(both.json()["error"]["class"], "usage");
+
+    let place = Place::folder();
+    let backup = place.backup();
+    let name = backup["object"].as_str().unwrap();
+    let found = place.tool().args(["decrypt", name, "--json", "-o", "x.snap"]).run().ok().json();
+    for key in ["object", "size_bytes", "sha256", "plaintext_size_bytes", "key_id", "created_at"] {
+        assert_eq!(found[key], backup[key], "{key}");
+    }
+    assert_eq!(found["vault"]["version"], backup["vault"]["version"]);
+}
+
+#[test]
+fn without_a_key_the_error_names_the_key_that_is_needed() {
+    let samples = Samples::new();
+    let key_id = key_id(&Vectors::load().key);
+    let named = format!("no key is configured, and the backup is encrypted with key {key_id}");
+    let decrypt = |input: &str| tool().args(["decrypt", input]);
+    let file = samples.path("new.enc");
+    let hint = "hint: give --key, or set encryption.key or VAULT_BACKUP_KEY";
+    decrypt(&file).run().fails(2, &[&file, &named, hint]).leaves(&[]);
+    decrypt("-").arg("-ox").stdin(samples.bytes("new.enc")).run().fails(2, &["stdin: ", &named]).leaves(&[]);
+    decrypt(&samples.path("old.enc")).run().fails(2, &["the backup has no header that names its key", hint]);
+    let place = Place::folder();
+    let name = place.backup()["object"].as_str().unwrap().to_owned();
+    let output = place.tool().env("VAULT_BACKUP_KEY", "").args(["decrypt", &name]).run();
+    output.fails(2, &[&format!("{}/{name}: no key is configured", place.url()), &place.site.key_id()]).leaves(&[]);
+}
+
+#[test]
+fn an_existing_file_is_replaced_only_with_force_and_only_by_a_complete_snapshot() {
     let samples = Samples::new();
     let (good, bad) = (samples.path("new.enc"), samples.path("bad.enc"));
-    let mut cut = samples.bytes("new.enc");
-    cut.truncate(cut.len() - 1);
-    std::fs::write(&bad, cut).unwrap();
+    let mut truncated = samples.bytes("new.enc");
+    truncated.truncate(truncated.len() - 1);
+    std::fs::write(&bad, truncated).unwrap();
     let run = |input: &str, args: &[&str]| {
         let tool = samples.decrypt(input).args(args).args(["-o", "x"]);
         std::fs::write(tool.home().join("x"), "old").unwrap();
         tool.run()
     };
     let kept = run(&good, &[]);
-    kept.fails(2, &["x exists", "--force"]).leaves(&["x"]);
+    kept.fails(2, &["x: the file exists", "--force"]).leaves(&["x"]);
     let damaged = run(&bad, &["--force"]);
     damaged.fails(5, &["bad.enc: ", "segment 0"]).leaves(&["x"]);
     for output in [kept, damaged] {
@@ -88,15 +135,15 @@ fn what_exists_is_replaced_only_when_told_and_only_by_a_whole_one() {
 }
 
 #[test]
-fn outputs_that_cannot_be_written() {
+fn an_output_that_cannot_be_written_is_reported() {
     let samples = Samples::new();
     let input = samples.path("new.enc");
     let to = |target: &str| samples.decrypt(&input).args(["-o", target]).run();
-    to("no/such/folder/x").fails(2, &["no/such/folder/x: cannot be written"]).leaves(&[]);
-    to(".").fails(2, &[". is a folder", "give -o FILE"]).leaves(&[]);
+    to("no/such/directory/x").fails(2, &["no/such/directory/x: cannot be written"]).leaves(&[]);
+    to(".").fails(2, &[".: it is a directory", "give -o FILE"]).leaves(&[]);
     to("/dev/full").fails(1, &["new.enc", "the output could not be written", "No space left"]).leaves(&[]);
     to("/dev/null").ok().leaves(&[]);
-    // A reader that leaves early has not got a whole snapshot, and must not think so.
+    // A full device must not look like a complete snapshot.
     let script = "\"$@\" 2>&1 >/dev/full; echo $?";
     let output = program("sh")
         .args(["-c", script, "sh", env!("CARGO_BIN_EXE_vault-backup"), "decrypt", &input])
@@ -107,7 +154,7 @@ fn outputs_that_cannot_be_written() {
 
 /// `script` runs it on a terminal.
 #[test]
-fn nothing_secret_goes_to_a_terminal() {
+fn refuses_to_print_the_snapshot_on_a_terminal() {
     let samples = Samples::new();
     let command = format!(
         "{} decrypt {} --key {} -o -",
@@ -116,12 +163,15 @@ fn nothing_secret_goes_to_a_terminal() {
         samples.path("key")
     );
     let output = program("script").args(["--quiet", "--return", "--command", &command, "/dev/null"]).run();
-    output.code(2).stdout_contains("a snapshot is not for a terminal").stdout_contains("give -o FILE, or a pipe");
+    output
+        .code(2)
+        .stdout_contains("a snapshot cannot be shown on a terminal")
+        .stdout_contains("give -o FILE, or a pipe");
     assert!(!output.stdout.windows(32).any(|part| plaintext(PLAIN_SIZE).starts_with(part)));
 }
 
 #[test]
-fn a_file_goes_before_an_object_of_that_name() {
+fn an_existing_file_takes_precedence_over_an_object_of_that_name() {
     let place = Place::folder();
     let name = place.backup()["object"].as_str().unwrap().to_owned();
     let tool = place.tool().args(["decrypt", &name]);
@@ -131,7 +181,7 @@ fn a_file_goes_before_an_object_of_that_name() {
 }
 
 #[test]
-fn stopped_on_the_way() {
+fn sigint_and_deadline_abort_a_stalled_download() {
     let place = Place::s3();
     let name = place.backup()["object"].as_str().unwrap().to_owned();
     let s3 = FaultServer::proxy(&place.site.s3.endpoint(), |call| {
@@ -153,8 +203,8 @@ fn stopped_on_the_way() {
     }
 }
 
-/// A shell that runs `decrypt`'s arguments with `redirection` of a named pipe `pipe`
-/// in its `HOME`, whose other end is the test's.
+/// A shell that runs `decrypt` with `redirection` of the named pipe `pipe` in its `HOME`.
+/// The test has the other end.
 fn with_pipe(samples: &Samples, redirection: &str, args: &[&str]) -> (Running, std::fs::File) {
     let script = format!("mkfifo pipe; exec \"$0\" \"$@\" {redirection}");
     let tool = program("sh").args(["-c", &script, env!("CARGO_BIN_EXE_vault-backup"), "decrypt", "--key"]);
@@ -169,7 +219,7 @@ fn with_pipe(samples: &Samples, redirection: &str, args: &[&str]) -> (Running, s
 }
 
 #[test]
-fn stopped_while_it_waits_for_its_input() {
+fn sigint_aborts_while_the_input_pipe_is_empty() {
     let samples = Samples::new();
     for (redirection, input) in [("< pipe", "-"), ("<> pipe", "pipe")] {
         let (mut run, mut pipe) = with_pipe(&samples, redirection, &[input, "-o", "x"]);
@@ -184,7 +234,7 @@ fn stopped_while_it_waits_for_its_input() {
 }
 
 #[test]
-fn stopped_while_nobody_takes_its_output() {
+fn sigterm_aborts_while_the_output_pipe_is_full() {
     let place = Place::folder();
     let name = place.backup_of(Synthetic::whole(&plaintext(1 << 20)).bytes());
     let samples = Samples::new();

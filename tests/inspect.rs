@@ -1,4 +1,4 @@
-//! `inspect`: what is in a backup, by mount.
+//! `inspect`: the contents of a backup by mount.
 
 use crate::support::production::{Production, Site, seal_older};
 use crate::support::snapshot::Synthetic;
@@ -16,7 +16,7 @@ fn copy(site: &Site) -> String {
 }
 
 #[test]
-fn by_name_with_shares_and_by_place_without() {
+fn lists_mounts_by_name_with_shares_and_by_storage_prefix_without() {
     let site = Site::new();
     let from = copy(&site);
     let mounts = |shares: &[&str]| -> Vec<Value> {
@@ -46,14 +46,14 @@ fn by_name_with_shares_and_by_place_without() {
 
     let output = inspect(&site.production, &from, &["env:SHARE1", "env:SHARE0"]).run();
     let text = output.ok().text();
-    for part in ["entries", "smtp/ (kv)", "old/ (kv)", "core/", "this is a whole snapshot"] {
+    for part in ["entries", "smtp/ (kv)", "old/ (kv)", "core/", "this is a complete snapshot"] {
         assert!(text.contains(part), "no {part} in:\n{text}");
     }
     site.production.assert_untouched();
 }
 
 #[test]
-fn what_is_wrong_with_the_shares() {
+fn wrong_shares_are_reported() {
     let site = Site::new();
     let from = copy(&site);
     let few = "too few unseal key shares: 1 given";
@@ -67,14 +67,14 @@ fn what_is_wrong_with_the_shares() {
 }
 
 #[test]
-fn a_plain_snapshot() {
+fn a_plain_snapshot_needs_no_key() {
     let site = Site::new();
     let snapshot = site.production.vault.snapshot();
     let from = site.file("vault.snap", &snapshot);
     let bare = || site.production.armed(tool()).args(["inspect", &from]);
     for (tool, mount) in [(bare(), "logical/"), (inspect(&site.production, &from, &[]), "logical/")] {
         let text = tool.run().ok().text();
-        for part in ["plain snapshot, not encrypted", "this is a whole snapshot", mount] {
+        for part in ["plain snapshot, not encrypted", "this is a complete snapshot", mount] {
             assert!(text.contains(part), "no {part} in:\n{text}");
         }
     }
@@ -86,22 +86,22 @@ fn a_plain_snapshot() {
     bare().args(["--share", "env:SHARE0"]).run().fails(6, &[&from, "too few unseal key shares: 1 given"]);
     let damaged = site.file("damaged.snap", &snapshot[..snapshot.len() - 9]);
     site.production.armed(tool()).args(["inspect", &damaged]).run().fails(5, &[&damaged]).stdout_is("");
-    // Among the encrypted objects a plain one is refused.
+    // An object in the store must be encrypted.
     let name = site.seal(b"");
     site.put(&name, &snapshot);
     site.tool_of(&[], "").args(["inspect", &name]).run().fails(5, &[&name]);
 }
 
-/// A later Vault may write its entries otherwise; the backup is whole all the same.
+/// A later Vault may write its entries in another form; the backup is intact all the same.
 #[test]
-fn entries_of_an_unknown_form() {
+fn entries_in_an_unknown_form_are_no_failure() {
     let site = Site::new();
-    let odd = Synthetic::whole(&[0xff; 1000]).bytes();
-    let from = &site.file("odd.enc", &seal_older(&site.production.key, &odd));
+    let unknown = Synthetic::whole(&[0xff; 1000]).bytes();
+    let from = &site.file("unknown.enc", &seal_older(&site.production.key, &unknown));
     let output = inspect(&site.production, from, &[]).args(["--json"]).run();
     let found = output.ok().json();
     assert!(found["checked"]["contents"].is_null() && !found["checked"]["sha256"].is_null(), "{found}");
     let output = inspect(&site.production, from, &[]).run();
-    output.ok().stdout_contains("what it holds cannot be told").stdout_contains("this is a whole snapshot");
+    output.ok().stdout_contains("contents unknown").stdout_contains("this is a complete snapshot");
     inspect(&site.production, from, &["env:SHARE0"]).run().fails(5, &[from]);
 }

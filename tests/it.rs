@@ -25,6 +25,7 @@ mod harness;
 mod inspect;
 mod layering;
 mod machine;
+mod naming;
 mod prune;
 mod recover;
 mod report;

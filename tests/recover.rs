@@ -1,4 +1,4 @@
-//! `recover`: one secret back from a backup, without any Vault.
+//! `recover`: one secret from a backup, without a Vault.
 
 mod random;
 
@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// `recover` of `from` with key and shares by their references, and no configuration.
+/// `recover` from `from` with key and shares by reference, and no configuration.
 fn recover(production: &Production, from: &str) -> Tool {
     let flags = ["recover", "--from", from, "--key", "env:KEY", "--share", "env:SHARE2", "--share", "env:SHARE0"];
     production.armed(tool()).args(flags)
 }
 
-/// Writes the backup in each form that it may have into the site's folder: their paths.
+/// Writes the backup in each format into the site's directory; returns the paths.
 fn forms(site: &Site) -> [String; 3] {
     let plain = site.production.vault.snapshot();
     let forms = [
@@ -30,10 +30,10 @@ fn password(path: &Path) -> Value {
 }
 
 #[test]
-fn from_every_form_without_a_configuration() {
+fn recovers_from_every_format_without_a_configuration() {
     let site = Site::new();
     for from in forms(&site) {
-        // What it prints is the secret itself: to a file here, so that nothing may say it.
+        // Into a file: no other output may contain the secret.
         for (path, args, data) in [
             (CANARY, vec![], json!({"password": PLANTED})),
             ("old/canary", vec![], json!({"password": PLANTED})),
@@ -47,7 +47,7 @@ fn from_every_form_without_a_configuration() {
             assert_eq!(mode & 0o777, 0o600);
         }
         for (args, why) in [
-            (vec!["smtp/nothing"], "smtp/nothing"),
+            (vec!["smtp/nothing"], "smtp/nothing: there is no such secret"),
             (vec!["nowhere/x"], "nowhere/x"),
             (vec!["smtp/deleted"], "version 1 was deleted in this backup"),
             (vec!["smtp/destroyed"], "version 1 was destroyed"),
@@ -73,7 +73,7 @@ fn from_every_form_without_a_configuration() {
 }
 
 #[test]
-fn what_is_wrong_with_the_request() {
+fn a_wrong_request_is_reported() {
     let site = Site::new();
     let [encrypted, _, plain] = forms(&site);
     let bare = |from: &str| site.production.armed(tool()).args(["recover", CANARY, "--from", from]);
@@ -90,7 +90,7 @@ fn what_is_wrong_with_the_request() {
         (shares(bare(&encrypted).args(key), &["env:SHARE0", "env:POWERLESS"]), 2, "share env:POWERLESS: malformed"),
         (shares(bare(&plain), &["env:SHARE1"]), 6, "too few unseal key shares: 1 given"),
         (bare(&encrypted).args(key), 2, "no unseal shares"),
-        (shares(bare(&encrypted), &["env:SHARE0", "env:SHARE1"]), 2, "no key is at hand"),
+        (shares(bare(&encrypted), &["env:SHARE0", "env:SHARE1"]), 2, "no key is configured"),
         (shares(bare(&encrypted).args(["--key", "env:POWERLESS"]), &["env:SHARE0"]), 2, "env:POWERLESS"),
         (shares(bare("no-such-file").args(key), &["env:SHARE0", "env:SHARE1"]), 2, "no-such-file"),
         (shares(bare("-").args(key), &["env:SHARE0", "env:SHARE1"]), 2, "stdin cannot be read twice"),
@@ -98,21 +98,21 @@ fn what_is_wrong_with_the_request() {
     ] {
         tool.run().fails(code, &[part]).stdout_is("").leaves(&[]);
     }
-    // What is there stays what it is.
+    // An existing file is not replaced.
     let prepared = recover(&site.production, &plain).args([CANARY, "-o", "mine"]);
     std::fs::write(prepared.home().join("mine"), "mine").unwrap();
     let output = prepared.run();
     output.fails(2, &["mine: the secret was not written", "exists"]).leaves(&["mine"]);
     assert_eq!(std::fs::read(output.home().join("mine")).unwrap(), b"mine");
 
-    let mut cut = std::fs::read(&encrypted).unwrap();
-    cut.truncate(cut.len() - 1);
-    let from = site.file("cut.enc", &cut);
+    let mut truncated = std::fs::read(&encrypted).unwrap();
+    truncated.truncate(truncated.len() - 1);
+    let from = site.file("truncated.enc", &truncated);
     recover(&site.production, &from).args([CANARY, "-o", "x"]).run().fails(5, &[&from]).leaves(&[]);
 }
 
 #[test]
-fn an_object_by_the_configuration_and_what_is_told_of_it() {
+fn the_audit_log_names_the_path_and_the_object() {
     let site = Site::new();
     let object = site.production.object.clone();
     let staging = "[staging]\nunseal_keys = [\"env:SHARE0\", \"env:SHARE1\"]\n";
@@ -122,10 +122,10 @@ fn an_object_by_the_configuration_and_what_is_told_of_it() {
     run("smtp/deleted").fails(6, &["was deleted"]);
     site.tool(staging).args(["recover", "--list", "smtp/", "--from", &object]).run().ok();
     let events = site.audit();
-    let told: Vec<_> = events.iter().map(|e| (&e["event"], &e["details"]["path"], &e["details"]["from"])).collect();
+    let logged: Vec<_> = events.iter().map(|e| (&e["event"], &e["details"]["path"], &e["details"]["from"])).collect();
     let from = json!(object);
     assert_eq!(
-        told,
+        logged,
         [
             (&json!("vault_secret_recovered"), &json!(CANARY), &from),
             (&json!("vault_secret_recovery_failed"), &json!("smtp/deleted"), &from),
@@ -133,18 +133,68 @@ fn an_object_by_the_configuration_and_what_is_told_of_it() {
         ]
     );
     assert!(!std::fs::read_to_string(site.path("audit.log")).unwrap().contains(PLANTED));
-    // -v tells the version and its time, beside the data.
+    // -v reports the version and its time.
     let output = site.tool(staging).args(["recover", CANARY, "--from", &object, "-v", "-o", "secret"]).run();
     output.code(0).stderr_contains(&format!("{CANARY}: version 1, written at 20")).stdout_is("");
 }
 
-/// Runs its arguments on a terminal of their own, and prints what came there.
+#[test]
+fn a_directory_of_secrets_is_reported_as_one() {
+    let site = Site::new();
+    let [encrypted, _, _] = forms(&site);
+    for (path, secrets) in [("smtp/test-tenant-id", 1), ("smtp/test-tenant-id/", 1), ("smtp", 4), ("old/", 1)] {
+        let what = format!("{encrypted}: {path}: it is not a secret but a directory of secrets ({secrets} in all)");
+        let output = recover(&site.production, &encrypted).args([path, "-o", "x"]).run();
+        output.fails(6, &[&what, &format!("hint: give `--list {path}` in place of the path")]).leaves(&[]);
+    }
+    for path in ["smtp/test", "no/such/mount", "smtp/nothing"] {
+        let output = recover(&site.production, &encrypted).args([path, "-o", "x"]).run();
+        output.fails(6, &[path, "vault-backup recover --list PREFIX"]).leaves(&[]);
+        assert!(!output.stderr.contains("directory"), "{output:?}");
+    }
+}
+
+/// The value is in the document only where it would be on stdout without `--json`.
+#[test]
+fn the_json_document_has_the_secret_only_without_output() {
+    let site = Site::new();
+    let staging = "[staging]\nunseal_keys = [\"env:SHARE0\", \"env:SHARE1\"]\n";
+    let object = &site.production.object;
+    let json = |args: &[&str]| site.tool(staging).args(["recover", "--from", "latest", "--json"]).args(args).run();
+    let address = format!("{}/{object}", site.store());
+    let found = json(&["smtp/versions", "--version", "3", "-o", "secret"]).ok().leaves(&["secret"]).json();
+    assert_eq!((&found["path"], &found["version"]), (&json!("smtp/versions"), &json!(3)));
+    assert_eq!((&found["from"], &found["output"]), (&json!(address), &json!("secret")));
+    assert!(found["created_at"].is_string() && found.get("data").is_none(), "{found}");
+    let found = json(&["--list", "smtp"]).ok().json();
+    let names = found["secrets"].as_array().unwrap();
+    let paths: Vec<_> = names.iter().map(|secret| secret["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["smtp/deleted", "smtp/destroyed", CANARY, "smtp/versions"]);
+    let versions = &names[3]["versions"];
+    assert_eq!((&names[3]["current_version"], &versions[3]["version"]), (&json!(4), &json!(4)));
+    assert!(versions[0]["deleted_at"].is_string() && versions[1]["destroyed"] == true, "{versions}");
+    assert_eq!(json(&["smtp/nothing"]).code(6).json()["error"]["class"], "drill");
+
+    // To stdout, as without `--json`: not with the tool that fails if a secret is printed.
+    let shares = site.production.vault.shares();
+    let output = tool()
+        .args(["recover", CANARY, "--json", "--from", &site.file("copy.enc", &site.get(object))])
+        .args(["--key", "env:KEY", "--share", "env:SHARE0", "--share", "env:SHARE1"])
+        .envs([("KEY", &site.production.key), ("SHARE0", &shares[0]), ("SHARE1", &shares[1])])
+        .run();
+    let found = output.ok().json();
+    assert_eq!((&found["data"], &found["output"]), (&json!({"password": PLANTED}), &Value::Null));
+    assert!(!std::fs::read_to_string(site.path("audit.log")).unwrap().contains(PLANTED));
+    assert_eq!(site.audit()[0]["details"]["from"], json!(object), "the audit log has the object, not `latest`");
+}
+
+/// Runs its arguments on a new terminal, and prints the output.
 const ON_A_TERMINAL: &str = "import os, pty, sys
 status = pty.spawn(sys.argv[1:])
 sys.exit(os.waitstatus_to_exitcode(status))";
 
 #[test]
-fn a_terminal_sees_it_only_if_asked_to() {
+fn shows_the_secret_on_a_terminal_only_with_show() {
     let site = Site::new();
     let [_, _, plain] = forms(&site);
     let binary = env!("CARGO_BIN_EXE_vault-backup");

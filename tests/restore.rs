@@ -55,7 +55,7 @@ fn into_its_own_cluster() {
     refused(
         restore(&site, &object, vault).args(["--confirm", &name]),
         5,
-        &["its manifest fails", "choose another backup"],
+        &["its manifest is invalid", "choose another backup"],
     );
     site.put(&manifest, &good);
     let nowhere =

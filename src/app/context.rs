@@ -19,6 +19,8 @@ use crate::formats::crypto::{self, Key, Keyring};
 use crate::formats::manifest::MacKey;
 use crate::formats::retention::Policy;
 use crate::pipeline::input::{self, Input, OpenInput};
+use crate::pipeline::object::Chosen;
+use crate::pipeline::select;
 use crate::pipeline::trust::Trust;
 use crate::services::progress::Progress;
 use crate::services::store::{self, Store, s3};
@@ -170,28 +172,62 @@ impl Context {
         store::open(section.url.as_str(), store_settings(section, run)).await
     }
 
-    /// Opens what a person named as INPUT; what is doubtful about it is said. Only an
-    /// object needs a configuration.
+    /// Finds the backup that an INPUT argument names: stdin, an existing path, or a backup in
+    /// the store. Only the latter needs a configuration.
     ///
     /// # Errors
-    /// What [`Input::open_local`] and [`input::open_object`] fail with.
+    /// `Usage` if no store is configured, `Store` if there is no such backup, else as
+    /// [`select::named`].
+    pub async fn input(&self, text: &str, trust: &Trust) -> Result<Input> {
+        if let Some(local) = Input::local(text) {
+            tracing::info!("reading {}", local.label());
+            return Ok(local);
+        }
+        let config = self.config().map_err(|e| e.context(format!("{text}: no such file")))?;
+        if let Err(error) = config.store() {
+            let what = format!("{text}: no such file, and no store is configured to look it up in");
+            return Err(Error::usage(what).hint(error.next_step().unwrap_or_default()));
+        }
+        let store = self.store().await?;
+        let named = self.stop.guard(select::named(store.as_ref(), text, trust, self.started)).await?;
+        let name = named.ok_or_else(|| {
+            Error::store(format!("{text}: no such file, and no such backup in {}", store.locate("")))
+                .hint("see: vault-backup list")
+        })?;
+        let address = store.locate(name.object());
+        tracing::info!("{text}: reading {address}");
+        Ok(Input::Object(name, address))
+    }
+
+    /// Opens `input`. Warns of a backup in the store that is not good.
+    ///
+    /// # Errors
+    /// As [`Context::open_checked`].
     pub async fn open(&self, input: &Input, trust: &Trust) -> Result<OpenInput> {
-        self.open_input(input, trust, false).await
+        let warn = |chosen: &Chosen| {
+            chosen.warn();
+            Ok(())
+        };
+        self.open_checked(input, trust, warn).await
     }
 
-    /// [`Context::open`] where a manifest that fails is reason enough to refuse.
+    /// Opens `input`. `check` gets a backup in the store before it is read.
     ///
     /// # Errors
-    /// As [`Context::open`], `Integrity` for such a manifest, and `Usage` for a backup of
-    /// another cluster.
-    pub async fn open_strictly(&self, input: &Input, trust: &Trust) -> Result<OpenInput> {
-        self.open_input(input, trust, true).await
-    }
-
-    async fn open_input(&self, input: &Input, trust: &Trust, strict: bool) -> Result<OpenInput> {
-        let Input::Object(name) = input else { return input.open_local() };
-        let store = self.store().await.map_err(|e| e.context(format!("{name} is no file here")))?;
-        self.stop.guard(input::open_object(store.as_ref(), name, trust, strict)).await
+    /// As [`Input::open_local`] and [`input::open_object`].
+    pub async fn open_checked(
+        &self,
+        input: &Input,
+        trust: &Trust,
+        check: impl FnOnce(&Chosen) -> Result<()>,
+    ) -> Result<OpenInput> {
+        match input {
+            Input::Object(name, _) => {
+                let store = self.store().await?;
+                self.stop.guard(input::open_object(store.as_ref(), name, trust, check)).await
+            }
+            local => local.open_local(),
+        }
     }
 
     /// `[retention]`

@@ -1,5 +1,4 @@
-//! `inspect`: what a backup says of itself; with a key, whether all of it is true and
-//! what is in it.
+//! `inspect`: shows the details of one backup, and with a key verifies every byte.
 
 mod contents;
 
@@ -12,42 +11,41 @@ use crate::formats::barrier::UnsealKeys;
 use crate::formats::crypto::{Header, Keyring};
 use crate::formats::manifest::{Manifest, rfc3339};
 use crate::pipeline::catalog::BackupStatus;
-use crate::pipeline::drill::feed::ReadSpec;
-use crate::pipeline::input::{Input, OpenInput};
+use crate::pipeline::input::OpenInput;
 use crate::pipeline::offline;
 use crate::pipeline::reader;
+use crate::pipeline::verified::ReadSpec;
 use contents::Contents;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::io::{BufReader, Read};
 use std::sync::Arc;
 
-/// What was found.
+/// The details of a backup.
 struct InspectReport {
     header: Option<Header>,
-    /// The full check; absent without a key.
+    /// The result of the full check; `None` without a key.
     checked: Option<InspectCheck>,
 }
 
-/// The check of every byte. state.bin is whole, its hashes say so; but a later server may
-/// write its entries in a form that is not known.
+/// The result of the full check. Even if state.bin is intact, a later server may have written
+/// its entries in an unknown form.
 type InspectCheck = offline::CheckedSnapshot<Result<Contents>>;
 
-/// Shows header, manifest and meta.json. With a key every segment is opened and
-/// the archive checked; without one only what can be read in clear is shown.
+/// Shows header, manifest and meta.json. With a key it decrypts every segment and checks the
+/// archive; without one it shows only the header and the manifest.
 ///
 /// # Errors
-/// `Integrity` for whatever is wrong with the backup, `Drill` if given shares do not
-/// open it.
+/// `Integrity` for a damaged backup, `Drill` if the given shares do not open it.
 pub async fn run(context: &Context, args: &InspectArgs) -> Result<Done> {
     let keyring = context.keyring_if_any(args.key.as_deref())?;
     let asked = !args.unseal.shares.is_empty() || args.unseal.seal_key.is_some();
     let keys = if asked { Some(context.unseal_keys(&args.unseal).await?) } else { None };
     let mac_keys = keyring.as_ref().map(Keyring::mac_keys).unwrap_or_default();
-    let input = Input::of(&args.input);
-    let opened = context.open(&input, &context.trust(mac_keys)).await?;
+    let trust = context.trust(mac_keys);
+    let opened = context.open(&context.input(&args.input, &trust).await?, &trust).await?;
     let how = keyring.map(|keyring| ReadSpec::of_input(&opened, Arc::new(keyring)));
-    let OpenInput { source, size, label, chosen, .. } = opened;
+    let OpenInput { source, size, label, chosen } = opened;
     context.progress.stage("inspecting", size);
     let stored = chosen.is_some();
     let found = reader::read(source, &context.stop, &context.progress, move |reader| {
@@ -59,22 +57,21 @@ pub async fn run(context: &Context, args: &InspectArgs) -> Result<Done> {
             return check(Box::new(reader), None, keys.as_ref());
         }
         if keys.is_some() {
-            return Err(
-                Error::usage("--share and --seal-key: without the key nothing can be opened").hint("give --key too")
-            );
+            return Err(Error::usage("--share and --seal-key: the backup is encrypted, and no key is configured")
+                .hint("give --key, or set encryption.key or VAULT_BACKUP_KEY"));
         }
         Ok(InspectReport { header: Header::peek(reader)?, checked: None })
     })
     .await
     .map_err(|e| if e.kind().is_stop() { e } else { e.context(&label) })?;
-    context.trust(Vec::new()).warn_of_cluster(&label, found.header.as_ref());
+    trust.warn_of_cluster(&label, found.header.as_ref());
     let standing = chosen.map(|c| c.standing);
     Ok(Done::document(document(&label, &found, standing.as_ref())).with_text(text(&label, &found, standing.as_ref())))
 }
 
 fn check(reader: Box<dyn Read + Send>, how: Option<&ReadSpec>, keys: Option<&UnsealKeys>) -> Result<InspectReport> {
     let checked = offline::read(reader, how, |state| match Contents::read(state, keys) {
-        // With keys more was asked for than whether it is whole.
+        // With unseal keys, the request was for the contents too.
         Err(error) if keys.is_some() => Err(error),
         contents => Ok(contents),
     })?;
@@ -125,13 +122,13 @@ fn text(label: &str, found: &InspectReport, standing: Option<&BackupStatus>) -> 
             row("layout", "format 1".into());
             row("created at", rfc3339(header.created_at));
             row("key id", header.key_id.clone());
-            row("made by", header.tool.clone());
+            row("tool", header.tool.clone());
             let vault = &header.vault;
             let parts = [&vault.cluster_name, &vault.cluster_id].map(|v| v.clone().unwrap_or("?".into()));
             row("vault", format!("{}, cluster {} ({})", vault.server(), parts[0], parts[1]));
         }
         None if layout(found) == "snapshot" => row("layout", "plain snapshot, not encrypted".into()),
-        None => row("layout", "older service's, or not a backup: only a key can tell".into()),
+        None => row("layout", "legacy format, or not a backup: give --key to tell".into()),
     }
     if let Some(standing) = standing {
         row("manifest", standing.word().into());
@@ -141,11 +138,11 @@ fn text(label: &str, found: &InspectReport, standing: Option<&BackupStatus>) -> 
     }
     match &found.checked {
         Some(checked) => checked_rows(checked, &mut row),
-        None => row("checked", "no: give --key to check every byte".into()),
+        None => row("checked", "no: give --key to verify every byte".into()),
     }
     match found.checked.as_ref().map(|checked| &checked.result) {
         Some(Ok(contents)) => text += &contents.table(),
-        Some(Err(error)) => text += &format!("\nwhat it holds cannot be told: {error}\n"),
+        Some(Err(error)) => text += &format!("\ncontents unknown: {error}\n"),
         None => {}
     }
     text
@@ -168,5 +165,5 @@ fn checked_rows(checked: &InspectCheck, row: &mut impl FnMut(&str, String)) {
     for peer in &meta.peers {
         row("raft peer", format!("{} at {}", peer.id, peer.address));
     }
-    row("checked", "every segment, every hash: this is a whole snapshot".into());
+    row("checked", "every segment and every hash: this is a complete snapshot".into());
 }

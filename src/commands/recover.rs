@@ -1,4 +1,4 @@
-//! `recover`: one secret out of a backup, without any Vault.
+//! `recover`: reads one secret out of a backup, without a Vault.
 
 use crate::app::cli::RecoverArgs;
 use crate::app::context::Context;
@@ -7,25 +7,27 @@ use crate::base::atomic_file::AtomicFile;
 use crate::base::error::{Error, Result};
 use crate::base::secret::Secret;
 use crate::commands::Done;
-use crate::formats::barrier::{Barrier, ListedSecret, Query, SecretAnswer, SecretVersion};
-use crate::formats::crypto::Header;
+use crate::formats::barrier::{Absence, Barrier, ListedSecret, Query, SecretAnswer, SecretVersion};
+use crate::formats::crypto::{Header, Keyring};
 use crate::formats::manifest::rfc3339;
-use crate::pipeline::drill::feed::ReadSpec;
 use crate::pipeline::input::{Input, OpenInput};
 use crate::pipeline::object::Chosen;
 use crate::pipeline::offline;
 use crate::pipeline::reader;
+use crate::pipeline::trust::Trust;
+use crate::pipeline::verified::ReadSpec;
 use crate::services::notify::Operation;
+use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write as _};
+use std::io::{IsTerminal, Read, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
 /// Reads one secret, or the names of many.
 ///
 /// # Errors
-/// `Usage` before anything is read if the secret would be shown; `Drill` where the
-/// shares do not open the backup, or there is no such secret.
+/// `Usage` if the secret would be shown on a terminal, before anything is read; `Drill` if
+/// the shares do not open the backup, or there is no such secret.
 pub async fn run(context: &Context, args: &RecoverArgs) -> Result<Done> {
     let shown = args.list.is_none() && args.output.is_none() && std::io::stdout().is_terminal();
     if shown && !args.show {
@@ -35,93 +37,101 @@ pub async fn run(context: &Context, args: &RecoverArgs) -> Result<Done> {
 }
 
 async fn recover(context: &Context, args: &RecoverArgs) -> Result<OperationResult> {
-    let input = Input::of(&args.from);
-    if input == Input::Stdin {
-        return Err(Error::usage("a backup on stdin cannot be read twice").hint("save it to a file first"));
-    }
     context.note("from", &args.from);
     context.note("path", args.path.as_ref().or(args.list.as_ref()));
+    let backup = SourceBackup::find(context, args).await?;
     let shares = Arc::new(context.unseal_keys(&args.unseal).await?);
-    check_cluster(context, args, &input).await?;
-    let (first, how) = open(context, args, &input).await?;
-    let label = first.label.clone();
-    context.progress.stage("unlocking", first.size);
-    let keys = (how.clone(), shares);
-    let unlock = move |reader| offline::unlock(reader, keys.0.as_ref(), &keys.1);
-    let barrier =
-        reader::read(first.source, &context.stop, &context.progress, unlock).await.map_err(|e| e.context(&label))?;
+    backup.check_cluster().await?;
+    let unlock = move |reader, how: Option<&ReadSpec>| offline::unlock(reader, how, &shares);
+    let barrier = Arc::new(backup.read("unlocking", unlock).await?);
+    let label = &backup.input.label();
     if barrier.has_namespaces() {
         tracing::warn!("{label}: it has namespaces; only the root namespace is searched");
     }
-
-    let (second, _) = open(context, args, &input).await?;
-    context.progress.stage("reading", second.size);
-    let ask = Ask::of(args);
-    let read = move |reader| offline::read(reader, how.as_ref(), |state| ask.put(&barrier, state));
-    let found =
-        reader::read(second.source, &context.stop, &context.progress, read).await.map_err(|e| e.context(&label))?;
-    match found.result {
-        RecoverResult::Names(names) => {
-            Ok(OperationResult::said(table(&names), format!("{} secrets named in {label}", names.len())))
-        }
-        RecoverResult::Answer(answer) => hand_over(args, answer, &label),
+    if let Some(prefix) = &args.list {
+        let names = backup.list(&barrier, prefix).await?;
+        let mut result = OperationResult::said(table(&names), format!("{} secrets listed in {label}", names.len()));
+        result.result("from", label);
+        result.result("prefix", prefix);
+        result.result("secrets", names.iter().map(secret_document).collect::<Vec<_>>());
+        return Ok(result);
     }
-}
-
-/// Refuses a backup of another cluster by its header, before the shares are tried.
-async fn check_cluster(context: &Context, args: &RecoverArgs, input: &Input) -> Result<()> {
-    let trust = context.trust(Vec::new());
-    if trust.cluster.is_none() {
-        return Ok(());
-    }
-    let (opened, _) = open(context, args, input).await?;
-    let header = reader::read(opened.source, &context.stop, &context.progress, Header::peek);
-    let header = header.await.map_err(|e| e.context(&opened.label))?;
-    trust.check_cluster(&opened.label, header.as_ref().and_then(|h| h.vault.cluster_id.as_deref()))
-}
-
-/// Opens the backup once more: each pass reads it from its beginning.
-async fn open(context: &Context, args: &RecoverArgs, input: &Input) -> Result<(OpenInput, Option<ReadSpec>)> {
-    let keyring = context.keyring_if_any(args.key.as_deref())?;
-    let mac_keys = keyring.as_ref().map(crate::formats::crypto::Keyring::mac_keys).unwrap_or_default();
-    let opened = context.open(input, &context.trust(mac_keys)).await?;
-    opened.chosen.as_ref().map_or(Ok(()), Chosen::refuse_other_cluster)?;
-    let how = keyring.map(|keyring| ReadSpec::of_input(&opened, Arc::new(keyring)));
-    Ok((opened, how))
-}
-
-/// What is asked of the snapshot.
-enum Ask {
-    Secret(Query),
-    Names(String),
-}
-
-enum RecoverResult {
-    Answer(SecretAnswer),
-    Names(Vec<ListedSecret>),
-}
-
-impl Ask {
-    fn of(args: &RecoverArgs) -> Self {
-        match (&args.list, &args.path) {
-            (Some(prefix), _) => Ask::Names(prefix.clone()),
-            (None, path) => Ask::Secret(Query {
-                path: path.clone().unwrap_or_default(),
-                version: args.version,
-                // As the server itself would judge a deletion now.
-                at: chrono::Utc::now(),
-            }),
+    let path = args.path.as_deref().unwrap_or_default();
+    // As the server itself would judge a deletion now.
+    let query = Query { path: path.to_owned(), version: args.version, at: chrono::Utc::now() };
+    let answer = backup.find_secret(&barrier, query).await?;
+    if let SecretAnswer::Missing(Absence::NoMount | Absence::NoSecret) = answer {
+        let below = backup.list(&barrier, path).await?.len();
+        if below > 0 {
+            let what = format!("{label}: {path}: it is not a secret but a directory of secrets ({below} in all)");
+            return Err(Error::drill(what).hint(format!("give `--list {path}` in place of the path")));
         }
     }
+    hand_over(args, answer, label)
+}
 
-    fn put(&self, barrier: &Barrier, state: &mut dyn std::io::Read) -> Result<RecoverResult> {
-        match self {
-            Ask::Secret(query) => barrier.find(state, query).map(RecoverResult::Answer),
-            Ask::Names(prefix) => barrier.list(state, prefix).map(RecoverResult::Names),
+/// The backup that the secret is read from. Each pass reads it from its beginning.
+struct SourceBackup<'a> {
+    context: &'a Context,
+    input: Input,
+    keyring: Option<Arc<Keyring>>,
+    trust: Trust,
+}
+
+impl<'a> SourceBackup<'a> {
+    /// Finds the backup of `--from`.
+    async fn find(context: &'a Context, args: &RecoverArgs) -> Result<Self> {
+        let keyring = context.keyring_if_any(args.key.as_deref())?.map(Arc::new);
+        let trust = context.trust(keyring.as_ref().map(|keyring| keyring.mac_keys()).unwrap_or_default());
+        let input = context.input(&args.from, &trust).await?;
+        input.refuse_stdin()?;
+        if let Input::Object(name, _) = &input {
+            context.note("from", name.object());
         }
+        Ok(Self { context, input, keyring, trust })
+    }
+
+    /// Runs `pass` over the backup.
+    async fn read<T: Send + 'static>(
+        &self,
+        stage: &'static str,
+        pass: impl FnOnce(Box<dyn Read + Send>, Option<&ReadSpec>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let opened = self.context.open(&self.input, &self.trust).await?;
+        opened.chosen.as_ref().map_or(Ok(()), Chosen::refuse_other_cluster)?;
+        let how = self.keyring.clone().map(|keyring| ReadSpec::of_input(&opened, keyring));
+        let OpenInput { source, size, label, .. } = opened;
+        self.context.progress.stage(stage, size);
+        let reading =
+            reader::read(source, &self.context.stop, &self.context.progress, move |reader| pass(reader, how.as_ref()));
+        reading.await.map_err(|e| if e.kind().is_stop() { e } else { e.context(label) })
+    }
+
+    /// Refuses a backup of another cluster by its header, before the shares are used.
+    async fn check_cluster(&self) -> Result<()> {
+        if self.trust.cluster.is_none() {
+            return Ok(());
+        }
+        let header = self.read("reading the header", |reader, _| Header::peek(reader)).await?;
+        self.trust.check_cluster(&self.input.label(), header.as_ref().and_then(|h| h.vault.cluster_id.as_deref()))
+    }
+
+    async fn find_secret(&self, barrier: &Arc<Barrier>, query: Query) -> Result<SecretAnswer> {
+        let barrier = barrier.clone();
+        let find =
+            move |reader, how: Option<&ReadSpec>| offline::read(reader, how, |state| barrier.find(state, &query));
+        self.read("reading", find).await.map(|read| read.result)
+    }
+
+    async fn list(&self, barrier: &Arc<Barrier>, prefix: &str) -> Result<Vec<ListedSecret>> {
+        let (barrier, prefix) = (barrier.clone(), prefix.to_owned());
+        let list =
+            move |reader, how: Option<&ReadSpec>| offline::read(reader, how, |state| barrier.list(state, &prefix));
+        self.read("reading", list).await.map(|read| read.result)
     }
 }
 
+/// Writes or prints the secret. Its value gets nowhere else.
 fn hand_over(args: &RecoverArgs, answer: SecretAnswer, label: &str) -> Result<OperationResult> {
     let path = args.path.as_deref().unwrap_or_default();
     let absent =
@@ -134,17 +144,32 @@ fn hand_over(args: &RecoverArgs, answer: SecretAnswer, label: &str) -> Result<Op
         }
         SecretAnswer::Destroyed(version) => return Err(absent(format!("version {} was destroyed", version.number))),
     };
+    let created = version.and_then(|version| version.created).map(rfc3339);
     if let Some(version) = version {
-        let created = version.created.map_or("an unknown time".to_owned(), rfc3339);
-        tracing::info!("{path}: version {}, written at {created}", version.number);
+        tracing::info!(
+            "{path}: version {}, written at {}",
+            version.number,
+            created.as_deref().unwrap_or("an unknown time")
+        );
     }
-    match &args.output {
+    let mut result = match &args.output {
         Some(file) => {
             write_new(file, &data)?;
-            Ok(OperationResult::said("", format!("{path} recovered from {label} into {}", file.display())))
+            OperationResult::said("", format!("{path} recovered from {label} into {}", file.display()))
         }
-        None => Ok(OperationResult::said(format!("{}\n", data.expose()), format!("{path} recovered from {label}"))),
-    }
+        None => {
+            let mut result =
+                OperationResult::said(format!("{}\n", data.expose()), format!("{path} recovered from {label}"));
+            result.result("data", serde_json::from_str::<Value>(data.expose()).unwrap_or_default());
+            result
+        }
+    };
+    result.result("path", path);
+    result.result("from", label);
+    result.result("version", version.map(|version| version.number));
+    result.result("created_at", created);
+    result.result("output", args.output.as_ref().map(|file| file.display().to_string()));
+    Ok(result)
 }
 
 fn write_new(path: &Path, data: &Secret) -> Result<()> {
@@ -155,7 +180,7 @@ fn write_new(path: &Path, data: &Secret) -> Result<()> {
     written.map_err(|e| Error::usage(format!("{}: the secret was not written", path.display())).because(e))
 }
 
-/// One secret a line: its path, and on KV v2 its versions. Never a value.
+/// Returns one line for each secret: its path, and on KV v2 its versions. Never a value.
 fn table(names: &[ListedSecret]) -> String {
     let mut text = String::new();
     for name in names {
@@ -168,12 +193,29 @@ fn table(names: &[ListedSecret]) -> String {
     text
 }
 
+/// Returns the JSON form of a listed secret, without its value.
+fn secret_document(secret: &ListedSecret) -> Value {
+    let version = |version: &SecretVersion| {
+        json!({
+            "version": version.number,
+            "created_at": version.created.map(rfc3339),
+            "deleted_at": version.deletion.map(rfc3339),
+            "destroyed": version.destroyed,
+        })
+    };
+    json!({
+        "path": secret.path,
+        "current_version": secret.current,
+        "versions": secret.versions.iter().map(version).collect::<Vec<_>>(),
+    })
+}
+
 fn version(version: &SecretVersion, current: Option<u64>) -> String {
     let mark = if current == Some(version.number) { "*" } else { "" };
-    let fate = match (version.destroyed, version.deletion) {
+    let state = match (version.destroyed, version.deletion) {
         (true, _) => " (destroyed)".to_owned(),
         (false, Some(at)) => format!(" (deleted {})", rfc3339(at)),
         (false, None) => String::new(),
     };
-    format!("{}{mark}{fate}", version.number)
+    format!("{}{mark}{state}", version.number)
 }

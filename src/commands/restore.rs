@@ -10,10 +10,13 @@ use crate::base::error::{Error, Kind, Result};
 use crate::base::lock::Lock;
 use crate::commands::Done;
 use crate::formats::crypto::Keyring;
-use crate::pipeline::drill::feed::{self, Facts, ReadSpec};
+use crate::pipeline::drill::feed::{self, Facts};
 use crate::pipeline::drill::target::StagingTarget;
 use crate::pipeline::input::{Input, OpenInput};
+use crate::pipeline::object::Chosen;
 use crate::pipeline::reader;
+use crate::pipeline::trust::Trust;
+use crate::pipeline::verified::ReadSpec;
 use crate::services::notify::Operation;
 use crate::services::vault::{Node, Session};
 use plan::RestorePlan;
@@ -43,8 +46,9 @@ pub async fn run(context: &Context, args: &RestoreArgs) -> Result<Done> {
 }
 
 async fn dry_run(context: &Context, args: &RestoreArgs) -> Result<RestorePlan> {
+    let backup = SourceBackup::find(context, args).await?;
     let (target, node, session) = connect(context, args).await?;
-    let plan = checked_plan(context, args, &target, &node, &session).await;
+    let plan = checked_plan(context, args, &backup, &target, &node, &session).await;
     revoke(&target, session).await;
     plan
 }
@@ -53,8 +57,9 @@ async fn restore(context: &Context, args: &RestoreArgs) -> Result<OperationResul
     let _lock = Lock::take(&context.config()?.run.lock_file)?;
     context.note("backup", &args.input);
     context.note("target", &args.address);
+    let backup = SourceBackup::find(context, args).await?;
     let (target, node, session) = connect(context, args).await?;
-    let outcome = send(context, args, &target, &node, &session).await;
+    let outcome = send(context, args, &backup, &target, &node, &session).await;
     if tokio::time::timeout(REVOKE_TIMEOUT, target.revoke_tokens()).await.is_err() {
         tracing::debug!("{} did not respond to the revocation", target.address);
     }
@@ -65,11 +70,12 @@ async fn restore(context: &Context, args: &RestoreArgs) -> Result<OperationResul
 async fn send(
     context: &Context,
     args: &RestoreArgs,
+    backup: &SourceBackup,
     target: &StagingTarget,
     node: &Node,
     session: &Session,
 ) -> Result<OperationResult> {
-    let plan = checked_plan(context, args, target, node, session).await?;
+    let plan = checked_plan(context, args, backup, target, node, session).await?;
     if let Some(note) = plan.note() {
         context.note("note", &note);
         tracing::info!("{note}");
@@ -77,7 +83,7 @@ async fn send(
     confirm(context, args, &plan).await?;
     let marker = context.stop.guard(target.marker_token(session.token())).await?;
     let sending = async |force| {
-        let (opened, how) = open(context, args).await?;
+        let (opened, how) = backup.open(context).await?;
         context.progress.stage("restoring", opened.size);
         let (stop, progress) = (&context.stop, &context.progress);
         target.restore(opened.source, how, session.token(), force, stop, progress).await
@@ -138,11 +144,12 @@ async fn connect(context: &Context, args: &RestoreArgs) -> Result<(StagingTarget
 async fn checked_plan(
     context: &Context,
     args: &RestoreArgs,
+    backup: &SourceBackup,
     target: &StagingTarget,
     node: &Node,
     session: &Session,
 ) -> Result<RestorePlan> {
-    let (opened, how) = open(context, args).await?;
+    let (opened, how) = backup.open(context).await?;
     let manifest = opened.chosen.as_ref().and_then(|c| c.standing.manifest()).cloned();
     let label = opened.label.clone();
     context.progress.stage("checking", opened.size);
@@ -158,16 +165,32 @@ async fn checked_plan(
     Ok(plan)
 }
 
-/// Opens the backup once more: each pass reads it from its beginning.
-async fn open(context: &Context, args: &RestoreArgs) -> Result<(OpenInput, ReadSpec)> {
-    let input = Input::of(&args.input);
-    if input == Input::Stdin {
-        return Err(Error::usage("a backup on stdin cannot be read twice").hint("save it to a file first"));
+/// The backup to restore. Each pass reads it from its beginning.
+struct SourceBackup {
+    input: Input,
+    keyring: Arc<Keyring>,
+    trust: Trust,
+    unverified: bool,
+}
+
+impl SourceBackup {
+    async fn find(context: &Context, args: &RestoreArgs) -> Result<Self> {
+        let keyring = context.keyring()?;
+        let trust = context.trust(keyring.mac_keys());
+        let input = context.input(&args.input, &trust).await?;
+        input.refuse_stdin()?;
+        if let Input::Object(name, _) = &input {
+            context.note("backup", name.object());
+        }
+        Ok(Self { input, keyring: Arc::new(keyring), trust, unverified: args.unverified })
     }
-    let keyring: Keyring = context.keyring()?;
-    let opened = context.open_strictly(&input, &context.trust(keyring.mac_keys())).await?;
-    let how = ReadSpec::of_input(&opened, Arc::new(keyring));
-    Ok((opened, how))
+
+    async fn open(&self, context: &Context) -> Result<(OpenInput, ReadSpec)> {
+        let check = |chosen: &Chosen| chosen.insist_on_good(self.unverified);
+        let opened = context.open_checked(&self.input, &self.trust, check).await?;
+        let how = ReadSpec::of_input(&opened, self.keyring.clone());
+        Ok((opened, how))
+    }
 }
 
 /// Asks for confirmation: the cluster's name, typed by a person or given by `--confirm`.

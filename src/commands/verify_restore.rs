@@ -39,10 +39,10 @@ pub async fn run(context: &Context, args: &VerifyRestoreArgs) -> Result<Done> {
     reporting::run(context, Operation::Drill, async {
         args.check()?;
         let _lock = Lock::take(&stage::lock_file(context)?)?;
-        let (object, mut steps) = (args.object.as_deref(), Steps::default());
+        let mut steps = Steps::default();
         let drilled = match Mode::of(args, context.config()?.staging.mode) {
             Mode::Offline => Box::pin(offline::drill(context, args, &mut steps)).await,
-            mode => Box::pin(drill(context, object, mode, &mut steps)).await,
+            mode => Box::pin(drill(context, args, mode, &mut steps)).await,
         };
         context.note("durations_ms", &steps.0);
         drilled
@@ -50,14 +50,13 @@ pub async fn run(context: &Context, args: &VerifyRestoreArgs) -> Result<Done> {
     .await
 }
 
-async fn drill(context: &Context, object: Option<&str>, mode: Mode, steps: &mut Steps) -> Result<OperationResult> {
-    context.note("backup_tested", object);
+async fn drill(context: &Context, args: &VerifyRestoreArgs, mode: Mode, steps: &mut Steps) -> Result<OperationResult> {
+    context.note("backup_tested", args.object.as_deref());
     context.note("staging_vault", stage::name(context, mode));
     let store = context.store().await?;
     let keyring = Arc::new(context.keyring()?);
 
-    let chosen =
-        steps.time("pick", context.stop.guard(pick::backup(context, store.as_ref(), &keyring, object))).await?;
+    let chosen = steps.time("pick", context.stop.guard(pick::backup(context, store.as_ref(), &keyring, args))).await?;
     context.note("backup_tested", chosen.name.object());
     let manifest = chosen.insist()?.cloned();
     let how = ReadSpec::of(&chosen, keyring.clone());

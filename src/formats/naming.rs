@@ -5,6 +5,7 @@
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
 use std::fmt;
 
 /// Suffix of a manifest's name, after the object's name.
@@ -43,11 +44,12 @@ impl fmt::Display for BackupType {
 
 /// Name of a backup's object, relative to the store's URL.
 ///
-/// Ordered by time, then type, then text, so that the newest backup is the greatest.
+/// Ordered by time, so that the newest is the greatest. At the same time a daily backup is
+/// greater than its monthly copy.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BackupName {
     created_at: DateTime<Utc>,
-    backup_type: BackupType,
+    backup_type: Reverse<BackupType>,
     object: String,
 }
 
@@ -61,7 +63,7 @@ impl BackupName {
         };
         let object = format!("{directory}/vault-snapshot-{}.enc", created_at.format("%Y%m%d-%H%M%S"));
         let created_at = DateTime::from_timestamp(created_at.timestamp(), 0).unwrap_or(created_at);
-        Self { created_at, backup_type, object }
+        Self { created_at, backup_type: Reverse(backup_type), object }
     }
 
     /// Parses a name of either grammar. `None` for any other text.
@@ -92,7 +94,7 @@ impl BackupName {
         }
         let again =
             format!("{directory}/{}/vault-snapshot-{}.enc", created_at.format("%Y-%m-%d"), created_at.format(TIME));
-        (again == object).then(|| Self { created_at, backup_type, object: object.to_owned() })
+        (again == object).then(|| Self { created_at, backup_type: Reverse(backup_type), object: object.to_owned() })
     }
 
     /// Returns the object's name, relative to the store's URL.
@@ -117,7 +119,7 @@ impl BackupName {
 
     /// Returns the type, daily or monthly.
     pub fn backup_type(&self) -> BackupType {
-        self.backup_type
+        self.backup_type.0
     }
 
     /// Returns the monthly name of the same run.
@@ -232,7 +234,8 @@ mod tests {
     #[test]
     fn the_newest_name_is_the_greatest() {
         let at = |h| BackupName::new(BackupType::Daily, Utc.with_ymd_and_hms(2025, 11, 26, h, 0, 0).unwrap());
-        assert!(at(3) > at(2) && at(2).as_monthly() > at(2));
+        assert!(at(3) > at(2) && at(3).as_monthly() > at(2));
+        assert!(at(2) > at(2).as_monthly(), "the copy is not newer than the backup itself");
     }
 
     proptest! {

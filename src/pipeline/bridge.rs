@@ -1,8 +1,7 @@
-//! The bridge from a stream of bytes to a thread that reads.
+//! A bounded channel of bytes to a thread that reads them through `BufRead`.
 //!
-//! Here: a bounded channel whose reading end is `BufRead`, and which knows a
-//! stream that ended from one that was given up; fed by an asynchronous stream, or by
-//! a reader on a thread of its own. Not here: what is read.
+//! The reader can tell a stream that ended from one that was abandoned. The writer is an
+//! asynchronous stream, or a reader on another thread.
 
 use crate::base::error::{Error, Kind, Result};
 use bytes::{Buf, Bytes, BytesMut};
@@ -10,14 +9,14 @@ use futures_util::{Stream, StreamExt, stream};
 use std::io::{self, BufRead, Read};
 use tokio::sync::mpsc;
 
-/// How many chunks wait between the two ends: enough to even out short stalls.
+/// Number of buffered chunks: enough to even out short stalls.
 const CAPACITY: usize = 8;
 
-/// What small chunks are joined to, in bytes. Vault's come in a few KB each, and
+/// Size that small chunks are joined to, in bytes. Vault sends a few KB at a time, and
 /// waking a thread for each would cost more than the copy.
 pub(super) const PIECE: usize = 256 * 1024;
 
-/// Joins small chunks of `source` to pieces worth handing to another thread.
+/// Joins small chunks of `source` to pieces that are worth waking another thread for.
 pub fn joined<S: Stream<Item = Result<Bytes>> + Send + Unpin>(
     source: S,
 ) -> impl Stream<Item = Result<Bytes>> + Send + Unpin {
@@ -44,40 +43,40 @@ pub fn joined<S: Stream<Item = Result<Bytes>> + Send + Unpin>(
     Box::pin(stream::unfold(Some((source, BytesMut::with_capacity(2 * PIECE))), step))
 }
 
-/// The end that is written to. Dropping it without [`Writer::finish`] gives the
-/// stream up: the reader gets an error, never an early end.
+/// The writing end. If it is dropped without [`Writer::finish`], the stream counts as
+/// abandoned: the reader gets an error, not an early end.
 pub struct Writer(mpsc::Sender<Option<Bytes>>);
 
-/// The end that is read, on a thread of its own.
+/// The reading end, for a thread.
 pub struct Reader {
     chunks: mpsc::Receiver<Option<Bytes>>,
     current: Bytes,
     ended: bool,
-    given_up: bool,
+    abandoned: bool,
 }
 
-/// Makes a bridge.
+/// Creates a channel.
 pub fn bridge() -> (Writer, Reader) {
     let (sender, chunks) = mpsc::channel(CAPACITY);
-    (Writer(sender), Reader { chunks, current: Bytes::new(), ended: false, given_up: false })
+    (Writer(sender), Reader { chunks, current: Bytes::new(), ended: false, abandoned: false })
 }
 
 impl Writer {
-    /// Hands a chunk over; false if the reader has gone (it has its own error).
+    /// Sends a chunk. Returns `false` if the reader has ended, which then has its own error.
     pub async fn write(&self, chunk: Bytes) -> bool {
         chunk.is_empty() || self.0.send(Some(chunk)).await.is_ok()
     }
 
-    /// The stream is complete.
+    /// Marks the stream as complete.
     pub async fn finish(self) {
-        // A reader that has gone has its own error.
+        // A reader that has ended has its own error.
         let _ = self.0.send(None).await;
     }
 
-    /// Hands over all of `stream`, until it ends or the reader has gone.
+    /// Sends all of `stream`, until it ends or the reader has ended.
     ///
     /// # Errors
-    /// The stream's own error; the reader then sees the stream as given up.
+    /// The error of the stream, which the reader then sees as abandoned.
     pub async fn pump(self, mut stream: impl Stream<Item = Result<Bytes>> + Unpin) -> Result<()> {
         while let Some(chunk) = stream.next().await {
             if !self.write(chunk?).await {
@@ -88,15 +87,15 @@ impl Writer {
         Ok(())
     }
 
-    /// Hands over all of `source`, as [`Writer::pump`] does, from a thread.
-    fn feed(self, source: &mut impl BufRead) -> Result<()> {
+    /// Sends all of `source` as [`Writer::pump`] does, from a thread.
+    fn feed(self, source: &mut dyn BufRead) -> Result<()> {
         loop {
             let piece =
                 source.fill_buf().map_err(|e| Error::from_io(e, Kind::Store, "the backup could not be read"))?;
             let (piece, size) = (Bytes::copy_from_slice(piece), piece.len());
             source.consume(size);
             let ended = size == 0;
-            // A reader that has gone has its own error.
+            // A reader that has ended has its own error.
             if self.0.blocking_send((!ended).then_some(piece)).is_err() || ended {
                 return Ok(());
             }
@@ -104,12 +103,11 @@ impl Writer {
     }
 }
 
-/// Runs `read` over what `source` gives, while a thread of its own reads ahead: what
-/// both compute overlaps.
+/// Runs `read` over `source`, while another thread reads ahead: the work of both overlaps.
 ///
 /// # Errors
-/// The source's error before `read`'s, which may be its consequence.
-pub fn ahead<T>(source: &mut (impl BufRead + Send), read: impl FnOnce(Reader) -> Result<T>) -> Result<T> {
+/// The error of `source` takes precedence over that of `read`, which may follow from it.
+pub fn ahead<T>(source: &mut (dyn BufRead + Send), read: impl FnOnce(Reader) -> Result<T>) -> Result<T> {
     let (writer, reader) = bridge();
     std::thread::scope(|scope| {
         let feeding = scope.spawn(move || writer.feed(source));
@@ -119,16 +117,15 @@ pub fn ahead<T>(source: &mut (impl BufRead + Send), read: impl FnOnce(Reader) ->
     })
 }
 
-/// What a reader of a stream that was given up sees. Whoever gave it up has the
-/// reason, and reports that one instead.
-fn given_up() -> io::Error {
-    Error::unexpected("the stream was given up").into_io()
+/// Returns the error for the reader of an abandoned stream. The writer reports the reason.
+fn abandoned() -> io::Error {
+    Error::unexpected("the stream was abandoned").into_io()
 }
 
 impl Reader {
-    /// Whether the other end gave the stream up, and so has the reason.
+    /// Returns `true` if the writer abandoned the stream, and so has the reason.
     pub fn given_up(&self) -> bool {
-        self.given_up
+        self.abandoned
     }
 }
 
@@ -139,8 +136,8 @@ impl BufRead for Reader {
                 Some(Some(chunk)) => self.current = chunk,
                 Some(None) => self.ended = true,
                 None => {
-                    self.given_up = true;
-                    return Err(given_up());
+                    self.abandoned = true;
+                    return Err(abandoned());
                 }
             }
         }
@@ -176,7 +173,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_of_it_in_order() {
+    async fn transfers_all_chunks_in_order() {
         let (writer, reader) = bridge();
         let chunks = (0..100u8).map(|i| Ok(Bytes::from(vec![i; usize::from(i)])));
         let reading = tokio::spawn(read_all(reader));
@@ -187,12 +184,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_broken_stream_never_looks_complete() {
+    async fn a_failed_stream_never_looks_complete() {
         let (writer, reader) = bridge();
         let chunks = [Ok(Bytes::from_static(b"half")), Err(Error::vault("connection lost"))];
         let reading = tokio::spawn(read_all(reader));
         assert_eq!(writer.pump(stream::iter(chunks)).await.unwrap_err().to_string(), "connection lost");
-        assert_eq!(reading.await.unwrap().unwrap_err().to_string(), "the stream was given up");
+        assert_eq!(reading.await.unwrap().unwrap_err().to_string(), "the stream was abandoned");
     }
 
     #[tokio::test]
@@ -204,11 +201,11 @@ mod tests {
         assert_eq!(pieces.len(), 4, "{pieces:?}");
         let broken = [Ok(Bytes::from_static(b"x")), Err(Error::vault("lost"))];
         let seen: Vec<_> = joined(stream::iter(broken)).map(|piece| piece.is_ok()).collect().await;
-        assert_eq!(seen, [false], "what came before a failure is not worth handing over");
+        assert_eq!(seen, [false], "chunks before a failure are not sent");
     }
 
     #[tokio::test]
-    async fn a_reader_that_left_ends_the_pump() {
+    async fn a_dropped_reader_ends_the_pump() {
         let (writer, reader) = bridge();
         drop(reader);
         let endless = stream::repeat_with(|| Ok(Bytes::from_static(b"x")));

@@ -1,19 +1,16 @@
-//! A reader that hashes what passes through it.
-//!
-//! Here: SHA-256 and a count over a `BufRead`, without a copy. Not here: what the
-//! hash is compared with.
+//! A reader that computes size and SHA-256 of the bytes read through it, without a copy.
 
 use ring::digest;
 use std::io::{self, BufRead, Read};
 
-/// `R`, hashed as it is read.
+/// A reader that hashes what is read from `R`.
 pub struct Hashing<R> {
     inner: R,
     sha256: digest::Context,
     size: u64,
 }
 
-/// Size and SHA-256 of everything that was read.
+/// Size and SHA-256 of the bytes read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint {
     /// Bytes.
@@ -23,17 +20,17 @@ pub struct Fingerprint {
 }
 
 impl<R> Hashing<R> {
-    /// Hashes what will be read from `inner`.
+    /// Hashes everything read from `inner` from now on.
     pub fn new(inner: R) -> Self {
         Self { inner, sha256: digest::Context::new(&digest::SHA256), size: 0 }
     }
 
-    /// The reader below.
+    /// Returns the inner reader.
     pub fn get_ref(&self) -> &R {
         &self.inner
     }
 
-    /// Of everything read so far.
+    /// Returns size and SHA-256 of everything read so far.
     pub fn finish(self) -> Fingerprint {
         let mut sha256 = [0; 32];
         sha256.copy_from_slice(self.sha256.finish().as_ref());
@@ -47,7 +44,7 @@ impl<R: BufRead> BufRead for Hashing<R> {
     }
 
     fn consume(&mut self, amount: usize) {
-        // The buffer is still there until `consume`: this reads nothing.
+        // Until `consume` the buffer is not empty, so this reads nothing.
         if amount > 0
             && let Ok(buffer) = self.inner.fill_buf()
         {
@@ -72,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_by_either_way_of_reading() {
+    fn read_and_fill_buf_give_the_same_hash() {
         let data: Vec<u8> = (0..100_000u32).map(|i| (i % 251) as u8).collect();
         let mut whole = Hashing::new(&data[..]);
         io::copy(&mut whole, &mut io::sink()).unwrap();

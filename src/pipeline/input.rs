@@ -1,106 +1,139 @@
-//! What a person names as INPUT: a file, stdin, or a backup in the store.
+//! An INPUT argument: a file, stdin, or a backup in the store.
 //!
-//! Here: telling them apart and opening them. Not here: reading (`reader`).
+//! Not here: finding a backup by a short name (`select`), and reading it (`reader`).
 
 use super::object::{self, Chosen};
 use super::reader::ByteSource;
 use super::trust::Trust;
+use super::verified::{Expected, ReadSpec};
 use crate::base::error::{Error, Result};
-use crate::formats::crypto::Layouts;
+use crate::formats::crypto::{Keyring, Layouts};
+use crate::formats::naming::BackupName;
 use crate::services::store::Store;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// An INPUT argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// `-`
     Stdin,
-    /// A file of that name exists.
+    /// An existing path.
     File(PathBuf),
-    /// Anything else: the name of an object in the store.
-    Object(String),
+    /// A backup in the store, and its address.
+    Object(BackupName, String),
 }
 
-/// An input that is open.
+/// An open input.
 pub struct OpenInput {
     /// Its bytes.
     pub source: ByteSource,
-    /// How many, if known.
+    /// Their number, if known.
     pub size: Option<u64>,
-    /// Which layouts are to be read.
-    pub layouts: Layouts,
-    /// What to call it in messages.
+    /// Its name in messages.
     pub label: String,
-    /// The choice that was made in the store.
+    /// The object, if it is in the store.
     pub chosen: Option<Chosen>,
 }
 
 impl Input {
-    /// Tells what `text` names.
-    pub fn of(text: &str) -> Self {
+    /// Reads `text` as a local input. `None` if it is neither `-` nor an existing path, and
+    /// so has to name a backup in the store.
+    pub fn local(text: &str) -> Option<Self> {
         match text {
-            "-" => Input::Stdin,
-            _ if Path::new(text).exists() => Input::File(text.into()),
-            _ => Input::Object(text.to_owned()),
+            "-" => Some(Input::Stdin),
+            _ => Path::new(text).exists().then(|| Input::File(text.into())),
         }
     }
 
-    /// The name of the decrypted snapshot, for the current folder.
+    /// Returns its name in messages.
+    pub fn label(&self) -> String {
+        match self {
+            Input::Stdin => "stdin".to_owned(),
+            Input::File(path) => path.display().to_string(),
+            Input::Object(_, address) => address.clone(),
+        }
+    }
+
+    /// Refuses stdin.
+    ///
+    /// # Errors
+    /// `Usage` for commands that read their input more than once.
+    pub fn refuse_stdin(&self) -> Result<()> {
+        match self {
+            Input::Stdin => Err(Error::usage("a backup on stdin cannot be read twice").hint("save it to a file first")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the file name of the decrypted snapshot; stdin has none.
     pub fn plain_name(&self) -> Option<String> {
-        let text = match self {
+        let file = match self {
             Input::Stdin => return None,
             Input::File(path) => path.file_name()?.to_str()?,
-            Input::Object(name) => name.rsplit('/').next()?,
+            Input::Object(name, _) => name.stem(),
         };
-        Some(format!("{}.snap", text.strip_suffix(".enc").unwrap_or(text)))
+        Some(format!("{}.snap", file.strip_suffix(".enc").unwrap_or(file)))
     }
 
     /// Opens a file or stdin.
     ///
     /// # Errors
-    /// `Usage` if there is no such file, or it cannot be opened.
+    /// `Usage` if it cannot be opened.
     pub fn open_local(&self) -> Result<OpenInput> {
-        let opened = |source, size, label| OpenInput { source, size, layouts: Layouts::Any, label, chosen: None };
+        let opened = |source, size| Ok(OpenInput { source, size, label: self.label(), chosen: None });
         match self {
             Input::Stdin => {
                 let stdin = std::io::stdin().as_fd().try_clone_to_owned();
-                let stdin = stdin.map_err(|e| Error::usage("stdin cannot be read").because(e))?;
-                Ok(opened(ByteSource::File(stdin.into()), None, "stdin".to_owned()))
+                let stdin = stdin.map_err(|e| Error::usage("stdin: cannot be read").because(e))?;
+                opened(ByteSource::File(stdin.into()), None)
             }
             Input::File(path) => {
                 let fail = |e: std::io::Error| Error::usage(format!("{}: cannot be read", path.display())).because(e);
                 let file = File::open(path).map_err(fail)?;
                 let meta = file.metadata().map_err(fail)?;
                 if meta.is_dir() {
-                    return Err(Error::usage(format!("{} is a folder", path.display())));
+                    return Err(Error::usage(format!("{}: it is a directory, not a backup", path.display()))
+                        .hint("name a file in it, or a backup in the store (see: vault-backup list)"));
                 }
                 let size = meta.is_file().then_some(meta.len());
-                Ok(opened(ByteSource::File(file), size, path.display().to_string()))
+                opened(ByteSource::File(file), size)
             }
-            Input::Object(name) => Err(Error::usage(format!("{name}: there is no such file"))),
+            Input::Object(_, address) => Err(Error::unexpected(format!("{address}: it is in the store"))),
         }
     }
 }
 
-/// Opens a backup in the store; what is doubtful about its manifest is said.
+/// Opens a backup in the store. `check` gets the object before it is read.
 ///
 /// # Errors
-/// `Store` if it is not there; as [`Chosen::insist`] if `strict`.
-pub async fn open_object(store: &dyn Store, object: &str, trust: &Trust, strict: bool) -> Result<OpenInput> {
-    let chosen = object::choose(store, object, trust).await?;
-    if strict {
-        chosen.insist()?;
-    } else {
-        chosen.warn();
-    }
+/// `Store` if there is no such object, or the error of `check`.
+pub async fn open_object(
+    store: &dyn Store,
+    name: &BackupName,
+    trust: &Trust,
+    check: impl FnOnce(&Chosen) -> Result<()>,
+) -> Result<OpenInput> {
+    let chosen = object::choose(store, name.object(), trust).await?;
+    check(&chosen)?;
     let download = chosen.download(store).await?;
     Ok(OpenInput {
         source: ByteSource::Stream(download.body),
         size: Some(download.head.size),
-        layouts: chosen.layouts(),
         label: chosen.address.clone(),
         chosen: Some(chosen),
     })
+}
+
+impl ReadSpec {
+    /// Returns the rules for reading `opened`. Only a backup in the store has a name and a
+    /// SHA-256 to compare with.
+    pub fn of_input(opened: &OpenInput, keyring: Arc<Keyring>) -> Self {
+        match &opened.chosen {
+            Some(chosen) => Self::of(chosen, keyring),
+            None => Self { keyring, layouts: Layouts::Any, name: None, expected: Expected::default() },
+        }
+    }
 }

@@ -1,37 +1,39 @@
-//! One backup to be read: which version of which object, and what its manifest
-//! says of it.
+//! Chooses the object and version to read for one backup, and checks its manifest.
 //!
-//! Here: the choice, before a byte is read. Not here: reading it (`reader`).
+//! Not here: finding a backup by a short name (`select`), and reading it (`verified`).
 
 use super::catalog::{self, BackupStatus, ManifestCheck};
 use super::trust::{OTHER_CLUSTER, Trust};
+use super::verified::{Expected, ReadSpec};
 use super::versions;
-use crate::base::error::{Error, Result};
-use crate::formats::crypto::Layouts;
+use crate::base::error::{Error, Kind, Result};
+use crate::formats::crypto::{Keyring, Layouts};
 use crate::formats::manifest::Manifest;
 use crate::formats::naming::BackupName;
 use crate::services::store::{CHECKSUM, Download, Head, ReadAt, Store};
+use std::sync::Arc;
 
 const SEE_LIST: &str = "see: vault-backup list";
-const HIDDEN: &str = "it was deleted, and the bucket still has it: remove the delete markers of object and manifest";
+const DELETED: &str = "remove the delete markers of object and manifest: the bucket still has the deleted backup";
+const NO_MANIFEST: &str = "it has no manifest: it was never verified";
+const NO_KEY: &str = "no configured key can check its manifest";
 
-/// A backup in the store that is about to be read.
+/// A backup in the store that will be read.
 #[derive(Debug)]
 pub struct Chosen {
     /// Its name.
     pub name: BackupName,
-    /// What will be read. It names a version only where that is an older one: reading the
-    /// latest takes fewer rights without.
+    /// The object. It has a version only if that is not the current one: reading the
+    /// current one without a version needs fewer rights.
     pub head: Head,
-    /// What its manifest says, held against that version.
+    /// Its status, for that version.
     pub standing: BackupStatus,
     /// Its full address, for messages.
     pub address: String,
 }
 
-/// Finds `object`, with its manifest. Where the current version is not what the
-/// manifest names, or is a delete marker, an older version that is gets chosen, with
-/// a warning.
+/// Finds `object` and its manifest. If the current version is not the one in the manifest,
+/// or is a delete marker, an older version that matches is chosen, with a warning.
 ///
 /// # Errors
 /// `Store` if there is no such backup.
@@ -49,56 +51,33 @@ pub async fn choose(store: &dyn Store, object: &str, trust: &Trust) -> Result<Ch
         (Some(head), current) => {
             if let Some(instead) = &head.version {
                 let what =
-                    if current.is_some() { "the current version is not what its manifest names" } else { "deleted" };
+                    if current.is_some() { "the current version is not the one in its manifest" } else { "deleted" };
                 tracing::warn!("{address}: {what}; reading version {instead} instead");
             }
             head
         }
         (None, Some(current)) => Head { version: None, ..current },
         (None, None) => {
-            let hidden = store.versions(object).await.is_ok_and(|versions| !versions.is_empty());
-            return Err(missing().hint(if hidden { HIDDEN } else { SEE_LIST }));
+            let deleted = store.versions(object).await.is_ok_and(|versions| !versions.is_empty());
+            return Err(missing().hint(if deleted { DELETED } else { SEE_LIST }));
         }
     };
     Ok(Chosen { standing: claim.held_against(head.size, trust), name, head, address })
 }
 
-/// What a backup's bytes must hash to: the hex SHA-256 that its manifest, if that is
-/// authentic, and its metadata name.
-#[derive(Clone, Debug, Default)]
-pub struct Named {
-    manifest: Option<String>,
-    metadata: Option<String>,
-}
-
-impl Named {
-    /// Holds the hex SHA-256 of all that was read against what is named.
-    ///
-    /// # Errors
-    /// `Integrity`.
-    pub fn check(&self, sha256: &str) -> Result<()> {
-        let differs = |named: &Option<String>| named.as_ref().is_some_and(|named| !named.eq_ignore_ascii_case(sha256));
-        if differs(&self.manifest) {
-            return Err(Error::integrity("its SHA-256 is not the one in its manifest")
-                .hint("the object was replaced; it is not the backup that was verified"));
-        }
-        if differs(&self.metadata) {
-            return Err(Error::integrity("its SHA-256 is not the one in its metadata")
-                .hint("every segment authenticates: the metadata was changed, or another backup put in its place"));
-        }
-        Ok(())
+impl ReadSpec {
+    /// Returns the rules for reading `chosen` from the store.
+    pub fn of(chosen: &Chosen, keyring: Arc<Keyring>) -> Self {
+        let expected = Expected {
+            uploaded: None,
+            manifest: chosen.standing.authentic().map(|manifest| manifest.sha256.clone()),
+            metadata: chosen.head.metadata.get(CHECKSUM).cloned(),
+        };
+        Self { keyring, layouts: chosen.layouts(), name: Some(chosen.name.clone()), expected }
     }
 }
 
 impl Chosen {
-    /// What its bytes must hash to.
-    pub fn named(&self) -> Named {
-        Named {
-            manifest: self.standing.authentic().map(|manifest| manifest.sha256.clone()),
-            metadata: self.head.metadata.get(CHECKSUM).cloned(),
-        }
-    }
-
     /// Starts the download of what was chosen.
     ///
     /// # Errors
@@ -107,29 +86,51 @@ impl Chosen {
         store.get(self.name.object(), ReadAt { version: self.head.version.clone(), first: None }).await
     }
 
-    /// Which layouts it may be read as: never the older one where a manifest of
-    /// format 1 speaks of it.
+    /// Returns the accepted formats: not the legacy one if there is a manifest, which means
+    /// format 1.
     pub fn layouts(&self) -> Layouts {
         if matches!(self.standing, BackupStatus::Unverified) { Layouts::Any } else { Layouts::Format1 }
     }
 
-    /// For `verify-restore` and `restore`: a manifest that is there must not fail.
+    /// For `verify-restore`: refuses a backup whose manifest fails. One without a manifest
+    /// is accepted, without a result.
     ///
     /// # Errors
     /// `Integrity` with the reason; `Usage` for a backup of another cluster.
     pub fn insist(&self) -> Result<Option<&Manifest>> {
+        let refused = |why: &str| Error::integrity(format!("{}: {why}", self.address));
         match &self.standing {
             BackupStatus::Good(manifest) => Ok(Some(manifest)),
             BackupStatus::OtherCluster(_, why) => {
                 Err(Error::usage(format!("{}: {why}", self.address)).hint(OTHER_CLUSTER))
             }
             BackupStatus::Unverified => Ok(None),
-            BackupStatus::Unproven => {
-                Err(Error::integrity(format!("{}: no key at hand can check its manifest", self.address))
-                    .hint("add the key that made it to encryption.old_keys"))
+            BackupStatus::Unproven => Err(refused(NO_KEY).hint("add the key that made it to encryption.old_keys")),
+            BackupStatus::Invalid(why) => Err(refused(&format!("its manifest is invalid: {why}"))
+                .hint("choose another backup: this one or its manifest was modified")),
+        }
+    }
+
+    /// For `restore`: refuses a backup that is not good, unless `unverified` is set.
+    ///
+    /// # Errors
+    /// `Integrity` with the reason; `Usage` for a backup of another cluster.
+    pub fn insist_on_good(&self, unverified: bool) -> Result<()> {
+        let refusal = match self.insist() {
+            Ok(Some(_)) => return Ok(()),
+            Ok(None) => Error::integrity(format!("{}: {NO_MANIFEST}", self.address)),
+            Err(error) => error,
+        };
+        match (refusal.kind(), unverified) {
+            (Kind::Integrity, true) => {
+                tracing::warn!("{}", refusal.message());
+                Ok(())
             }
-            BackupStatus::Invalid(why) => Err(Error::integrity(format!("{}: its manifest fails: {why}", self.address))
-                .hint("choose another backup; somebody or something changed this one")),
+            (Kind::Integrity, false) => {
+                let hint = refusal.next_step().map_or(String::new(), |hint| format!("{hint}; "));
+                Err(refusal.hint(format!("{hint}restore it all the same with --unverified")))
+            }
+            _ => Err(refusal),
         }
     }
 
@@ -144,14 +145,14 @@ impl Chosen {
         }
     }
 
-    /// For `decrypt` and `inspect`: says what is doubtful, and goes on.
+    /// For `decrypt` and `inspect`: warns of a backup that is not good.
     pub fn warn(&self) {
         match &self.standing {
-            // Another cluster's is told of by its header, which files have too.
+            // A backup of another cluster is reported by its header, which files have too.
             BackupStatus::Good(_) | BackupStatus::OtherCluster(..) => {}
-            BackupStatus::Unverified => tracing::info!("{}: it has no manifest: it was never verified", self.address),
-            BackupStatus::Unproven => tracing::warn!("{}: no key at hand can check its manifest", self.address),
-            BackupStatus::Invalid(why) => tracing::warn!("{}: its manifest fails: {why}", self.address),
+            BackupStatus::Unverified => tracing::info!("{}: {NO_MANIFEST}", self.address),
+            BackupStatus::Unproven => tracing::warn!("{}: {NO_KEY}", self.address),
+            BackupStatus::Invalid(why) => tracing::warn!("{}: its manifest is invalid: {why}", self.address),
         }
     }
 }

@@ -1,15 +1,13 @@
-//! The stream in: an object from the store, a file or stdin, read by a thread.
+//! Reads an object, a file or stdin on a thread, and reads a backup back after its upload.
 //!
-//! Here: running a reading stage over such a source, and the read-back that
-//! verifies a backup after its upload. Not here: what `decrypt`, `inspect` and
-//! the drills do with the bytes.
+//! Not here: the rules that a backup is verified by (`verified`).
 
 use super::bridge::{PIECE, bridge, joined};
-use super::hashing::Hashing;
 use super::upload::Sent;
+use super::verified::{self, Expected, ReadSpec};
 use crate::base::error::{Error, Result};
 use crate::base::stop::Stop;
-use crate::formats::crypto::{Decryptor, Keyring};
+use crate::formats::crypto::{Keyring, Layouts};
 use crate::formats::naming::BackupName;
 use crate::services::progress::Progress;
 use crate::services::store::{Download, ReadAt, Store};
@@ -19,10 +17,11 @@ use futures_util::{StreamExt, TryStreamExt};
 use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, Read};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::io::ReaderStream;
 
-/// Bytes to be read.
+/// A source of bytes.
 pub enum ByteSource {
     /// A download.
     Stream(BoxStream<'static, Result<Bytes>>),
@@ -30,16 +29,16 @@ pub enum ByteSource {
     File(File),
 }
 
-/// How long a thread may go on when the run is to end. What it writes to may be a
-/// pipe that nobody reads.
-const LINGER: Duration = Duration::from_secs(10);
+/// Grace period of a reading thread once the run must end. Its output may be a pipe
+/// without a reader.
+const GRACE: Duration = Duration::from_secs(10);
 
-/// Runs `read` on a thread over the bytes of `source`. It has ended, and cleaned
-/// up after itself, when this returns, unless its output hangs after a stop.
+/// Runs `read` on a thread over the bytes of `source`. When this returns, the thread has
+/// ended and cleaned up, unless its output blocks after a stop.
 ///
 /// # Errors
-/// The source's error before the reader's: a broken download is not a damaged
-/// backup. When `stop` is raised, its reason.
+/// The reason for the stop once `stop` is raised. Otherwise the error of the source takes
+/// precedence over that of `read`: a failed download is not a damaged backup.
 pub async fn read<T: Send + 'static>(
     source: ByteSource,
     stop: &Stop,
@@ -48,7 +47,7 @@ pub async fn read<T: Send + 'static>(
 ) -> Result<T> {
     let watched =
         |reader: Box<dyn Read + Send>| ProgressReader { reader, stop: stop.clone(), progress: progress.clone() };
-    let (reader, pumping) = match unhurried(source) {
+    let (reader, pumping) = match interruptible(source) {
         ByteSource::Stream(stream) => {
             let (writer, reader) = bridge();
             (watched(Box::new(reader)), Some(writer.pump(joined(stream))))
@@ -63,15 +62,15 @@ pub async fn read<T: Send + 'static>(
     let result = tokio::select! {
         biased;
         ended = reading => ended.map_err(|e| Error::broke_down("a stage of the pipeline", &e))?,
-        reason = lingered(stop) => Err(reason),
+        reason = grace_over(stop) => Err(reason),
     };
-    // What the end of the run broke, such as a pipe to who left first, is not the reason.
+    // Errors that follow from a stop, such as a closed pipe, are not its reason.
     pumped.and(result).map_err(|error| stop.check().err().unwrap_or(error))
 }
 
-/// What may keep a thread waiting, such as a terminal or a pipe, as a stream,
-/// which can be given up.
-fn unhurried(source: ByteSource) -> ByteSource {
+/// Turns a file that may block, such as a terminal or a pipe, into a stream, which can be
+/// abandoned.
+fn interruptible(source: ByteSource) -> ByteSource {
     match source {
         ByteSource::File(file) if !file.metadata().is_ok_and(|meta| meta.is_file()) => {
             let broken = |e| Error::store("the input could not be read").because(e);
@@ -83,18 +82,18 @@ fn unhurried(source: ByteSource) -> ByteSource {
     }
 }
 
-/// The stop's reason, some time after it was raised.
-async fn lingered(stop: &Stop) -> Error {
+/// Returns the reason for the stop, once the grace period after it is over.
+async fn grace_over(stop: &Stop) -> Error {
     match stop.guard(std::future::pending::<Result<Infallible>>()).await {
         Err(reason) => {
-            tokio::time::sleep(LINGER).await;
+            tokio::time::sleep(GRACE).await;
             reason
         }
         Ok(never) => match never {},
     }
 }
 
-/// Counts what is read, and ends the reading when the run is to end.
+/// A reader that reports its progress and fails once the run must end.
 struct ProgressReader {
     reader: Box<dyn Read + Send>,
     stop: Stop,
@@ -110,12 +109,12 @@ impl Read for ProgressReader {
     }
 }
 
-/// Reads the object back and compares everything: size, SHA-256, header, every
-/// segment's tag under a key that was read anew.
+/// Reads the uploaded object back, decrypts every segment with a key that was read again,
+/// and compares name, sizes and SHA-256 with the upload.
 ///
 /// # Errors
-/// `Integrity` if the store holds anything else than what was sent; then the
-/// object stays, unverified.
+/// `Integrity` if the store returns anything else than was uploaded; the object is then
+/// kept, without a manifest.
 pub async fn read_back(
     store: &dyn Store,
     name: &BackupName,
@@ -126,27 +125,23 @@ pub async fn read_back(
 ) -> Result<()> {
     let address = store.locate(name.object());
     let differs = |what: &str| Error::integrity(format!("{address}: {what}"));
-    // What anybody else will read: not by its version, for which the backup's role needs no right.
+    // Without a version, as every later read: the backup role has no right to read versions.
     let Download { head, body } = stop.guard(store.get(name.object(), ReadAt::default())).await?;
     if head.size != sent.encrypted.size {
-        return Err(differs(&format!("it has {} bytes instead of {}", head.size, sent.encrypted.size)));
+        return Err(differs(&format!(
+            "size mismatch: {} bytes uploaded, the store has {}",
+            sent.encrypted.size, head.size
+        )));
     }
     progress.stage("verifying", Some(head.size));
-    let ((created_at, plaintext_size), object) =
-        read(ByteSource::Stream(body.boxed()), stop, progress, move |reader| {
-            let mut hashing = Hashing::new(reader);
-            let mut opener = Decryptor::new(&mut hashing, &keyring)?;
-            while opener.next_segment()?.is_some() {}
-            let opened = (opener.header().created_at, opener.plaintext_size());
-            Ok((opened, hashing.finish()))
-        })
-        .await
-        .map_err(|e| e.context(&address))?;
-    if object.sha256 != sent.encrypted.sha256 {
-        return Err(differs("its SHA-256 is not that of what was sent"));
-    }
-    if plaintext_size != sent.plaintext.size || created_at != name.created_at() {
-        return Err(differs("it opens to something else than what was sent"));
+    let expected = Expected { uploaded: Some(hex::encode(sent.encrypted.sha256)), ..Expected::default() };
+    let spec = ReadSpec { keyring: Arc::new(keyring), layouts: Layouts::Format1, name: Some(name.clone()), expected };
+    let reading = read(ByteSource::Stream(body.boxed()), stop, progress, move |reader| {
+        spec.read(reader, |_, plaintext| verified::copy(plaintext, &mut io::sink()))
+    });
+    let plaintext_size = reading.await.map_err(|e| e.context(&address))?.result;
+    if plaintext_size != sent.plaintext.size {
+        return Err(differs("the decrypted size is not that of the snapshot"));
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! Where a store keeps versions: which of them is the backup that a manifest names.
+//! Finds the version of an object that its manifest describes, in a store with versioning.
 //!
-//! Backups are written once. A second version is somebody else's doing, and the
-//! first is still there below it. Not here: what manifests are worth (`catalog`).
+//! Backups are written once. A second version was written by another program, and the first
+//! still exists below it. Not here: the check of manifests (`catalog`).
 
 use super::catalog::{self, ManifestCheck};
 use crate::base::error::Result;
@@ -11,11 +11,11 @@ use crate::services::store::{Head, ReadAt, Store};
 use futures_util::TryStreamExt;
 use ring::digest;
 
-/// The version of `name` that `manifest` names, `current` being what a read without
-/// a version would get; `None` if there is none, as far as sizes and hashes tell. Only
-/// an older one has its version in the answer.
+/// Returns the version of `name` that matches `manifest` by size and, if several have that
+/// size, by SHA-256, if any. `current` is the current version. The result has a version
+/// only if it is a noncurrent one.
 ///
-/// Objects are read only where there are several of the right size.
+/// Objects are read only if several have the right size.
 ///
 /// # Errors
 /// The store's.
@@ -30,16 +30,16 @@ pub async fn named_by(
     if current.is_none_or(|head| head.version.is_some()) {
         match older(store, name, manifest.size_bytes).await {
             Ok(older) => fitting.extend(older),
-            Err(error) if fitting.is_empty() => tracing::warn!("older versions could not be looked for: {error}"),
-            Err(error) => tracing::debug!("older versions could not be looked for: {error}"),
+            Err(error) if fitting.is_empty() => tracing::warn!("older versions could not be listed: {error}"),
+            Err(error) => tracing::debug!("older versions could not be listed: {error}"),
         }
     }
     if fitting.len() < 2 {
         return Ok(fitting.pop());
     }
     for head in fitting {
-        let version = head.version.as_deref().unwrap_or("which is the latest");
-        tracing::info!("{}: reading version {version}, to compare it", store.locate(name.object()));
+        let version = head.version.as_deref().map_or("the current version".to_owned(), |id| format!("version {id}"));
+        tracing::info!("{}: reading {version} to compare its SHA-256", store.locate(name.object()));
         if sha256(store, name, &head).await? == manifest.sha256 {
             return Ok(Some(head));
         }
@@ -47,30 +47,30 @@ pub async fn named_by(
     Ok(None)
 }
 
-/// The id of the newest version below the current one that has the size which the
-/// manifest of `name` names; `None` too where the manifest cannot be relied on.
+/// Returns the id of the newest noncurrent version that has the size in the manifest of
+/// `name`, if any. A manifest that fails its check gives none.
 ///
 /// # Errors
-/// The store's, but none where versions cannot be listed.
+/// The store's, except for a failure to list versions.
 pub async fn older_id(store: &dyn Store, name: &BackupName, keys: &[MacKey]) -> Result<Option<String>> {
     let ManifestCheck::Authentic(manifest) = catalog::claim(store, name, keys).await? else { return Ok(None) };
     match older(store, name, manifest.size_bytes).await {
         Ok(versions) => Ok(versions.into_iter().next().and_then(|head| head.version)),
         Err(error) => {
-            tracing::info!("older versions could not be looked for: {error}");
+            tracing::info!("older versions could not be listed: {error}");
             Ok(None)
         }
     }
 }
 
-/// The versions of `size` bytes that a read without a version does not get, newest first.
+/// Returns the noncurrent versions of exactly `size` bytes, newest first.
 async fn older(store: &dyn Store, name: &BackupName, size: u64) -> Result<Vec<Head>> {
     let versions = store.versions(name.object()).await?.into_iter();
     let fitting = versions.filter(|version| !version.latest && version.size == size);
     Ok(fitting.map(|v| Head { size, modified: v.modified, version: Some(v.id), ..Head::default() }).collect())
 }
 
-/// The hex SHA-256 of that version, read whole.
+/// Reads all of that version and returns its hex SHA-256.
 async fn sha256(store: &dyn Store, name: &BackupName, head: &Head) -> Result<String> {
     let at = ReadAt { version: head.version.clone(), first: None };
     let mut body = store.get(name.object(), at).await?.body;

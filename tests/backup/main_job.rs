@@ -151,7 +151,9 @@ fn other_commands_agree(place: &Place, said: &Value, monthly: &str) {
         );
         assert_eq!(checked["raft_peers"][0]["id"], place.site.vault.node_id());
     }
-    run(place, &["inspect", daily]).stdout_contains("this is a whole snapshot").stdout_contains(&place.site.key_id());
+    run(place, &["inspect", daily])
+        .stdout_contains("this is a complete snapshot")
+        .stdout_contains(&place.site.key_id());
 }
 
 fn run(place: &Place, args: &[&str]) -> Output {

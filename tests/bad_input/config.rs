@@ -1,11 +1,11 @@
-//! Configurations that do not fit: file, line and key are named, values never.
+//! Invalid configurations: errors name file, line and key, and never a value.
 
 use crate::support::place::Place;
 use crate::support::tool::{Output, tool};
 use serde_json::json;
 use std::path::Path;
 
-/// A file's content, and what must be said; in all of them a value that must not be.
+/// The content of a file, with a value that must not be printed, and the expected error.
 const FILES: [(&str, &str); 9] = [
     ("[store]\nurll = \"pl4nted\"", "config.toml:2: store.urll: unknown key\nhint: did you mean url?"),
     ("[vualt]\naddresses = [\"pl4nted\"]", "config.toml:1: vualt: unknown key\nhint: did you mean vault?"),
@@ -34,7 +34,7 @@ fn run(config: &Path, command: &[&str]) -> Output {
 }
 
 #[test]
-fn a_file_that_does_not_fit() {
+fn an_invalid_file_is_reported_by_line_and_key() {
     let dir = crate::support::process::temp_dir();
     let path = dir.path().join("config.toml");
     for ((text, says), command) in FILES.into_iter().zip(COMMANDS.into_iter().cycle()) {
@@ -48,7 +48,7 @@ fn a_file_that_does_not_fit() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read() {
+fn an_unreadable_file_is_reported() {
     let dir = crate::support::process::temp_dir();
     for command in COMMANDS {
         run(dir.path(), command).fails(2, &[&dir.path().display().to_string(), "cannot be read"]).leaves(&[]);
@@ -58,9 +58,9 @@ fn a_file_that_cannot_be_read() {
     variable.fails(2, &["/no/such/file: there is no such file"]);
 }
 
-/// What is missing is asked for one after the other, with the ways to give it.
+/// Each missing setting is reported on its own, with the ways to set it.
 #[test]
-fn nothing_configured() {
+fn missing_settings_are_reported() {
     let place = Place::folder();
     let bare = |args: &[&str]| tool().args(args).run();
     bare(&["backup"]).fails(2, &["no backup key configured", "VAULT_BACKUP_KEY"]);
@@ -75,7 +75,7 @@ fn nothing_configured() {
 }
 
 #[test]
-fn a_store_that_is_none() {
+fn an_invalid_store_url_is_reported_without_its_text() {
     for url in ["ftp://pl4nted", "s3://", "s3://user:pl4nted@bucket", "file://pl4nted/dir", "pl4nted"] {
         let output = tool().args(["list", "--store", url]).run();
         output.fails(2, &["--store: "]).never_says("pl4nted");
@@ -83,7 +83,7 @@ fn a_store_that_is_none() {
 }
 
 #[test]
-fn as_a_document_too() {
+fn errors_are_a_json_document_with_json() {
     let output = tool().args(["list", "--json", "--config", "/no/such/file"]).run();
     output.fails(2, &["/no/such/file"]);
     let error = &output.json()["error"];

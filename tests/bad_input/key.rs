@@ -1,4 +1,4 @@
-//! Keys that cannot be used: found before anything is asked of anybody.
+//! Unusable keys: reported before any request is sent.
 
 use crate::support::fault::{FaultServer, Reply};
 use crate::support::place::Place;
@@ -6,7 +6,7 @@ use crate::support::site::key_id;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 
-/// A key file's content and rights, and what must be said.
+/// Content and mode of a key file, and the expected error.
 const FILES: [(&str, u32, &str); 8] = [
     ("", 0o600, "the file is empty"),
     ("\n", 0o600, "the file is empty"),
@@ -28,16 +28,16 @@ fn write(path: &Path, text: &str, mode: u32, key: &str) {
 }
 
 #[test]
-fn a_key_file_that_cannot_be_used() {
+fn an_unusable_key_file_is_reported() {
     let place = Place::s3();
     let name = place.backup()["object"].as_str().unwrap().to_owned();
     let before = place.names();
-    let nobody = FaultServer::start(|_| Reply::status(500));
+    let unused = FaultServer::start(|_| Reply::status(500));
     for (text, mode, says) in FILES {
         for (command, config) in
             [(&["backup"][..], true), (&["decrypt", &name], true), (&["decrypt", &name, "--key", "key"], false)]
         {
-            let tool = place.tool().env("VAULT_BACKUP_KEY", "").env("VAULT_ADDR", nobody.address());
+            let tool = place.tool().env("VAULT_BACKUP_KEY", "").env("VAULT_ADDR", unused.address());
             let key = tool.home().join("key");
             write(&key, text, mode, &place.site.key);
             std::fs::write(tool.home().join("config.toml"), format!("[encryption]\nkey = {key:?}\n")).unwrap();
@@ -50,12 +50,12 @@ fn a_key_file_that_cannot_be_used() {
                 .never_says("z-instead-of-hex");
         }
     }
-    assert!(nobody.calls().is_empty());
+    assert!(unused.calls().is_empty());
     assert_eq!(place.names(), before);
 }
 
 #[test]
-fn a_key_that_is_not_there() {
+fn a_missing_key_is_reported() {
     let place = Place::folder();
     let backup = || place.tool().arg("backup");
     for (variable, says) in
@@ -79,9 +79,9 @@ fn a_key_that_is_not_there() {
     place.assert_empty();
 }
 
-/// One of the older keys cannot be read: better found now than when it is needed.
+/// It would be missing when it is needed.
 #[test]
-fn an_old_key_that_cannot_be_used() {
+fn an_unusable_old_key_fails_a_backup() {
     let place = Place::folder();
     let tool = place.tool();
     std::fs::write(tool.home().join("config.toml"), "[encryption]\nold_keys = [\"/no/such/key\"]\n").unwrap();
@@ -89,9 +89,9 @@ fn an_old_key_that_cannot_be_used() {
     place.assert_empty();
 }
 
-/// Found by the read-back, for which the key is read anew, and not in an emergency.
+/// The read-back reads the key again, so this is found before an emergency.
 #[test]
-fn a_key_that_changes_under_the_run() {
+fn a_key_that_changes_during_the_run_fails_the_read_back() {
     let place = Place::s3();
     let tool = place.tool().env("VAULT_BACKUP_KEY", "");
     let key = tool.home().join("key");
@@ -109,7 +109,7 @@ fn a_key_that_changes_under_the_run() {
 }
 
 #[test]
-fn a_wrong_key_is_called_so() {
+fn a_wrong_key_is_reported_by_its_id() {
     let other = "0f".repeat(32);
     for place in Place::both() {
         let name = place.backup()["object"].as_str().unwrap().to_owned();
@@ -123,11 +123,11 @@ fn a_wrong_key_is_called_so() {
                 key_id(&other)
             ));
         }
-        // Such a backup is not lost, but cannot be counted on.
+        // Such a backup is not lost, but is not good.
         let output = wrong().args(["list", "--json"]).run();
         assert_eq!(output.ok().json()["backups"][0]["standing"], "unproven");
         wrong().arg("status").run().code(9).stderr_is("").stdout_contains("no good daily backup");
-        // With both keys all is well.
+        // With both keys it is good again.
         let tool = wrong().env("OLD", &place.site.key);
         std::fs::write(tool.home().join("config.toml"), "[encryption]\nold_keys = [\"env:OLD\"]\n").unwrap();
         tool.args(["inspect", &name, "--config", "config.toml"]).run().ok().stdout_contains("good");

@@ -1,4 +1,4 @@
-//! Objects and manifests that somebody or something changed in the store.
+//! Objects and manifests that were modified in the store.
 
 use crate::support::place::Place;
 use crate::support::snapshot::Synthetic;
@@ -27,7 +27,7 @@ fn flipped(object: &[u8], at: usize) -> Vec<u8> {
     edited
 }
 
-/// Every edit of the object, and what must be said of it.
+/// Each modified object, and the expected error.
 fn edits(place: &Place, object: &[u8]) -> Vec<(Vec<u8>, String)> {
     let says = |text: &str| text.to_owned();
     let other = "0".repeat(64);
@@ -63,7 +63,7 @@ fn edits(place: &Place, object: &[u8]) -> Vec<(Vec<u8>, String)> {
 }
 
 #[test]
-fn an_edited_object_is_never_decrypted() {
+fn a_modified_object_is_never_decrypted() {
     std::thread::scope(|scope| {
         for place in Place::both() {
             scope.spawn(move || {
@@ -84,7 +84,7 @@ fn an_edited_object_is_never_decrypted() {
     });
 }
 
-/// Exit code 5, with one error; before it a warning, where the size shows it already.
+/// Exit code 5 with one error, and before it a warning if the size already differs.
 fn refused(output: &Output, address: &str, says: &str) {
     output.code(5).stdout_is("").leaves(&[]);
     let lines: Vec<_> = output.stderr.lines().filter(|line| !line.starts_with("hint: ")).collect();
@@ -93,12 +93,11 @@ fn refused(output: &Output, address: &str, says: &str) {
         error.starts_with(&format!("vault-backup: error: {address}")) && error.contains(says),
         "no {says:?}: {output:?}"
     );
-    assert!(warnings.len() <= 1 && warnings.iter().all(|line| line.contains("its manifest fails")), "{output:?}");
+    assert!(warnings.len() <= 1 && warnings.iter().all(|line| line.contains("its manifest is invalid")), "{output:?}");
 }
 
-/// Nothing but the segments before the damage comes out, and the exit code says so.
 #[test]
-fn to_stdout_segment_by_segment() {
+fn stdout_gets_only_the_segments_before_the_damage() {
     let place = Place::folder();
     let (name, object) = stored(&place);
     place.put(&name, &flipped(&object, 5 << 19));
@@ -112,7 +111,7 @@ fn to_stdout_segment_by_segment() {
 }
 
 #[test]
-fn a_renamed_object() {
+fn a_renamed_object_is_refused() {
     for place in Place::both() {
         let name = place.backup()["object"].as_str().unwrap().to_owned();
         let (object, manifest) = (place.get(&name), place.get(&format!("{name}.manifest.json")));
@@ -122,7 +121,7 @@ fn a_renamed_object() {
             let output = place.tool().args([command, other]).run();
             output.fails(5, &[other, "its header names another time:", "renamed"]).leaves(&[]);
         }
-        // Nor does its own manifest vouch for it there.
+        // Its own manifest is not valid for the new name.
         place.put(&format!("{other}.manifest.json"), &manifest);
         let listing = place.tool().args(["list", "--json"]).run();
         let listing = listing.ok().json();
@@ -130,13 +129,13 @@ fn a_renamed_object() {
         assert_eq!(entry["standing"], "refused");
         assert!(entry["reason"].as_str().unwrap().contains("another object"), "{entry}");
         let output = place.tool().args(["decrypt", other]).run();
-        output.code(5).stderr_contains("its manifest fails: it belongs to another object").leaves(&[]);
+        output.code(5).stderr_contains("its manifest is invalid: it belongs to another object").leaves(&[]);
     }
 }
 
-/// The object speaks for itself; what its manifest claims is only reported.
+/// An invalid manifest is only a warning: the segments are authentic.
 #[test]
-fn an_edited_manifest() {
+fn an_edited_manifest_is_a_warning() {
     let place = Place::folder();
     let name = place.backup()["object"].as_str().unwrap().to_owned();
     let manifest_name = format!("{name}.manifest.json");
@@ -151,7 +150,10 @@ fn an_edited_manifest() {
     ] {
         place.put(&manifest_name, edited.as_bytes());
         let output = place.tool().args(["decrypt", &name, "-o", "x.snap"]).run();
-        output.code(0).stderr_contains(&format!("{}/{name}: its manifest fails: ", place.url())).stderr_contains(why);
+        output
+            .code(0)
+            .stderr_contains(&format!("{}/{name}: its manifest is invalid: ", place.url()))
+            .stderr_contains(why);
         assert_eq!(output.leaves(&["x.snap"]).stderr.lines().count(), 1, "{output:?}");
         place.tool().args(["inspect", &name]).run().code(0).stdout_contains("refused").stderr_contains(why);
         place.tool().arg("list").run().ok().stdout_contains("refused");
@@ -160,7 +162,7 @@ fn an_edited_manifest() {
 }
 
 #[test]
-fn checksum_metadata_that_is_wrong() {
+fn wrong_checksum_metadata_fails_inspect_and_warns_in_decrypt() {
     let place = Place::s3();
     let name = place.backup()["object"].as_str().unwrap().to_owned();
     let mut metadata = place.metadata(&name);
@@ -168,7 +170,7 @@ fn checksum_metadata_that_is_wrong() {
     place.set_metadata(&name, &metadata);
     let output = place.tool().args(["inspect", &name]).run();
     output.fails(5, &[&name, "its SHA-256 is not the one in its metadata"]).stdout_is("");
-    // Every segment's tag proves more than that: in need, it is decrypted.
+    // The segments are authentic, so `decrypt` only warns: it may be the last copy.
     let output = place.tool().args(["decrypt", &name, "-o", "x.snap"]).run();
     output.code(0).stderr_contains("its SHA-256 is not the one in its metadata").leaves(&["x.snap"]);
 }

@@ -1,5 +1,5 @@
-//! What Vault, or something in front of it, sends instead of a whole snapshot.
-//! The real Vault's own snapshot, damaged.
+//! Incomplete and damaged snapshots from Vault or a proxy in front of it: a real Vault's
+//! snapshot, modified.
 
 use crate::support::fault::{FaultServer, Reply};
 use crate::support::place::Place;
@@ -8,7 +8,7 @@ use crate::support::snapshot::{Synthetic, gzip};
 use flate2::read::MultiGzDecoder;
 use std::io::Read;
 
-/// The members of what Vault sent.
+/// The members of a snapshot.
 fn members(snapshot: &[u8]) -> Synthetic {
     let mut archive = tar::Archive::new(MultiGzDecoder::new(snapshot));
     let mut members = Vec::new();
@@ -28,17 +28,17 @@ fn members(snapshot: &[u8]) -> Synthetic {
     Synthetic { members }
 }
 
-/// Where the member `name` begins in the tar, with its header.
+/// The offset of the member `name`, header included, in the tar.
 fn offset(snapshot: &Synthetic, name: &str) -> usize {
     let before = snapshot.members.iter().take_while(|(member, _)| *member != name);
     before.map(|(_, data)| 512 + data.len().next_multiple_of(512)).sum()
 }
 
-/// What is sent, and what must be said of it.
+/// Each modified snapshot, and the expected error.
 fn damaged(real: &[u8]) -> Vec<(Vec<u8>, &'static str)> {
     let whole = members(real);
     let tar = whole.tar();
-    let cut = |size: usize| gzip(&tar[..size]);
+    let truncated = |size: usize| gzip(&tar[..size]);
     let end = offset(&whole, "");
     let changed = |name: &str, at: usize| {
         let mut changed = whole.clone();
@@ -56,18 +56,18 @@ fn damaged(real: &[u8]) -> Vec<(Vec<u8>, &'static str)> {
         (Vec::new(), "the snapshot is empty: Vault sent nothing"),
         (b"<!DOCTYPE html><title>Sign in</title>".to_vec(), "not gzip but HTML"),
         (br#"{"errors":["no"]}"#.to_vec(), "not gzip but JSON"),
-        // Cut: within gzip's header, anywhere, within its trailer; the tar before it was compressed.
+        // Truncated: in the gzip header, in the middle, in the gzip trailer; the tar itself.
         (real[..5].to_vec(), "truncated: it ends before meta.json"),
         (real[..real.len() / 2].to_vec(), "truncated: it ends "),
         (real[..real.len() - 3].to_vec(), "truncated: it ends in the gzip trailer"),
-        (cut(offset(&whole, "state.bin") + 512 + 1000), "truncated: it ends 1000 bytes into state.bin"),
-        (cut(offset(&whole, "SHA256SUMS")), "truncated: it ends before SHA256SUMS"),
+        (truncated(offset(&whole, "state.bin") + 512 + 1000), "truncated: it ends 1000 bytes into state.bin"),
+        (truncated(offset(&whole, "SHA256SUMS")), "truncated: it ends before SHA256SUMS"),
         (
-            cut(offset(&whole, "SHA256SUMS.sealed")),
+            truncated(offset(&whole, "SHA256SUMS.sealed")),
             "it ends before SHA256SUMS.sealed; check that Vault can reach its seal",
         ),
-        (cut(end), "it ends before the tar's end marker"),
-        (cut(end + 512), "it ends in the tar's end marker"),
+        (truncated(end), "it ends before the tar's end marker"),
+        (truncated(end + 512), "it ends in the tar's end marker"),
         (
             whole.clone().without("SHA256SUMS.sealed").bytes(),
             "SHA256SUMS.sealed is missing: Vault could not reach its seal",
@@ -86,7 +86,7 @@ fn damaged(real: &[u8]) -> Vec<(Vec<u8>, &'static str)> {
 fn a_damaged_snapshot_is_never_stored() {
     let site = Site::shared();
     let cases = damaged(&site.vault.snapshot());
-    // Both stores, side by side.
+    // Both stores in parallel.
     std::thread::scope(|scope| {
         for place in Place::both() {
             let cases = &cases;
@@ -103,7 +103,7 @@ fn a_damaged_snapshot_is_never_stored() {
 }
 
 #[test]
-fn a_flipped_bit_on_the_way() {
+fn a_flipped_bit_in_transit_fails_the_backup() {
     let place = Place::s3();
     let size = place.site.vault.snapshot().len();
     for at in [size / 3, size / 2, size - 6] {
@@ -114,7 +114,7 @@ fn a_flipped_bit_on_the_way() {
 }
 
 #[test]
-fn a_connection_that_breaks_or_stalls_is_vaults_failure() {
+fn a_broken_or_stalled_connection_is_a_vault_error() {
     for place in Place::both() {
         let run = |vault: &FaultServer, config: &str| {
             let tool = place.tool().env("VAULT_ADDR", vault.address());

@@ -1,4 +1,4 @@
-//! Stores that are not there, deny, are full, or do not keep what they are given.
+//! Stores that are missing, deny access, are full, or corrupt objects.
 
 use crate::support::fault::{FaultServer, Reply};
 use crate::support::place::Place;
@@ -15,7 +15,7 @@ fn backup(tool: Tool) -> Output {
 }
 
 #[test]
-fn missing_or_with_other_credentials() {
+fn a_missing_bucket_or_wrong_credentials_are_reported() {
     let place = Place::s3();
     let store = |url: &str| backup(place.tool().env("VAULT_BACKUP_STORE", url));
     store("s3://no-such-bucket/x").fails(4, &["s3://no-such-bucket/x", "there is no such bucket", "never made here"]);
@@ -26,14 +26,14 @@ fn missing_or_with_other_credentials() {
     let none = with(&[("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", "")]);
     none.fails(4, &["no AWS credentials", "AWS_PROFILE"]);
     let port = Port::reserve();
-    let nobody = format!("http://{}", port.address());
-    with(&[("AWS_ENDPOINT_URL", &nobody)]).fails(4, &[&place.url(), "Connection refused", "check store.endpoint"]);
+    let closed = format!("http://{}", port.address());
+    with(&[("AWS_ENDPOINT_URL", &closed)]).fails(4, &[&place.url(), "Connection refused", "check store.endpoint"]);
     place.assert_empty();
 }
 
-/// An account that may list and read, and one that may do nothing.
+/// An account that may list and read, and one without any rights.
 #[test]
-fn denied() {
+fn a_denied_action_is_named() {
     let place = Place::s3();
     let bucket = format!("arn:aws:s3:::{}", place.bucket());
     let (reader, secret) = place.site.s3.account("reader");
@@ -42,13 +42,13 @@ fn denied() {
     place.site.s3.policy(place.bucket(), &policy);
     let account = |id: &str| place.tool().env("AWS_ACCESS_KEY_ID", id).env("AWS_SECRET_ACCESS_KEY", &secret);
     backup(account(&reader)).fails(4, &[&place.url(), "denied: s3:PutObject", "policy"]);
-    let (nobody, _) = place.site.s3.account("nobody");
-    backup(account(&nobody)).fails(4, &[&place.url(), "denied: s3:ListBucket"]);
+    let (powerless, _) = place.site.s3.account("nobody");
+    backup(account(&powerless)).fails(4, &[&place.url(), "denied: s3:ListBucket"]);
     place.assert_empty();
 }
 
 #[test]
-fn full() {
+fn a_full_store_is_reported() {
     let place = Place::s3();
     for (status, code) in [(507, "InsufficientStorage"), (403, "QuotaExceeded"), (507, "XMinioStorageFull")] {
         let s3 = FaultServer::proxy(&place.site.s3.endpoint(), move |call| match call.method.as_str() {
@@ -61,9 +61,9 @@ fn full() {
     }
 }
 
-/// A folder on a file system of 1 MiB, which ends with the run's mount namespace.
+/// A directory on a file system of 1 MiB, in a mount namespace of the run.
 #[test]
-fn a_full_file_system() {
+fn a_full_file_system_leaves_no_file() {
     let place = Place::folder();
     let vault = place.site.vault_sending(Synthetic::whole(&plaintext(4 << 20)).bytes());
     let dir = crate::support::process::temp_dir();
@@ -76,12 +76,12 @@ fn a_full_file_system() {
         .envs([("VAULT_ADDR", vault.address()), ("VAULT_TOKEN", &site.token)])
         .envs([("VAULT_BACKUP_KEY", &site.key), ("VAULT_BACKUP_STORE", &store)])
         .run();
-    // What `find` would print is a file that was left.
+    // `find` prints files that were left.
     output.fails(4, &[&store, "the store is full", "No space left on device"]).stdout_is("").leaves(&[]);
 }
 
 #[test]
-fn no_folder() {
+fn a_missing_directory_is_reported() {
     let place = Place::folder();
     let dir = crate::support::process::temp_dir();
     std::fs::write(dir.path().join("file"), "").unwrap();
@@ -93,24 +93,26 @@ fn no_folder() {
 }
 
 #[test]
-fn an_object_that_is_not_there() {
+fn a_missing_object_is_reported() {
     for place in Place::both() {
         let name = "daily/2025-01-01/vault-snapshot-20250101-020000.enc";
         place.backup();
         for command in ["decrypt", "inspect"] {
-            for name in [name, "daily/x", "../../etc/passwd", "no-such-file"] {
+            let output = place.tool().args([command, name]).run();
+            let missing = format!("{}/{name}: no such backup", place.url());
+            output.fails(4, &[&missing, "vault-backup list"]).leaves(&[]);
+            for name in ["daily/x", "../../etc/passwd", "no-such-file"] {
                 let output = place.tool().args([command, name]).run();
-                output
-                    .fails(4, &[&format!("{}/{name}", place.url()), "no such backup", "vault-backup list"])
-                    .leaves(&[]);
+                let missing = format!("{name}: no such file, and no such backup in {}/", place.url());
+                output.fails(4, &[&missing, "vault-backup list"]).leaves(&[]);
             }
         }
     }
 }
 
-/// What the store gives back is not what it was given: the backup is never good.
+/// The backup is then never good.
 #[test]
-fn a_store_that_damages_what_it_keeps() {
+fn the_read_back_finds_what_the_store_corrupted() {
     type Damage = fn(Reply) -> Reply;
     let damages: [(Damage, i32, &str); 4] = [
         (|reply| reply.flip(3), 5, "does not begin with VLTBKUP1"),
@@ -131,9 +133,9 @@ fn a_store_that_damages_what_it_keeps() {
     }
 }
 
-/// Names and retention go by the clock.
+/// Names and retention depend on the clock.
 #[test]
-fn a_clock_that_differs() {
+fn a_wrong_clock_stops_a_backup() {
     let place = Place::s3();
     let listing = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>";
     let s3 = FaultServer::proxy(&place.site.s3.endpoint(), move |call| match call.query.contains("list-type=2") {

@@ -129,12 +129,12 @@ fn a_backup_that_is_not_to_be_trusted() {
     let good = site.get(&manifest);
     let edited = String::from_utf8(good.clone()).unwrap().replace("\"seal_threshold\":2", "\"seal_threshold\":1");
     site.put(&manifest, edited.as_bytes());
-    run("", object).fails(5, &[&site.store(), object, "its manifest fails", "invalid MAC"]);
+    run("", object).fails(5, &[&site.store(), object, "its manifest is invalid", "invalid MAC"]);
     site.put(&manifest, &good);
 
     let other = site.seal(&site.production.vault.snapshot());
     site.put(&format!("{other}.manifest.json"), &good);
-    run("", &other).fails(5, &["its manifest fails", "it belongs to another object"]);
+    run("", &other).fails(5, &["its manifest is invalid", "it belongs to another object"]);
 
     // One whose header is damaged, one that is cut, and one that is not there.
     let mut bytes = site.get(object);
@@ -142,7 +142,7 @@ fn a_backup_that_is_not_to_be_trusted() {
     site.put(object, &bytes);
     run("", object).fails(5, &[object]);
     site.put(object, &bytes[..1_000]);
-    run("", object).fails(5, &["its manifest fails"]);
+    run("", object).fails(5, &["its manifest is invalid"]);
     run("", "daily/2025-11-26/vault-snapshot-20251126-020000.enc").fails(4, &["no such backup"]);
     assert!(staging.calls().is_empty(), "nothing was sent");
     let failed = site.audit();

@@ -107,7 +107,7 @@ fn what_is_newer_and_not_good_is_passed_over() {
     // By their names they are refused.
     for (name, says) in [(&renamed[0], "it belongs to another object"), (&renamed[1], "invalid MAC")] {
         let output = site.tool_of(&[], SHARES).args(["verify-restore", "--offline", name.object()]).run();
-        output.fails(5, &[name.object(), "its manifest fails", says]);
+        output.fails(5, &[name.object(), "its manifest is invalid", says]);
     }
 }
 

@@ -50,7 +50,7 @@ fn what_was_overwritten_is_read_from_the_older_version() {
     let original = place.get(name);
     let mut flipped = original.clone();
     flipped[original.len() / 2] ^= 1;
-    let instead = "the current version is not what its manifest names; reading version";
+    let instead = "the current version is not the one in its manifest; reading version";
 
     // Another size; the size and other bytes; both; and the right bytes put once more.
     for (versions, is_refused) in [(vec![&b"x"[..]], true), (vec![&flipped], false), (vec![&flipped, b"y"], true)] {
@@ -86,7 +86,7 @@ fn without_the_right_to_list_versions() {
     let tool = || place.tool().envs(rights.clone());
     tool().args(["list"]).run().ok().stdout_contains("refused");
     let output = tool().args(["decrypt", name]).run();
-    output.code(5).stderr_contains("older versions could not be looked for").stderr_contains("s3:ListBucketVersions");
+    output.code(5).stderr_contains("older versions could not be listed").stderr_contains("s3:ListBucketVersions");
 }
 
 #[test]
@@ -104,5 +104,5 @@ fn what_was_deleted_is_found_again() {
     // As prune does: then nothing says which version it was.
     s3.delete(bucket, &place.key(&format!("{name}.manifest.json")));
     let output = place.tool().args(["decrypt", name]).run();
-    output.fails(4, &["no such backup", "it was deleted, and the bucket still has it", "delete markers"]);
+    output.fails(4, &["no such backup", "remove the delete markers", "the bucket still has the deleted backup"]);
 }

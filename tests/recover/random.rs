@@ -1,4 +1,4 @@
-//! Random secrets: what `recover` prints is what Vault's API answers, for all of them.
+//! Random secrets: `recover` prints the same data as Vault's API.
 
 use crate::barrier::many::in_parallel;
 use crate::support::process::temp_dir;
@@ -19,8 +19,8 @@ fn objects() -> impl Strategy<Value = Value> {
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
         any::<i32>().prop_map(Value::from),
-        // Few digits, for serde_json, on this side, does not parse all of them exactly;
-        // never whole, for the API of KV v2 leaves out the `.0` that was written.
+        // Few digits, because serde_json does not parse all floats exactly; never whole numbers,
+        // because the API of KV v2 drops the `.0`.
         any::<i32>().prop_map(|n| Value::from(f64::from(n | 1) / 64.0)),
         ".{0,40}".prop_map(Value::from),
     ];
@@ -33,13 +33,13 @@ fn objects() -> impl Strategy<Value = Value> {
     btree_map(".{1,20}", value, 1..6).prop_map(|map| map.into_iter().collect())
 }
 
-/// Secrets in KV v1 and v2, in folders of all depths: their mounts, paths below, data.
+/// Secrets in KV v1 and v2, in directories of all depths: mount, path, data.
 fn secrets() -> Vec<(&'static str, String, Value)> {
     let mut runner = TestRunner::deterministic();
     let secret = |n: usize| {
-        let folder = "[a-z0-9]{1,4}(/[a-z0-9]{1,4}){0,3}".new_tree(&mut runner).unwrap().current();
+        let directory = "[a-z0-9]{1,4}(/[a-z0-9]{1,4}){0,3}".new_tree(&mut runner).unwrap().current();
         let data = objects().new_tree(&mut runner).unwrap().current();
-        (["v1", "v2"][n % 2], format!("{folder}/{n}"), data)
+        (["v1", "v2"][n % 2], format!("{directory}/{n}"), data)
     };
     (0..COUNT).map(secret).collect()
 }
@@ -49,7 +49,7 @@ fn recover(vault: &Vault, snapshot: &Path) -> Tool {
 }
 
 #[test]
-fn a_thousand_secrets_as_the_api_has_them() {
+fn recovers_a_thousand_secrets_as_the_api_returns_them() {
     let vault = Vault::builder().shares(1, 1).start();
     vault.mount_kv("v1", 1);
     vault.mount_kv("v2", 2);

@@ -59,8 +59,12 @@ pub struct PruneArgs {
 /// `verify-restore`
 #[derive(Debug, Args)]
 pub struct VerifyRestoreArgs {
-    /// The backup to restore [default: the newest good one]
+    /// Backup in the store: latest, latest:monthly, an object, file name, URL or time (20261126)
+    /// [default: the newest good one]
     pub object: Option<String>,
+    /// Drill a random good backup
+    #[arg(long, conflicts_with = "object")]
+    pub random: bool,
     /// Restore into a Vault started for this drill and thrown away
     #[arg(long, conflicts_with = "offline")]
     pub ephemeral: bool,
@@ -92,7 +96,8 @@ impl VerifyRestoreArgs {
 /// `decrypt`
 #[derive(Debug, Args)]
 pub struct DecryptArgs {
-    /// A file; - for stdin; else the name of an object in the store
+    /// Backup: a file, - for stdin, or in the store: latest, latest:monthly, an object, file name,
+    /// URL or time (20261126)
     pub input: String,
     /// Where to write [default: the name with .snap, in this folder]; - for stdout
     #[arg(short, long, value_name = "FILE")]
@@ -103,12 +108,16 @@ pub struct DecryptArgs {
     /// Replace an existing file
     #[arg(long)]
     pub force: bool,
+    /// Print one JSON document on stdout
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `restore`
 #[derive(Debug, Args)]
 pub struct RestoreArgs {
-    /// A file, or the name of an object in the store
+    /// Backup: a file, or in the store: latest, latest:monthly, an object, file name, URL or time
+    /// (20261126)
     pub input: String,
     /// The Vault server to restore into
     #[arg(long, value_name = "URL")]
@@ -119,6 +128,9 @@ pub struct RestoreArgs {
     /// Restore also into a cluster with other keys, such as its own after a rekey (snapshot-force), or into an older version
     #[arg(long)]
     pub force: bool,
+    /// Restore also a backup that is not good: never verified, or with an invalid manifest
+    #[arg(long)]
+    pub unverified: bool,
     /// Check everything, send nothing
     #[arg(long, short = 'n')]
     pub dry_run: bool,
@@ -155,7 +167,8 @@ pub struct StatusArgs {
 /// `inspect`
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    /// A file; - for stdin; else the name of an object in the store
+    /// Backup: a file, - for stdin, or in the store: latest, latest:monthly, an object, file name,
+    /// URL or time (20261126)
     pub input: String,
     /// The key: a file, env:NAME or credential:NAME [default: the configured keys]
     #[arg(long, value_name = "REF")]
@@ -177,8 +190,9 @@ pub struct RecoverArgs {
     /// Name all secrets below PREFIX, without their values
     #[arg(long, value_name = "PREFIX")]
     pub list: Option<String>,
-    /// The backup: a file (encrypted or a plain snapshot), or an object's name
-    #[arg(long, value_name = "OBJECT|FILE")]
+    /// Backup: a file (encrypted, or a plain snapshot), or in the store: latest, latest:monthly, an
+    /// object, file name, URL or time (20261126)
+    #[arg(long, value_name = "BACKUP")]
     pub from: String,
     /// This version [default: the current one]
     #[arg(long, value_name = "N", conflicts_with = "list")]
@@ -189,6 +203,9 @@ pub struct RecoverArgs {
     /// Allow the secret to be shown on a terminal
     #[arg(long)]
     pub show: bool,
+    /// Print one JSON document on stdout; without --output it has the secret
+    #[arg(long)]
+    pub json: bool,
     /// The key: a file, env:NAME or credential:NAME [default: the configured keys]
     #[arg(long, value_name = "REF")]
     pub key: Option<String>,

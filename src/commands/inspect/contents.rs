@@ -1,7 +1,6 @@
-//! What a snapshot holds, by mount.
+//! The contents of a snapshot by mount, as a table and as JSON.
 //!
-//! Here: the rows, by the mounts' names where shares open them, and how they are
-//! shown. Not here: the counting (`barrier`).
+//! Not here: the counting (`barrier`).
 
 use crate::app::output;
 use crate::base::error::Result;
@@ -11,18 +10,18 @@ use serde_json::{Value, json};
 use std::fmt::Write;
 use std::io::Read;
 
-/// What is in state.bin.
+/// The contents of state.bin.
 #[derive(Debug)]
 pub(super) struct Contents {
     total: Tally,
     largest: Largest,
     /// The largest first.
     parts: Vec<InspectedPart>,
-    /// Known only with keys.
+    /// Known only with unseal keys.
     opened: Option<Unlocked>,
 }
 
-/// The facts that keys open.
+/// The details that unseal keys give access to.
 #[derive(Debug)]
 struct Unlocked {
     product: Product,
@@ -32,7 +31,7 @@ struct Unlocked {
 /// The entries of one mount, one namespace, or one of the server's own stores.
 #[derive(Debug)]
 struct InspectedPart {
-    /// What their keys begin with.
+    /// Common prefix of their keys.
     storage: String,
     mount: Option<Mount>,
     namespace: Option<Namespace>,
@@ -40,11 +39,11 @@ struct InspectedPart {
 }
 
 impl Contents {
-    /// Counts what is in `state`, to its end.
+    /// Reads `state` to its end and counts its entries.
     ///
     /// # Errors
-    /// `Integrity` for entries that cannot be read, `Drill` where `keys` do not open
-    /// the keys.
+    /// `Integrity` for entries that cannot be read, `Drill` if `keys` do not open the
+    /// keyring.
     pub(super) fn read(state: &mut dyn Read, keys: Option<&UnsealKeys>) -> Result<Self> {
         let (summary, barrier) = barrier::survey(state, keys)?;
         Ok(Self::of(summary, barrier.as_ref()))
@@ -89,7 +88,7 @@ impl Contents {
         })
     }
 
-    /// A table, with its sum as the last line.
+    /// Returns a table whose last line is the sum.
     pub(super) fn table(&self) -> String {
         let names: Vec<_> = self.parts.iter().map(InspectedPart::name).collect();
         let width = names.iter().map(|name| name.chars().count()).max().unwrap_or_default().max("mount".len());
@@ -119,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_largest_come_first_and_the_sum_last() {
+    fn lists_the_largest_first_and_the_sum_last() {
         let tally = |entries, bytes, largest| Tally { entries, bytes, largest };
         let summary = Summary {
             total: tally(7, 2148, 1024),
@@ -132,7 +131,7 @@ mod tests {
         assert_eq!(lines.len(), 4, "{table}");
         assert!(lines[1].starts_with("logical/u/") && lines[1].contains("2.00 KiB"), "{table}");
         assert!(lines[3].starts_with("all ") && lines[3].contains('7'), "{table}");
-        assert!(lines.iter().all(|line| line.len() == lines[0].len()), "columns stand below each other:\n{table}");
+        assert!(lines.iter().all(|line| line.len() == lines[0].len()), "columns are aligned:\n{table}");
         assert_eq!(contents.document()["mounts"][1]["storage"], "core/");
     }
 }

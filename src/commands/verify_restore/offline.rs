@@ -22,16 +22,14 @@ use std::sync::Arc;
 /// `Usage` for a seal other than Shamir's; `Integrity` for a damaged backup; `Drill` for
 /// entries that cannot be decrypted with the shares.
 pub(super) async fn drill(context: &Context, args: &VerifyRestoreArgs, steps: &mut Steps) -> Result<OperationResult> {
-    let object = args.object.as_deref();
-    context.note("backup_tested", object);
+    context.note("backup_tested", args.object.as_deref());
     context.note("mode", "offline");
     let staging = &context.config()?.staging;
     let keyring = Arc::new(context.keyring()?);
     let shares = Arc::new(context.unseal_keys(&args.unseal).await?);
     let store = context.store().await?;
 
-    let chosen =
-        steps.time("pick", context.stop.guard(pick::backup(context, store.as_ref(), &keyring, object))).await?;
+    let chosen = steps.time("pick", context.stop.guard(pick::backup(context, store.as_ref(), &keyring, args))).await?;
     context.note("backup_tested", chosen.name.object());
     let manifest = chosen.insist()?.cloned();
     let how = ReadSpec::of(&chosen, keyring.clone());

@@ -1,120 +1,79 @@
-//! The stream of a restore: store → open → archive check → Vault.
+//! The stream of a restore: store → decrypt → archive check → Vault.
 //!
-//! Here: a pass over a backup that checks everything, and may send what it reads on
-//! the way. The last piece is held back until all has been checked, and a failure
-//! breaks the connection instead of ending it: Vault can never take a cut or
-//! doctored snapshot for a whole one. Not here: what is asked of Vault (`target`).
+//! A pass verifies a whole backup and can send the snapshot on the way. The last piece is
+//! sent only after everything was verified, and a failure breaks the connection instead of
+//! ending it, so Vault never takes a truncated or modified snapshot for a complete one.
+//! Not here: the requests to Vault (`target`).
 
 use crate::base::error::{Error, Kind, Result};
 use crate::formats::archive::{self, Meta};
-use crate::formats::crypto::{self, Header, Keyring, Layouts};
-use crate::formats::naming::BackupName;
+use crate::formats::crypto::Header;
 use crate::formats::product::ServerVersion;
-use crate::pipeline::hashing::Hashing;
-use crate::pipeline::input::OpenInput;
-use crate::pipeline::object::{Chosen, Named};
+pub use crate::pipeline::verified::ReadSpec;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use std::io::{self, BufRead, Read};
-use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// How many pieces wait between the reading thread and the connection.
+/// Number of pieces buffered between the reading thread and the connection.
 const CAPACITY: usize = 2;
 
-/// How much is sent at a time, in bytes: a segment's plaintext fits.
+/// Size of a piece in bytes: a segment's plaintext fits.
 const PIECE: usize = 1 << 20;
 
-/// How a backup is to be read.
-#[derive(Clone)]
-pub struct ReadSpec {
-    /// The keys.
-    pub keyring: Arc<Keyring>,
-    /// The layouts that may be.
-    pub layouts: Layouts,
-    /// The name that its header must agree with.
-    pub name: Option<BackupName>,
-    /// What it must hash to.
-    pub named: Named,
-}
-
-impl ReadSpec {
-    /// How to read the backup that was chosen in the store.
-    pub fn of(chosen: &Chosen, keyring: Arc<Keyring>) -> Self {
-        Self { keyring, layouts: chosen.layouts(), name: Some(chosen.name.clone()), named: chosen.named() }
-    }
-
-    /// How to read an input that was opened: from the store, as its choice says.
-    pub fn of_input(opened: &OpenInput, keyring: Arc<Keyring>) -> Self {
-        match &opened.chosen {
-            Some(chosen) => Self::of(chosen, keyring),
-            None => Self { keyring, layouts: opened.layouts, name: None, named: Named::default() },
-        }
-    }
-}
-
-/// What a backup says of itself.
+/// Details that a backup itself states.
 #[derive(Clone, Debug)]
 pub struct Facts {
-    /// The header; the older layout and plain snapshots have none.
+    /// The header, if it is of format 1.
     pub header: Option<Header>,
     /// The snapshot's meta.json.
     pub meta: Meta,
 }
 
 impl Facts {
-    /// The server that the backup is from; unknown without a header.
+    /// Returns the server that the backup was taken from, which is unknown without a header.
     pub fn server(&self) -> ServerVersion {
         self.header.as_ref().map(|header| header.vault.server()).unwrap_or_default()
     }
 }
 
-/// Reads the beginning alone. Nothing is proven by it but the first segment.
+/// Reads only the beginning. It authenticates no more than the first segment.
 ///
 /// # Errors
 /// `Integrity`.
 pub fn peek(reader: Box<dyn Read + Send>, how: &ReadSpec) -> Result<Facts> {
-    let mut opened = crypto::open(reader, &how.keyring, how.layouts)?;
-    let header = checked_header(opened.header(), how)?;
-    Ok(Facts { header, meta: archive::peek(&mut opened)? })
-}
-
-/// Reads and checks all of it, sending each piece through `send` on the way.
-///
-/// # Errors
-/// `Integrity`; whatever `send` fails with. Then the last piece was not sent.
-pub fn pass(reader: Box<dyn Read + Send>, how: &ReadSpec, send: impl FnMut(Bytes) -> io::Result<()>) -> Result<Facts> {
-    let mut hashing = Hashing::new(reader);
-    let mut opened = crypto::open(&mut hashing, &how.keyring, how.layouts)?;
-    let header = checked_header(opened.header(), how)?;
-    let mut tee = Tee { reader: &mut opened, pending: Vec::with_capacity(PIECE), failed: None, send };
-    let checked = archive::check(&mut tee);
-    let unsent = |e| Error::from_io(e, Kind::Unexpected, "a piece was not sent");
-    let Tee { pending, failed, mut send, .. } = tee;
-    // First: to the check it looks like a backup that cannot be read on.
-    failed.map_or(Ok(()), |e| Err(unsent(e)))?;
-    let meta = checked?.meta;
-    how.named.check(&hex::encode(hashing.finish().sha256))?;
-    send(Bytes::from(pending)).map_err(unsent)?;
+    let (header, meta) = how.decrypt(reader, |_, plaintext| archive::peek(plaintext))?;
     Ok(Facts { header, meta })
 }
 
-fn checked_header(header: Option<&Header>, how: &ReadSpec) -> Result<Option<Header>> {
-    if let (Some(header), Some(name)) = (header, &how.name) {
-        header.check_name(name)?;
-    }
-    Ok(header.cloned())
+/// Reads and verifies all of it, and passes each piece to `send` on the way.
+///
+/// # Errors
+/// `Integrity`, or the error of `send`. The last piece is then not sent.
+pub fn pass(reader: Box<dyn Read + Send>, how: &ReadSpec, send: impl FnMut(Bytes) -> io::Result<()>) -> Result<Facts> {
+    let unsent = |e| Error::from_io(e, Kind::Unexpected, "a piece was not sent");
+    let read = how.read(reader, |_, plaintext| {
+        let mut tee = Tee { reader: plaintext, pending: Vec::with_capacity(PIECE), failed: None, send };
+        let checked = archive::check(&mut tee);
+        let Tee { pending, failed, send, .. } = tee;
+        // First: to the archive check this looks like a backup that cannot be read.
+        failed.map_or(Ok(()), |e| Err(unsent(e)))?;
+        Ok((checked?.meta, pending, send))
+    })?;
+    let (meta, pending, mut send) = read.result;
+    send(Bytes::from(pending)).map_err(unsent)?;
+    Ok(Facts { header: read.header, meta })
 }
 
-/// Passes on what is read through it, a piece behind.
-struct Tee<'a, R, F> {
+/// A reader that passes on what is read through it, one piece behind.
+struct Tee<'a, R: ?Sized, F> {
     reader: &'a mut R,
     pending: Vec<u8>,
     failed: Option<io::Error>,
     send: F,
 }
 
-impl<R: BufRead, F: FnMut(Bytes) -> io::Result<()>> Read for Tee<'_, R, F> {
+impl<R: BufRead + ?Sized, F: FnMut(Bytes) -> io::Result<()>> Read for Tee<'_, R, F> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let n = self.fill_buf()?.read(buf)?;
         self.consume(n);
@@ -122,7 +81,7 @@ impl<R: BufRead, F: FnMut(Bytes) -> io::Result<()>> Read for Tee<'_, R, F> {
     }
 }
 
-impl<R: BufRead, F: FnMut(Bytes) -> io::Result<()>> BufRead for Tee<'_, R, F> {
+impl<R: BufRead + ?Sized, F: FnMut(Bytes) -> io::Result<()>> BufRead for Tee<'_, R, F> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         match &self.failed {
             Some(error) => Err(error.kind().into()),
@@ -130,9 +89,9 @@ impl<R: BufRead, F: FnMut(Bytes) -> io::Result<()>> BufRead for Tee<'_, R, F> {
         }
     }
 
-    /// Cannot fail itself: what failed is said by the next `fill_buf`.
+    /// Cannot fail: the next `fill_buf` returns the error.
     fn consume(&mut self, amount: usize) {
-        // The buffer is still there until `consume`: this reads nothing.
+        // Until `consume` the buffer is not empty, so this reads nothing.
         if let Ok(buffer) = self.reader.fill_buf() {
             let bytes = &buffer[..amount];
             if self.pending.len() + bytes.len() > PIECE {
@@ -145,20 +104,20 @@ impl<R: BufRead, F: FnMut(Bytes) -> io::Result<()>> BufRead for Tee<'_, R, F> {
     }
 }
 
-/// The body of a request, fed by a thread.
+/// A request body that a thread writes.
 pub struct RestoreBody {
     pieces: mpsc::Receiver<Bytes>,
     whole: tokio::sync::oneshot::Receiver<()>,
 }
 
-/// The feeding end of a [`RestoreBody`]. Dropped without [`Feeder::finish`], the body ends
-/// with an error.
+/// The writing end of a [`RestoreBody`]. If it is dropped without [`Feeder::finish`], the
+/// body ends with an error.
 pub struct Feeder {
     pieces: mpsc::Sender<Bytes>,
     whole: tokio::sync::oneshot::Sender<()>,
 }
 
-/// Makes a body and its feeding end.
+/// Creates a body and its writing end.
 pub fn body() -> (Feeder, RestoreBody) {
     let (pieces, receiver) = mpsc::channel(CAPACITY);
     let (whole, finished) = tokio::sync::oneshot::channel();
@@ -169,20 +128,20 @@ impl Feeder {
     /// Sends a piece, from a thread.
     ///
     /// # Errors
-    /// If the request is over: it has its own reason.
+    /// If the request has ended; its own error has the reason.
     pub fn send(&self, piece: Bytes) -> io::Result<()> {
         self.pieces.blocking_send(piece).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 
-    /// The body is whole.
+    /// Marks the body as complete.
     pub fn finish(self) {
-        // If the request is over, it has its own reason.
+        // A request that has ended has its own error.
         let _ = self.whole.send(());
     }
 }
 
 impl RestoreBody {
-    /// The pieces as a stream; it ends with an error unless all was sent.
+    /// Returns the pieces as a stream that ends with an error unless the body is complete.
     pub fn into_stream(self) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
         stream::unfold(Some(self), async |state| {
             let mut body = state?;

@@ -5,7 +5,6 @@ use crate::app::context::Context;
 use crate::app::reporting::{self, OperationResult};
 use crate::base::atomic_file::AtomicFile;
 use crate::base::error::{Error, Result};
-use crate::base::secret::Secret;
 use crate::commands::Done;
 use crate::formats::barrier::{Barrier, ListedSecret, Query, SecretAnswer, SecretVersion};
 use crate::formats::crypto::Header;
@@ -17,8 +16,7 @@ use crate::pipeline::offline;
 use crate::pipeline::reader;
 use crate::services::notify::Operation;
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write as _};
-use std::path::Path;
+use std::io::IsTerminal;
 use std::sync::Arc;
 
 /// Reads one secret, or the names of many.
@@ -140,19 +138,12 @@ fn hand_over(args: &RecoverArgs, answer: SecretAnswer, label: &str) -> Result<Op
     }
     match &args.output {
         Some(file) => {
-            write_new(file, &data)?;
+            AtomicFile::write_new_line(file, data.expose())
+                .map_err(|e| Error::usage(format!("{}: the secret was not written", file.display())).because(e))?;
             Ok(OperationResult::said("", format!("{path} recovered from {label} into {}", file.display())))
         }
         None => Ok(OperationResult::said(format!("{}\n", data.expose()), format!("{path} recovered from {label}"))),
     }
-}
-
-fn write_new(path: &Path, data: &Secret) -> Result<()> {
-    let written = AtomicFile::create(path, 0o600).and_then(|mut file| {
-        writeln!(file, "{}", data.expose())?;
-        file.commit_new()
-    });
-    written.map_err(|e| Error::usage(format!("{}: the secret was not written", path.display())).because(e))
 }
 
 /// One secret a line: its path, and on KV v2 its versions. Never a value.

@@ -7,7 +7,6 @@
 pub mod audit;
 pub mod delivery;
 mod event;
-mod lock;
 pub mod metrics;
 pub mod ping;
 pub mod webhook;

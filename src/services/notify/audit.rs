@@ -4,8 +4,8 @@
 //! at its end, so logrotate may cut it (copytruncate).
 
 use super::Event;
-use super::lock::lock;
 use crate::base::error::{Error, Result};
+use crate::base::lock::lock_within_limit;
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -88,7 +88,7 @@ fn open(path: &Path) -> io::Result<File> {
 fn open_locked(path: &Path) -> io::Result<File> {
     loop {
         let file = open(path)?;
-        lock(&file)?;
+        lock_within_limit(&file)?;
         let held = file.metadata()?;
         match std::fs::metadata(path) {
             Ok(named) if (named.dev(), named.ino()) == (held.dev(), held.ino()) => return Ok(file),

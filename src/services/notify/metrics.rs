@@ -3,10 +3,10 @@
 //! Timestamps, not ages: an age in a file goes stale. The file is replaced as a
 //! whole; what one operation does not know keeps the value that it has there.
 
-use super::lock::lock;
 use super::{Event, EventOutcome};
 use crate::base::atomic_file::AtomicFile;
 use crate::base::error::{Error, Result};
+use crate::base::lock::lock_within_limit;
 use crate::formats::naming::BackupType;
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
@@ -82,7 +82,7 @@ fn replace(path: &Path, new: &Samples) -> io::Result<()> {
     let folder = path.parent().filter(|p| *p != Path::new("")).unwrap_or(Path::new("."));
     // A drill may end while a backup does. The file itself cannot be the lock: it is replaced.
     let guard = File::open(folder)?;
-    lock(&guard)?;
+    lock_within_limit(&guard)?;
     let old = match std::fs::read(path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(e) if e.kind() == ErrorKind::NotFound => String::new(),

@@ -2,7 +2,7 @@
 
 use super::joined;
 use super::paths::Root;
-use crate::base::atomic_file::{AtomicFile, create_folders};
+use crate::base::atomic_file::{AtomicFile, create_directories};
 use crate::base::error::{Error, Result};
 use crate::services::store::{Head, Upload};
 use async_trait::async_trait;
@@ -88,7 +88,7 @@ impl Drop for Staged {
 
 fn create(path: &Path) -> io::Result<AtomicFile> {
     let begin = || {
-        create_folders(path.parent().unwrap_or(path), FOLDER_MODE)?;
+        create_directories(path.parent().unwrap_or(path), FOLDER_MODE)?;
         AtomicFile::create(path, FILE_MODE)
     };
     match begin() {

@@ -20,6 +20,7 @@ use crate::formats::manifest::MacKey;
 use crate::formats::retention::Policy;
 use crate::pipeline::input::{self, Input, OpenInput};
 use crate::pipeline::trust::Trust;
+use crate::services::notify::EventSource;
 use crate::services::progress::Progress;
 use crate::services::store::{self, Store, s3};
 use chrono::{DateTime, SubsecRound, Utc};
@@ -45,6 +46,7 @@ pub struct Context {
     global: Global,
     config: OnceCell<Config>,
     notes: RefCell<Map<String, Value>>,
+    cluster: RefCell<Option<String>>,
     warned_of_vault: Cell<bool>,
 }
 
@@ -61,6 +63,7 @@ impl Context {
             global,
             config: OnceCell::new(),
             notes: RefCell::default(),
+            cluster: RefCell::default(),
             warned_of_vault: Cell::default(),
         }
     }
@@ -106,6 +109,19 @@ impl Context {
     /// Notes what audit and notifications shall carry, however the run ends.
     pub fn note(&self, key: &str, value: impl Serialize) {
         self.notes.borrow_mut().insert(key.to_owned(), json_value(value));
+    }
+
+    /// Notes the id of the cluster that the run is about, for notifications.
+    pub fn note_cluster(&self, id: Option<&str>) {
+        self.cluster.replace(id.map(str::to_owned));
+    }
+
+    /// Returns this machine, the cluster and the store of the run, for notifications.
+    pub fn event_source(&self) -> EventSource {
+        let config = self.config().ok();
+        let expected = || config.and_then(|config| config.vault.cluster_id.clone());
+        let store = config.and_then(|config| config.store().ok()).map(|store| store.url.as_str().to_owned());
+        EventSource::here(self.cluster.borrow().clone().or_else(expected), store)
     }
 
     /// Everything noted so far.

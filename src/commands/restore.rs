@@ -55,6 +55,7 @@ async fn restore(context: &Context, args: &RestoreArgs) -> Result<OperationResul
     context.note("backup", &args.input);
     context.note("target", &args.address);
     let (target, node, session) = connect(context, args).await?;
+    context.note_cluster(node.cluster_id());
     let outcome = send(context, args, &target, &node, &session).await;
     if tokio::time::timeout(REVOKE_TIMEOUT, target.withdraw()).await.is_err() {
         tracing::debug!("{} did not answer the revocation", target.address);

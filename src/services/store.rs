@@ -88,7 +88,7 @@ pub enum Locking {
     /// It may: each object says whether it is locked.
     On,
     /// It would not say, and why: each object must be asked.
-    Untold(String),
+    Unknown(String),
 }
 
 /// An object being read: what it is, and its bytes in order.

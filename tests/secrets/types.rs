@@ -8,7 +8,7 @@ use vault_backup::base::error::Error;
 use vault_backup::base::secret::{Secret, TextOrReference};
 use vault_backup::formats::crypto::{Key, Keyring, keys};
 use vault_backup::services::notify::NotifySettings;
-use vault_backup::services::notify::webhook::{Shape, Webhook};
+use vault_backup::services::notify::webhook::{Webhook, WebhookFormat};
 use vault_backup::services::vault::Auth;
 
 fn assert_hidden(value: &impl Debug, secrets: &[&str]) {
@@ -30,7 +30,7 @@ fn settings_that_hold_secrets() {
         assert_hidden(&auth, &PLANTED);
     }
     let url = || TextOrReference::Text(Secret::new(format!("https://x/{}", PLANTED[0])));
-    let target = Webhook { shape: Shape::Slack, url: url(), on_success: true, on_failure: true };
+    let target = Webhook { format: WebhookFormat::Slack, url: url(), on_success: true, on_failure: true };
     assert_hidden(&NotifySettings { notify: vec![target], ping: Some(url()), ..NotifySettings::default() }, &PLANTED);
 }
 

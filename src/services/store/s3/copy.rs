@@ -4,7 +4,7 @@
 //! and the source's entity tag is a condition of each request.
 
 use super::Bucket;
-use super::client::patient;
+use super::client::slow_request;
 use super::create::{NONE, is_of};
 use super::error::S3Failure;
 use super::multipart::{MAX_PARTS, Multipart};
@@ -39,7 +39,7 @@ pub(super) async fn copy(bucket: &Arc<Bucket>, from: &str, head: &Head, to: &str
         .copy_source(bucket.source(from))
         .set_copy_source_if_match(head.etag.clone())
         .if_none_match(NONE);
-    let sent = request.customize().config_override(patient(&bucket.settings)).send().await;
+    let sent = request.customize().config_override(slow_request(&bucket.settings)).send().await;
     let failure = sent.err().map(|e| S3Failure::new("s3:PutObject", bucket.locate(to), &e));
     bucket.confirm(to, run_id, head.size, failure).await
 }
@@ -78,7 +78,7 @@ async fn copy_part(
         .copy_source(bucket.source(from))
         .copy_source_range(format!("bytes={}-{}", range.start(), range.end()))
         .set_copy_source_if_match(head.etag.clone());
-    let sent = request.customize().config_override(patient(&bucket.settings)).send().await;
+    let sent = request.customize().config_override(slow_request(&bucket.settings)).send().await;
     let output = sent.map_err(|e| S3Failure::new("s3:PutObject", bucket.locate(to), &e).into_error())?;
     let etag = output.copy_part_result.and_then(|part| part.e_tag);
     Ok(CompletedPart::builder().part_number(number).set_e_tag(etag).build())

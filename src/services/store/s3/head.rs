@@ -73,7 +73,7 @@ impl Bucket {
                 }
                 let denied = failure.is_denied();
                 let error = failure.into_error();
-                if denied { Ok(Locking::Untold(error.to_string())) } else { Err(error) }
+                if denied { Ok(Locking::Unknown(error.to_string())) } else { Err(error) }
             }
         }
     }

@@ -76,7 +76,7 @@ impl Multipart {
         let bucket = Arc::clone(&self.bucket);
         let request = bucket.client.complete_multipart_upload().bucket(&bucket.name).key(bucket.key(&self.name));
         let request = request.upload_id(self.id()).multipart_upload(upload).if_none_match(NONE);
-        let sent = request.customize().config_override(super::client::patient(&bucket.settings)).send().await;
+        let sent = request.customize().config_override(super::client::slow_request(&bucket.settings)).send().await;
         let failure = sent.err().map(|e| S3Failure::new("s3:PutObject", bucket.locate(&self.name), &e));
         if failure.is_none() {
             self.id = None;

@@ -128,8 +128,8 @@ async fn permanent_failures_are_reported_after_the_retries() {
         (Act::Answer("500 Internal Server Error"), 4, "HTTP 500"),
         (Act::Answer("404 Not Found"), 1, "HTTP 404"),
         (Act::Answer("302 Found\r\nLocation: /elsewhere"), 1, "HTTP 302 (redirects are not followed)"),
-        (Act::Hang, 4, "no answer in time"),
-        (Act::Stall, 4, "no answer in time"),
+        (Act::Hang, 4, "response timeout"),
+        (Act::Stall, 4, "response timeout"),
         (Act::Close, 4, ""),
         (Act::Truncate, 4, ""),
     ] {

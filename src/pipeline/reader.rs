@@ -62,7 +62,7 @@ pub async fn read<T: Send + 'static>(
     };
     let result = tokio::select! {
         biased;
-        ended = reading => ended.map_err(|e| Error::broke_down("a stage of the pipeline", &e))?,
+        ended = reading => ended.map_err(|e| Error::task_failed("a stage of the pipeline", &e))?,
         reason = lingered(stop) => Err(reason),
     };
     // What the end of the run broke, such as a pipe to who left first, is not the reason.

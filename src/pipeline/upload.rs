@@ -151,5 +151,5 @@ fn seal(mut reader: Reader, mut sealer: Encryptor, to_upload: &mpsc::Sender<Byte
 }
 
 async fn ended<T>(task: JoinHandle<Result<T>>) -> Result<T> {
-    task.await.map_err(|e| Error::broke_down("a stage of the pipeline", &e))?
+    task.await.map_err(|e| Error::task_failed("a stage of the pipeline", &e))?
 }

@@ -74,7 +74,7 @@ fn a_key_that_is_none_is_not_repeated() {
 #[tokio::test]
 async fn a_panic_in_a_thread() {
     let end = tokio::task::spawn_blocking(|| panic!("{}", PLANTED[0])).await.unwrap_err();
-    let error = Error::broke_down("a stage", &end);
-    assert_eq!(error.to_string(), "a stage broke down: a panic");
+    let error = Error::task_failed("a stage", &end);
+    assert_eq!(error.to_string(), "a stage: internal error (this is a bug in vault-backup): a task panicked");
     assert_hidden(&error, &PLANTED);
 }

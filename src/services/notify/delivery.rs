@@ -3,7 +3,7 @@
 
 use crate::base::error::{Error, Result};
 use crate::base::secret::TextOrReference;
-use crate::services::http::{self, Template};
+use crate::services::http::{self, ClientTemplate};
 use backon::{ExponentialBuilder, Retryable};
 use reqwest::{StatusCode, header};
 use std::time::Duration;
@@ -40,7 +40,7 @@ pub struct NotificationBody {
 
 /// HTTP client for notifications.
 pub struct Sender {
-    template: Template,
+    template: ClientTemplate,
     client: reqwest::Client,
     retry: RetrySettings,
 }
@@ -60,7 +60,7 @@ impl Sender {
     pub fn new(retry: RetrySettings) -> Result<Self> {
         let limit = Some(retry.attempt);
         let options = http::Options { connect_timeout: limit, total_timeout: limit, ..http::Options::default() };
-        let made = Template::new(options).and_then(|template| Ok((template.client(limit)?, template)));
+        let made = ClientTemplate::new(options).and_then(|template| Ok((template.client(limit)?, template)));
         let (client, template) = made.map_err(|e| Error::partial("no notification can be sent").because(e))?;
         Ok(Self { template, client, retry })
     }

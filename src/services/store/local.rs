@@ -44,7 +44,7 @@ impl LocalStore {
 
 /// What a blocking task returned.
 fn joined<T>(end: Result<T, tokio::task::JoinError>) -> Result<T> {
-    end.map_err(|e| Error::broke_down("a task that reads or writes files", &e))
+    end.map_err(|e| Error::task_failed("file access", &e))
 }
 
 #[async_trait]

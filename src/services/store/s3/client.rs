@@ -4,7 +4,7 @@
 use super::connector::IdleAwareClient;
 use super::settings::S3Settings;
 use crate::base::error::{Error, Result};
-use crate::services::http::{self, Template, TlsSettings};
+use crate::services::http::{self, ClientTemplate, TlsSettings};
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::{self, ProfileFileRegionProvider};
@@ -46,7 +46,7 @@ pub(super) async fn connect(settings: &S3Settings) -> Result<Client> {
     }
     let bundle = || std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from);
     let tls = TlsSettings { ca_cert: settings.ca_cert.clone().or_else(bundle), ..TlsSettings::default() };
-    let http = Template::new(http::Options { tls, ..http::Options::default() })?;
+    let http = ClientTemplate::new(http::Options { tls, ..http::Options::default() })?;
     let timeouts =
         TimeoutConfig::builder().connect_timeout(settings.connect_timeout).read_timeout(settings.idle_timeout);
     let mut loader = aws_config::defaults(BehaviorVersion::latest())

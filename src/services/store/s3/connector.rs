@@ -6,7 +6,7 @@
 //! byte moving, either way.
 
 use super::transport::Transport;
-use crate::services::http::Template;
+use crate::services::http::ClientTemplate;
 use aws_sdk_s3::primitives::SdkBody;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
@@ -32,7 +32,7 @@ const AFTER_BODY: u32 = 2;
 
 /// One client for the store and for the services that credentials come from.
 pub(super) struct IdleAwareClient {
-    template: Arc<Template>,
+    template: Arc<ClientTemplate>,
     /// By connect timeout: each has its own pool of connections.
     connectors: Mutex<HashMap<Option<Duration>, SharedHttpConnector>>,
 }
@@ -44,7 +44,7 @@ impl fmt::Debug for IdleAwareClient {
 }
 
 impl IdleAwareClient {
-    pub(super) fn new(template: Template) -> Self {
+    pub(super) fn new(template: ClientTemplate) -> Self {
         Self { template: Arc::new(template), connectors: Mutex::default() }
     }
 

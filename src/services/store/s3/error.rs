@@ -4,6 +4,7 @@
 use super::advice::{self, Advice};
 use super::client::UnknownProfile;
 use crate::base::error::{Error, Kind};
+use crate::services::http::causes;
 use aws_config::meta::ProviderChainError;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
@@ -170,16 +171,6 @@ fn no_credentials(chain: &[&(dyn StdError + 'static)]) -> Option<S3FailureCause>
         None if sources || chain.iter().any(|cause| cause.to_string().contains("IMDS")) => advice::no_credentials(),
         None => Advice::new(format!("AWS credentials cannot be loaded: {why}"), advice::SET_CREDENTIALS),
     }))
-}
-
-/// Returns `error` and its causes, outermost first. An I/O error's `source` skips the
-/// error inside it.
-fn causes<'a>(error: &'a (dyn StdError + 'static)) -> Vec<&'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |&error| match error.downcast_ref::<std::io::Error>() {
-        Some(io) => io.get_ref().map(|inner| inner as &(dyn StdError + 'static)),
-        None => error.source(),
-    })
-    .collect()
 }
 
 /// Joins the causes, without repetitions and without the SDK's generic outer layers.

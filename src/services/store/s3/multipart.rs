@@ -94,7 +94,7 @@ impl Multipart {
     pub(super) async fn abort(mut self) -> Result<()> {
         match self.id.take() {
             Some(id) => match abort_task(&self.bucket, &self.name, id) {
-                Some(task) => task.await.map_err(|e| Error::broke_down("a request's task", &e))?,
+                Some(task) => task.await.map_err(|e| Error::task_failed("S3 request", &e))?,
                 None => Ok(()),
             },
             None => Ok(()),
@@ -126,7 +126,7 @@ fn abort_task(bucket: &Arc<Bucket>, name: &str, id: String) -> Option<JoinHandle
 }
 
 fn ended_early(error: impl Into<anyhow::Error>) -> Error {
-    Error::unexpected("a request's task ended early").because(error)
+    Error::unexpected("S3 request: internal error (this is a bug in vault-backup)").because(error)
 }
 
 impl Bucket {

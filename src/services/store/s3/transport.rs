@@ -1,6 +1,6 @@
 //! Sends the SDK's requests with the HTTP client of [`crate::services::http`].
 
-use crate::services::http::{Template, reason};
+use crate::services::http::{ClientTemplate, reason};
 use aws_sdk_s3::primitives::SdkBody;
 use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
@@ -16,7 +16,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Connector that sends requests unchanged, without redirects, limited only in connecting.
 pub(super) struct Transport {
-    template: Arc<Template>,
+    template: Arc<ClientTemplate>,
     /// The client, or the error of setting it up.
     client: Result<Client, String>,
 }
@@ -28,7 +28,7 @@ impl fmt::Debug for Transport {
 }
 
 impl Transport {
-    pub(super) fn new(template: Arc<Template>, connect_timeout: Option<Duration>) -> Self {
+    pub(super) fn new(template: Arc<ClientTemplate>, connect_timeout: Option<Duration>) -> Self {
         let client = template.client(connect_timeout).map_err(|e| e.to_string());
         Self { template, client }
     }
@@ -66,7 +66,7 @@ fn converted(request: HttpRequest) -> Result<Request, BoxError> {
 }
 
 /// Names the endpoint, and the proxy, of a request that failed.
-fn failure(error: &reqwest::Error, template: &Template, url: &Url) -> ConnectorError {
+fn failure(error: &reqwest::Error, template: &ClientTemplate, url: &Url) -> ConnectorError {
     let endpoint = url.origin().ascii_serialization();
     let proxy = template.proxy_of(url).map(|proxy| format!(" (via the proxy {proxy})")).unwrap_or_default();
     let cause: BoxError = format!("endpoint {endpoint}{proxy}: {}", reason(error)).into();

@@ -140,7 +140,7 @@ impl S3Upload {
 
     async fn clean_up(&mut self) -> Result<()> {
         match self.release() {
-            Some(task) => task.await.map_err(|e| Error::broke_down("a request's task", &e))?,
+            Some(task) => task.await.map_err(|e| Error::task_failed("S3 request", &e))?,
             None => Ok(()),
         }
     }
@@ -163,7 +163,7 @@ async fn give_up(mut sending: JoinSet<Result<CompletedPart>>, multipart: Multipa
 }
 
 fn arrived(end: Result<Result<CompletedPart>, JoinError>) -> Result<CompletedPart> {
-    end.map_err(|e| Error::broke_down("a request's task", &e))?
+    end.map_err(|e| Error::task_failed("S3 request", &e))?
 }
 
 async fn send_part(

@@ -73,7 +73,7 @@ pub async fn send(
 /// Waits until nothing is left of an upload that was given up. To be called before
 /// the run ends.
 pub async fn settle(store: &dyn Store) {
-    if tokio::time::timeout(CLEAN_UP, store.settle()).await.is_err() {
+    if tokio::time::timeout(CLEAN_UP, store.finish_cleanup()).await.is_err() {
         tracing::warn!("the store did not answer, so an unfinished upload may be left there; a later prune removes it");
     }
 }

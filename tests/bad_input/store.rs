@@ -93,7 +93,7 @@ fn no_folder() {
     let store = format!("file://{}/file/store", dir.path().display());
     backup(place.tool().env("VAULT_BACKUP_STORE", &store)).fails(4, &[&store]);
     for command in ["list", "status", "prune"] {
-        place.tool().arg(command).run().fails(4, &[&place.url(), "there is no such folder"]).leaves(&[]);
+        place.tool().arg(command).run().fails(4, &[&place.url(), "no such directory"]).leaves(&[]);
     }
 }
 

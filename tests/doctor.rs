@@ -161,9 +161,9 @@ fn what_would_fail_is_told_with_its_class() {
         (&approle[..], "\"token\"\ntoken = \"env:POWERLESS\"", 3, "capabilities", "capabilities = [\"read\"]"),
         ("env:SECRET_ID", "env:SHARE", 3, "login", "check vault.auth"),
         ("env:SECRET_ID", "env:NOT_SET", 2, "login", "env:NOT_SET"),
-        (&url, nowhere, 4, "list", "there is no such bucket"),
+        (&url, nowhere, 4, "list", "no such bucket"),
         ("audit.log", "no/such/folder/audit.log", 8, "audit log", "cannot be written"),
-        ("/hook", "/refuse", 8, "notifications", "it answered 404"),
+        ("/hook", "/refuse", 8, "notifications", "HTTP 404"),
         (&scene.staging.address(), &vault, 2, "guard", "production"),
     ] {
         let output = scene.doctor(&[(from, to)]);
@@ -182,7 +182,7 @@ fn what_would_fail_is_told_with_its_class() {
     let output = scene.doctor(&[(&url, nowhere), ("/hook", "/refuse")]);
     output.code(2);
     assert_found(&output, "key", "failed", "chmod");
-    assert_found(&output, "list", "failed", "there is no such bucket");
+    assert_found(&output, "list", "failed", "no such bucket");
     assert_found(&output, "notifications", "failed", "404");
     scene.key_mode(0o600);
 

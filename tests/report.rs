@@ -1,4 +1,4 @@
-//! Notifications, pings and metrics against receivers that misbehave.
+//! Notifications, pings and metrics, with receivers that fail.
 
 mod double;
 
@@ -7,10 +7,10 @@ use serde_json::{Map, Value, json};
 use std::time::Duration;
 use vault_backup::base::error::{Error, Kind};
 use vault_backup::base::secret::{Reference, Secret, TextOrReference};
-use vault_backup::services::notify::delivery::Patience;
+use vault_backup::services::notify::delivery::RetrySettings;
 use vault_backup::services::notify::metrics::Figures;
-use vault_backup::services::notify::webhook::{Shape, Webhook};
-use vault_backup::services::notify::{Event, NotifySettings, Operation, send_all, started};
+use vault_backup::services::notify::webhook::{Webhook, WebhookFormat};
+use vault_backup::services::notify::{Event, EventSource, NotifySettings, Operation, send_all, started};
 
 const OK: Act = Act::Answer("204 No Content");
 
@@ -19,16 +19,20 @@ fn url(host: &str) -> TextOrReference {
 }
 
 fn webhook(host: &str) -> Webhook {
-    Webhook { shape: Shape::Webhook, url: url(host), on_success: true, on_failure: true }
+    Webhook { format: WebhookFormat::Webhook, url: url(host), on_success: true, on_failure: true }
 }
 
 fn settings(notify: Vec<Webhook>) -> NotifySettings {
-    let patience = Patience {
+    let retry = RetrySettings {
         attempt: Duration::from_millis(300),
         total: Duration::from_secs(20),
         pause: Duration::from_millis(1),
     };
-    NotifySettings { notify, patience, ..NotifySettings::default() }
+    NotifySettings { notify, retry, ..NotifySettings::default() }
+}
+
+fn source() -> EventSource {
+    EventSource { host: "backup-1".to_owned(), cluster: Some("c-1".to_owned()), store: Some("s3://b/p".to_owned()) }
 }
 
 fn done() -> Event {
@@ -42,9 +46,9 @@ fn failed() -> Event {
     Event::failed(Operation::Backup, at, Duration::from_secs(1), &Error::vault("sealed"), Map::new())
 }
 
-/// The problems, as text; each is `Partial`, and none has the secret part of a URL.
+/// Returns the problems as text. Each is `Partial`, and none has the secret part of a URL.
 async fn problems(settings: &NotifySettings, event: &Event) -> Vec<String> {
-    let problems = send_all(settings, event, &Figures::default()).await;
+    let problems = send_all(settings, &source(), event, &Figures::default()).await;
     assert!(problems.iter().all(|e| e.kind() == Kind::Partial));
     let texts: Vec<_> = problems.iter().map(Error::to_string).collect();
     assert!(!format!("{texts:?} {problems:?}").contains("planted"), "{problems:?}");
@@ -52,29 +56,37 @@ async fn problems(settings: &NotifySettings, event: &Event) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_webhook_gets_the_notification() {
+async fn a_webhook_gets_json_with_host_cluster_and_store() {
     let double = Double::start(&[OK]).await;
     assert!(problems(&settings(vec![webhook(&double.host)]), &done()).await.is_empty());
     let received = double.received();
     assert_eq!(received.len(), 1);
     assert_eq!(received[0].line, "POST /planted?planted=1 HTTP/1.1");
     assert!(received[0].headers.iter().any(|h| h.eq_ignore_ascii_case("content-type: application/json")));
-    assert_eq!(serde_json::from_str::<Value>(&received[0].body).unwrap(), done().notification());
+    let body: Value = serde_json::from_str(&received[0].body).unwrap();
+    assert_eq!((&body["type"], &body["message"]), (&json!("vault_backup_success"), &json!(done().message)));
+    let source = json!([body["host"], body["cluster"], body["store"]]);
+    assert_eq!(source, json!(["backup-1", "c-1", "s3://b/p"]));
 }
 
 #[tokio::test]
-async fn slack_gets_its_own_shape() {
+async fn slack_gets_a_message_with_host_cluster_and_store() {
     let double = Double::start(&[OK]).await;
-    let target = Webhook { shape: Shape::Slack, ..webhook(&double.host) };
+    let target = Webhook { format: WebhookFormat::Slack, ..webhook(&double.host) };
     assert!(problems(&settings(vec![target]), &done()).await.is_empty());
     assert_eq!(
         serde_json::from_str::<Value>(&double.received()[0].body).unwrap(),
         json!({
-            "text": "made &lt;daily&gt; &amp; well",
+            "text": "backup-1: made &lt;daily&gt; &amp; well",
             "attachments": [{
                 "color": "good",
                 "title": "vault_backup_success",
-                "fields": [{"title": "backup_path", "value": "daily/&lt;x&gt;.enc", "short": true}],
+                "fields": [
+                    {"title": "host", "value": "backup-1", "short": true},
+                    {"title": "cluster", "value": "c-1", "short": true},
+                    {"title": "store", "value": "s3://b/p", "short": true},
+                    {"title": "backup_path", "value": "daily/&lt;x&gt;.enc", "short": true},
+                ],
                 "ts": 1_764_122_400,
             }],
         })
@@ -82,7 +94,7 @@ async fn slack_gets_its_own_shape() {
 }
 
 #[tokio::test]
-async fn only_those_who_want_to_know_are_told() {
+async fn a_webhook_gets_only_the_outcomes_that_it_wants() {
     let double = Double::start(&[OK]).await;
     let quiet = |on_success, on_failure| Webhook { on_success, on_failure, ..webhook(&double.host) };
     let settings = settings(vec![quiet(true, false), quiet(false, true), quiet(false, false)]);
@@ -94,60 +106,61 @@ async fn only_those_who_want_to_know_are_told() {
         Map::new(),
         &["copy".to_owned()],
     );
-    for (event, told) in [(done(), 1), (failed(), 1), (partial, 2)] {
+    for (event, expected) in [(done(), 1), (failed(), 1), (partial, 2)] {
         let before = double.received().len();
         assert!(problems(&settings, &event).await.is_empty());
-        assert_eq!(double.received().len() - before, told, "{:?}", event.outcome);
+        assert_eq!(double.received().len() - before, expected, "{:?}", event.outcome);
     }
 }
 
 #[tokio::test]
-async fn what_passes_is_tried_again() {
+async fn temporary_failures_are_retried() {
     let acts = [Act::Close, Act::Answer("503 Unavailable"), Act::Answer("429 Too Many Requests"), OK];
     let double = Double::start(&acts).await;
     assert!(problems(&settings(vec![webhook(&double.host)]), &done()).await.is_empty());
     assert_eq!(double.received().len(), 4);
 }
 
-/// Whatever they do, and whoever they are: webhook, Slack, and the ping.
+/// For webhooks, Slack and pings alike.
 #[tokio::test]
-async fn what_stays_is_told_in_the_end() {
+async fn permanent_failures_are_reported_after_the_retries() {
     for (act, attempts, why) in [
-        (Act::Answer("500 Internal Server Error"), 4, "it answered 500"),
-        (Act::Answer("404 Not Found"), 1, "it answered 404"),
-        (Act::Answer("302 Found\r\nLocation: /elsewhere"), 1, "it answered 302; redirects are not followed"),
-        (Act::Hang, 4, "no answer in time"),
-        (Act::Stall, 4, "no answer in time"),
+        (Act::Answer("500 Internal Server Error"), 4, "HTTP 500"),
+        (Act::Answer("404 Not Found"), 1, "HTTP 404"),
+        (Act::Answer("302 Found\r\nLocation: /elsewhere"), 1, "HTTP 302 (redirects are not followed)"),
+        (Act::Hang, 4, "response timeout"),
+        (Act::Stall, 4, "response timeout"),
         (Act::Close, 4, ""),
-        (Act::Cut, 4, ""),
+        (Act::Truncate, 4, ""),
     ] {
-        for whom in ["webhook 1", "webhook 1 as Slack", "the ping"] {
+        for receiver in ["webhook 1", "webhook 1 as Slack", "ping"] {
             let double = Double::start(std::slice::from_ref(&act)).await;
-            let settings = match whom {
+            let settings = match receiver {
                 "webhook 1" => settings(vec![webhook(&double.host)]),
-                "the ping" => NotifySettings { ping: Some(url(&double.host)), ..settings(vec![]) },
-                _ => settings(vec![Webhook { shape: Shape::Slack, ..webhook(&double.host) }]),
+                "ping" => NotifySettings { ping: Some(url(&double.host)), ..settings(vec![]) },
+                _ => settings(vec![Webhook { format: WebhookFormat::Slack, ..webhook(&double.host) }]),
             };
             let texts = problems(&settings, &done()).await;
-            let start = format!("{} (host 127.0.0.1) could not be told: {why}", whom.trim_end_matches(" as Slack"));
-            assert_eq!(texts.len(), 1, "{whom}");
+            let name = receiver.trim_end_matches(" as Slack");
+            let start = format!("{name} (host 127.0.0.1): notification failed: {why}");
+            assert_eq!(texts.len(), 1, "{receiver}");
             assert!(texts[0].starts_with(&start) && texts[0].len() > start.len() - why.len(), "{texts:?}");
-            assert_eq!(double.received().len(), attempts, "{whom} {act:?}");
+            assert_eq!(double.received().len(), attempts, "{receiver} {act:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn patience_ends() {
+async fn retries_end_at_the_total_timeout() {
     let double = Double::start(&[Act::Hang]).await;
     let mut settings = settings(vec![webhook(&double.host)]);
-    settings.patience.attempt = Duration::from_secs(3600);
-    settings.patience.total = Duration::from_millis(200);
-    assert!(problems(&settings, &done()).await[0].ends_with("could not be told: not within 0.2 s"));
+    settings.retry.attempt = Duration::from_secs(3600);
+    settings.retry.total = Duration::from_millis(200);
+    assert!(problems(&settings, &done()).await[0].ends_with("notification failed: timeout after 0.2 s"));
 }
 
 #[tokio::test]
-async fn one_that_fails_stops_no_other() {
+async fn a_failed_receiver_does_not_stop_the_others() {
     let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let double = Double::start(&[OK]).await;
     let dir = tempfile::tempdir().unwrap();
@@ -159,7 +172,7 @@ async fn one_that_fails_stops_no_other() {
     settings.ping = Some(url(&double.host));
     settings.textfile = Some(dir.path().join("missing/x.prom"));
     let texts = problems(&settings, &failed()).await;
-    let starts = ["metrics file ", "webhook 1 (host 127.0.0.1) could", "webhook 2 could", "webhook 3 could"];
+    let starts = ["metrics file ", "webhook 1 (host 127.0.0.1): ", "webhook 2: ", "webhook 3: "];
     assert_eq!(texts.len(), starts.len(), "{texts:?}");
     for (text, start) in texts.iter().zip(starts) {
         assert!(text.starts_with(start), "{text}");
@@ -170,7 +183,7 @@ async fn one_that_fails_stops_no_other() {
 }
 
 #[tokio::test]
-async fn pings_tell_start_and_end() {
+async fn pings_report_start_success_and_failure() {
     let double = Double::start(&[OK]).await;
     let settings = NotifySettings { ping: Some(url(&double.host)), ..settings(vec![]) };
     started(&settings).await.unwrap();
@@ -189,11 +202,11 @@ async fn pings_tell_start_and_end() {
     assert_eq!(received[2].body, failed().message);
     let bad = Double::start(&[Act::Answer("404 Not Found")]).await;
     let e = started(&NotifySettings { ping: Some(url(&bad.host)), ..settings }).await.unwrap_err().to_string();
-    assert_eq!(e, "the ping (host 127.0.0.1) could not be told: it answered 404");
+    assert_eq!(e, "ping (host 127.0.0.1): notification failed: HTTP 404");
 }
 
 #[tokio::test]
-async fn nobody_to_tell() {
+async fn without_receivers_nothing_is_sent() {
     started(&NotifySettings::default()).await.unwrap();
     assert!(problems(&NotifySettings::default(), &failed()).await.is_empty());
 }

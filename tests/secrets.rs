@@ -1,6 +1,6 @@
-//! No secret is ever said. Distinct ones are planted wherever the configuration takes
-//! one, and looked for in all that each command says, writes and sends, whether it does
-//! its work or fails.
+//! No command prints, writes or sends a secret. Distinct secrets are placed wherever the
+//! configuration takes one, and searched in all output of each command, on success and on
+//! failure.
 
 mod types;
 
@@ -16,7 +16,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-/// In the URL of each who is told; what is wrong in place of the right secret.
+/// Secrets in the URLs of notifications, and wrong secrets in place of the right ones.
 const PLANTED: [&str; 8] = [
     "planted-hook-path",
     "planted-slack-path",
@@ -28,14 +28,14 @@ const PLANTED: [&str; 8] = [
     "cGxhbnRlZC13cm9uZy1zaGFyZS1wbGFudGVkLXdyb25n",
 ];
 
-/// How each command is told to talk.
-const VOICES: [&[&str]; 2] = [&["-vv"], &["-vv", "--log-format", "json"]];
+/// Output flags of each run.
+const OUTPUT_FLAGS: [&[&str]; 2] = [&["-vv"], &["-vv", "--log-format", "json"]];
 
 struct Scene {
     site: Site,
     staging: Vault,
     listeners: FaultServer,
-    /// Refuses everything.
+    /// A server that denies every request.
     s3: FaultServer,
 }
 
@@ -50,7 +50,7 @@ impl Scene {
         }
     }
 
-    /// The tool, with `auth` for production and everybody told.
+    /// Returns the tool with `auth` for production, and all notifications.
     fn tool(&self, auth: &str) -> Tool {
         let url = self.listeners.address();
         let more = format!(
@@ -91,18 +91,18 @@ impl Scene {
         known.into_iter().chain(more).chain(production.vault.shares().iter().cloned()).collect()
     }
 
-    /// Asserts that nothing that was written or sent has a secret in it.
+    /// Asserts that nothing written or sent contains a secret.
     #[track_caller]
-    fn assert_told_nobody(&self) {
+    fn assert_no_secret_was_sent(&self) {
         let read = |name: &str| fs::read_to_string(self.site.path(name)).unwrap();
-        let mut told = vec![read("audit.log"), read("x.prom")];
+        let mut sent = vec![read("audit.log"), read("x.prom")];
         for call in self.listeners.calls() {
             let headers = call.headers.iter().map(|(name, value)| format!("{name}: {value:?}\n"));
-            told.push(headers.collect::<String>() + &String::from_utf8_lossy(&call.body));
+            sent.push(headers.collect::<String>() + &String::from_utf8_lossy(&call.body));
         }
-        assert!(told.len() > 20, "{} were told", told.len());
+        assert!(sent.len() > 20, "only {} texts", sent.len());
         for secret in self.secrets() {
-            let found = told.iter().find(|text| text.contains(&secret));
+            let found = sent.iter().find(|text| text.contains(&secret));
             assert!(found.is_none(), "{secret:?} is in {found:?}");
         }
     }
@@ -111,7 +111,7 @@ impl Scene {
 const ROOT: &str = "token = \"env:ROOT\"";
 
 #[test]
-fn by_no_command_whether_it_fails_or_not() {
+fn no_command_prints_writes_or_sends_a_secret() {
     let scene = Scene::start();
     let object = scene.site.production.object.clone();
     let wrong_key = format!("file:{}", scene.site.file("wrong-key", "ab".repeat(32).as_bytes()));
@@ -123,7 +123,7 @@ fn by_no_command_whether_it_fails_or_not() {
     let recover = ["recover", "smtp/test-tenant-id/admin", "--from", o, "-o", "secret.json"];
     let restore = ["restore", o, "--address", &scene.site.production.vault.address()].map(str::to_owned);
     let restore: Vec<_> = restore.iter().map(String::as_str).collect();
-    // How it logs in to production, what it does, and how that ends.
+    // Login to production, command, exit code.
     let cases: Vec<(&str, Vec<&str>, i32)> = vec![
         (&root, vec!["backup", "--kind", "daily", "--json"], 0),
         (&root, vec!["backup", "--kind", "daily", "--prune", "--store", "s3://no-such-bucket"], 4),
@@ -150,25 +150,25 @@ fn by_no_command_whether_it_fails_or_not() {
     let (bad_role, bad_user) = (approle("BAD_SECRET_ID"), userpass);
     let logins = [(&bad_role, 3), (&bad_user, 3)].map(|(auth, code)| (auth.as_str(), vec!["doctor"], code));
     for (auth, command, code) in cases.into_iter().chain(logins) {
-        for voice in VOICES {
+        for flags in OUTPUT_FLAGS {
             if command[0] == "backup" {
                 next_second();
             }
-            scene.tool(auth).args(&command).args(voice).run().code(code);
+            scene.tool(auth).args(&command).args(flags).run().code(code);
         }
     }
-    scene.assert_told_nobody();
+    scene.assert_no_secret_was_sent();
     scene.site.production.assert_untouched();
 }
 
-/// A drill runs a Vault of its own, and hands it nothing but its place.
+/// A drill starts a Vault without any secret in its arguments or environment.
 #[test]
-fn by_no_drill_nor_to_its_vault() {
+fn a_drill_passes_no_secret_to_its_vault() {
     let scene = Scene::start();
     let mut drill = scene.tool(ROOT).args(["verify-restore", "--ephemeral", "-vv", "--log-format", "json"]).start();
-    let (mut seen, begun) = (0, Instant::now());
+    let (mut seen, start) = (0, Instant::now());
     while drill.is_running() {
-        assert!(begun.elapsed() < PATIENCE);
+        assert!(start.elapsed() < PATIENCE);
         for (line, environment) in below(drill.pid()) {
             seen += 1;
             for secret in scene.secrets() {
@@ -177,7 +177,7 @@ fn by_no_drill_nor_to_its_vault() {
         }
     }
     drill.wait().code(0);
-    assert!(seen > 0, "no other program was run");
+    assert!(seen > 0, "no other program was started");
     scene
         .tool("token = \"env:BAD_TOKEN\"")
         .args(["verify-restore", "--ephemeral", "-vv"])
@@ -186,7 +186,7 @@ fn by_no_drill_nor_to_its_vault() {
         .code(6);
 }
 
-/// Command line and environment of the programs that `pid` runs, and those run.
+/// Returns command line and environment of all descendants of `pid`.
 fn below(pid: u32) -> Vec<(String, String)> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     let mut found = Vec::new();
@@ -194,7 +194,7 @@ fn below(pid: u32) -> Vec<(String, String)> {
         let read = |what: &str| {
             String::from_utf8_lossy(&fs::read(format!("/proc/{child}/{what}")).unwrap_or_default()).into_owned()
         };
-        // Before it has become another program, it is still the tool.
+        // Between fork and exec it is still the tool.
         let program = fs::read_link(format!("/proc/{child}/exe")).unwrap_or_default();
         if program != Path::new(env!("CARGO_BIN_EXE_vault-backup")) && !program.as_os_str().is_empty() {
             found.push((read("cmdline"), read("environ")));
@@ -204,9 +204,9 @@ fn below(pid: u32) -> Vec<(String, String)> {
     found
 }
 
-/// What any other program leaves.
+/// Core dumps are on in this test, but this program disables its own.
 #[test]
-fn by_no_core_dump() {
+fn a_crash_leaves_no_core_dump() {
     let vault = FaultServer::start(|_| Reply::hang());
     let dumped = |command: &[&str], name: &str| {
         let shell = program("sh").args(["-c", "ulimit -c unlimited; exec \"$0\" \"$@\""]).args(command);
@@ -221,11 +221,11 @@ fn by_no_core_dump() {
         run.signal(Signal::ABORT);
         run.wait().dumped_core
     };
-    assert!(dumped(&["sleep", "60"], "sleep"), "this machine dumps no cores, and so proves nothing");
+    assert!(dumped(&["sleep", "60"], "sleep"), "core dumps are disabled on this machine");
     assert!(!dumped(&[env!("CARGO_BIN_EXE_vault-backup"), "backup"], "vault-backup"));
 }
 
-/// Run by the test below, in a process of its own.
+/// Run by the next test in a separate process.
 #[test]
 #[ignore = "it panics"]
 fn panics() {
@@ -234,13 +234,13 @@ fn panics() {
 }
 
 #[test]
-fn by_no_panic() {
+fn a_panic_prints_no_secret() {
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "secrets::panics", "--ignored", "--nocapture"])
         .env("RUST_BACKTRACE", "1")
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert!(!output.status.success() && said.contains("secrets::panics"), "{said}");
-    assert!(!said.contains(PLANTED[0]), "{said}");
+    let printed = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(!output.status.success() && printed.contains("secrets::panics"), "{printed}");
+    assert!(!printed.contains(PLANTED[0]), "{printed}");
 }

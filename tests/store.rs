@@ -1,4 +1,4 @@
-//! The stores: one contract for both, and what is particular to each.
+//! The stores: a contract suite for all of them, and tests of each one.
 
 mod contract;
 mod local;
@@ -20,11 +20,11 @@ use vault_backup::services::store::{self, Head, Metadata, ReadAt, Store, Upload}
 
 const MIB: usize = 1024 * 1024;
 
-/// The bucket, and the prefix in it, that S3 tests use unless they need another.
+/// Bucket and prefix of the S3 tests.
 const BUCKET: &str = "backups";
 const PREFIX: &str = "vault";
 
-/// S3Settings for `endpoint`, with timeouts that a test can wait for.
+/// Returns settings for `endpoint`.
 fn settings(endpoint: &str, (access, secret): (String, String)) -> S3Settings {
     S3Settings {
         endpoint: Some(endpoint.to_owned()),
@@ -40,7 +40,7 @@ async fn s3_store(settings: S3Settings) -> Arc<dyn Store> {
     Arc::new(S3Store::new(BUCKET, PREFIX, settings).await.unwrap())
 }
 
-/// A store, and the eyes to see what it did.
+/// A store with direct access to its content.
 enum Place {
     S3(S3),
     Local(TempDir),
@@ -73,7 +73,7 @@ impl Place {
         }
     }
 
-    /// Writes an object from outside, beside the store's prefix if `key` says so.
+    /// Writes an object directly. `key` may be outside of the store's prefix.
     fn plant(&self, key: &str, body: &[u8]) {
         match self {
             Self::S3(s3) => s3.put(BUCKET, key, body),
@@ -85,7 +85,7 @@ impl Place {
         }
     }
 
-    /// Every key, files that are being written included.
+    /// Returns all keys, unfinished files included.
     fn keys(&self) -> Vec<String> {
         match self {
             Self::S3(s3) => s3.objects(BUCKET),
@@ -93,7 +93,7 @@ impl Place {
         }
     }
 
-    /// What uploads that did not end have left.
+    /// Returns what unfinished uploads have left.
     fn leftovers(&self) -> Vec<String> {
         match self {
             Self::S3(s3) => s3.incomplete_uploads(BUCKET),
@@ -104,12 +104,12 @@ impl Place {
 
 fn files(root: &Path) -> Vec<String> {
     let mut found = Vec::new();
-    let mut folders = vec![root.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
+    let mut directories = vec![root.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             match path.symlink_metadata().unwrap().is_dir() {
-                true => folders.push(path),
+                true => directories.push(path),
                 false => found.push(path.strip_prefix(root).unwrap().to_str().unwrap().to_owned()),
             }
         }
@@ -118,7 +118,7 @@ fn files(root: &Path) -> Vec<String> {
     found
 }
 
-/// `len` bytes without any repetition.
+/// Returns `len` random bytes.
 fn data(len: usize) -> Bytes {
     static RANDOM: LazyLock<Bytes> = LazyLock::new(|| {
         let mut bytes = vec![0; 128 * MIB];
@@ -138,7 +138,7 @@ fn run(id: &str) -> Metadata {
         .into()
 }
 
-/// Writes all of `data` in chunks of about 1 MiB, no two of one size.
+/// Writes all of `data` in chunks of about 1 MiB, each of another size.
 async fn write(upload: &mut dyn Upload, data: &Bytes) -> Result<()> {
     let mut rest = data.clone();
     for size in (MIB - 7..).step_by(3) {
@@ -162,7 +162,7 @@ async fn read(store: &dyn Store, name: &str, at: ReadAt) -> Result<(Head, Vec<u8
     Ok((download.head, chunks.concat()))
 }
 
-/// Long enough for any machine, short enough to end a test that hangs.
+/// Fails a test that hangs.
 async fn soon<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(90), work).await.expect("it hangs")
 }

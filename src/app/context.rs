@@ -22,6 +22,7 @@ use crate::pipeline::input::{self, Input, OpenInput};
 use crate::pipeline::object::Chosen;
 use crate::pipeline::select;
 use crate::pipeline::trust::Trust;
+use crate::services::notify::EventSource;
 use crate::services::progress::Progress;
 use crate::services::store::{self, Store, s3};
 use chrono::{DateTime, SubsecRound, Utc};
@@ -47,6 +48,7 @@ pub struct Context {
     global: Global,
     config: OnceCell<Config>,
     notes: RefCell<Map<String, Value>>,
+    cluster: RefCell<Option<String>>,
     warned_of_vault: Cell<bool>,
 }
 
@@ -63,6 +65,7 @@ impl Context {
             global,
             config: OnceCell::new(),
             notes: RefCell::default(),
+            cluster: RefCell::default(),
             warned_of_vault: Cell::default(),
         }
     }
@@ -108,6 +111,19 @@ impl Context {
     /// Notes what audit and notifications shall carry, however the run ends.
     pub fn note(&self, key: &str, value: impl Serialize) {
         self.notes.borrow_mut().insert(key.to_owned(), json_value(value));
+    }
+
+    /// Notes the id of the cluster that the run is about, for notifications.
+    pub fn note_cluster(&self, id: Option<&str>) {
+        self.cluster.replace(id.map(str::to_owned));
+    }
+
+    /// Returns this machine, the cluster and the store of the run, for notifications.
+    pub fn event_source(&self) -> EventSource {
+        let config = self.config().ok();
+        let expected = || config.and_then(|config| config.vault.cluster_id.clone());
+        let store = config.and_then(|config| config.store().ok()).map(|store| store.url.as_str().to_owned());
+        EventSource::here(self.cluster.borrow().clone().or_else(expected), store)
     }
 
     /// Everything noted so far.

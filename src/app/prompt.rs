@@ -38,7 +38,7 @@ async fn ask(stop: &Stop, read: impl FnOnce() -> io::Result<String> + Send + 'st
             // Ctrl-C, without an echo: rpassword has sent the signal, which ends the question.
             Ok(Err(e)) if e.kind() == ErrorKind::Interrupted => std::future::pending().await,
             Ok(read) => read.map_err(|e| Error::usage("no answer could be read").because(e)),
-            Err(e) => Err(Error::broke_down("the question", &e)),
+            Err(e) => Err(Error::task_failed("the question", &e)),
         }
     };
     stop.guard(answer).await

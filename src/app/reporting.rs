@@ -14,7 +14,7 @@ use crate::app::output::{Done, json_value};
 use crate::base::error::{Error, Result};
 use crate::services::notify::audit::Audit;
 use crate::services::notify::metrics::{self, Figures};
-use crate::services::notify::webhook::{Shape, Webhook};
+use crate::services::notify::webhook::{Webhook, WebhookFormat};
 use crate::services::notify::{self, Event, Operation};
 use futures_util::FutureExt;
 use serde::Serialize;
@@ -135,7 +135,8 @@ pub async fn test_channels(context: &Context, config: &Config) -> Vec<String> {
     let message = "This is a test of vault-backup's notifications; nothing happened.";
     let details = Map::from_iter([("test".to_owned(), Value::Bool(true))]);
     let event = Event::done(Operation::Backup, chrono::Utc::now(), context.elapsed(), message, details, &[]);
-    notify::send_all(&settings, &event, &Figures::default()).await.iter().map(ToString::to_string).collect()
+    let source = context.event_source();
+    notify::send_all(&settings, &source, &event, &Figures::default()).await.iter().map(ToString::to_string).collect()
 }
 
 /// Where an operation is told.
@@ -147,9 +148,9 @@ struct Channels {
 impl Channels {
     fn of(config: &Config) -> Self {
         let target = |n: &config::NotifySection| Webhook {
-            shape: match n.kind {
-                config::NotifyKind::Webhook => Shape::Webhook,
-                config::NotifyKind::Slack => Shape::Slack,
+            format: match n.kind {
+                config::NotifyKind::Webhook => WebhookFormat::Webhook,
+                config::NotifyKind::Slack => WebhookFormat::Slack,
             },
             url: n.url.clone(),
             on_success: n.on.contains(&config::NotifyOn::Success),
@@ -194,7 +195,8 @@ impl Channels {
     /// Everywhere; returns what could not be told.
     async fn tell(&self, context: &Context, event: &Event, figures: &Figures) -> Vec<String> {
         let mut untold: Vec<_> = self.log(context, event).into_iter().collect();
-        untold.extend(notify::send_all(&self.settings, event, figures).await.iter().map(ToString::to_string));
+        let failures = notify::send_all(&self.settings, &context.event_source(), event, figures).await;
+        untold.extend(failures.iter().map(ToString::to_string));
         untold
     }
 

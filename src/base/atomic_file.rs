@@ -1,149 +1,144 @@
-//! A file that appears only whole: written under a temporary name in the target's
-//! folder, made durable, then renamed; dropped before that, it is removed.
-//!
-//! Here: that, and folders that are durable too. Not here: what is written
-//! (`store::local`, `decrypt`, metrics), and which class of failure it would be:
-//! errors are plain `io::Error`s.
+//! Files that are written whole or not at all: written under a temporary name in the
+//! target's directory, synced, then renamed. A file that is dropped first is removed.
 
-use ring::rand::{SecureRandom, SystemRandom};
-use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
 
-/// How a temporary name begins; 16 hex digits, a dot and the target's name follow.
+/// Prefix of a temporary name. [`RANDOM`] letters and digits, a dot and the target's name follow.
 const TEMPORARY: &str = ".tmp-";
 
-/// A file that is being written, and that has no name of its own yet.
+/// Length of the random part of a temporary name.
+const RANDOM: usize = 16;
+
+/// A file that is being written and does not have its final name yet.
 #[derive(Debug)]
 pub struct AtomicFile {
-    file: File,
-    temporary: PathBuf,
+    file: NamedTempFile,
     target: PathBuf,
-    committed: bool,
 }
 
 impl AtomicFile {
-    /// Begins a file that will be `target`, with exactly the rights `mode`, whatever
-    /// the umask. The target's folder must exist.
+    /// Creates the temporary file for `target`, with exactly the permissions `mode`,
+    /// regardless of the umask. The target's directory must exist.
     ///
     /// # Errors
-    /// As the operating system gives them; `InvalidInput` if `target` names no file.
+    /// Those of the operating system; `InvalidInput` if `target` has no file name.
     pub fn create(target: &Path, mode: u32) -> io::Result<Self> {
-        let temporary = temporary_path(target)?;
-        // 0600 until the rights are set: the umask could only take away from `mode`.
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-        let new = Self { file, temporary, target: target.to_owned(), committed: false };
-        new.file.set_permissions(Permissions::from_mode(mode))?;
-        Ok(new)
+        let name = target.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file name"))?;
+        let mut suffix = OsString::from(".");
+        suffix.push(name);
+        // 0600 until the permissions are set: the umask could only remove some of `mode`.
+        let open = |path: &Path| OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        let file = tempfile::Builder::new()
+            .prefix(TEMPORARY)
+            .suffix(&suffix)
+            .rand_bytes(RANDOM)
+            .make_in(directory_of(target), open)?;
+        file.as_file().set_permissions(Permissions::from_mode(mode))?;
+        Ok(Self { file, target: target.to_owned() })
     }
 
-    /// The file being written, for copying into it without a buffer.
+    /// Writes `content` and a newline to a new file at `target`, readable by its owner only.
+    ///
+    /// # Errors
+    /// Those of [`AtomicFile::create`] and [`AtomicFile::commit_new`].
+    pub fn write_new_line(target: &Path, content: &str) -> io::Result<()> {
+        let mut file = Self::create(target, 0o600)?;
+        writeln!(file, "{content}")?;
+        file.commit_new()
+    }
+
+    /// Returns the open file, for copying into it inside the kernel.
     pub fn file_mut(&mut self) -> &mut File {
-        &mut self.file
+        self.file.as_file_mut()
     }
 
-    /// Makes it appear, durably, under a name that nothing has.
+    /// Syncs the file and gives it its name, which must be free.
     ///
     /// # Errors
-    /// `AlreadyExists` if something has that name, and it stays what it was. After
-    /// any error the temporary file is gone.
-    pub fn commit_new(mut self) -> io::Result<()> {
-        self.file.sync_all()?;
-        match rustix::fs::renameat_with(CWD, &self.temporary, CWD, &self.target, RenameFlags::NOREPLACE) {
-            Ok(()) => self.committed = true,
-            // Some file systems (NFS, FUSE) cannot rename so, but they can link; then
-            // dropping `self` removes the temporary name.
-            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => std::fs::hard_link(&self.temporary, &self.target)?,
-            Err(error) => return Err(error.into()),
+    /// `AlreadyExists` if the name is taken; the file of that name is not changed. The
+    /// temporary file is removed after any error.
+    pub fn commit_new(self) -> io::Result<()> {
+        self.file.as_file().sync_all()?;
+        match self.file.persist_noclobber(&self.target) {
+            Ok(_) => {}
+            // Some network file systems support links, but not renaming without
+            // overwriting. Dropping the file then removes its temporary name.
+            Err(e) if e.error.raw_os_error() == Some(Errno::OPNOTSUPP.raw_os_error()) => {
+                std::fs::hard_link(e.file.path(), &self.target)?;
+            }
+            Err(e) => return Err(e.error),
         }
-        sync_folder(&self.target)
+        sync_entry(&self.target)
     }
 
-    /// Makes it appear, durably, in the place of whatever file has that name.
+    /// Syncs the file and gives it its name, replacing any file of that name.
     ///
     /// # Errors
-    /// As the operating system gives them; then the temporary file is gone.
-    pub fn commit_replacing(mut self) -> io::Result<()> {
-        self.file.sync_all()?;
-        std::fs::rename(&self.temporary, &self.target)?;
-        self.committed = true;
-        sync_folder(&self.target)
+    /// Those of the operating system. The temporary file is removed after any error.
+    pub fn commit_replacing(self) -> io::Result<()> {
+        self.file.as_file().sync_all()?;
+        self.file.persist(&self.target).map_err(|e| e.error)?;
+        sync_entry(&self.target)
     }
 }
 
 impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        self.file.as_file_mut().write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.file.as_file_mut().flush()
     }
 }
 
-impl Drop for AtomicFile {
-    fn drop(&mut self) {
-        if !self.committed {
-            // Nobody is left to tell; a leftover is recognised by its name.
-            let _ = std::fs::remove_file(&self.temporary);
-        }
-    }
-}
-
-/// The file that was to get the name `file`, if that is a temporary name of ours.
+/// Returns the target's name if `file` is one of our temporary names.
 pub fn target_of(file: &OsStr) -> Option<&OsStr> {
     let rest = file.as_bytes().strip_prefix(TEMPORARY.as_bytes())?;
-    let (random, rest) = rest.split_at_checked(16)?;
+    let (random, rest) = rest.split_at_checked(RANDOM)?;
     let target = rest.strip_prefix(b".")?;
-    (random.iter().all(u8::is_ascii_hexdigit) && !target.is_empty()).then(|| OsStr::from_bytes(target))
+    (random.iter().all(u8::is_ascii_alphanumeric) && !target.is_empty()).then(|| OsStr::from_bytes(target))
 }
 
-/// Makes the folder `path` and those above it that are missing, with the rights
-/// `mode`, durably.
+/// Creates the directory `path` and its missing parents with the permissions `mode`, and
+/// syncs them.
 ///
 /// # Errors
-/// As the operating system gives them.
-pub fn create_folders(path: &Path, mode: u32) -> io::Result<()> {
+/// Those of the operating system.
+pub fn create_directories(path: &Path, mode: u32) -> io::Result<()> {
     match std::fs::DirBuilder::new().mode(mode).create(path) {
-        Ok(()) => sync_folder(path),
+        Ok(()) => sync_entry(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let Some(parent) = path.parent() else { return Err(error) };
-            create_folders(parent, mode)?;
-            create_folders(path, mode)
+            create_directories(parent, mode)?;
+            create_directories(path, mode)
         }
         Err(_) if path.is_dir() => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-/// Makes the entry `path` durable: syncs the folder that it is in.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    match File::open(folder_of(path))?.sync_all() {
-        // Some network file systems cannot sync a folder, and need not.
+/// Syncs the directory that has the entry `path`.
+fn sync_entry(path: &Path) -> io::Result<()> {
+    match File::open(directory_of(path))?.sync_all() {
+        // Some network file systems cannot sync a directory, and do not need to.
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
         done => done,
     }
 }
 
-fn folder_of(path: &Path) -> &Path {
+fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     }
-}
-
-fn temporary_path(target: &Path) -> io::Result<PathBuf> {
-    let name = target.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file's name"))?;
-    let mut random = [0; 8];
-    SystemRandom::new().fill(&mut random).map_err(|_| io::Error::other("no random numbers"))?;
-    let mut temporary = format!("{TEMPORARY}{}.", hex::encode(random)).into_bytes();
-    temporary.extend_from_slice(name.as_bytes());
-    Ok(folder_of(target).join(OsString::from_vec(temporary)))
 }
 
 #[cfg(test)]
@@ -156,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn appears_only_when_committed() {
+    fn a_file_appears_only_when_committed() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("a");
         let mut file = AtomicFile::create(&target, 0o640).unwrap();
@@ -170,14 +165,14 @@ mod tests {
     }
 
     #[test]
-    fn leaves_nothing_when_dropped() {
+    fn a_dropped_file_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
         drop(AtomicFile::create(&dir.path().join("a"), 0o600).unwrap());
         assert!(names(dir.path()).is_empty());
     }
 
     #[test]
-    fn replaces_only_where_told_to() {
+    fn commit_new_never_overwrites() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("a");
         std::fs::write(&target, "old").unwrap();
@@ -195,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_replaced_not_followed() {
+    fn a_symbolic_link_is_replaced_not_followed() {
         let dir = tempfile::tempdir().unwrap();
         let (link, other) = (dir.path().join("link"), dir.path().join("other"));
         std::fs::write(&other, "other").unwrap();
@@ -210,20 +205,20 @@ mod tests {
     }
 
     #[test]
-    fn folders() {
+    fn create_directories_creates_missing_parents() {
         let dir = tempfile::tempdir().unwrap();
         let deep = dir.path().join("x/y/z");
-        create_folders(&deep, 0o700).unwrap();
-        create_folders(&deep, 0o700).unwrap();
+        create_directories(&deep, 0o700).unwrap();
+        create_directories(&deep, 0o700).unwrap();
         assert_eq!(std::fs::metadata(dir.path().join("x")).unwrap().permissions().mode() & 0o777, 0o700);
         std::fs::write(deep.join("file"), "").unwrap();
-        assert!(create_folders(&deep.join("file/below"), 0o700).is_err());
-        assert!(create_folders(&deep.join("file"), 0o700).is_err());
+        assert!(create_directories(&deep.join("file/below"), 0o700).is_err());
+        assert!(create_directories(&deep.join("file"), 0o700).is_err());
     }
 
     #[test]
-    fn other_names_are_not_ours() {
-        for name in [".tmp-", ".tmp-0123456789abcdef", ".tmp-0123456789abcdef.", ".tmp-0123456789abcdeX.a", "a"] {
+    fn foreign_names_are_not_temporary_names() {
+        for name in [".tmp-", ".tmp-0123456789abcdef", ".tmp-0123456789abcdef.", ".tmp-0123456789abcde-.a", "a"] {
             assert_eq!(target_of(name.as_ref()), None, "{name}");
         }
     }

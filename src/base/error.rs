@@ -1,18 +1,17 @@
-//! The one error type, and the exit code that each class of failure has.
+//! The error type, and the exit code of each class of failure.
 //!
-//! Here: what failed, why, what to do next, as one line. Not here: printing
-//! (`output`) and ending the process (`main`).
+//! Not here: printing errors (`app::output`).
 
 use std::fmt;
 
-/// Short for a result that fails with this crate's [`Error`].
+/// Result that fails with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The class of a failure. Its number is the process's exit code: a stable
-/// interface, listed in `--help` and in the README.
+/// Class of a failure. Its number is the exit code of the process: a stable interface,
+/// listed in `--help` and in the README.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// A defect, or a machine that cannot be worked with (its clock is wrong).
+    /// A bug in this program, or an unusable machine (its clock is wrong).
     Unexpected = 1,
     /// Usage, configuration, an unusable key file; a guard refused.
     Usage = 2,
@@ -20,40 +19,40 @@ pub enum Kind {
     Vault = 3,
     /// The object store is unreachable, denied, full, or lacks the object.
     Store = 4,
-    /// Bytes are not what they must be: cut, edited, or under an unknown key.
+    /// Data is truncated, modified, or encrypted with an unknown key.
     Integrity = 5,
     /// The restore drill failed, or a recovered secret is missing.
     Drill = 6,
-    /// Another run holds the lock, or made this object.
+    /// Another run holds the lock, or created this object.
     Conflict = 7,
-    /// Done, but in part.
+    /// Success in part.
     Partial = 8,
     /// `status`: the newest good backup or drill is too old.
     Stale = 9,
     /// The deadline passed.
     Deadline = 124,
-    /// Ended by SIGINT, after cleaning up.
+    /// Stopped by SIGINT, after cleanup.
     Interrupted = 130,
-    /// Ended by SIGTERM, after cleaning up.
+    /// Stopped by SIGTERM, after cleanup.
     Terminated = 143,
 }
 
 impl Kind {
-    /// The exit code.
+    /// Returns the exit code.
     pub fn code(self) -> u8 {
         self as u8
     }
 
-    /// Whether the run was ended from outside rather than by a failure of its own.
+    /// Returns `true` if a signal or the deadline stopped the run.
     pub fn is_stop(self) -> bool {
         matches!(self, Kind::Deadline | Kind::Interrupted | Kind::Terminated)
     }
 }
 
-/// What failed, on which object or address, why, and what to do next.
+/// A failure: object or address, what failed, cause and hint.
 ///
-/// `Display` is always one line without control characters, however hostile
-/// the server's words in it are, and never carries a secret: callers put none in.
+/// `Display` is always one line without control characters, also if a server's response
+/// in it has some. It never contains a secret: callers do not pass any.
 #[derive(Debug)]
 pub struct Error {
     kind: Kind,
@@ -64,71 +63,72 @@ pub struct Error {
 }
 
 impl Error {
-    /// A failure of class `kind`; `what` names the object or address.
+    /// Returns a failure of class `kind`. `what` names the object or address.
     pub fn new(kind: Kind, what: impl Into<String>) -> Self {
         Self { kind, what: what.into(), cause: None, hint: None, transient: false }
     }
 
-    /// Adds why it failed.
+    /// Adds the cause.
     #[must_use]
     pub fn because(mut self, cause: impl Into<anyhow::Error>) -> Self {
         self.cause = Some(cause.into());
         self
     }
 
-    /// A task that ended before its work: `what` broke down. A panic's message may hold
-    /// data, so it is not repeated.
-    pub fn broke_down(what: &str, end: &tokio::task::JoinError) -> Self {
-        let how = if end.is_panic() { "a panic" } else { "it was cancelled" };
-        Self::unexpected(format!("{what} broke down")).because(anyhow::anyhow!(how))
+    /// Returns the failure of a task that did not finish; `what` names its work. The
+    /// message of a panic is not repeated: it may contain data.
+    pub fn task_failed(what: &str, end: &tokio::task::JoinError) -> Self {
+        let cause = if end.is_panic() { "a task panicked" } else { "a task was cancelled" };
+        Self::unexpected(format!("{what}: internal error (this is a bug in vault-backup)"))
+            .because(anyhow::anyhow!(cause))
     }
 
-    /// Adds what the reader should do next.
+    /// Adds the hint: what to do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Puts `what` in front: the larger thing that failed because of this one.
+    /// Prepends `what`, the object or operation that failed because of this failure.
     #[must_use]
     pub fn context(mut self, what: impl fmt::Display) -> Self {
         self.what = format!("{what}: {}", self.what);
         self
     }
 
-    /// The same failure under another class.
+    /// Returns the failure with another class.
     #[must_use]
     pub fn with_kind(mut self, kind: Kind) -> Self {
         self.kind = kind;
         self
     }
 
-    /// Marks a failure that may be gone when everything is tried again from the start,
-    /// such as a leader that was lost.
+    /// Marks a failure that may not happen again if the whole run is retried, such as a
+    /// lost leader.
     #[must_use]
     pub fn transient(mut self, transient: bool) -> Self {
         self.transient = transient;
         self
     }
 
-    /// Whether the failure may be gone when everything is tried again from the start.
+    /// Returns `true` if the failure may not happen again if the whole run is retried.
     pub fn is_transient(&self) -> bool {
         self.transient
     }
 
-    /// The class of the failure.
+    /// Returns the class of the failure.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// The failure and its cause, without the hint: one line.
+    /// Returns the failure and its cause without the hint, on one line.
     pub fn message(&self) -> String {
         let mut line = self.what.clone();
         if let Some(cause) = &self.cause {
             for link in cause.chain() {
                 let text = link.to_string();
-                // Many libraries repeat their source in their own text.
+                // Many libraries repeat the text of their source.
                 if !text.is_empty() && !line.contains(&text) {
                     line.push_str(": ");
                     line.push_str(&text);
@@ -138,29 +138,29 @@ impl Error {
         one_line(&line)
     }
 
-    /// The next step for the reader, one line, if there is one.
+    /// Returns the hint on one line, if there is one.
     pub fn next_step(&self) -> Option<String> {
         self.hint.as_deref().map(one_line)
     }
 
-    /// Carries this error through an interface that speaks `io::Error`.
+    /// Wraps this error in an `io::Error`.
     pub fn into_io(self) -> std::io::Error {
         std::io::Error::other(self)
     }
 
-    /// Gets back what [`Error::into_io`] put in, through any number of further
-    /// `io::Error` layers; any other I/O error becomes `kind` with `what`.
+    /// Returns the error that [`Error::into_io`] wrapped, through any number of further
+    /// `io::Error` layers. Any other I/O error becomes `kind` with `what`.
     pub fn from_io(error: std::io::Error, kind: Kind, what: impl Into<String>) -> Self {
         match find(&error) {
-            // Inside other layers it can only be borrowed: it is said again.
+            // Other layers only lend it.
             Some(ours) => ours.again(),
             None => Error::new(kind, what).because(error),
         }
     }
 }
 
-/// Looks for an [`Error`] inside `error`: readers such as `tar` wrap the errors of
-/// the reader below them, and `io::Error::source` passes over what it holds.
+/// Finds an [`Error`] inside `error`. Readers such as `tar` wrap the errors of the reader
+/// below them, and `io::Error::source` skips the error inside it.
 fn find<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Error> {
     if let Some(ours) = error.downcast_ref::<Error>() {
         return Some(ours);
@@ -172,7 +172,7 @@ fn find<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Error> {
 }
 
 impl Error {
-    /// The same failure once more: for what fails again whenever it is asked again.
+    /// Returns a copy, for readers that return the same failure on each further call.
     #[must_use]
     pub fn again(&self) -> Error {
         Error {
@@ -194,7 +194,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// `text` as one line: runs of control characters and white space become one space.
+/// Returns `text` on one line: each run of control characters and white space becomes one space.
 pub fn one_line(text: &str) -> String {
     let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     clean.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -211,21 +211,21 @@ macro_rules! constructors {
 }
 
 constructors! {
-    /// See [`Kind::Unexpected`].
+    /// Returns an error of [`Kind::Unexpected`].
     unexpected => Unexpected;
-    /// See [`Kind::Usage`].
+    /// Returns an error of [`Kind::Usage`].
     usage => Usage;
-    /// See [`Kind::Vault`].
+    /// Returns an error of [`Kind::Vault`].
     vault => Vault;
-    /// See [`Kind::Store`].
+    /// Returns an error of [`Kind::Store`].
     store => Store;
-    /// See [`Kind::Integrity`].
+    /// Returns an error of [`Kind::Integrity`].
     integrity => Integrity;
-    /// See [`Kind::Drill`].
+    /// Returns an error of [`Kind::Drill`].
     drill => Drill;
-    /// See [`Kind::Conflict`].
+    /// Returns an error of [`Kind::Conflict`].
     conflict => Conflict;
-    /// See [`Kind::Partial`].
+    /// Returns an error of [`Kind::Partial`].
     partial => Partial;
 }
 
@@ -234,17 +234,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_line_whatever_a_server_says() {
+    fn message_and_hint_are_one_line_each() {
         let e = Error::vault("GET https://v:8200/x")
             .because(anyhow::anyhow!("line one\r\nline\ttwo\u{1b}[31m"))
-            .hint("ask\nsomeone");
-        assert_eq!(e.to_string(), "GET https://v:8200/x: line one line two [31m; ask someone");
+            .hint("ask\nthe admin");
+        assert_eq!(e.to_string(), "GET https://v:8200/x: line one line two [31m; ask the admin");
         assert_eq!(e.message(), "GET https://v:8200/x: line one line two [31m");
-        assert_eq!(e.next_step().as_deref(), Some("ask someone"));
+        assert_eq!(e.next_step().as_deref(), Some("ask the admin"));
     }
 
     #[test]
-    fn a_cause_is_said_once() {
+    fn a_repeated_cause_is_printed_once() {
         let inner = std::io::Error::other("disk full");
         let outer = anyhow::Error::from(inner).context("writing part 3: disk full");
         let e = Error::store("s3://b/o").because(outer);
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn survives_io_layers() {
+    fn an_error_passes_through_io_errors() {
         let io = Error::integrity("segment 3").hint("do not use it").transient(true).into_io();
         let wrapped = std::io::Error::new(std::io::ErrorKind::InvalidData, io);
         let back = Error::from_io(wrapped, Kind::Store, "x");
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_are_the_documented_ones() {
+    fn exit_codes_are_the_documented_ones() {
         let codes = [Kind::Usage, Kind::Vault, Kind::Stale, Kind::Deadline, Kind::Terminated];
         assert_eq!(codes.map(Kind::code), [2, 3, 9, 124, 143]);
     }

@@ -1,32 +1,60 @@
-//! One run at a time: an exclusive flock that is not waited for.
-//!
-//! Here: taking it, and naming its holder. Not here: which commands take which
-//! (`commands`). The file's content is for people only; the kernel frees the lock
-//! when the process ends, however it ends.
+//! Exclusive advisory locks (flock). The kernel releases a lock when the process ends.
 
 use crate::base::error::{Error, Result};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-/// A lock that is held until this is dropped.
+/// Longest wait of [`lock_within_limit`]. Other writers keep the lock for milliseconds.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+
+/// Locks `file` without waiting. Returns `false` if another process holds the lock.
+///
+/// # Errors
+/// Those of the operating system.
+pub fn try_lock(file: impl AsFd) -> io::Result<bool> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Locks `file` until it is closed, and waits a limited time for that.
+///
+/// # Errors
+/// `TimedOut` if another process keeps the lock.
+pub fn lock_within_limit(file: &File) -> io::Result<()> {
+    let start = Instant::now();
+    while !try_lock(file)? {
+        if start.elapsed() >= MAX_WAIT {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "another process keeps it locked"));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+/// The lock of a run, released when dropped.
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
 }
 
 impl Lock {
-    /// Takes the lock at `path`, making the file if need be.
+    /// Takes the lock at `path` without waiting, and creates the file if it is missing.
     ///
     /// # Errors
-    /// `Conflict` naming the holder; `Usage` if the file cannot be opened.
+    /// `Conflict` with the process that holds the lock; `Usage` if the file cannot be opened.
     pub fn take(path: &Path) -> Result<Self> {
-        let unusable = |e: std::io::Error| {
+        let unusable = |e: io::Error| {
             Error::usage(format!("lock file {}: cannot be used", path.display()))
                 .because(e)
-                .hint("set run.lock_file to a path in an existing folder that this user can write to")
+                .hint("set run.lock_file to a path in an existing directory that this user can write to")
         };
         let mut file = OpenOptions::new()
             .read(true)
@@ -37,25 +65,19 @@ impl Lock {
             .custom_flags(libc::O_NOFOLLOW)
             .open(path)
             .map_err(unusable)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(Error::conflict(format!(
-                    "another run{} holds the lock {}",
-                    holder(&mut file),
-                    path.display()
-                ))
-                .hint("wait for it to end; each run ends by itself, or at its --deadline"));
-            }
-            Err(errno) => return Err(unusable(errno.into())),
+        if !try_lock(&file).map_err(unusable)? {
+            let owner = owner(&mut file);
+            return Err(Error::conflict(format!("lock file {}: another run{owner} holds the lock", path.display()))
+                .hint("wait until that run ends; it ends at its --deadline at the latest, if it has one"));
         }
-        // For the reader of the next conflict; the lock holds without it.
+        // The process id is for the error message of another run. The lock works without it.
         let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
         Ok(Self { _file: file })
     }
 }
 
-fn holder(file: &mut File) -> String {
+/// Returns the process id in the lock file as text, or nothing.
+fn owner(file: &mut File) -> String {
     let mut text = String::new();
     let _ = file.take(20).read_to_string(&mut text);
     text.trim().parse::<u32>().map_or(String::new(), |pid| format!(" (process {pid})"))
@@ -67,10 +89,10 @@ mod tests {
     use crate::base::error::Kind;
 
     #[test]
-    fn held_once_and_freed_on_drop() {
+    fn a_second_run_gets_a_conflict_until_the_lock_is_dropped() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
-        std::fs::write(&path, "whatever the file holds").unwrap();
+        std::fs::write(&path, "any content").unwrap();
         let first = Lock::take(&path).unwrap();
         let error = Lock::take(&path).unwrap_err();
         assert_eq!(error.kind(), Kind::Conflict);

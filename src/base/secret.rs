@@ -1,8 +1,5 @@
-//! Secrets in memory, and the references by which a configuration names them.
-//!
-//! Here: a string that is wiped when dropped and never printed, `env:` / `file:`
-//! / `credential:` references and how they are read, the rights a key file must
-//! have. Not here: what the secrets mean (`envelope` for keys, `vault` for logins).
+//! Secrets in memory, and the references to secrets in a configuration: `env:`, `file:`
+//! and `credential:`. Checks the permissions of key files.
 
 mod helper;
 
@@ -15,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use zeroize::Zeroizing;
 
-/// A secret string: wiped on drop, `[secret]` in Debug, no Display, not `Copy`.
+/// A secret string. It is wiped on drop, has no `Display`, and its `Debug` is `[secret]`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
@@ -25,7 +22,7 @@ impl Secret {
         Self(Zeroizing::new(value.into()))
     }
 
-    /// The secret itself. Call it where it is used, and keep no copy.
+    /// Returns the secret itself. Callers use it at once and keep no copy.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -37,17 +34,17 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Where a secret is to be read from: `env:NAME`, `file:PATH` or `credential:NAME`.
+/// Reference to a secret: `env:NAME`, `file:PATH` or `credential:NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reference {
     /// An environment variable.
     Env(String),
     /// A file; one trailing newline is stripped.
     File(PathBuf),
-    /// A systemd credential: a file of that name below `$CREDENTIALS_DIRECTORY`.
+    /// A systemd credential: a file of that name in `$CREDENTIALS_DIRECTORY`.
     Credential(String),
-    /// The token helper of Vault's own clients: what `PROGRAM get` prints. It cannot be
-    /// written in a configuration; `~/.vault` names it.
+    /// The token helper of Vault's own clients, called as `PROGRAM get`. A configuration
+    /// cannot name it; `~/.vault` does.
     Helper(PathBuf),
 }
 
@@ -55,8 +52,8 @@ impl FromStr for Reference {
     type Err = Error;
 
     /// # Errors
-    /// `Usage` for anything without one of the three schemes. The text is not
-    /// repeated: somebody may have put the secret itself there.
+    /// `Usage` for anything without one of the three schemes. The text is not repeated:
+    /// it may be the secret itself.
     fn from_str(text: &str) -> Result<Self> {
         match text.split_once(':') {
             Some(("env", name)) if !name.is_empty() => Ok(Self::Env(name.to_owned())),
@@ -65,7 +62,7 @@ impl FromStr for Reference {
                 Ok(Self::Credential(name.to_owned()))
             }
             _ => Err(Error::usage("not a reference to a secret")
-                .hint("write env:NAME, file:PATH or credential:NAME; a secret itself is not taken here")),
+                .hint("write env:NAME, file:PATH or credential:NAME, not the secret itself")),
         }
     }
 }
@@ -81,11 +78,11 @@ impl fmt::Display for Reference {
     }
 }
 
-/// Longest secret read from a file, in bytes; more is a wrong path, not a secret.
+/// Longest secret in a file, in bytes. A larger file is a wrong path.
 const MAX_SECRET: u64 = 64 * 1024;
 
 impl Reference {
-    /// A key reference, where text without a scheme is a path.
+    /// Parses a reference to a key. Text without a scheme is a path.
     pub fn key(text: &str) -> Self {
         text.parse().unwrap_or_else(|_| Self::File(text.into()))
     }
@@ -93,7 +90,7 @@ impl Reference {
     /// Reads the secret.
     ///
     /// # Errors
-    /// `Usage` naming the reference, where it is absent, empty or not UTF-8.
+    /// `Usage` with the reference if the secret is missing, empty or not UTF-8.
     pub fn read(&self) -> Result<Secret> {
         match self {
             Self::Env(name) => match std::env::var(name) {
@@ -108,11 +105,11 @@ impl Reference {
         }
     }
 
-    /// Reads key material: as [`Reference::read`], and a file is refused that
-    /// somebody else can read.
+    /// Reads key material like [`Reference::read`], and refuses a file that other users
+    /// can read.
     ///
     /// # Errors
-    /// As [`Reference::read`], and `Usage` for a file that is too open.
+    /// As [`Reference::read`], and `Usage` for a file with too wide permissions.
     pub fn read_key(&self) -> Result<Secret> {
         match self {
             Self::File(path) => self.read_file(path, |meta| check_rights(path, meta)),
@@ -120,8 +117,8 @@ impl Reference {
         }
     }
 
-    /// Reads a key of 32 bytes: raw, as `openssl rand` writes it, or in hex or base64. A
-    /// file is refused that somebody else can read.
+    /// Reads a key of 32 bytes: raw, as `openssl rand` writes it, or in hex or base64.
+    /// Refuses a file that other users can read.
     ///
     /// # Errors
     /// As [`Reference::read_key`], and `Usage` for anything but 32 bytes.
@@ -130,20 +127,20 @@ impl Reference {
             Self::Env(_) => Zeroizing::new(self.read()?.expose().as_bytes().to_vec()),
             Self::File(path) => self.read_bytes(path, |meta| check_rights(path, meta))?,
             Self::Credential(_) => self.read_bytes(&self.credential()?, |_| Ok(()))?,
-            Self::Helper(_) => return Err(self.broken("it gives tokens, not keys")),
+            Self::Helper(_) => return Err(self.broken("it prints tokens, not keys")),
         };
         raw_key(&bytes).ok_or_else(|| {
-            self.broken("not a key of 32 bytes").hint("give the key as the server has it: raw, in hex or in base64")
+            self.broken("not a key of 32 bytes").hint("give the key in the same form as the server: raw, hex or base64")
         })
     }
 
     fn credential(&self) -> Result<PathBuf> {
-        let Self::Credential(name) = self else { return Err(self.broken("it is no credential")) };
+        let Self::Credential(name) = self else { return Err(self.broken("not a credential")) };
         match std::env::var_os("CREDENTIALS_DIRECTORY") {
             Some(dir) => Ok(PathBuf::from(dir).join(name)),
             None => Err(self
                 .broken("CREDENTIALS_DIRECTORY is not set")
-                .hint("systemd sets it for a unit with LoadCredential=")),
+                .hint("run in a systemd unit that has LoadCredential=")),
         }
     }
 
@@ -156,7 +153,7 @@ impl Reference {
         let file = std::fs::File::open(path).map_err(fail)?;
         let meta = file.metadata().map_err(fail)?;
         if meta.is_dir() {
-            return Err(self.broken("it is a folder"));
+            return Err(self.broken("it is a directory"));
         }
         check(&meta)?;
         let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
@@ -179,17 +176,17 @@ impl Reference {
     }
 }
 
-/// A value that may stand in the configuration itself or be referred to.
+/// A value that a configuration contains or refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TextOrReference {
-    /// It stands there. Kept as a secret: a webhook's path is one.
+    /// The value itself, kept as a secret: the path of a webhook's URL is one.
     Text(Secret),
-    /// It is read from elsewhere.
+    /// A reference to the value.
     Reference(Reference),
 }
 
 impl TextOrReference {
-    /// The value, read now.
+    /// Reads the value.
     ///
     /// # Errors
     /// As [`Reference::read`].
@@ -201,7 +198,7 @@ impl TextOrReference {
     }
 }
 
-/// A key of 32 bytes in any of its forms.
+/// Decodes a key of 32 bytes from any of its forms.
 fn raw_key(bytes: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
     let exact = |bytes: &[u8]| <[u8; 32]>::try_from(bytes).ok().map(Zeroizing::new);
     let text = || std::str::from_utf8(bytes).ok().map(str::trim);
@@ -211,18 +208,22 @@ fn raw_key(bytes: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
         .or_else(|| BASE64_STANDARD.decode(text()?).ok().and_then(decoded))
 }
 
-/// Refuses a key file that others can read, or that its group can, unless root
-/// owns it and the group is one of this process's.
+/// Refuses a key file that others can read. Its group may read it if root owns the file
+/// and this process is in the group.
 fn check_rights(path: &Path, meta: &std::fs::Metadata) -> Result<()> {
     let open_to = if meta.mode() & 0o007 != 0 {
-        "everybody"
+        "all users"
     } else if meta.mode() & 0o070 != 0 && !(meta.uid() == 0 && in_group(meta.gid())) {
         "its group"
     } else {
         return Ok(());
     };
-    Err(Error::usage(format!("key file {}: open to {open_to} (mode {:04o})", path.display(), meta.mode() & 0o7777))
-        .hint(format!("run: chmod 0400 {}", path.display())))
+    Err(Error::usage(format!(
+        "key file {}: accessible to {open_to} (mode {:04o})",
+        path.display(),
+        meta.mode() & 0o7777
+    ))
+    .hint(format!("run: chmod 0400 {}", path.display())))
 }
 
 fn in_group(gid: u32) -> bool {
@@ -236,14 +237,14 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn never_printed() {
+    fn secrets_are_never_printed() {
         assert_eq!(format!("{:?}", Secret::new("hvs.planted")), "[secret]");
         let e = "hvs.planted".parse::<Reference>().unwrap_err();
         assert!(!format!("{e} {e:?}").contains("planted"));
     }
 
     #[test]
-    fn references() {
+    fn references_are_parsed() {
         assert_eq!("env:A".parse::<Reference>().unwrap(), Reference::Env("A".into()));
         assert_eq!(Reference::key("/etc/key"), Reference::File("/etc/key".into()));
         assert_eq!(Reference::key("credential:k"), Reference::Credential("k".into()));
@@ -253,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn files() {
+    fn files_lose_one_newline_and_key_files_need_private_permissions() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
         let r = Reference::File(path.clone());

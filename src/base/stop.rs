@@ -1,8 +1,6 @@
-//! The request to end a run early: a signal or the deadline.
+//! The request to stop a run early: one flag, raised by a signal or the deadline.
 //!
-//! Here: one shared flag with its reason, and a way to give up waiting for a
-//! future when it is raised. Not here: who raises it (`commands` listens for
-//! signals and the clock), nor the cleaning up, which is each pipeline's own.
+//! Not here: cleanup, which each pipeline does itself.
 
 use crate::base::error::{Error, Kind, Result};
 use std::future::Future;
@@ -10,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Why a run must end now.
+/// Reason to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// `--deadline` passed.
@@ -31,7 +29,7 @@ impl Reason {
     }
 }
 
-/// A handle on the run's stop flag; clones share it.
+/// Handle of the run's stop flag. Clones share the flag.
 #[derive(Clone, Debug)]
 pub struct Stop {
     flag: Arc<watch::Sender<Option<Reason>>>,
@@ -44,7 +42,7 @@ impl Default for Stop {
 }
 
 impl Stop {
-    /// Raises the flag; the first reason stays.
+    /// Raises the flag. A later reason does not replace the first.
     pub fn raise(&self, reason: Reason) {
         self.flag.send_if_modified(|slot| {
             let first = slot.is_none();
@@ -53,7 +51,7 @@ impl Stop {
         });
     }
 
-    /// Raises the flag once `delay` has passed.
+    /// Raises the flag after `delay`.
     pub fn raise_after(&self, delay: Duration, reason: Reason) {
         let stop = self.clone();
         tokio::spawn(async move {
@@ -62,19 +60,19 @@ impl Stop {
         });
     }
 
-    /// For stages that poll.
+    /// Checks the flag, for stages that poll.
     ///
     /// # Errors
-    /// The stop's reason, once the flag is raised.
+    /// The reason, if the flag is raised.
     pub fn check(&self) -> Result<()> {
         self.flag.borrow().map_or(Ok(()), |reason| Err(reason.error()))
     }
 
-    /// Runs `work` until it is done or the flag is raised; then `work` is
-    /// dropped and the reason returned as an error. The caller cleans up.
+    /// Runs `work` until it ends or the flag is raised. In the second case `work` is
+    /// dropped and the reason returned as an error; the caller cleans up.
     ///
     /// # Errors
-    /// What `work` returned, or the stop's reason.
+    /// The error of `work`, or the reason to stop.
     pub async fn guard<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let mut flag = self.flag.subscribe();
         tokio::select! {
@@ -93,7 +91,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_first_reason_wins() {
+    async fn the_first_reason_to_stop_is_kept() {
         let stop = Stop::default();
         assert_eq!(stop.guard(async { Ok(1) }).await.unwrap(), 1);
         stop.raise(Reason::Terminated);

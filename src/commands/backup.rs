@@ -62,6 +62,7 @@ async fn make(context: &Context, args: &BackupArgs, store: &dyn Store, keyring: 
     let (sent, facts) =
         Box::pin(source::with_session(&client, &auth, cluster, stop, retries, async |node, session, attempt| {
             context.note("attempts", attempt);
+            context.note_cluster(node.cluster_id());
             let snapshot = stop.guard(client.snapshot(node, session)).await?;
             // A different node than at login if the leader changed.
             source::expect_cluster(&snapshot.node, cluster)?;

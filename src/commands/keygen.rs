@@ -7,7 +7,7 @@ use crate::base::error::{Error, Result};
 use crate::base::secret::Secret;
 use crate::commands::Done;
 use crate::formats::crypto::Key;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::Path;
 
 /// Makes a key, or derives the manifest key of one: to a new file (0600), or to stdout
@@ -47,7 +47,7 @@ const MANIFEST: Words = Words {
 fn hand_out(output: Option<&Path>, hex: &Secret, id: &str, words: &Words) -> Result<Done> {
     match output {
         Some(path) => {
-            write_new(path, hex).map_err(|e| {
+            AtomicFile::write_new_line(path, hex.expose()).map_err(|e| {
                 Error::usage(format!("{}: the key was not written", path.display()))
                     .because(e)
                     .hint("a key is never written over; choose another path")
@@ -59,10 +59,4 @@ fn hand_out(output: Option<&Path>, hex: &Secret, id: &str, words: &Words) -> Res
             Ok(Done::text(format!("{}\n", hex.expose())).aside(format!("{} {id}{advice}", words.id)))
         }
     }
-}
-
-fn write_new(path: &Path, hex: &Secret) -> std::io::Result<()> {
-    let mut file = AtomicFile::create(path, 0o600)?;
-    writeln!(file, "{}", hex.expose())?;
-    file.commit_new()
 }

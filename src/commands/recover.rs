@@ -5,7 +5,6 @@ use crate::app::context::Context;
 use crate::app::reporting::{self, OperationResult};
 use crate::base::atomic_file::AtomicFile;
 use crate::base::error::{Error, Result};
-use crate::base::secret::Secret;
 use crate::commands::Done;
 use crate::formats::barrier::{Absence, Barrier, ListedSecret, Query, SecretAnswer, SecretVersion};
 use crate::formats::crypto::{Header, Keyring};
@@ -19,8 +18,7 @@ use crate::pipeline::verified::ReadSpec;
 use crate::services::notify::Operation;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Read, Write as _};
-use std::path::Path;
+use std::io::{IsTerminal, Read};
 use std::sync::Arc;
 
 /// Reads one secret, or the names of many.
@@ -154,7 +152,8 @@ fn hand_over(args: &RecoverArgs, answer: SecretAnswer, label: &str) -> Result<Op
     }
     let mut result = match &args.output {
         Some(file) => {
-            write_new(file, &data)?;
+            AtomicFile::write_new_line(file, data.expose())
+                .map_err(|e| Error::usage(format!("{}: the secret was not written", file.display())).because(e))?;
             OperationResult::said("", format!("{path} recovered from {label} into {}", file.display()))
         }
         None => {
@@ -170,14 +169,6 @@ fn hand_over(args: &RecoverArgs, answer: SecretAnswer, label: &str) -> Result<Op
     result.result("created_at", created);
     result.result("output", args.output.as_ref().map(|file| file.display().to_string()));
     Ok(result)
-}
-
-fn write_new(path: &Path, data: &Secret) -> Result<()> {
-    let written = AtomicFile::create(path, 0o600).and_then(|mut file| {
-        writeln!(file, "{}", data.expose())?;
-        file.commit_new()
-    });
-    written.map_err(|e| Error::usage(format!("{}: the secret was not written", path.display())).because(e))
 }
 
 /// Returns one line for each secret: its path, and on KV v2 its versions. Never a value.

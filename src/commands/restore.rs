@@ -59,6 +59,7 @@ async fn restore(context: &Context, args: &RestoreArgs) -> Result<OperationResul
     context.note("target", &args.address);
     let backup = SourceBackup::find(context, args).await?;
     let (target, node, session) = connect(context, args).await?;
+    context.note_cluster(node.cluster_id());
     let outcome = send(context, args, &backup, &target, &node, &session).await;
     if tokio::time::timeout(REVOKE_TIMEOUT, target.revoke_tokens()).await.is_err() {
         tracing::debug!("{} did not respond to the revocation", target.address);

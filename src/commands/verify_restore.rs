@@ -59,6 +59,7 @@ async fn drill(context: &Context, args: &VerifyRestoreArgs, mode: Mode, steps: &
     let chosen = steps.time("pick", context.stop.guard(pick::backup(context, store.as_ref(), &keyring, args))).await?;
     context.note("backup_tested", chosen.name.object());
     let manifest = chosen.insist()?.cloned();
+    context.note_cluster(manifest.as_ref().and_then(|manifest| manifest.vault.cluster_id.as_deref()));
     let how = ReadSpec::of(&chosen, keyring.clone());
     let facts = steps.time("peek", peek(context, store.as_ref(), &chosen, how.clone())).await?;
     guard_backup(context, &chosen, &facts)?;

@@ -1,23 +1,23 @@
-//! This machine's clock beside the store's: names and retention go by it.
+//! Compares this machine's clock with the store's: names and retention depend on it.
 
 use crate::base::error::{Error, Result};
 use crate::formats::manifest::rfc3339;
 use crate::services::store::Store;
 use chrono::{TimeDelta, Utc};
 
-/// How far the two may be apart.
+/// Largest accepted difference of the two clocks.
 const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 
-/// Refuses to go on with a clock that is wrong, where the store has one of its own.
+/// Returns the difference of this machine's clock from the store's, if the store has a clock.
 ///
 /// # Errors
-/// `Unexpected` with both times; the store's.
-pub async fn check(store: &dyn Store) -> Result<()> {
-    let Some(theirs) = store.clock().await? else { return Ok(()) };
+/// `Unexpected` with both times if they differ by more than five minutes; errors of the store.
+pub async fn check(store: &dyn Store) -> Result<Option<TimeDelta>> {
+    let Some(theirs) = store.clock().await? else { return Ok(None) };
     let ours = Utc::now();
     if (ours - theirs).abs() <= TOLERANCE {
-        return Ok(());
+        return Ok(Some(ours - theirs));
     }
     Err(Error::unexpected(format!("the clock here says {}, the store's {}", rfc3339(ours), rfc3339(theirs)))
-        .hint("set this machine's clock (NTP): names and retention go by it"))
+        .hint("set this machine's clock (NTP): names and retention depend on it"))
 }

@@ -218,7 +218,7 @@ async fn unlocked(
     match stop.guard(store.object_lock()).await? {
         Locking::Off => return Ok(due),
         Locking::On => {}
-        Locking::Untold(why) => tracing::warn!("each backup that is due is asked whether it is locked: {why}"),
+        Locking::Unknown(why) => tracing::warn!("each backup that is due is asked whether it is locked: {why}"),
     }
     let look = stream::iter(due).map(|c| async move { Ok((store.head(c.name.object()).await?, c)) });
     let seen: Vec<(Option<Head>, Candidate)> = stop.guard(look.buffered(CONCURRENCY).try_collect()).await?;

@@ -61,7 +61,7 @@ pub async fn read<T: Send + 'static>(
     };
     let result = tokio::select! {
         biased;
-        ended = reading => ended.map_err(|e| Error::broke_down("a stage of the pipeline", &e))?,
+        ended = reading => ended.map_err(|e| Error::task_failed("a stage of the pipeline", &e))?,
         reason = grace_over(stop) => Err(reason),
     };
     // Errors that follow from a stop, such as a closed pipe, are not its reason.

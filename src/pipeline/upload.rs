@@ -73,7 +73,7 @@ pub async fn send(
 
 /// Waits until the store has removed aborted uploads. Must be called before the run ends.
 pub async fn finish_cleanup(store: &dyn Store) {
-    if tokio::time::timeout(CLEAN_UP, store.settle()).await.is_err() {
+    if tokio::time::timeout(CLEAN_UP, store.finish_cleanup()).await.is_err() {
         tracing::warn!("the store did not respond: an incomplete upload may be left there; a later prune removes it");
     }
 }
@@ -156,5 +156,5 @@ fn encrypt(
 }
 
 async fn ended<T>(task: JoinHandle<Result<T>>) -> Result<T> {
-    task.await.map_err(|e| Error::broke_down("a stage of the pipeline", &e))?
+    task.await.map_err(|e| Error::task_failed("a stage of the pipeline", &e))?
 }

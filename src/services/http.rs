@@ -1,18 +1,15 @@
-//! HTTP clients: TLS, timeouts and proxies, the same for Vault and for webhooks.
+//! HTTP clients with the same TLS, timeouts and proxies for Vault, the store and webhooks.
 //!
-//! Here: a `reqwest` client from settings, and under which name a server's
-//! certificate is checked. TLS itself is `tls`, the choice of a proxy `proxy`. Not here:
-//! what is sent (`vault`, `report`, `store`).
-//!
-//! No client follows redirects by itself: it would carry tokens to wherever the
-//! redirect points. None limits a whole transfer unless asked to: a snapshot may
-//! take hours, so connecting and standing still are what is limited.
+//! No client follows redirects: it would send tokens to the redirect's target. A whole
+//! transfer has no timeout by default, because a snapshot may take hours. Connecting and
+//! stalls have timeouts.
 
 mod proxy;
 mod reason;
 mod tls;
 
 pub use proxy::Proxy;
+pub(crate) use reason::causes;
 pub use reason::{TlsFailure, reason};
 pub use tls::{TlsSettings, install_crypto};
 
@@ -27,112 +24,112 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use url::{Host, Url};
 
-/// What a client is built from.
+/// Settings of a client.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// TLS, in both directions.
+    /// TLS: certificates of the server and of the client.
     pub tls: TlsSettings,
-    /// Longest wait for a connection, TLS handshake included.
+    /// Timeout of connecting, TLS handshake included, if any.
     pub connect_timeout: Option<Duration>,
-    /// Longest wait for an answer to begin, or between two reads of it.
+    /// Timeout until the response begins, and between two reads of it, if any.
     pub idle_timeout: Option<Duration>,
-    /// Longest time for a whole request; no limit if absent.
+    /// Timeout of a whole request, if any.
     pub total_timeout: Option<Duration>,
-    /// Speak over this socket, whatever the address's host.
+    /// Unix socket to connect to in place of the address's host, if any.
     pub unix_socket: Option<PathBuf>,
-    /// The proxy.
+    /// Choice of the proxy.
     pub proxy: Proxy,
     /// Headers for every request.
     pub headers: HeaderMap,
 }
 
-/// Settings whose files and variables have been read, for clients that differ in one limit.
-/// They have no name of their own to verify: `tls.server_name` is not used.
-pub struct Template {
+/// Settings with their files and variables read, for clients that differ only in the
+/// connect timeout. `tls.server_name` is not used.
+pub struct ClientTemplate {
     options: Options,
-    material: Material,
+    resources: ClientResources,
 }
 
-impl Template {
-    /// Reads the certificates and the proxies' variables.
+impl ClientTemplate {
+    /// Reads the certificates and the variables of the proxies.
     ///
     /// # Errors
-    /// `Usage` naming the file that cannot be used.
+    /// `Usage` with the file that cannot be used.
     pub fn new(options: Options) -> Result<Self> {
-        let material = Material::read(&options)?;
-        Ok(Self { options, material })
+        let resources = ClientResources::read(&options)?;
+        Ok(Self { options, resources })
     }
 
-    /// A client with this limit on connecting.
+    /// Returns a client with this connect timeout.
     ///
     /// # Errors
-    /// `Usage` where it cannot be set up.
+    /// `Usage` if it cannot be set up.
     pub fn client(&self, connect_timeout: Option<Duration>) -> Result<Client> {
-        self.material.client(&Options { connect_timeout, ..self.options.clone() })
+        self.resources.client(&Options { connect_timeout, ..self.options.clone() })
     }
 
-    /// Makes sure that a request to `address` goes where the settings say.
+    /// Checks the proxy of a request to `address`.
     ///
     /// # Errors
-    /// `Usage` naming the variable whose proxy cannot be used.
+    /// `Usage` with the variable whose proxy cannot be used.
     pub fn check(&self, address: &Url) -> Result<()> {
-        self.material.proxies.of(address).map(drop)
+        self.resources.proxies.of(address).map(drop)
     }
 
-    /// The proxy that a request to `address` goes through, without its credentials.
+    /// Returns the proxy of a request to `address`, without its credentials, if any.
     pub fn proxy_of(&self, address: &Url) -> Option<String> {
-        self.material.proxies.shown(address)
+        self.resources.proxies.shown(address)
     }
 }
 
-/// Clients for servers that share settings: where a request to an address goes.
+/// Clients of servers that share settings.
 pub struct Clients {
     options: Options,
-    material: Material,
+    resources: ClientResources,
     shared: Mutex<Client>,
-    /// One client for each Unix socket; with `tls.server_name` also for each real host:
-    /// connections are pooled by the URL's host, which is then the same for all.
+    /// One client per Unix socket, and with `tls.server_name` one per real host: reqwest
+    /// pools connections by the URL's host, which is then the same for all.
     named: Mutex<HashMap<String, Client>>,
 }
 
 impl Clients {
-    /// Reads the certificates and builds what every address can share.
+    /// Reads the certificates and sets up the shared client.
     ///
     /// # Errors
-    /// `Usage` naming the file or the setting that cannot be used.
+    /// `Usage` with the file or the setting that cannot be used.
     pub fn new(options: Options) -> Result<Self> {
         if let Some(name) = &options.tls.server_name
             && !matches!(Host::parse(name), Ok(Host::Domain(_)))
         {
             return Err(Error::usage(format!("tls_server_name {name:?}: not a DNS name")));
         }
-        let material = Material::read(&options)?;
-        let shared = Mutex::new(material.client(&options)?);
-        Ok(Self { options, material, shared, named: Mutex::default() })
+        let resources = ClientResources::read(&options)?;
+        let shared = Mutex::new(resources.client(&options)?);
+        Ok(Self { options, resources, shared, named: Mutex::default() })
     }
 
-    /// Has the next request to each address open a new connection. A load balancer keeps
-    /// a connection at the server that it chose for it.
+    /// Makes the next request to each address open a new connection: a load balancer sends
+    /// all requests of one connection to the same server.
     ///
     /// # Errors
-    /// `Usage` where the client cannot be built.
+    /// `Usage` if the client cannot be set up.
     pub fn reconnect(&self) -> Result<()> {
-        *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = self.material.client(&self.options)?;
+        *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = self.resources.client(&self.options)?;
         self.named.lock().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(())
     }
 
-    /// The client for `address`, and the URL to ask it for in place of `address`.
+    /// Returns the client for `address`, and the URL to request in place of `address`.
     ///
     /// # Errors
-    /// `Usage` where the client cannot be built, or names a variable whose proxy cannot be used.
+    /// `Usage` if the client cannot be set up, or with the variable whose proxy cannot be used.
     pub fn of(&self, address: &Url) -> Result<(Client, Url)> {
         if address.scheme() == "unix" {
             return self.of_socket(Path::new(address.path()));
         }
         let (Some(name), "https", Some(host)) = (&self.options.tls.server_name, address.scheme(), address.host())
         else {
-            self.material.proxies.of(address)?;
+            self.resources.proxies.of(address)?;
             let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
             return Ok((shared, address.clone()));
         };
@@ -146,12 +143,12 @@ impl Clients {
         if let Some(client) = named.get(&authority) {
             return Ok((client.clone(), url));
         }
-        let client = self.material.client_for(&self.options, &host, &authority)?;
+        let client = self.resources.client_for(&self.options, &host, &authority)?;
         named.insert(authority, client.clone());
         Ok((client, url))
     }
 
-    /// The client for a Unix socket, and the URL to ask it for.
+    /// Returns the client for a Unix socket, and the URL to request.
     fn of_socket(&self, path: &Path) -> Result<(Client, Url)> {
         let url = Url::parse("http://localhost").map_err(|e| Error::unexpected("a socket's URL").because(e))?;
         let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
@@ -160,26 +157,26 @@ impl Clients {
             return Ok((client.clone(), url));
         }
         let options = Options { unix_socket: Some(path.to_owned()), ..self.options.clone() };
-        let client = self.material.client(&options)?;
+        let client = self.resources.client(&options)?;
         named.insert(key, client.clone());
         Ok((client, url))
     }
 
-    /// The proxy that a request to `address` goes through, without its credentials.
+    /// Returns the proxy of a request to `address`, without its credentials, if any.
     pub fn proxy_of(&self, address: &Url) -> Option<String> {
         let direct = self.options.unix_socket.is_some()
             || (self.options.tls.server_name.is_some() && address.scheme() == "https");
-        if direct { None } else { self.material.proxies.shown(address) }
+        if direct { None } else { self.resources.proxies.shown(address) }
     }
 }
 
-/// A client's settings with what was read for them.
-struct Material {
+/// Certificates and proxies of a client, as read.
+struct ClientResources {
     tls: rustls::ClientConfig,
-    proxies: proxy::Rules,
+    proxies: proxy::ProxyRules,
 }
 
-impl Material {
+impl ClientResources {
     fn read(options: &Options) -> Result<Self> {
         Ok(Self { tls: tls::client_config(&options.tls)?, proxies: options.proxy.rules() })
     }
@@ -188,16 +185,15 @@ impl Material {
         self.build(options, |builder| builder)
     }
 
-    /// A client whose connections go to `host`, whatever host the URL names: the
-    /// URL's is what rustls asks for and verifies. A proxy would be asked for the
-    /// URL's host, so none is used.
+    /// Returns a client that connects to `host`, while rustls requests and verifies the
+    /// URL's host. A proxy would connect to the URL's host, so none is used.
     fn client_for(&self, options: &Options, host: &Host<&str>, authority: &str) -> Result<Client> {
         let header =
             HeaderValue::from_str(authority).map_err(|e| Error::usage(format!("address {authority}")).because(e))?;
         let resolver = match host {
-            Host::Domain(name) => Fixed((*name).to_owned()),
-            Host::Ipv4(address) => Fixed(address.to_string()),
-            Host::Ipv6(address) => Fixed(address.to_string()),
+            Host::Domain(name) => FixedHostResolver((*name).to_owned()),
+            Host::Ipv4(address) => FixedHostResolver(address.to_string()),
+            Host::Ipv6(address) => FixedHostResolver(address.to_string()),
         };
         let mut options = options.clone();
         options.headers.insert(HOST, header);
@@ -227,15 +223,15 @@ impl Material {
     }
 }
 
-/// Resolves every name to one host's addresses.
+/// Resolver that returns the addresses of one host for every name.
 #[derive(Clone)]
-struct Fixed(String);
+struct FixedHostResolver(String);
 
-impl Resolve for Fixed {
+impl Resolve for FixedHostResolver {
     fn resolve(&self, _: Name) -> Resolving {
         let host = self.0.clone();
         Box::pin(async move {
-            // Port 0 stands for the URL's own.
+            // Port 0 means that of the URL.
             let found: Vec<_> = tokio::net::lookup_host((host, 0)).await?.collect();
             Ok(Box::new(found.into_iter()) as Addrs)
         })

@@ -1,60 +1,62 @@
-//! Telling people and machines how a run ended.
+//! Notifications, pings, metrics and the audit log: reports how a run ended.
 //!
-//! Here: the event that a run ends with, its names, sending it everywhere it is
-//! wanted; and the progress line. Not here: what else is printed (`output`), and
-//! what a failure to tell means for the exit code: nothing here ever fails a run.
+//! Not here: the effect of a failed notification on the exit code (`app::reporting`).
 
 pub mod audit;
 pub mod delivery;
 mod event;
-mod lock;
 pub mod metrics;
 pub mod ping;
 pub mod webhook;
 
-pub use event::{Event, EventOutcome, Operation};
+pub use event::{Event, EventOutcome, EventSource, Operation};
 
 use crate::base::error::Error;
 use crate::base::secret::TextOrReference;
-use delivery::{Courier, Patience};
+use delivery::{RetrySettings, Sender};
 use futures_util::future::join_all;
-use ping::Signal;
+use ping::PingSignal;
 use std::path::PathBuf;
 use webhook::Webhook;
 
-/// Whom to tell.
+/// Receivers of notifications.
 #[derive(Clone, Debug, Default)]
 pub struct NotifySettings {
-    /// Webhooks, in the configuration's order: messages name them by their place in it.
+    /// Webhooks, in the configuration's order. Messages number them in that order.
     pub notify: Vec<Webhook>,
-    /// The URL of a check in healthchecks style.
+    /// URL of a check in the style of healthchecks.io, if any.
     pub ping: Option<TextOrReference>,
-    /// The Prometheus textfile.
+    /// Prometheus textfile, if any.
     pub textfile: Option<PathBuf>,
-    /// How long to try.
-    pub patience: Patience,
+    /// Timeouts and retries.
+    pub retry: RetrySettings,
 }
 
-/// Tells the check, if there is one, that a run has started.
+/// Sends the start ping, if a ping is configured.
 ///
 /// # Errors
-/// `Partial`; it ends no run.
+/// `Partial`; the run continues.
 pub async fn started(settings: &NotifySettings) -> Result<(), Error> {
     match &settings.ping {
-        Some(url) => ping::send(&Courier::new(settings.patience)?, url, Signal::Start).await,
+        Some(url) => ping::send(&Sender::new(settings.retry)?, url, PingSignal::Start).await,
         None => Ok(()),
     }
 }
 
-/// Tells everybody how the run ended, all at the same time, and updates the
-/// metrics. Returns what could not be told, each of kind `Partial`.
-pub async fn send_all(settings: &NotifySettings, event: &Event, figures: &metrics::Figures) -> Vec<Error> {
+/// Reports `event` of `source` to all receivers concurrently, and updates the metrics.
+/// Returns the failures, each of kind `Partial`.
+pub async fn send_all(
+    settings: &NotifySettings,
+    source: &EventSource,
+    event: &Event,
+    figures: &metrics::Figures,
+) -> Vec<Error> {
     let mut problems = Vec::new();
     if let Some(path) = &settings.textfile {
         problems.extend(metrics::update(path, event, figures).err());
     }
-    let courier = &match Courier::new(settings.patience) {
-        Ok(courier) => courier,
+    let sender = &match Sender::new(settings.retry) {
+        Ok(sender) => sender,
         Err(e) => {
             problems.push(e);
             return problems;
@@ -62,15 +64,15 @@ pub async fn send_all(settings: &NotifySettings, event: &Event, figures: &metric
     };
     let messages = async {
         let wanted = settings.notify.iter().enumerate().filter(|(_, target)| target.wants(event.outcome));
-        join_all(wanted.map(|(i, target)| webhook::send(courier, target, i + 1, event))).await
+        join_all(wanted.map(|(i, target)| webhook::send(sender, target, i + 1, source, event))).await
     };
-    let check = async {
+    let ping = async {
         match &settings.ping {
-            Some(url) => ping::send(courier, url, Signal::of(event)).await,
+            Some(url) => ping::send(sender, url, PingSignal::of(event)).await,
             None => Ok(()),
         }
     };
-    let (messages, check) = tokio::join!(messages, check);
-    problems.extend(messages.into_iter().chain([check]).filter_map(Result::err));
+    let (messages, ping) = tokio::join!(messages, ping);
+    problems.extend(messages.into_iter().chain([ping]).filter_map(Result::err));
     problems
 }

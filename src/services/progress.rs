@@ -1,36 +1,34 @@
-//! Progress on a terminal: the stage, bytes, rate and time.
-//!
-//! Here: one indicatif line that is replaced from stage to stage and wiped at the
-//! end. Not here: whether anybody is watching (`output`), and the closing line.
+//! Progress line on a terminal: stage, bytes, rate and time. Each stage replaces it, and
+//! the end clears it.
 
 use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use std::io;
 use std::time::Duration;
 
-/// The progress line of a run; clones share it.
+/// Progress line of a run. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Progress(ProgressBar);
 
-/// Where the size is known: at most 78 columns wide.
+/// Template if the size is known, at most 78 columns wide.
 const KNOWN: &str = "{msg:<12} [{bar:22}] {percent:>3}% {bytes:>10} {binary_bytes_per_sec:>12} {elapsed:>4}";
-/// While Vault streams, nobody knows how much will come.
+/// Template if the size is unknown: Vault does not announce that of a snapshot.
 const UNKNOWN: &str = "{msg:<12} {spinner} {bytes:>10} {binary_bytes_per_sec:>12} {elapsed:>4}";
 
-/// How often the line is drawn anew while nothing arrives.
+/// Interval of redrawing the line while no bytes arrive.
 const TICK: Duration = Duration::from_millis(200);
 
 impl Progress {
-    /// Draws on stderr if `watched`, else nothing.
+    /// Returns a line that is drawn on stderr if `watched`, otherwise not at all.
     pub fn new(watched: bool) -> Self {
         let target = match watched {
-            true => ProgressDrawTarget::term_like_with_hz(Box::new(Echoing(Term::buffered_stderr())), 8),
+            true => ProgressDrawTarget::term_like_with_hz(Box::new(EchoTerminal(Term::buffered_stderr())), 8),
             false => ProgressDrawTarget::hidden(),
         };
         Self(ProgressBar::with_draw_target(None, target))
     }
 
-    /// Begins a stage: a word or two, and how many bytes it has, if known.
+    /// Begins a stage with its name and its number of bytes, if known.
     pub fn stage(&self, name: &'static str, bytes: Option<u64>) {
         let template = if bytes.is_some() { KNOWN } else { UNKNOWN };
         if let Ok(style) = ProgressStyle::with_template(template) {
@@ -48,27 +46,27 @@ impl Progress {
         tracing::debug!("{name}");
     }
 
-    /// Counts bytes of the stage.
+    /// Adds to the bytes of the stage.
     pub fn advance(&self, bytes: usize) {
         self.0.inc(bytes as u64);
     }
 
-    /// Wipes the line.
+    /// Clears the line.
     pub fn clear(&self) {
         self.0.finish_and_clear();
     }
 }
 
 /// A terminal that echoes `^C` at the end of the line. indicatif fills its line with
-/// spaces: two columns must be left, else the echo is on the next line, and what is
-/// wiped then is that one.
+/// spaces. Without two free columns the echo wraps to the next line, and that line is
+/// cleared instead of this one.
 #[derive(Debug)]
-struct Echoing(Term);
+struct EchoTerminal(Term);
 
-/// The columns of `^C`.
+/// Width of `^C`.
 const ECHO: u16 = 2;
 
-impl TermLike for Echoing {
+impl TermLike for EchoTerminal {
     fn width(&self) -> u16 {
         self.0.size().1.saturating_sub(ECHO)
     }
@@ -115,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_templates_are_valid_and_narrow() {
+    fn progress_templates_are_valid() {
         for template in [KNOWN, UNKNOWN] {
             assert!(ProgressStyle::with_template(template).is_ok());
         }

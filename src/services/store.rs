@@ -1,9 +1,8 @@
-//! The object store: one contract, kept by `s3` and `local`.
+//! The interface of object stores, implemented by `s3` and `local`. [`open`] chooses by the
+//! URL's scheme.
 //!
-//! Here: the contract and its types, and [`open`], which picks an implementation
-//! by the URL's scheme. Not here: which objects are backups (`naming`), or in what order
-//! they are written (`pipeline`). Names are relative to the store's URL, with `/`
-//! between their parts.
+//! Names are relative to the store's URL, with `/` between their parts. Not here: which
+//! objects are backups (`formats::naming`), and the order of writes (`pipeline`).
 
 pub mod local;
 mod location;
@@ -19,203 +18,199 @@ use futures_util::stream::BoxStream;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// User metadata of an object. Stores without metadata (`file://`) drop it.
+/// User metadata of an object. Stores without metadata (`file://`) ignore it.
 pub type Metadata = BTreeMap<String, String>;
 
-/// The metadata key that holds the hex SHA-256 of the whole object.
+/// Metadata key of the hex SHA-256 of the whole object.
 pub const CHECKSUM: &str = "checksum";
 
-/// The metadata key that holds the id of the run which made the object.
+/// Metadata key of the id of the run that created the object.
 pub const RUN_ID: &str = "run-id";
 
-/// An object as a listing shows it.
+/// An object in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// Its name, relative to the store's URL.
+    /// Name, relative to the store's URL.
     pub name: String,
-    /// Its size in bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// When it was last written, as the store says.
+    /// Time of the last write by the store's clock, if known.
     pub modified: Option<DateTime<Utc>>,
 }
 
-/// What the store says of one object.
+/// Properties of one object, as HEAD returns them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head {
-    /// Its size in bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// When it was last written, as the store says.
+    /// Time of the last write by the store's clock, if known.
     pub modified: Option<DateTime<Utc>>,
-    /// The entity tag, as sent; a condition for reads and copies.
+    /// Entity tag as sent, if any. A condition of reads and copies.
     pub etag: Option<String>,
-    /// The version, where the bucket has versions.
+    /// Version id, if the bucket has versioning.
     pub version: Option<String>,
     /// User metadata, keys in lower case.
     pub metadata: Metadata,
-    /// Until when Object Lock retention forbids deletion.
+    /// End of the Object Lock retention, if any.
     pub retain_until: Option<DateTime<Utc>>,
-    /// Whether a legal hold forbids deletion.
+    /// `true` if a legal hold forbids deletion.
     pub legal_hold: bool,
 }
 
-/// One stored version of an object, newest first in a list of them.
+/// A stored version of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectVersion {
-    /// The store's id of it.
+    /// Version id.
     pub id: String,
-    /// Its size in bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// When it was written.
+    /// Time of its write, if known.
     pub modified: Option<DateTime<Utc>>,
-    /// Whether it is what a read without a version gets.
+    /// `true` if a read without a version returns this one.
     pub latest: bool,
 }
 
-/// What became of an object that was deleted.
+/// Result of deleting an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deleted {
-    /// It is gone, or was not there.
+    /// The object does not exist any more, or did not exist.
     Gone,
-    /// The store keeps versions: a marker hides it, and its bytes stay.
+    /// The bucket has versioning: a delete marker hides the object, and its data remains.
     Hidden,
 }
 
-/// Whether a store keeps objects under Object Lock.
+/// State of Object Lock in a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Locking {
-    /// It does not, or knows of no such thing.
+    /// Disabled or not supported.
     Off,
-    /// It may: each object says whether it is locked.
+    /// Enabled: HEAD returns the lock of each object.
     On,
-    /// It would not say, and why: each object must be asked.
-    Untold(String),
+    /// Unknown, with the reason: each object needs a HEAD.
+    Unknown(String),
 }
 
-/// An object being read: what it is, and its bytes in order.
+/// An object that is being read.
 pub struct Download {
-    /// What the store said when the read began.
+    /// Properties of the object at the beginning of the read.
     pub head: Head,
-    /// The bytes. A connection that breaks is resumed where it broke, on the same
-    /// entity tag; the stream ends after exactly the asked-for bytes, or with an error.
+    /// The requested bytes. A read whose connection fails is resumed at the same position
+    /// and entity tag. The stream ends after exactly the requested bytes or with an error.
     pub body: BoxStream<'static, Result<Bytes>>,
 }
 
-/// Which part of which version of an object to read.
+/// Version and range of a read.
 #[derive(Clone, Debug, Default)]
 pub struct ReadAt {
-    /// A version's id; the latest if absent.
+    /// Version id; the latest version if `None`.
     pub version: Option<String>,
-    /// How many bytes to read from the start; all if absent.
+    /// Number of bytes to read from the start; all if `None`.
     pub first: Option<u64>,
 }
 
-/// Whether a small object may replace one that exists.
+/// Mode of writing a small object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Put {
-    /// It must not exist: `Conflict` otherwise.
+    /// The object must not exist: `Conflict` otherwise.
     Create,
-    /// It may exist.
+    /// The object may exist.
     Replace,
 }
 
-/// The contract.
+/// An object store.
 ///
-/// Every error names the object's full address, has kind `Store` unless said
-/// otherwise, and comes after the implementation's own retries. No method leaves
-/// anything half-done: an object is there whole, or not at all.
+/// Errors name the object's full address, are of kind `Store` unless documented otherwise,
+/// and are returned after the implementation's retries. Objects are written whole or not
+/// at all.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// The full address of `name`, for messages: `s3://bucket/prefix/name`.
+    /// Returns the full address of `name` for messages: `s3://bucket/prefix/name`.
     fn locate(&self, name: &str) -> String;
 
-    /// The store's clock, to the second; `None` if it has none of its own.
+    /// Returns the store's time to the second; `None` if its clock is this machine's.
     async fn clock(&self) -> Result<Option<DateTime<Utc>>>;
 
-    /// Starts a streamed create of `name`, which must not exist.
+    /// Begins a streamed upload to `name`, which must not exist.
     ///
-    /// Nothing is visible before [`Upload::complete`]. `metadata` has a `run-id`:
-    /// by it a create whose answer was lost is told from another run's object.
+    /// The object does not exist before [`Upload::complete`]. `metadata` has a `run-id`: it
+    /// distinguishes this run's object from another's if the response was lost.
     async fn upload(&self, name: &str, metadata: Metadata) -> Result<Box<dyn Upload>>;
 
-    /// Writes a small object in one request, durably.
+    /// Writes a small object in one request and syncs it.
     ///
-    /// A create that finds the object there with exactly these bytes succeeds: its
-    /// own answer may have been lost.
+    /// A create succeeds if the object exists with exactly these bytes: the response to an
+    /// earlier attempt may have been lost.
     async fn put(&self, name: &str, body: Bytes, put: Put) -> Result<()>;
 
-    /// What the store says of `name`; `None` if there is no such object.
+    /// Returns the properties of `name`; `None` if it does not exist.
     async fn head(&self, name: &str) -> Result<Option<Head>>;
 
-    /// Reads `name`. A missing object is an error of kind `Store`.
+    /// Begins to read `name`. A missing object is an error of kind `Store`.
     async fn get(&self, name: &str, at: ReadAt) -> Result<Download>;
 
-    /// All objects whose name begins with `prefix`, in order of name. The listing
-    /// is complete or an error; an empty one is not an error.
+    /// Lists all objects whose name begins with `prefix`, sorted by name. The listing is
+    /// complete, or it is an error. An empty listing is not an error.
     async fn list(&self, prefix: &str) -> Result<Vec<Listed>>;
 
-    /// Deletes `names`, in as few requests as there can be; one result for each,
-    /// in the same order. Deleting what is not there is success.
+    /// Deletes `names` in as few requests as possible, and returns one result for each in
+    /// the same order. Deleting a missing object succeeds.
     async fn delete(&self, names: &[String]) -> Vec<Result<Deleted>>;
 
-    /// Copies `from`, if its entity tag is still `head`'s, to `to`, which must not
-    /// exist, inside the store; metadata is copied. An object of the same run and
-    /// size at `to` is success (an answer may have been lost); another is `Conflict`.
+    /// Copies `from` with its metadata to `to` inside the store, if its entity tag is still
+    /// that of `head`. If `to` exists, an object of the same run and size is a success (the
+    /// response may have been lost), any other a `Conflict`.
     async fn copy(&self, from: &str, head: &Head, to: &str) -> Result<Head>;
 
-    /// Shows that objects below `prefix` could be written, without ever making one.
+    /// Tests that objects below `prefix` can be written, without creating one.
     async fn probe_write(&self, prefix: &str) -> Result<()>;
 
-    /// Aborts uploads that were begun before `older_than`, under names for which
-    /// `ours` holds, and that never ended. Returns their names.
+    /// Aborts unfinished uploads that were begun before `older_than` to names that `ours`
+    /// accepts. Returns their names.
     async fn abort_abandoned(
         &self,
         older_than: DateTime<Utc>,
         ours: &(dyn for<'n> Fn(&'n str) -> bool + Sync),
     ) -> Result<Vec<String>>;
 
-    /// The stored versions of `name`, newest first; empty where the store keeps none.
+    /// Lists the versions of `name`, newest first; empty without versioning.
     async fn versions(&self, name: &str) -> Result<Vec<ObjectVersion>>;
 
-    /// Whether objects are kept under Object Lock (then deletion candidates are
-    /// HEADed first).
+    /// Returns the state of Object Lock. If it may be on, deletion candidates get a HEAD
+    /// first.
     async fn object_lock(&self) -> Result<Locking>;
 
-    /// Waits until nothing remains of uploads that were dropped. To be called before
-    /// the process ends: dropping alone only begins the cleaning up.
-    async fn settle(&self);
+    /// Waits until the cleanup of dropped uploads is finished. Called before the process
+    /// ends: dropping an upload only starts its cleanup.
+    async fn finish_cleanup(&self);
 }
 
-/// A streamed create. Only [`Upload::complete`] makes the object; [`Upload::abort`],
-/// or dropping the upload and [`Store::settle`], leaves nothing.
+/// A streamed upload. Only [`Upload::complete`] creates the object. After [`Upload::abort`],
+/// or after a drop and [`Store::finish_cleanup`], nothing of it remains.
 #[async_trait]
 pub trait Upload: Send {
-    /// Takes the next bytes, any number of them. Waits while earlier ones are
-    /// still on their way (bounded memory). After an error nothing of the upload
-    /// remains, and further calls fail.
+    /// Writes the next bytes. Waits while earlier ones are being sent, so memory is bounded.
+    /// After an error nothing of the upload remains, and further calls fail.
     async fn write(&mut self, chunk: Bytes) -> Result<()>;
 
-    /// Makes the object exist, durably, and returns what the store says of it.
-    /// `sha256` is the hash of everything written, `size` its number of bytes; the
-    /// implementation refuses (kind `Integrity`) if it did not take as many.
+    /// Creates the object, syncs it and returns its properties. `sha256` is the hash of all
+    /// written bytes, `size` their number.
     ///
     /// # Errors
-    /// `Conflict` where the name has been taken by another run. The upload is
-    /// aborted on any error.
+    /// `Integrity` if another number of bytes was written; `Conflict` if another run has
+    /// taken the name. Any error aborts the upload.
     async fn complete(self: Box<Self>, sha256: [u8; 32], size: u64) -> Result<Head>;
 
-    /// Gives up: nothing of it remains.
+    /// Aborts the upload; nothing of it remains.
     async fn abort(self: Box<Self>) -> Result<()>;
 }
 
-/// Opens the store that `url` names; `settings` concern `s3://` alone.
-///
-/// Nothing is sent yet: a store that is missing or denied shows at the first request.
+/// Opens the store at `url`; `settings` apply only to `s3://`. Sends no request.
 ///
 /// # Errors
-/// `Usage` for any other URL, and for settings that cannot be.
+/// `Usage` for any other URL and for invalid settings.
 pub async fn open(url: &str, settings: s3::S3Settings) -> Result<Arc<dyn Store>> {
     Ok(match url.parse()? {
         Location::S3 { bucket, prefix } => Arc::new(s3::S3Store::new(&bucket, &prefix, settings).await?),
-        Location::Local(folder) => Arc::new(local::LocalStore::new(folder)),
+        Location::Local(directory) => Arc::new(local::LocalStore::new(directory)),
     })
 }

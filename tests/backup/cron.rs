@@ -44,7 +44,7 @@ fn a_failure_is_one_line_also_for_cron() {
     let place = Place::s3();
     for quiet in [&[][..], &["-q"]] {
         let output = by_cron(&place).args(["backup", "--store", "s3://no-such-bucket/x"]).args(quiet).run();
-        output.fails(4, &["vault-backup: error: s3://no-such-bucket/x", "there is no such bucket"]);
+        output.fails(4, &["vault-backup: error: s3://no-such-bucket/x", "no such bucket"]);
         output.stdout_is("").leaves(&FILES);
     }
 }

@@ -151,7 +151,7 @@ fn another_runs_object_is_left_alone() {
             block_in_place(|| planting.put(&key, OTHERS));
             Reply::forward()
         });
-        output.fails(7, &[&place.url(), "exists already", "another run"]).leaves(&[]);
+        output.fails(7, &[&place.url(), "already exists", "another run"]).leaves(&[]);
         let names = place.names();
         assert_eq!(names.len(), 1, "{request:?}: {names:?}");
         assert_eq!(place.get(&names[0]), OTHERS, "{request:?}");
@@ -168,7 +168,7 @@ fn a_manifest_that_is_there_already() {
         block_in_place(|| planting.put(&key, b"{}"));
         Reply::forward()
     });
-    output.fails(7, &["uploaded, but not verified", ".manifest.json: exists already"]);
+    output.fails(7, &["uploaded, but not verified", ".manifest.json: already exists"]);
     assert_eq!(place.names().len(), 2);
 }
 

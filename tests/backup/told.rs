@@ -101,6 +101,8 @@ fn of_what_was_done() {
     let [message] = &listeners.sent("hook")[..] else { panic!("one message expected") };
     assert_eq!(message["type"], "vault_backup_success");
     assert_eq!(message["details"]["backup_path"], said["object"]);
+    assert_eq!(message["store"], place.url());
+    assert!(message["cluster"].is_string() && !text(&message["host"]).is_empty(), "{message}");
     assert!(text(&message["message"]).contains(text(&said["object"])), "{message}");
     assert!(listeners.sent("slack").is_empty(), "it wants to hear of failures alone");
     assert_eq!(
@@ -210,7 +212,7 @@ fn when_those_who_are_told_misbehave() {
     assert!(took < PATIENCE_OF_THE_TOOL * 2, "{took:?}");
     let said = output.json();
     let problems: Vec<_> = said["problems"].as_array().unwrap().iter().map(text).collect();
-    let parts = ["the ping", "webhook 1", "webhook 2", "webhook 3", "webhook 4", "the ping"];
+    let parts = ["ping", "webhook 1", "webhook 2", "webhook 3", "webhook 4", "ping"];
     assert!(
         problems.len() == parts.len() && parts.iter().zip(&problems).all(|(p, said)| said.starts_with(p)),
         "{said}"

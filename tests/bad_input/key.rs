@@ -13,9 +13,9 @@ const FILES: [(&str, u32, &str); 8] = [
     ("5a5a5a", 0o600, "has 6 characters, not 64"),
     ("KEY0", 0o600, "has 65 characters, not 64"),
     ("z-instead-of-hex-z-instead-of-hex-z-instead-of-hex-z-instead-of-", 0o600, "not a hex digit"),
-    ("KEY", 0o644, "open to everybody (mode 0644)\nhint: run: chmod 0400"),
-    ("KEY", 0o604, "open to everybody"),
-    ("KEY", 0o440, "open to its group"),
+    ("KEY", 0o644, "accessible to all users (mode 0644)\nhint: run: chmod 0400"),
+    ("KEY", 0o604, "accessible to all users"),
+    ("KEY", 0o440, "accessible to its group"),
 ];
 
 fn write(path: &Path, text: &str, mode: u32, key: &str) {
@@ -67,7 +67,7 @@ fn a_missing_key_is_reported() {
         ("/no/such/key", "secret file:/no/such/key: cannot be read"),
         ("env:NO_SUCH_KEY", "secret env:NO_SUCH_KEY: the variable is not set"),
         ("credential:key", "secret credential:key: CREDENTIALS_DIRECTORY is not set"),
-        ("/", "secret file:/: it is a folder"),
+        ("/", "secret file:/: it is a directory"),
     ] {
         let tool = backup().env("VAULT_BACKUP_KEY", "");
         std::fs::write(tool.home().join("config.toml"), format!("[encryption]\nkey = {key:?}\n")).unwrap();

@@ -18,16 +18,21 @@ fn backup(tool: Tool) -> Output {
 fn a_missing_bucket_or_wrong_credentials_are_reported() {
     let place = Place::s3();
     let store = |url: &str| backup(place.tool().env("VAULT_BACKUP_STORE", url));
-    store("s3://no-such-bucket/x").fails(4, &["s3://no-such-bucket/x", "there is no such bucket", "never made here"]);
+    store("s3://no-such-bucket/x")
+        .fails(4, &["s3://no-such-bucket/x", "no such bucket", "create it, or correct store.url"]);
     let with = |vars: &[(&str, &str)]| backup(place.tool().envs(vars.iter().copied()).keeps(["pl4nted"]));
     let wrong = with(&[("AWS_SECRET_ACCESS_KEY", "pl4nted")]);
-    wrong.fails(4, &[&place.url(), "the secret key is wrong", "AWS_SECRET_ACCESS_KEY"]);
-    with(&[("AWS_ACCESS_KEY_ID", "stranger")]).fails(4, &["does not know the access key", "AWS_ACCESS_KEY_ID"]);
+    wrong.fails(4, &[&place.url(), "wrong secret key", "AWS_SECRET_ACCESS_KEY"]);
+    with(&[("AWS_ACCESS_KEY_ID", "stranger")]).fails(4, &["unknown access key", "AWS_ACCESS_KEY_ID"]);
     let none = with(&[("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", "")]);
-    none.fails(4, &["no AWS credentials", "AWS_PROFILE"]);
+    none.fails(4, &["no AWS credentials found (tried: environment, profile files, ", "hint: set AWS_ACCESS_KEY_ID"]);
+    let profile = with(&[("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", ""), ("AWS_PROFILE", "no-such")]);
+    profile.fails(4, &[&place.url(), "AWS profile \"no-such\" is not defined", "hint: correct AWS_PROFILE"]);
     let port = Port::reserve();
     let closed = format!("http://{}", port.address());
-    with(&[("AWS_ENDPOINT_URL", &closed)]).fails(4, &[&place.url(), "Connection refused", "check store.endpoint"]);
+    let refused = with(&[("AWS_ENDPOINT_URL", &closed)]);
+    let message = format!("endpoint {closed}: Connection refused");
+    refused.fails(4, &[&place.url(), &message, "hint: check store.endpoint"]);
     place.assert_empty();
 }
 
@@ -88,7 +93,7 @@ fn a_missing_directory_is_reported() {
     let store = format!("file://{}/file/store", dir.path().display());
     backup(place.tool().env("VAULT_BACKUP_STORE", &store)).fails(4, &[&store]);
     for command in ["list", "status", "prune"] {
-        place.tool().arg(command).run().fails(4, &[&place.url(), "there is no such folder"]).leaves(&[]);
+        place.tool().arg(command).run().fails(4, &[&place.url(), "no such directory"]).leaves(&[]);
     }
 }
 

@@ -28,7 +28,7 @@ fn on_half_a_listing_nothing_is_deleted() {
     let before = world.files();
     let cut = "<ListBucketResult><IsTruncated>true</IsTruncated><Contents><Key>prod/daily/x</Key></Contents></ListBucketResult>";
     let denied = "<Error><Code>AccessDenied</Code></Error>";
-    for (status, body, says) in [(200, cut, "cut the listing short"), (403, denied, "denied: s3:ListBucket")] {
+    for (status, body, says) in [(200, cut, "the listing is truncated"), (403, denied, "denied: s3:ListBucket")] {
         let pages = AtomicUsize::new(0);
         let proxy = FaultServer::proxy(&world.place.site.s3.endpoint(), move |call| {
             let is_page = call.query.contains("list-type=2") && !call.query.contains("max-keys=1");

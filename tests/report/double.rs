@@ -1,4 +1,4 @@
-//! A web server that misbehaves as it is told to: no real one hangs on demand.
+//! A web server that fails on demand.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -6,18 +6,18 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// What the double does with one connection.
+/// Action of the double on one connection.
 #[derive(Clone, Debug)]
 pub enum Act {
-    /// Reads the request and answers with this status and header.
+    /// Reads the request and responds with this status and header.
     Answer(&'static str),
     /// Reads the request and closes.
     Close,
-    /// Reads the request, begins an answer and closes.
-    Cut,
-    /// Reads the request and never answers.
+    /// Reads the request, begins a response and closes.
+    Truncate,
+    /// Reads the request and never responds.
     Hang,
-    /// Reads the request and begins an answer that does not go on.
+    /// Reads the request, begins a response and stalls.
     Stall,
 }
 
@@ -29,7 +29,7 @@ pub struct Received {
     pub body: String,
 }
 
-/// The double; it ends when dropped.
+/// The double. It stops when dropped.
 pub struct Double {
     pub host: String,
     received: Arc<Mutex<Vec<Received>>>,
@@ -37,7 +37,7 @@ pub struct Double {
 }
 
 impl Double {
-    /// Acts on one connection after another; the last act is repeated.
+    /// Performs one action per connection and repeats the last one.
     pub async fn start(acts: &[Act]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let host = listener.local_addr().unwrap().to_string();
@@ -56,7 +56,7 @@ impl Double {
                         stream.write_all(answer.as_bytes()).await.unwrap();
                     }
                     Act::Close => {}
-                    Act::Cut => stream.write_all(b"HTTP/1.1 200 OK\r\nConte").await.unwrap(),
+                    Act::Truncate => stream.write_all(b"HTTP/1.1 200 OK\r\nConte").await.unwrap(),
                     Act::Hang => hanging.push(stream),
                     Act::Stall => {
                         stream.write_all(b"HTTP/1.1 200 OK\r\nConte").await.unwrap();
@@ -68,7 +68,7 @@ impl Double {
         Self { host, received, task }
     }
 
-    /// What arrived, in order.
+    /// Returns the requests in order of arrival.
     pub fn received(&self) -> Vec<Received> {
         self.received.lock().unwrap().clone()
     }

@@ -1,4 +1,4 @@
-//! `Debug` of what holds secrets.
+//! `Debug` of types that contain secrets.
 
 use super::PLANTED;
 use std::fmt::Debug;
@@ -8,17 +8,17 @@ use vault_backup::base::error::Error;
 use vault_backup::base::secret::{Secret, TextOrReference};
 use vault_backup::formats::crypto::{Key, Keyring, keys};
 use vault_backup::services::notify::NotifySettings;
-use vault_backup::services::notify::webhook::{Shape, Webhook};
+use vault_backup::services::notify::webhook::{Webhook, WebhookFormat};
 use vault_backup::services::vault::Auth;
 
 fn assert_hidden(value: &impl Debug, secrets: &[&str]) {
-    for said in [format!("{value:?}"), format!("{value:#?}")] {
-        assert!(!secrets.iter().any(|secret| said.contains(secret)), "{said}");
+    for text in [format!("{value:?}"), format!("{value:#?}")] {
+        assert!(!secrets.iter().any(|secret| text.contains(secret)), "{text}");
     }
 }
 
 #[test]
-fn settings_that_hold_secrets() {
+fn debug_of_settings_hides_secrets() {
     let secret = || Secret::new(PLANTED[3]);
     let mount = || "m".to_owned();
     for auth in [
@@ -30,12 +30,12 @@ fn settings_that_hold_secrets() {
         assert_hidden(&auth, &PLANTED);
     }
     let url = || TextOrReference::Text(Secret::new(format!("https://x/{}", PLANTED[0])));
-    let target = Webhook { shape: Shape::Slack, url: url(), on_success: true, on_failure: true };
+    let target = Webhook { format: WebhookFormat::Slack, url: url(), on_success: true, on_failure: true };
     assert_hidden(&NotifySettings { notify: vec![target], ping: Some(url()), ..NotifySettings::default() }, &PLANTED);
 }
 
 #[test]
-fn a_configuration_with_literal_urls() {
+fn debug_of_a_configuration_hides_literal_urls() {
     let dir = crate::support::process::temp_dir();
     let file = dir.path().join("config.toml");
     let text = format!(
@@ -50,10 +50,10 @@ fn a_configuration_with_literal_urls() {
 }
 
 #[test]
-fn keys_and_what_is_made_of_them() {
+fn debug_of_keys_hides_them() {
     let hex = "8f".repeat(32);
     let key = || Key::from_hex(&Secret::new(&hex)).unwrap();
-    // As hex, as bytes in decimal and in hex.
+    // Hex, bytes in decimal, bytes in hex.
     let forms = [&hex[..8], "143, 143", "8f, 8f", "0x8f"];
     assert_hidden(&key(), &forms);
     assert_hidden(&key().mac_key(), &forms);
@@ -62,7 +62,7 @@ fn keys_and_what_is_made_of_them() {
 }
 
 #[test]
-fn a_key_that_is_none_is_not_repeated() {
+fn errors_do_not_repeat_an_invalid_key() {
     for wrong in [PLANTED[3].to_owned(), format!("{}zz", "8f".repeat(31))] {
         let error: Error = Key::from_hex(&Secret::new(&wrong)).unwrap_err();
         assert_hidden(&error, &[&wrong]);
@@ -70,11 +70,11 @@ fn a_key_that_is_none_is_not_repeated() {
     }
 }
 
-/// A thread's panic is told by whoever waited for the thread.
+/// The task that waits for a thread reports its panic.
 #[tokio::test]
-async fn a_panic_in_a_thread() {
+async fn a_panic_in_a_thread_is_reported_without_its_message() {
     let end = tokio::task::spawn_blocking(|| panic!("{}", PLANTED[0])).await.unwrap_err();
-    let error = Error::broke_down("a stage", &end);
-    assert_eq!(error.to_string(), "a stage broke down: a panic");
+    let error = Error::task_failed("a stage", &end);
+    assert_eq!(error.to_string(), "a stage: internal error (this is a bug in vault-backup): a task panicked");
     assert_hidden(&error, &PLANTED);
 }

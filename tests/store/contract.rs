@@ -1,4 +1,4 @@
-//! The contract, run against both stores.
+//! The contract suite of the stores.
 
 use super::{MIB, PREFIX, Place, data, read, run, send, sha256, soon, write};
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use vault_backup::services::store::{CHECKSUM, Locking, Put, ReadAt};
 
 const NAME: &str = "daily/2025-11-26/vault-snapshot-20251126-020000.enc";
 
-/// Each test of the contract, once for each store.
+/// Runs each test of the contract for each store.
 macro_rules! contract {
     ($($name:ident)*) => {
         mod s3 {
@@ -30,22 +30,22 @@ macro_rules! contract {
 
 contract! {
     an_upload_of_any_size_is_read_back
-    nothing_is_visible_before_it_is_complete
+    an_object_is_not_visible_before_its_upload_is_complete
     a_wrong_size_is_refused
     a_taken_name_is_a_conflict
     an_abort_leaves_nothing
     a_dropped_upload_leaves_nothing
-    small_objects
-    the_first_bytes
-    what_is_missing
-    listings_are_complete_and_stay_below_the_prefix
-    deletes_have_a_result_each
-    copies
-    a_copy_never_replaces
+    put_creates_and_replaces_small_objects
+    get_reads_the_first_bytes
+    a_missing_object_is_reported
+    listings_are_complete_and_limited_to_the_prefix
+    delete_returns_one_result_per_name
+    copy_copies_data_and_metadata
+    a_copy_never_overwrites
     a_changed_source_is_not_copied
-    a_probe_makes_nothing
-    only_old_uploads_of_ours_are_aborted
-    what_plain_stores_do_not_have
+    a_write_probe_creates_nothing
+    only_our_old_uploads_are_aborted
+    stores_without_versioning_and_object_lock
 }
 
 async fn an_upload_of_any_size_is_read_back(place: Place) {
@@ -71,7 +71,7 @@ async fn an_upload_of_any_size_is_read_back(place: Place) {
     assert!(place.leftovers().is_empty());
 }
 
-async fn nothing_is_visible_before_it_is_complete(place: Place) {
+async fn an_object_is_not_visible_before_its_upload_is_complete(place: Place) {
     let (store, data) = (place.store().await, data(40 * MIB));
     let mut upload = store.upload(NAME, run("run-1")).await.unwrap();
     write(upload.as_mut(), &data).await.unwrap();
@@ -89,7 +89,7 @@ async fn a_wrong_size_is_refused(place: Place) {
         write(upload.as_mut(), &data).await.unwrap();
         let error = upload.complete(sha256(&data), size as u64 + 1).await.unwrap_err();
         assert_eq!(error.kind(), Kind::Integrity, "{error}");
-        store.settle().await;
+        store.finish_cleanup().await;
         assert_eq!((place.keys(), place.leftovers()), (vec![], vec![]));
     }
 }
@@ -101,7 +101,7 @@ async fn a_taken_name_is_a_conflict(place: Place) {
         let error = send(store.as_ref(), NAME, "run-2", &data(size)).await.unwrap_err();
         assert_eq!(error.kind(), Kind::Conflict, "{error}");
         assert!(error.to_string().starts_with(&store.locate(NAME)), "{error}");
-        assert!(error.to_string().contains("exists already"), "{error}");
+        assert!(error.to_string().contains("already exists"), "{error}");
         assert_eq!(read(store.as_ref(), NAME, ReadAt::default()).await.unwrap().1, first);
         assert!(place.leftovers().is_empty());
     }
@@ -123,16 +123,16 @@ async fn a_dropped_upload_leaves_nothing(place: Place) {
         let mut upload = store.upload(NAME, run("run-1")).await.unwrap();
         write(upload.as_mut(), &data(size)).await.unwrap();
         drop(upload);
-        soon(store.settle()).await;
+        soon(store.finish_cleanup()).await;
         assert_eq!((place.keys(), place.leftovers()), (vec![], vec![]));
     }
 }
 
-async fn small_objects(place: Place) {
+async fn put_creates_and_replaces_small_objects(place: Place) {
     let (store, name) = (place.store().await, format!("{NAME}.manifest.json"));
     let put = async |body: &'static str, how| store.put(&name, Bytes::from_static(body.as_bytes()), how).await;
     put("one", Put::Create).await.unwrap();
-    put("one", Put::Create).await.expect("the same bytes: an answer may have been lost");
+    put("one", Put::Create).await.expect("the same bytes: a response may have been lost");
     for other in ["two", "longer"] {
         assert_eq!(put(other, Put::Create).await.unwrap_err().kind(), Kind::Conflict);
     }
@@ -144,7 +144,7 @@ async fn small_objects(place: Place) {
     assert!(place.leftovers().is_empty());
 }
 
-async fn the_first_bytes(place: Place) {
+async fn get_reads_the_first_bytes(place: Place) {
     let (store, whole) = (place.store().await, data(2 * MIB + 5));
     send(store.as_ref(), NAME, "run-1", &whole).await.unwrap();
     for first in [0, 1, 4096, MIB + 1, 2 * MIB + 5, 9 * MIB] {
@@ -158,7 +158,7 @@ async fn the_first_bytes(place: Place) {
     assert_eq!((head.size, bytes.len()), (0, 0));
 }
 
-async fn what_is_missing(place: Place) {
+async fn a_missing_object_is_reported(place: Place) {
     let store = place.store().await;
     assert_eq!(store.head(NAME).await.unwrap(), None);
     for first in [None, Some(0), Some(10)] {
@@ -170,7 +170,7 @@ async fn what_is_missing(place: Place) {
     assert_eq!(store.list("daily/").await.unwrap(), []);
 }
 
-async fn listings_are_complete_and_stay_below_the_prefix(place: Place) {
+async fn listings_are_complete_and_limited_to_the_prefix(place: Place) {
     let store = place.store().await;
     let mut expected = BTreeMap::new();
     for number in 0..1_050 {
@@ -178,10 +178,10 @@ async fn listings_are_complete_and_stay_below_the_prefix(place: Place) {
         place.plant(&format!("{PREFIX}/{name}"), b"12");
         expected.insert(name, 2);
     }
-    for odd in ["daily/2025-11-27/a b+c%20d&e=f'g(h)", "daily/2025-11-27/ü€😀", "daily/2025-11-27/<&>\"", "daily/x"]
+    for special in ["daily/2025-11-27/a b+c%20d&e=f'g(h)", "daily/2025-11-27/ü€😀", "daily/2025-11-27/<&>\"", "daily/x"]
     {
-        place.plant(&format!("{PREFIX}/{odd}"), b"123");
-        expected.insert(odd.to_owned(), 3);
+        place.plant(&format!("{PREFIX}/{special}"), b"123");
+        expected.insert(special.to_owned(), 3);
     }
     for foreign in ["vaultier/daily/2025-11-26/x", "vault2", "daily/2025-11-26/x"] {
         place.plant(foreign, b"foreign");
@@ -197,7 +197,7 @@ async fn listings_are_complete_and_stay_below_the_prefix(place: Place) {
     }
 }
 
-async fn deletes_have_a_result_each(place: Place) {
+async fn delete_returns_one_result_per_name(place: Place) {
     let store = place.store().await;
     let names: Vec<_> = (0..1_050).map(|number| format!("daily/2025-11-26/{number:04}")).collect();
     for name in &names {
@@ -215,7 +215,7 @@ async fn deletes_have_a_result_each(place: Place) {
     assert!(store.delete(&[]).await.is_empty());
 }
 
-async fn copies(place: Place) {
+async fn copy_copies_data_and_metadata(place: Place) {
     let store = place.store().await;
     for (number, size) in [0, 100, 40 * MIB].into_iter().enumerate() {
         let (from, to) = (format!("daily/2025-11-0{number}/a b+ü"), format!("monthly/2025-0{number}/a b+ü"));
@@ -229,7 +229,7 @@ async fn copies(place: Place) {
     }
 }
 
-async fn a_copy_never_replaces(place: Place) {
+async fn a_copy_never_overwrites(place: Place) {
     let (store, whole) = (place.store().await, data(100));
     let head = send(store.as_ref(), NAME, "run-1", &whole).await.unwrap();
     send(store.as_ref(), "monthly/other", "run-0", &data(99)).await.unwrap();
@@ -238,7 +238,7 @@ async fn a_copy_never_replaces(place: Place) {
     assert_eq!(read(store.as_ref(), "monthly/other", ReadAt::default()).await.unwrap().1, data(99));
     if place.is_s3() {
         store.copy(NAME, &head, "monthly/again").await.unwrap();
-        store.copy(NAME, &head, "monthly/again").await.expect("of this run: an answer may have been lost");
+        store.copy(NAME, &head, "monthly/again").await.expect("of this run: a response may have been lost");
     }
 }
 
@@ -251,14 +251,14 @@ async fn a_changed_source_is_not_copied(place: Place) {
     assert_eq!(store.head("monthly/x").await.unwrap(), None);
 }
 
-async fn a_probe_makes_nothing(place: Place) {
+async fn a_write_probe_creates_nothing(place: Place) {
     let store = place.store().await;
     store.probe_write("daily/").await.unwrap();
-    store.settle().await;
+    store.finish_cleanup().await;
     assert_eq!((place.keys(), place.leftovers()), (vec![], vec![]));
 }
 
-async fn only_old_uploads_of_ours_are_aborted(place: Place) {
+async fn only_our_old_uploads_are_aborted(place: Place) {
     let (store, part) = (place.store().await, data(33 * MIB));
     let mut uploads = Vec::new();
     for name in [NAME, "daily/2025-11-26/foreign"] {
@@ -276,7 +276,7 @@ async fn only_old_uploads_of_ours_are_aborted(place: Place) {
     assert!(place.leftovers()[0].ends_with("foreign"));
 }
 
-async fn what_plain_stores_do_not_have(place: Place) {
+async fn stores_without_versioning_and_object_lock(place: Place) {
     let store = place.store().await;
     send(store.as_ref(), NAME, "run-1", &data(10)).await.unwrap();
     assert_eq!(store.object_lock().await.unwrap(), Locking::Off);

@@ -1,4 +1,4 @@
-//! What is particular to a folder: rights, links, names, what is left alone.
+//! The `file://` store: permissions, symbolic links, names, foreign files.
 
 use super::{Place, data, files, run, send};
 use bytes::Bytes;
@@ -17,25 +17,25 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[tokio::test]
-async fn a_folder_that_is_not_there_is_made_by_the_first_backup() {
+async fn the_first_upload_creates_a_missing_directory() {
     let dir = tempfile::tempdir().unwrap();
-    let folder = dir.path().join("new/store");
-    let store = store::open(&format!("file://{}", folder.display()), S3Settings::default()).await.unwrap();
+    let directory = dir.path().join("new/store");
+    let store = store::open(&format!("file://{}", directory.display()), S3Settings::default()).await.unwrap();
     let error = store.list("").await.unwrap_err();
     assert_eq!(error.kind(), Kind::Store);
-    assert!(error.to_string().contains("no such folder; the first backup makes it"), "{error}");
+    assert!(error.to_string().contains("no such directory; check that the volume is mounted"), "{error}");
     assert_eq!(store.head(NAME).await.unwrap(), None);
     store.probe_write("daily/").await.unwrap();
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "a probe makes nothing");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "a probe creates nothing");
     send(store.as_ref(), NAME, "run-1", &data(10)).await.unwrap();
-    for path in [&folder, &folder.join("daily"), folder.join(NAME).parent().unwrap()] {
+    for path in [&directory, &directory.join("daily"), directory.join(NAME).parent().unwrap()] {
         assert_eq!(mode(path), 0o700, "{}", path.display());
     }
-    assert_eq!(mode(&folder.join(NAME)), 0o600);
+    assert_eq!(mode(&directory.join(NAME)), 0o600);
 }
 
 #[tokio::test]
-async fn names_stay_below_the_folder() {
+async fn names_that_lead_out_of_the_directory_are_refused() {
     let place = Place::local();
     let store = place.store().await;
     for name in ["../x", "daily/../../x", "/etc/passwd", "daily//x", "./x", "", "daily/", "a\0b"] {
@@ -48,7 +48,7 @@ async fn names_stay_below_the_folder() {
 }
 
 #[tokio::test]
-async fn links_are_not_followed() {
+async fn symbolic_links_are_not_followed() {
     let place = Place::local();
     let Place::Local(dir) = &place else { unreachable!() };
     place.plant("outside/file", b"outside");
@@ -69,7 +69,7 @@ async fn links_are_not_followed() {
 }
 
 #[tokio::test]
-async fn only_empty_folders_of_ours_go_with_their_last_file() {
+async fn only_our_empty_directories_are_removed_with_their_last_file() {
     let place = Place::local();
     let Place::Local(dir) = &place else { unreachable!() };
     let names = ["daily/2025-11-26/a", "daily/2025-11-27/a", "daily/2025-11-27/foreign", "other/2025/a", "daily/a"];
@@ -82,13 +82,13 @@ async fn only_empty_folders_of_ours_go_with_their_last_file() {
     assert_eq!(place.keys(), ["vault/daily/2025-11-27/foreign"]);
     let there = |name: &str| dir.path().join("vault").join(name).is_dir();
     assert_eq!(["daily", "daily/2025-11-26", "daily/2025-11-27", "other/2025"].map(there), [true, false, true, true]);
-    // An upload that comes to nothing takes the folder along that was made for it.
+    // An aborted upload removes the directory that was created for it.
     store.upload(NAME, run("run-1")).await.unwrap().abort().await.unwrap();
     assert!(!there("daily/2025-11-26"));
 }
 
 #[tokio::test]
-async fn leftovers_of_a_crash_are_hidden_and_go() {
+async fn temporary_files_of_a_crash_are_hidden_and_removed() {
     let place = Place::local();
     place.plant("vault/daily/2025-11-26/.tmp-0123456789abcdef.vault-snapshot-20251126-020000.enc", b"half");
     place.plant("vault/daily/2025-11-26/.tmp-foreign", b"foreign");
@@ -101,7 +101,7 @@ async fn leftovers_of_a_crash_are_hidden_and_go() {
 }
 
 #[tokio::test]
-async fn a_file_in_the_way_is_an_error() {
+async fn a_file_in_place_of_the_directory_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("file"), "").unwrap();
     let url = format!("file://{}/file", dir.path().display());
@@ -113,16 +113,16 @@ async fn a_file_in_the_way_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_folder_keeps_no_versions() {
+async fn reading_a_version_is_refused() {
     let place = Place::local();
     place.plant("vault/x", b"12");
     let at = ReadAt { version: Some("1".to_owned()), first: None };
     assert!(place.store().await.get("x", at).await.is_err());
 }
 
-/// Folders come and go while others list: a prune at the same time, a backup that begins.
+/// A concurrent prune or backup removes and creates directories during a listing.
 #[tokio::test(flavor = "multi_thread")]
-async fn folders_that_go_while_they_are_listed() {
+async fn directories_removed_during_a_listing_are_skipped() {
     let place = Place::local();
     place.plant("vault/daily/2025-11-26/stays", b"");
     let Place::Local(dir) = &place else { unreachable!() };
@@ -131,9 +131,9 @@ async fn folders_that_go_while_they_are_listed() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !ended.load(Ordering::Relaxed) {
-                let folders = (1..=20).map(|day| daily.join(format!("2020-01-{day:02}")));
-                folders.clone().for_each(|folder| std::fs::create_dir(folder).unwrap());
-                folders.for_each(|folder| std::fs::remove_dir(folder).unwrap());
+                let directories = (1..=20).map(|day| daily.join(format!("2020-01-{day:02}")));
+                directories.clone().for_each(|directory| std::fs::create_dir(directory).unwrap());
+                directories.for_each(|directory| std::fs::remove_dir(directory).unwrap());
             }
         });
         let listed = tokio::task::block_in_place(|| {

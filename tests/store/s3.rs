@@ -1,4 +1,4 @@
-//! What is particular to S3: faults on the way, refusals, protection, the wire.
+//! The `s3://` store: network faults, error responses, object protection, requests.
 
 mod answers;
 mod faults;
@@ -14,7 +14,7 @@ use std::time::Duration;
 use vault_backup::services::store::Store;
 use vault_backup::services::store::s3::S3Settings;
 
-/// S3Settings for `server`, which stands before `s3` or in place of one.
+/// Returns settings for `server`, a proxy or a fake S3 server.
 fn through(server: &FaultServer) -> S3Settings {
     S3Settings {
         idle_timeout: Duration::from_secs(2),
@@ -22,7 +22,7 @@ fn through(server: &FaultServer) -> S3Settings {
     }
 }
 
-/// A store whose requests pass `handler` on their way to a real server.
+/// Returns a store whose requests pass `handler` before a real server.
 async fn behind(handler: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> (S3, FaultServer, Arc<dyn Store>) {
     let s3 = S3::start();
     s3.bucket(super::BUCKET);
@@ -31,20 +31,20 @@ async fn behind(handler: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> (S3
     (s3, proxy, store)
 }
 
-/// A store on a server that gives the same answer to everything.
+/// Returns a store on a server with the same response to every request.
 async fn answering(handler: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> (FaultServer, Arc<dyn Store>) {
     let server = FaultServer::start(handler);
     let store = s3_store(through(&server)).await;
     (server, store)
 }
 
-/// S3's answer to a request that failed.
+/// Returns S3's error response.
 fn refusal(status: u16, code: &str) -> Reply {
     let body = format!("<Error><Code>{code}</Code><Message>said the server</Message></Error>");
     Reply::status(status).header("content-type", "application/xml").body(body)
 }
 
-/// What kind of request it is, by what S3's protocol tells them apart by.
+/// Returns the operation of a request.
 fn operation(call: &Call) -> &'static str {
     let has = |key: &str| call.query.split('&').any(|pair| pair.split('=').next() == Some(key));
     match call.method.as_str() {

@@ -1,4 +1,4 @@
-//! The token helper: the program from which Vault's own clients get their token.
+//! The token helper: the program that gives Vault's own clients their token.
 
 use super::{MAX_SECRET, Reference, Secret};
 use crate::base::error::Result;
@@ -9,14 +9,14 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
-/// How long it may run.
-const LONGEST: Duration = Duration::from_secs(10);
+/// Timeout of the program.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Reference {
-    /// Runs `PROGRAM get`: the token that it prints.
+    /// Runs `PROGRAM get` and returns the token that it prints.
     ///
     /// # Errors
-    /// `Usage` where it fails, prints nothing, or takes longer than [`LONGEST`].
+    /// `Usage` if it fails, prints nothing, or takes longer than [`TIMEOUT`].
     pub(super) fn run_helper(&self, program: &Path) -> Result<Secret> {
         let failed = |e: std::io::Error| self.broken("cannot be run").because(e);
         let mut child = Command::new(program)
@@ -27,8 +27,8 @@ impl Reference {
             .stderr(Stdio::null())
             .spawn()
             .map_err(failed)?;
-        let begun = Instant::now();
-        // Read in a thread: a process that it started may keep the pipe open after its end.
+        let start = Instant::now();
+        // A thread reads: a child process of the program may keep the pipe open after its end.
         let (sender, receiver) = mpsc::channel();
         if let Some(out) = child.stdout.take() {
             std::thread::spawn(move || {
@@ -37,14 +37,14 @@ impl Reference {
                 sender.send(read.map(|_| token))
             });
         }
-        let token = receiver.recv_timeout(LONGEST);
+        let token = receiver.recv_timeout(TIMEOUT);
         let status = loop {
             match child.try_wait().map_err(failed)? {
                 Some(status) => break status,
-                None if begun.elapsed() < LONGEST => std::thread::sleep(Duration::from_millis(10)),
+                None if start.elapsed() < TIMEOUT => std::thread::sleep(Duration::from_millis(10)),
                 None => {
                     let _ = child.kill().and_then(|()| child.wait());
-                    return Err(self.broken("it did not end within 10 s"));
+                    return Err(self.broken("timeout after 10 s"));
                 }
             }
         };
@@ -53,7 +53,7 @@ impl Reference {
         }
         let token = token.map_err(|_| self.broken("its output did not end within 10 s"))?.map_err(failed)?;
         match token.trim() {
-            "" => Err(self.broken("it gives no token").hint("log in with Vault's own client, or set vault.auth")),
+            "" => Err(self.broken("it printed no token").hint("log in with `vault login`, or set vault.auth")),
             token => Ok(Secret::new(token)),
         }
     }

@@ -7,7 +7,7 @@ use crate::base::error::{Error, Result};
 use crate::base::lock::Lock;
 use crate::formats::manifest::{MacKey, Manifest, rfc3339};
 use crate::pipeline::catalog::Catalog;
-use crate::pipeline::source;
+use crate::pipeline::{clock, source};
 use crate::services::store::{Location, ReadAt, Store};
 use crate::services::vault::{Client, Node, Session};
 use futures_util::StreamExt;
@@ -15,9 +15,6 @@ use std::path::PathBuf;
 
 /// What a backup's token may do, and nothing more.
 const SNAPSHOT: &str = "sys/storage/raft/snapshot";
-
-/// How far the two clocks may differ, in seconds, before `backup` refuses.
-const CLOCK: i64 = 300;
 
 /// How much of the newest backup is read to try the right to read, in bytes.
 const FIRST_BYTES: u64 = 64;
@@ -117,20 +114,10 @@ pub(super) async fn store(
     store: &dyn Store,
     keys: &[MacKey],
 ) -> Option<Manifest> {
-    match store.clock().await {
-        Ok(Some(theirs)) => {
-            let off = (chrono::Utc::now() - theirs).num_seconds();
-            let result = if off.abs() > CLOCK {
-                Err(Error::unexpected(format!("the clock here is {off} s off the store's"))
-                    .hint("set this machine's clock (NTP)"))
-            } else {
-                Ok(off)
-            };
-            findings.keep("clock", result, |off| format!("{off} s off the store's"));
-        }
-        Ok(None) => findings.skip("clock", "the store has none of its own"),
-        Err(error) => {
-            findings.keep("clock", Err::<(), _>(error), |()| String::new());
+    match clock::check(store).await.transpose() {
+        None => findings.skip("clock", "the store has none of its own"),
+        Some(difference) => {
+            findings.keep("clock", difference, |off| format!("{} s off the store's", off.num_seconds()));
         }
     }
     findings

@@ -32,6 +32,7 @@ pub(super) async fn drill(context: &Context, args: &VerifyRestoreArgs, steps: &m
     let chosen = steps.time("pick", context.stop.guard(pick::backup(context, store.as_ref(), &keyring, args))).await?;
     context.note("backup_tested", chosen.name.object());
     let manifest = chosen.insist()?.cloned();
+    context.note_cluster(manifest.as_ref().and_then(|manifest| manifest.vault.cluster_id.as_deref()));
     let how = ReadSpec::of(&chosen, keyring.clone());
     let (first, keys) = (context.stop.guard(chosen.download(store.as_ref())).await?, how.clone());
     context.progress.stage("unlocking", Some(first.head.size));

@@ -1,8 +1,8 @@
-//! The proxy of a request: a configured one, or that of `HTTPS_PROXY` and its kin.
+//! The proxy of a request: configured, or from `HTTPS_PROXY` and similar variables.
 //!
-//! Loopback is never reached through a proxy, as in Go's clients, nor are link-local
-//! addresses, which mean another machine there; nor is plain http where requests carry
-//! tokens: the proxy could read them.
+//! Loopback addresses never use a proxy, as in Go's clients, and neither do link-local
+//! addresses, which mean another machine from there. Plain http does not if requests
+//! carry tokens: the proxy could read them.
 
 use crate::base::error::{Error, Result};
 use hyper_util::client::proxy::matcher::Matcher;
@@ -10,12 +10,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use url::{Host, Url};
 
-/// The choice of a proxy.
+/// Choice of the proxy.
 #[derive(Clone, Debug)]
 pub struct Proxy {
-    /// The proxy; by the environment where absent.
+    /// Proxy to use in place of the environment's, if any.
     pub address: Option<Url>,
-    /// Whether `http://` addresses go through it, too.
+    /// `true` if `http://` addresses use it too.
     pub plain_http: bool,
 }
 
@@ -26,47 +26,47 @@ impl Default for Proxy {
 }
 
 impl Proxy {
-    /// The proxies, with the environment read.
-    pub(super) fn rules(&self) -> Rules {
+    /// Reads the environment and returns the rules.
+    pub(super) fn rules(&self) -> ProxyRules {
         let rules = match &self.address {
-            // A proxy that was configured for Vault alone is used whatever NO_PROXY says.
+            // NO_PROXY does not apply to a proxy configured for Vault alone.
             Some(address) => {
                 let choice = parse("vault.proxy", address.as_str());
-                Rules { plain: Some(choice.clone()), tls: Some(choice), exempt: None }
+                ProxyRules { plain: Some(choice.clone()), tls: Some(choice), exempt: None }
             }
-            None => Rules::from(&|name| std::env::var(name).ok()),
+            None => ProxyRules::from(&|name| std::env::var(name).ok()),
         };
-        Rules { plain: rules.plain.filter(|_| self.plain_http), ..rules }
+        ProxyRules { plain: rules.plain.filter(|_| self.plain_http), ..rules }
     }
 }
 
-/// A proxy, or the error for the setting that names none.
-type Choice = std::result::Result<Url, Unusable>;
+/// A proxy, or the error of an invalid setting.
+type ProxyChoice = std::result::Result<Url, InvalidProxy>;
 
-/// A setting that names no proxy. That is an error only where a proxy would be used.
+/// A setting that is not a proxy. An error only if the proxy would be used.
 #[derive(Clone)]
-struct Unusable {
+struct InvalidProxy {
     why: String,
     hint: &'static str,
 }
 
-/// The proxy for each address.
+/// Proxies by scheme, and the exempt hosts.
 #[derive(Clone, Default)]
-pub(super) struct Rules {
-    plain: Option<Choice>,
-    tls: Option<Choice>,
-    /// Intercepts every host that `NO_PROXY` does not name.
+pub(super) struct ProxyRules {
+    plain: Option<ProxyChoice>,
+    tls: Option<ProxyChoice>,
+    /// Matches every host that `NO_PROXY` does not name, if set.
     exempt: Option<Arc<Matcher>>,
 }
 
-impl Rules {
+impl ProxyRules {
     fn from(environment: &dyn Fn(&str) -> Option<String>) -> Self {
         let lookup = |names: &[&'static str]| {
             let set = |name: &'static str| environment(name).map(|value| (name, value.trim().to_owned()));
             names.iter().copied().filter_map(set).find(|(_, value)| !value.is_empty())
         };
         let proxy = |names: &[&'static str]| lookup(names).map(|(name, value)| parse(name, &value));
-        // Under CGI, HTTP_PROXY is a header of the request.
+        // In a CGI script, HTTP_PROXY is a header of the request.
         let plain: &[&str] = match environment("REQUEST_METHOD") {
             Some(_) => &["http_proxy", "ALL_PROXY", "all_proxy"],
             None => &["http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"],
@@ -80,10 +80,10 @@ impl Rules {
         }
     }
 
-    /// The proxy for `url`, with its credentials.
+    /// Returns the proxy for `url` with its credentials, if any.
     ///
     /// # Errors
-    /// `Usage` naming the variable that should hold it.
+    /// `Usage` with the variable that is not a proxy.
     pub(super) fn of(&self, url: &Url) -> Result<Option<&Url>> {
         let choice = match url.scheme() {
             "http" => self.plain.as_ref(),
@@ -94,36 +94,36 @@ impl Rules {
         match choice.filter(|_| !is_local(url) && !exempt()) {
             None => Ok(None),
             Some(Ok(proxy)) => Ok(Some(proxy)),
-            Some(Err(unusable)) => Err(Error::usage(&unusable.why).hint(unusable.hint)),
+            Some(Err(invalid)) => Err(Error::usage(&invalid.why).hint(invalid.hint)),
         }
     }
 
-    /// The proxy for `url` for messages: without its credentials.
+    /// Returns the proxy for `url` without its credentials, for messages.
     pub(super) fn shown(&self, url: &Url) -> Option<String> {
         let mut proxy = self.of(url).ok()??.clone();
         let _ = proxy.set_username("").and_then(|()| proxy.set_password(None));
         Some(proxy.as_str().trim_end_matches('/').to_owned())
     }
 
-    /// The rules as reqwest takes them, for addresses that [`Rules::of`] has no objection to.
+    /// Returns the rules for reqwest, for addresses that [`ProxyRules::of`] accepts.
     pub(super) fn for_reqwest(&self) -> reqwest::Proxy {
         let rules = self.clone();
         reqwest::Proxy::custom(move |url| rules.of(url).ok().flatten().cloned())
     }
 }
 
-/// The proxy that the variable `name` holds. The value is not repeated: it may hold a password.
-fn parse(name: &str, value: &str) -> Choice {
-    // As curl and Go do, HOST:PORT is taken for http://HOST:PORT.
+/// Parses the proxy in the variable `name`. Errors do not repeat the value: it may contain a password.
+fn parse(name: &str, value: &str) -> ProxyChoice {
+    // Like curl and Go, read HOST:PORT as http://HOST:PORT.
     let text = if value.contains("://") { value.to_owned() } else { format!("http://{value}") };
     match Url::parse(&text).ok().filter(Url::has_host) {
         Some(url) if matches!(url.scheme(), "http" | "https") => Ok(url),
-        Some(url) => Err(Unusable {
+        Some(url) => Err(InvalidProxy {
             why: format!("{name}: {}:// proxies are not supported", url.scheme()),
-            hint: "give an http:// or https:// proxy, or exempt the host by NO_PROXY",
+            hint: "use an http:// or https:// proxy, or exempt the host with NO_PROXY",
         }),
-        None => Err(Unusable {
-            why: format!("{name}: not the URL of a proxy"),
+        None => Err(InvalidProxy {
+            why: format!("{name}: not a proxy URL"),
             hint: "write it as http://HOST:PORT, or unset it",
         }),
     }
@@ -133,7 +133,7 @@ fn is_exempt(matcher: &Matcher, url: &Url) -> bool {
     url.as_str().parse().is_ok_and(|uri| matcher.intercept(&uri).is_none())
 }
 
-/// Whether `url` is this machine, by name or address, or on this machine's own link.
+/// Returns `true` if `url` is this machine or has a link-local address.
 fn is_local(url: &Url) -> bool {
     let local = |ip: Ipv4Addr| ip.is_loopback() || ip.is_link_local();
     match url.host() {
@@ -159,16 +159,16 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn rules(variables: &[(&str, &str)]) -> Rules {
-        Rules::from(&|name| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned()))
+    fn rules(variables: &[(&str, &str)]) -> ProxyRules {
+        ProxyRules::from(&|name| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned()))
     }
 
-    fn through(rules: &Rules, address: &str) -> Option<String> {
+    fn through(rules: &ProxyRules, address: &str) -> Option<String> {
         rules.of(&url(address)).unwrap().map(ToString::to_string)
     }
 
     #[test]
-    fn each_scheme_has_its_variable() {
+    fn each_scheme_has_its_proxy_variable() {
         let found = rules(&[("HTTPS_PROXY", "http://u:planted@tls:3128"), ("http_proxy", "plain:81")]);
         assert_eq!(through(&found, "https://v:8200").as_deref(), Some("http://u:planted@tls:3128/"));
         assert_eq!(through(&found, "http://v:8200").as_deref(), Some("http://plain:81/"));
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_is_reached_directly() {
+    fn loopback_and_link_local_addresses_use_no_proxy() {
         let found = rules(&[("ALL_PROXY", "http://p")]);
         for host in [
             "localhost",
@@ -216,10 +216,10 @@ mod tests {
     }
 
     #[test]
-    fn unusable_proxies_are_refused_without_their_value() {
+    fn invalid_proxies_are_refused_without_repeating_the_value() {
         for (bad, expected) in [
-            ("http://", "not the URL of a proxy"),
-            ("http://u:planted@ x", "not the URL of a proxy"),
+            ("http://", "not a proxy URL"),
+            ("http://u:planted@ x", "not a proxy URL"),
             ("socks5://u:planted@p:1080", "socks5:// proxies are not supported"),
         ] {
             let found = rules(&[("ALL_PROXY", bad)]);

@@ -1,23 +1,23 @@
-//! Why a request failed, in words, and what failed in TLS.
+//! The reason of a failed request, as text, and the kind of a TLS failure.
 
 use rustls::{AlertDescription, CertificateError, InvalidMessage};
 use std::error::Error;
 
-/// A failed TLS handshake whose cause the user can mend.
+/// Kind of a failed TLS handshake that the user can fix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsFailure {
-    /// The server's certificate is not trusted, has expired, or is for another name.
+    /// The certificate is not trusted, has expired, or is for another name.
     Certificate,
-    /// The server's certificate is an authority's own.
+    /// The certificate is that of a certificate authority.
     Authority,
-    /// The server uses an algorithm or a TLS version that this program does not have.
+    /// The server uses an algorithm or a TLS version that this program does not support.
     Unsupported,
     /// The server does not speak TLS.
     Plain,
 }
 
 impl TlsFailure {
-    /// The TLS failure among the causes of `error`.
+    /// Returns the TLS failure among the causes of `error`, if any.
     pub fn of(error: &(dyn Error + 'static)) -> Option<Self> {
         causes(error).into_iter().find_map(|cause| cause.downcast_ref().and_then(Self::from_rustls))
     }
@@ -34,7 +34,7 @@ impl TlsFailure {
             }
             Tls::InvalidCertificate(_) => Some(Self::Certificate),
             Tls::InvalidMessage(InvalidMessage::InvalidContentType) => Some(Self::Plain),
-            // So a server refuses that has nothing in common with this client.
+            // The alerts of a server without a common version or algorithm.
             Tls::AlertReceived(AlertDescription::HandshakeFailure | AlertDescription::ProtocolVersion)
             | Tls::PeerIncompatible(_) => Some(Self::Unsupported),
             _ => None,
@@ -42,26 +42,27 @@ impl TlsFailure {
     }
 }
 
-/// The innermost reason of a failed request, without the URL: a webhook's path is a secret.
+/// Returns the innermost reason of a failed request, without the URL: the path of a webhook is
+/// a secret.
 pub fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() {
-        return if error.is_connect() { "no connection in time" } else { "no answer in time" }.to_owned();
+        return if error.is_connect() { "connection timeout" } else { "response timeout" }.to_owned();
     }
     let causes = causes(error);
-    let said = match causes.last() {
+    let text = match causes.last() {
         Some(innermost) if causes.len() > 1 => innermost.to_string(),
         _ => return "the request failed".to_owned(),
     };
     match TlsFailure::of(error) {
         Some(TlsFailure::Plain) => "the server does not speak TLS on this port".to_owned(),
-        Some(TlsFailure::Unsupported) => format!("unsupported TLS version or algorithm: {said}"),
-        _ => said,
+        Some(TlsFailure::Unsupported) => format!("unsupported TLS version or algorithm: {text}"),
+        _ => text,
     }
 }
 
-/// `error` and what caused it, outermost first. An I/O error's `source` passes over
-/// what it holds.
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> Vec<&'a (dyn Error + 'static)> {
+/// Returns `error` and its causes, outermost first. An I/O error's `source` skips the error
+/// inside it.
+pub(crate) fn causes<'a>(error: &'a (dyn Error + 'static)) -> Vec<&'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| match error.downcast_ref::<std::io::Error>() {
         Some(io) => io.get_ref().map(|inner| inner as &(dyn Error + 'static)),
         None => error.source(),
@@ -74,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tls_failures_are_told_apart() {
+    fn tls_failures_are_classified() {
         let inside = |error: rustls::Error| std::io::Error::other(std::io::Error::other(error));
         let of = |error| TlsFailure::of(&inside(error));
         let alert = |alert| of(rustls::Error::AlertReceived(alert));

@@ -1,8 +1,9 @@
-//! TLS of our clients: rustls on ring, the system's authorities and private ones.
+//! TLS of the HTTP clients: rustls on ring, with the system's and private certificate
+//! authorities.
 //!
-//! A server certificate that is byte for byte in `ca_cert` is accepted although it is an
-//! authority's (`openssl req -x509` makes such): OpenSSL and Go take it, rustls by itself
-//! does not.
+//! A server certificate that is an exact copy of one in `ca_cert` is accepted even if it
+//! is a CA certificate, as `openssl req -x509` creates it. OpenSSL and Go accept it too;
+//! rustls alone does not.
 
 use crate::base::error::{Error, Result};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -14,45 +15,45 @@ use rustls_platform_verifier::Verifier;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// How servers prove who they are, and how we do.
+/// Verification of servers, and the certificate of this client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsSettings {
-    /// PEM file of certificate authorities to trust next to the system's.
+    /// PEM file of certificate authorities to trust in addition to the system's, if any.
     pub ca_cert: Option<PathBuf>,
-    /// Directory of PEM files with further ones.
+    /// Directory of PEM files with further authorities, if any.
     pub ca_path: Option<PathBuf>,
-    /// PEM text with further ones.
+    /// PEM text with further authorities, if any.
     pub ca_bytes: Option<String>,
-    /// PEM file of the client's certificate chain.
+    /// PEM file of the client's certificate chain, if any.
     pub client_cert: Option<PathBuf>,
-    /// PEM file of the client certificate's key.
+    /// PEM file of the client certificate's key, if any.
     pub client_key: Option<PathBuf>,
-    /// The DNS name to ask for (SNI) and to verify, in place of the address's host.
+    /// DNS name to send (SNI) and to verify in place of the address's host, if any.
     pub server_name: Option<String>,
-    /// Whether to accept any certificate. For tests only.
+    /// `true` to accept any certificate. For tests only.
     pub skip_verify: bool,
 }
 
-/// Makes ring the TLS provider of this process. Any number of calls do no harm.
+/// Makes ring the TLS provider of this process, unless it has one.
 pub fn install_crypto() {
     if CryptoProvider::get_default().is_none() {
-        // Another thread may have been faster, with the same provider.
+        // Another thread may have been faster. It installs the same provider.
         let _ = ring::default_provider().install_default();
     }
 }
 
-/// The TLS configuration for `settings`; its files are read now.
+/// Reads the files of `settings` and returns the TLS configuration.
 ///
 /// # Errors
-/// `Usage` naming the file that cannot be used.
+/// `Usage` with the file that cannot be used.
 pub(super) fn client_config(settings: &TlsSettings) -> Result<ClientConfig> {
     install_crypto();
     let provider = Arc::new(ring::default_provider());
     let unusable = |e: rustls::Error| Error::usage("TLS cannot be set up").because(e);
     let roots = roots(settings)?;
     let verifier: Arc<dyn ServerCertVerifier> = match settings.skip_verify {
-        true => Arc::new(Every { accepted: true, provider: provider.clone() }),
-        false => Arc::new(Pinned { inner: verifier(&roots, &provider)?, pinned: roots }),
+        true => Arc::new(UnconditionalVerifier { accepted: true, provider: provider.clone() }),
+        false => Arc::new(PinningVerifier { inner: verifier(&roots, &provider)?, pinned: roots }),
     };
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -66,12 +67,12 @@ pub(super) fn client_config(settings: &TlsSettings) -> Result<ClientConfig> {
             builder.with_client_auth_cert(chain, secret).map_err(|e| Error::usage(what()).because(e))
         }
         (None, None) => Ok(builder.with_no_client_auth()),
-        _ => Err(Error::usage("client_cert and client_key belong together: only one of them is set")),
+        _ => Err(Error::usage("client_cert and client_key: only one of them is set")),
     }
 }
 
-/// A verifier that trusts the system's authorities and `roots`; on a machine without
-/// any authority, `roots` alone.
+/// Returns a verifier that trusts the system's authorities and `roots`, or only `roots` on a
+/// machine without any authority.
 fn verifier(roots: &[CertificateDer<'static>], provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>> {
     match Verifier::new_with_extra_roots(roots.iter().cloned(), provider.clone()) {
         Ok(verifier) => Ok(Arc::new(verifier)),
@@ -79,8 +80,8 @@ fn verifier(roots: &[CertificateDer<'static>], provider: &Arc<CryptoProvider>) -
             let mut store = rustls::RootCertStore::empty();
             store.add_parsable_certificates(roots.iter().cloned());
             if store.is_empty() {
-                // Nothing can be verified then, and plain http needs no authority.
-                return Ok(Arc::new(Every { accepted: false, provider: provider.clone() }));
+                // Nothing can be verified, but plain http still works.
+                return Ok(Arc::new(UnconditionalVerifier { accepted: false, provider: provider.clone() }));
             }
             let built = rustls::client::WebPkiServerVerifier::builder_with_provider(store.into(), provider.clone());
             let built = built.build().map_err(|e| Error::usage("TLS cannot be set up").because(e))?;
@@ -105,16 +106,16 @@ fn roots(settings: &TlsSettings) -> Result<Vec<CertificateDer<'static>>> {
         files.sort();
         let before = roots.len();
         for path in files {
-            // Keys and other files may be stored there, too.
+            // The directory may contain keys and other files.
             roots.extend(pem(&read_file("ca_path", &path)?).unwrap_or_default());
         }
         if roots.len() == before {
-            return Err(Error::usage(format!("ca_path {}: it holds no PEM certificate", directory.display())));
+            return Err(Error::usage(format!("ca_path {}: no PEM certificate in it", directory.display())));
         }
     }
     if let Some(pem) = &settings.ca_bytes {
         let parsed = self::pem(pem.as_bytes()).ok().filter(|found| !found.is_empty());
-        roots.extend(parsed.ok_or_else(|| Error::usage("the variable for CACERT_BYTES holds no PEM certificate"))?);
+        roots.extend(parsed.ok_or_else(|| Error::usage("the variable for CACERT_BYTES contains no PEM certificate"))?);
     }
     Ok(roots)
 }
@@ -131,9 +132,9 @@ fn certificates(what: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>>
     let unusable = |why: &str| Error::usage(format!("{what} {}: {why}", path.display()));
     let found = pem(&read_file(what, path)?).map_err(|e| unusable(&e.to_string()))?;
     if found.is_empty() {
-        return Err(unusable("it holds no PEM certificate"));
+        return Err(unusable("no PEM certificate in it"));
     }
-    // An authority that cannot be parsed would be left out in silence.
+    // rustls ignores an authority that it cannot parse.
     let mut store = rustls::RootCertStore::empty();
     let (_, ignored) = store.add_parsable_certificates(found.iter().cloned());
     if ignored > 0 {
@@ -147,18 +148,18 @@ fn identity(cert: &Path, key: &Path) -> Result<(Vec<CertificateDer<'static>>, Pr
         |why: String| Error::usage(format!("client_cert {} with client_key {}: {why}", cert.display(), key.display()));
     let secret = zeroize::Zeroizing::new(read_file("client_key", key)?);
     let secret =
-        PrivateKeyDer::from_pem_slice(&secret).map_err(|_| unusable("the key is no PEM private key".to_owned()))?;
+        PrivateKeyDer::from_pem_slice(&secret).map_err(|_| unusable("the key is not a PEM private key".to_owned()))?;
     Ok((certificates("client_cert", cert)?, secret))
 }
 
-/// The usual verification, and certificates that are trusted by themselves.
+/// The usual verification, which also accepts the pinned certificates.
 #[derive(Debug)]
-struct Pinned {
+struct PinningVerifier {
     inner: Arc<dyn ServerCertVerifier>,
     pinned: Vec<CertificateDer<'static>>,
 }
 
-impl ServerCertVerifier for Pinned {
+impl ServerCertVerifier for PinningVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -169,7 +170,7 @@ impl ServerCertVerifier for Pinned {
     ) -> Result<ServerCertVerified, rustls::Error> {
         let verified = self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match verified {
-            // The only objection: validity in time is checked before, the name is here.
+            // This was the only problem. The dates were checked before, the name is checked here.
             Err(error) if is_authority(&error) && self.pinned.iter().any(|cert| cert == end_entity) => {
                 let certificate = rustls::server::ParsedCertificate::try_from(end_entity)?;
                 rustls::client::verify_server_name(&certificate, server_name)?;
@@ -202,21 +203,21 @@ impl ServerCertVerifier for Pinned {
     }
 }
 
-/// Whether a certificate was refused for being an authority's. webpki checks that after
-/// the validity in time.
+/// Returns `true` if a certificate was refused because it is a CA certificate. webpki checks
+/// that after the dates.
 fn is_authority(error: &rustls::Error) -> bool {
     super::TlsFailure::of(error) == Some(super::TlsFailure::Authority)
 }
 
-/// Judges every certificate alike: without an authority to ask there is no other way.
+/// Accepts or refuses every certificate without looking at it.
 #[derive(Debug)]
-struct Every {
-    /// Whether it is accepted (`tls_skip_verify`), or refused as of an unknown issuer.
+struct UnconditionalVerifier {
+    /// `true` to accept (`tls_skip_verify`), `false` to refuse as of an unknown issuer.
     accepted: bool,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Every {
+impl ServerCertVerifier for UnconditionalVerifier {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

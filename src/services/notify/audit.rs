@@ -1,17 +1,17 @@
-//! The audit log: one compact JSON line an operation, appended and durable.
+//! The audit log: one compact JSON line per operation, appended and synced.
 //!
-//! The file is opened anew for each line, so logrotate may rename it, and written
-//! at its end, so logrotate may cut it (copytruncate).
+//! The file is opened again for each line, so logrotate may rename it, and opened for
+//! appending, so logrotate may truncate it (copytruncate).
 
 use super::Event;
-use super::lock::lock;
 use crate::base::error::{Error, Result};
+use crate::base::lock::lock_within_limit;
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// The rights of a file that is made here; those of one that exists stay.
+/// Mode of a new file. An existing file keeps its mode.
 const MODE: u32 = 0o640;
 
 /// An audit log.
@@ -21,36 +21,36 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// The log at `path`; nothing is opened yet.
+    /// Returns the log at `path`, without opening it.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
 
-    /// Opens the file, so that it is known before the run whether it can be written.
+    /// Opens the file, to report before the run that it cannot be written.
     ///
     /// # Errors
-    /// `Partial`: the run goes on.
+    /// `Partial`; the run continues.
     pub fn check(&self) -> Result<()> {
         open(&self.path).map(drop).map_err(|e| self.broken(e))
     }
 
-    /// Appends the line of `event`, durably.
+    /// Appends the line of `event` and syncs the file.
     ///
     /// # Errors
-    /// `Partial`; then the caller shows the line elsewhere.
+    /// `Partial`; the caller then prints the line.
     pub fn append(&self, event: &Event) -> Result<()> {
         append(&self.path, &event.audit_line()).map_err(|e| self.broken(e))
     }
 
     fn broken(&self, error: io::Error) -> Error {
-        Error::partial(format!("audit log {} cannot be written", self.path.display())).because(error)
+        Error::partial(format!("audit log {}: cannot be written", self.path.display())).because(error)
     }
 }
 
 fn append(path: &Path, line: &str) -> io::Result<()> {
     let mut file = open_locked(path)?;
     let mut bytes = Vec::with_capacity(line.len() + 2);
-    if ends_torn(&file)? {
+    if ends_within_line(&file)? {
         bytes.push(b'\n');
     }
     bytes.extend_from_slice(line.as_bytes());
@@ -59,7 +59,7 @@ fn append(path: &Path, line: &str) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Opens the file at `path`, makes it if it is missing.
+/// Opens the file at `path`, and creates it if it is missing.
 fn open(path: &Path) -> io::Result<File> {
     loop {
         let mut options = OpenOptions::new();
@@ -72,26 +72,26 @@ fn open(path: &Path) -> io::Result<File> {
             done => return done,
         }
         match options.create_new(true).mode(MODE).open(path) {
-            // Somebody else has just made it.
+            // Another process has just created it.
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
             Err(e) => return Err(e),
             Ok(file) => {
-                file.set_permissions(Permissions::from_mode(MODE))?; // whatever the umask
+                file.set_permissions(Permissions::from_mode(MODE))?; // regardless of the umask
                 return Ok(file);
             }
         }
     }
 }
 
-/// Opens the file and locks it, and makes sure that it was not renamed meanwhile:
-/// a line in a rotated file may be lost to its compression.
+/// Opens and locks the file, and checks that it was not renamed meanwhile: logrotate may
+/// compress a rotated file and lose the line.
 fn open_locked(path: &Path) -> io::Result<File> {
     loop {
         let file = open(path)?;
-        lock(&file)?;
-        let held = file.metadata()?;
+        lock_within_limit(&file)?;
+        let locked = file.metadata()?;
         match std::fs::metadata(path) {
-            Ok(named) if (named.dev(), named.ino()) == (held.dev(), held.ino()) => return Ok(file),
+            Ok(named) if (named.dev(), named.ino()) == (locked.dev(), locked.ino()) => return Ok(file),
             Ok(_) => {}
             Err(e) if e.kind() == ErrorKind::NotFound => {}
             Err(e) => return Err(e),
@@ -99,11 +99,11 @@ fn open_locked(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Whether the last line has no end: its writer crashed, or the disk was full.
-fn ends_torn(file: &File) -> io::Result<bool> {
+/// Returns `true` if the last line has no newline: its writer crashed, or the disk was full.
+fn ends_within_line(file: &File) -> io::Result<bool> {
     let Some(last) = file.metadata()?.len().checked_sub(1) else { return Ok(false) };
     let mut byte = [0];
-    // Nothing is read where the file was cut just now.
+    // Nothing is read if the file was truncated meanwhile.
     Ok(file.read_at(&mut byte, last)? == 1 && byte != *b"\n")
 }
 

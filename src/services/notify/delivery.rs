@@ -1,119 +1,121 @@
-//! One POST to somebody who is to be told: bounded in time, tried again, and
-//! without the URL in anything that is said: it may be a secret as a whole.
+//! Sends one POST with a time limit and retries. Errors never contain the URL: all of it
+//! may be a secret.
 
 use crate::base::error::{Error, Result};
 use crate::base::secret::TextOrReference;
-use crate::services::http::{self, Template};
+use crate::services::http::{self, ClientTemplate};
 use backon::{ExponentialBuilder, Retryable};
 use reqwest::{StatusCode, header};
 use std::time::Duration;
 use url::Url;
 
-/// How long to try.
+/// Timeouts of sending a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
-    /// For one attempt, from connecting to the end of the answer's head.
+pub struct RetrySettings {
+    /// Timeout of one attempt, from connecting to the end of the response headers.
     pub attempt: Duration,
-    /// For all attempts and the pauses between them.
+    /// Timeout of all attempts and the pauses between them.
     pub total: Duration,
-    /// The first pause; later ones are longer.
+    /// First pause between attempts; later ones are longer.
     pub pause: Duration,
 }
 
-impl Default for Patience {
+impl Default for RetrySettings {
     fn default() -> Self {
         Self { attempt: Duration::from_secs(10), total: Duration::from_secs(30), pause: Duration::from_secs(1) }
     }
 }
 
-/// How often a message is sent again.
+/// Attempts after the first one.
 const RETRIES: usize = 3;
 
-/// What goes out: content type and body.
+/// Request body and its content type.
 #[derive(Clone, Debug)]
-pub struct Message {
+pub struct NotificationBody {
     /// `application/json` or `text/plain`.
     pub content_type: &'static str,
-    /// The body.
+    /// Text of the body.
     pub body: String,
 }
 
-/// Delivers messages.
-pub struct Courier {
-    template: Template,
+/// HTTP client for notifications.
+pub struct Sender {
+    template: ClientTemplate,
     client: reqwest::Client,
-    patience: Patience,
+    retry: RetrySettings,
 }
 
-/// Why an attempt failed, and whether another could succeed.
-struct Failed {
-    why: String,
-    again: bool,
+/// A failed attempt.
+struct AttemptFailure {
+    cause: String,
+    /// `true` if another attempt may succeed.
+    retryable: bool,
 }
 
-impl Courier {
-    /// A courier of this patience.
+impl Sender {
+    /// Sets up the client.
     ///
     /// # Errors
-    /// `Partial` where no client can be set up.
-    pub fn new(patience: Patience) -> Result<Self> {
-        let limit = Some(patience.attempt);
+    /// `Partial` if that fails.
+    pub fn new(retry: RetrySettings) -> Result<Self> {
+        let limit = Some(retry.attempt);
         let options = http::Options { connect_timeout: limit, total_timeout: limit, ..http::Options::default() };
-        let made = Template::new(options).and_then(|template| Ok((template.client(limit)?, template)));
+        let made = ClientTemplate::new(options).and_then(|template| Ok((template.client(limit)?, template)));
         let (client, template) = made.map_err(|e| Error::partial("no notification can be sent").because(e))?;
-        Ok(Self { template, client, patience })
+        Ok(Self { template, client, retry })
     }
 
-    /// Delivers `message` to the URL that `adapt` makes of `to`; `whom` names the
-    /// receiver in errors, and the URL's host is added. A receiver may get a
-    /// message twice: where its answer was lost, it is sent again.
+    /// Sends `message` to the URL `to`, changed by `adapt`. Errors name `receiver` and the
+    /// URL's host. A receiver may get a message twice: it is sent again if the response
+    /// was lost.
     ///
     /// # Errors
-    /// `Partial`, after the last attempt or at the end of patience.
-    pub async fn deliver(
+    /// `Partial`, after the last attempt or the total timeout.
+    pub async fn send(
         &self,
-        whom: &str,
+        receiver: &str,
         to: &TextOrReference,
         adapt: impl FnOnce(&mut Url),
-        message: &Message,
+        message: &NotificationBody,
     ) -> Result<()> {
-        let url = to.read().map_err(|e| Error::partial(format!("{whom} could not be told")).because(e))?;
+        let failed = || Error::partial(format!("{receiver}: notification failed"));
+        let url = to.read().map_err(|e| failed().because(e))?;
         let mut url = Url::parse(url.expose().trim())
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https"))
-            .ok_or_else(|| Error::partial(format!("{whom} could not be told: its URL is not an http(s):// one")))?;
+            .ok_or_else(|| failed().because(anyhow::anyhow!("its URL does not begin with http:// or https://")))?;
         adapt(&mut url);
-        self.template.check(&url).map_err(|e| Error::partial(format!("{whom} could not be told")).because(e))?;
+        self.template.check(&url).map_err(|e| failed().because(e))?;
         let host = url.host_str().unwrap_or_default();
         let attempts = (|| self.attempt(&url, message))
-            .retry(ExponentialBuilder::default().with_min_delay(self.patience.pause).with_max_times(RETRIES))
-            .when(|failed| failed.again);
-        let why = match tokio::time::timeout(self.patience.total, attempts).await {
+            .retry(ExponentialBuilder::default().with_min_delay(self.retry.pause).with_max_times(RETRIES))
+            .when(|failure| failure.retryable);
+        let cause = match tokio::time::timeout(self.retry.total, attempts).await {
             Ok(Ok(())) => return Ok(()),
-            Ok(Err(failed)) => failed.why,
-            Err(_) => format!("not within {} s", self.patience.total.as_secs_f32()),
+            Ok(Err(failure)) => failure.cause,
+            Err(_) => format!("timeout after {} s", self.retry.total.as_secs_f32()),
         };
-        Err(Error::partial(format!("{whom} (host {host}) could not be told: {why}")))
+        Err(Error::partial(format!("{receiver} (host {host}): notification failed: {cause}")))
     }
 
-    async fn attempt(&self, url: &Url, message: &Message) -> Result<(), Failed> {
+    async fn attempt(&self, url: &Url, message: &NotificationBody) -> Result<(), AttemptFailure> {
         let request = self.client.post(url.clone()).header(header::CONTENT_TYPE, message.content_type);
         match request.body(message.body.clone()).send().await {
             Ok(answer) if answer.status().is_success() => Ok(()),
-            Ok(answer) => Err(refusal(answer.status())),
+            Ok(answer) => Err(status_failure(answer.status())),
             Err(e) => {
                 let via = self.template.proxy_of(url).map(|proxy| format!(" (via the proxy {proxy})"));
-                Err(Failed { why: http::reason(&e) + &via.unwrap_or_default(), again: true })
+                Err(AttemptFailure { cause: http::reason(&e) + &via.unwrap_or_default(), retryable: true })
             }
         }
     }
 }
 
-fn refusal(status: StatusCode) -> Failed {
-    let passing = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
-    let note = if status.is_redirection() { "; redirects are not followed" } else { "" };
-    Failed {
-        why: format!("it answered {}{note}", status.as_u16()),
-        again: status.is_server_error() || passing.contains(&status),
+fn status_failure(status: StatusCode) -> AttemptFailure {
+    let temporary = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
+    let note = if status.is_redirection() { " (redirects are not followed)" } else { "" };
+    AttemptFailure {
+        cause: format!("HTTP {}{note}", status.as_u16()),
+        retryable: status.is_server_error() || temporary.contains(&status),
     }
 }

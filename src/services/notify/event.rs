@@ -1,4 +1,4 @@
-//! What a run ends with, and under which names it is told.
+//! The event that reports how an operation ended, and its names.
 
 use crate::base::error::{Error, Kind, one_line};
 use crate::formats::manifest::rfc3339;
@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
-/// The operations that are told of.
+/// Operations that are reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// `backup`
@@ -22,104 +22,129 @@ pub enum Operation {
     Recover,
 }
 
-/// How an operation ended.
+/// Outcome of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventOutcome {
-    /// Done.
+    /// Success.
     Success,
-    /// Done, but in part (exit code 8).
+    /// Success in part (exit code 8).
     Partial,
-    /// Not done.
+    /// Failure.
     Failure,
 }
 
-/// The names of one operation's events. They are interfaces: alerts match them.
-struct Names {
-    /// As a label and in sentences.
+/// Names of one operation's events. They are interfaces: alerts match them.
+struct EventNames {
+    /// Name in labels and sentences.
     operation: &'static str,
-    /// In the audit log.
+    /// Names in the audit log.
     done: &'static str,
     failed: &'static str,
-    /// In notifications.
-    told_done: &'static str,
-    told_failed: &'static str,
-    /// Of a failure.
+    /// Types of notifications.
+    notified_done: &'static str,
+    notified_failed: &'static str,
+    /// Severity of a failure.
     severity: &'static str,
 }
 
 impl Operation {
-    const fn names(self) -> Names {
+    const fn names(self) -> EventNames {
         match self {
-            Operation::Backup => Names {
+            Operation::Backup => EventNames {
                 operation: "backup",
                 done: "vault_backup_completed",
                 failed: "vault_backup_failed",
-                told_done: "vault_backup_success",
-                told_failed: "vault_backup_failure",
+                notified_done: "vault_backup_success",
+                notified_failed: "vault_backup_failure",
                 severity: "critical",
             },
-            Operation::Prune => Names {
+            Operation::Prune => EventNames {
                 operation: "prune",
                 done: "vault_backup_pruned",
                 failed: "vault_backup_prune_failed",
-                told_done: "vault_backup_prune_success",
-                told_failed: "vault_backup_prune_failure",
+                notified_done: "vault_backup_prune_success",
+                notified_failed: "vault_backup_prune_failure",
                 severity: "high",
             },
-            Operation::Drill => Names {
+            Operation::Drill => EventNames {
                 operation: "verify-restore",
                 done: "vault_backup_test_success",
                 failed: "vault_backup_test_failed",
-                told_done: "vault_backup_test_success",
-                told_failed: "vault_backup_test_failure",
+                notified_done: "vault_backup_test_success",
+                notified_failed: "vault_backup_test_failure",
                 severity: "high",
             },
-            Operation::Restore => Names {
+            Operation::Restore => EventNames {
                 operation: "restore",
                 done: "vault_backup_restored",
                 failed: "vault_backup_restore_failed",
-                told_done: "vault_backup_restore_success",
-                told_failed: "vault_backup_restore_failure",
+                notified_done: "vault_backup_restore_success",
+                notified_failed: "vault_backup_restore_failure",
                 severity: "critical",
             },
-            Operation::Recover => Names {
+            Operation::Recover => EventNames {
                 operation: "recover",
                 done: "vault_secret_recovered",
                 failed: "vault_secret_recovery_failed",
-                told_done: "vault_secret_recovery_success",
-                told_failed: "vault_secret_recovery_failure",
+                notified_done: "vault_secret_recovery_success",
+                notified_failed: "vault_secret_recovery_failure",
                 severity: "high",
             },
         }
     }
 
-    /// The subcommand's name.
+    /// Returns the subcommand's name.
     pub fn as_str(self) -> &'static str {
         self.names().operation
     }
 }
 
-/// How one operation of a run ended.
+/// Origin of an event: a machine may back up several clusters to several stores.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventSource {
+    /// Name of this machine.
+    pub host: String,
+    /// Id of the Vault cluster, if known.
+    pub cluster: Option<String>,
+    /// URL of the store, if one is configured.
+    pub store: Option<String>,
+}
+
+impl EventSource {
+    /// Returns the source of this machine's events.
+    pub fn here(cluster: Option<String>, store: Option<String>) -> Self {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        Self { host, cluster, store }
+    }
+
+    /// Returns the JSON keys and their values.
+    pub(super) fn keys(&self) -> [(&'static str, Value); 3] {
+        let (cluster, store) = (self.cluster.clone().into(), self.store.clone().into());
+        [("host", self.host.clone().into()), ("cluster", cluster), ("store", store)]
+    }
+}
+
+/// The end of one operation of a run.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// Which operation.
+    /// The operation.
     pub operation: Operation,
-    /// How it ended.
+    /// Its outcome.
     pub outcome: EventOutcome,
-    /// When it ended.
+    /// Time of its end.
     pub ended_at: DateTime<Utc>,
-    /// How long it took.
+    /// Its duration.
     pub took: Duration,
-    /// The exit code that it asks for, before it is known whether it could be told.
+    /// Its exit code. A failed notification may still change that of the process.
     pub exit_code: u8,
     /// One sentence for people.
     pub message: String,
-    /// What machines want to know: `backup_path`, `checksum`, ….
+    /// Details for machines: `backup_path`, `checksum`, ….
     pub details: Map<String, Value>,
 }
 
 impl Event {
-    /// An operation that was done; with `problems`, in part.
+    /// Returns the event of a success, or with `problems` of a success in part.
     pub fn done(
         operation: Operation,
         ended_at: DateTime<Utc>,
@@ -147,7 +172,7 @@ impl Event {
         Self { details, ..event }
     }
 
-    /// An operation that failed; `details` is what was known until then.
+    /// Returns the event of a failure, with the `details` known by then.
     pub fn failed(
         operation: Operation,
         ended_at: DateTime<Utc>,
@@ -173,13 +198,13 @@ impl Event {
         }
     }
 
-    /// The type that notifications name.
+    /// Returns the type of its notification.
     pub fn notification_type(&self) -> &'static str {
         let names = self.operation.names();
-        if self.outcome == EventOutcome::Failure { names.told_failed } else { names.told_done }
+        if self.outcome == EventOutcome::Failure { names.notified_failed } else { names.notified_done }
     }
 
-    /// The audit log's line, without its newline: compact JSON.
+    /// Returns its line of the audit log, compact JSON without the newline.
     pub fn audit_line(&self) -> String {
         let names = self.operation.names();
         let line = AuditLine {
@@ -188,23 +213,25 @@ impl Event {
             severity: self.severity(),
             details: &self.details,
         };
-        // Strings and JSON values: there is nothing that could not be written.
+        // Strings and JSON values always serialize.
         serde_json::to_string(&line).unwrap_or_default()
     }
 
-    /// The body of a JSON notification.
-    pub fn notification(&self) -> Value {
-        json!({
+    /// Returns the body of a JSON notification.
+    pub fn notification(&self, source: &EventSource) -> Value {
+        let mut body = json!({
             "type": self.notification_type(),
             "severity": self.severity().unwrap_or("info"),
             "message": self.message,
             "timestamp": rfc3339(self.ended_at),
             "details": self.details,
-        })
+        });
+        source.keys().into_iter().for_each(|(key, value)| body[key] = value);
+        body
     }
 }
 
-/// A struct for the sake of the keys' order, which people read.
+/// A line of the audit log. A struct keeps the order of its keys, for people who read it.
 #[derive(Serialize)]
 struct AuditLine<'a> {
     timestamp: String,

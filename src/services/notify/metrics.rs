@@ -1,12 +1,12 @@
 //! Metrics in Prometheus' text format, for node_exporter's textfile collector.
 //!
-//! Timestamps, not ages: an age in a file goes stale. The file is replaced as a
-//! whole; what one operation does not know keeps the value that it has there.
+//! Timestamps instead of ages: an age in a file becomes wrong. The file is replaced
+//! atomically. Metrics that an operation does not know keep their value.
 
-use super::lock::lock;
 use super::{Event, EventOutcome};
 use crate::base::atomic_file::AtomicFile;
 use crate::base::error::{Error, Result};
+use crate::base::lock::lock_within_limit;
 use crate::formats::naming::BackupType;
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
@@ -15,41 +15,41 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Write as _};
 use std::path::Path;
 
-/// What is known of the store after an operation; `None` keeps the old value.
+/// State of the store after an operation. `None` keeps the old value.
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
-    /// The newest good daily backup: its time, and the object's size in bytes.
+    /// Time and size in bytes of the newest good daily backup, if known.
     pub newest_daily: Option<(DateTime<Utc>, u64)>,
-    /// The newest good monthly backup.
+    /// Time and size in bytes of the newest good monthly backup, if known.
     pub newest_monthly: Option<(DateTime<Utc>, u64)>,
-    /// When the newest drill passed.
+    /// Time of the newest passed drill, if known.
     pub newest_drill: Option<DateTime<Utc>>,
 }
 
-/// Every metric with its help; all are gauges, all named `vault_backup_…`.
+/// All metrics with their help. All are gauges named `vault_backup_…`.
 const METRICS: [(&str, &str); 7] = [
-    ("last_run_timestamp_seconds", "When the operation last ended, however it ended."),
-    ("last_success_timestamp_seconds", "When the operation last ended well."),
-    ("last_run_duration_seconds", "How long the operation last took."),
-    ("last_run_exit_code", "The exit code that the operation last ended with."),
-    ("newest_good_backup_timestamp_seconds", "The time of the newest good backup."),
-    ("newest_good_backup_size_bytes", "The size of the newest good backup."),
-    ("newest_drill_timestamp_seconds", "When the newest restore drill passed."),
+    ("last_run_timestamp_seconds", "Time of the last end of the operation, successful or not."),
+    ("last_success_timestamp_seconds", "Time of the last successful end of the operation."),
+    ("last_run_duration_seconds", "Duration of the last run of the operation."),
+    ("last_run_exit_code", "Exit code of the last run of the operation."),
+    ("newest_good_backup_timestamp_seconds", "Time of the newest good backup."),
+    ("newest_good_backup_size_bytes", "Size of the newest good backup."),
+    ("newest_drill_timestamp_seconds", "Time of the newest passed restore drill."),
 ];
 
-/// The file's mode: the collector runs as somebody else.
+/// Mode of the file: the collector runs as another user.
 const MODE: u32 = 0o644;
 
-/// Metric → labels as written → value as written.
+/// Metric → labels → value, both as written.
 type Samples = BTreeMap<&'static str, BTreeMap<String, String>>;
 
 /// Merges the outcome of an operation into the file at `path`.
 ///
 /// # Errors
-/// `Partial`; then the file is what it was.
+/// `Partial`; the file is then unchanged.
 pub fn update(path: &Path, event: &Event, figures: &Figures) -> Result<()> {
     replace(path, &new_samples(event, figures))
-        .map_err(|e| Error::partial(format!("metrics file {} cannot be written", path.display())).because(e))
+        .map_err(|e| Error::partial(format!("metrics file {}: cannot be written", path.display())).because(e))
 }
 
 fn new_samples(event: &Event, figures: &Figures) -> Samples {
@@ -79,10 +79,10 @@ fn new_samples(event: &Event, figures: &Figures) -> Samples {
 }
 
 fn replace(path: &Path, new: &Samples) -> io::Result<()> {
-    let folder = path.parent().filter(|p| *p != Path::new("")).unwrap_or(Path::new("."));
-    // A drill may end while a backup does. The file itself cannot be the lock: it is replaced.
-    let guard = File::open(folder)?;
-    lock(&guard)?;
+    let directory = path.parent().filter(|p| *p != Path::new("")).unwrap_or(Path::new("."));
+    // A drill and a backup may end at the same time. The file cannot be the lock: it is replaced.
+    let guard = File::open(directory)?;
+    lock_within_limit(&guard)?;
     let old = match std::fs::read(path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(e) if e.kind() == ErrorKind::NotFound => String::new(),
@@ -97,7 +97,7 @@ fn replace(path: &Path, new: &Samples) -> io::Result<()> {
     file.commit_replacing()
 }
 
-/// The samples of our metrics in `text`; anything else is dropped.
+/// Returns the samples of our metrics in `text` and ignores everything else.
 fn parse(text: &str) -> Samples {
     let mut samples = Samples::new();
     for line in text.lines() {

@@ -1,15 +1,15 @@
-//! Notifications: plain JSON, or what Slack's incoming webhooks take.
+//! Notifications: plain JSON, or a message for Slack's incoming webhooks.
 
-use super::delivery::{Courier, Message};
-use super::{Event, EventOutcome};
+use super::delivery::{NotificationBody, Sender};
+use super::{Event, EventOutcome, EventSource};
 use crate::base::error::Result;
 use crate::base::secret::TextOrReference;
 use serde_json::{Value, json};
 
-/// The shape of a message.
+/// Format of a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
-    /// `{type, severity, message, timestamp, details}`.
+pub enum WebhookFormat {
+    /// `{type, severity, message, timestamp, host, cluster, store, details}`.
     Webhook,
     /// `{text, attachments}`.
     Slack,
@@ -18,18 +18,18 @@ pub enum Shape {
 /// A webhook.
 #[derive(Clone, Debug)]
 pub struct Webhook {
-    /// What it takes.
-    pub shape: Shape,
-    /// Where it is; a secret as a whole.
+    /// Format of its messages.
+    pub format: WebhookFormat,
+    /// Its URL, all of which is a secret.
     pub url: TextOrReference,
-    /// Whether it is told of what was done.
+    /// `true` if it gets successes.
     pub on_success: bool,
-    /// Whether it is told of what failed, also in part.
+    /// `true` if it gets failures.
     pub on_failure: bool,
 }
 
 impl Webhook {
-    /// Whether it is to be told of this outcome.
+    /// Returns `true` if it gets this outcome.
     pub fn wants(&self, outcome: EventOutcome) -> bool {
         match outcome {
             EventOutcome::Success => self.on_success,
@@ -39,42 +39,45 @@ impl Webhook {
     }
 }
 
-/// Sends `event` to `target`, which errors call webhook `number`.
+/// Sends `event` of `source` to `target`, which is webhook `number` in errors.
 ///
 /// # Errors
 /// `Partial`.
-pub async fn send(courier: &Courier, target: &Webhook, number: usize, event: &Event) -> Result<()> {
-    let body = match target.shape {
-        Shape::Webhook => event.notification(),
-        Shape::Slack => slack(event),
+pub async fn send(sender: &Sender, target: &Webhook, number: usize, source: &EventSource, event: &Event) -> Result<()> {
+    let body = match target.format {
+        WebhookFormat::Webhook => event.notification(source),
+        WebhookFormat::Slack => slack(event, source),
     };
-    let message = Message { content_type: "application/json", body: body.to_string() };
-    courier.deliver(&format!("webhook {number}"), &target.url, |_| (), &message).await
+    let message = NotificationBody { content_type: "application/json", body: body.to_string() };
+    sender.send(&format!("webhook {number}"), &target.url, |_| (), &message).await
 }
 
-/// A message with one attachment: <https://api.slack.com/reference/messaging/attachments>.
-fn slack(event: &Event) -> Value {
+/// Returns a message with one attachment: <https://api.slack.com/reference/messaging/attachments>.
+fn slack(event: &Event, source: &EventSource) -> Value {
     let color = match event.outcome {
         EventOutcome::Success => "good",
         EventOutcome::Partial => "warning",
         EventOutcome::Failure => "danger",
     };
-    let field = |(name, value): (&String, &Value)| {
+    let field = |(name, value): (&str, &Value)| {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         json!({"title": name, "value": escape(&text), "short": text.len() <= 40})
     };
+    let source_fields = source.keys().into_iter().filter(|(_, value)| !value.is_null());
+    let source_fields: Vec<_> = source_fields.map(|(name, value)| field((name, &value))).collect();
+    let details = event.details.iter().map(|(name, value)| field((name, value)));
     json!({
-        "text": escape(&event.message),
+        "text": escape(&format!("{}: {}", source.host, event.message)),
         "attachments": [{
             "color": color,
             "title": event.notification_type(),
-            "fields": event.details.iter().map(field).collect::<Vec<_>>(),
+            "fields": source_fields.into_iter().chain(details).collect::<Vec<_>>(),
             "ts": event.ended_at.timestamp(),
         }],
     })
 }
 
-/// Slack's three control characters: <https://api.slack.com/reference/surfaces/formatting#escaping>.
+/// Escapes Slack's three control characters: <https://api.slack.com/reference/surfaces/formatting#escaping>.
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

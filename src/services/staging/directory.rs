@@ -6,7 +6,8 @@
 
 use super::process;
 use crate::base::error::{Error, Result};
-use rustix::fs::{FlockOperation, Mode, OFlags, Stat, flock, fstat, lstat, open};
+use crate::base::lock::try_lock;
+use rustix::fs::{Mode, OFlags, Stat, fstat, lstat, open};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 use std::fs::Permissions;
@@ -105,9 +106,8 @@ fn lock(path: &Path) -> io::Result<Option<OwnedFd>> {
         Err(Errno::NOENT) => return Ok(None),
         opened => opened?,
     };
-    match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
-        Err(Errno::WOULDBLOCK) => return Ok(None),
-        locked => locked?,
+    if !try_lock(&folder)? {
+        return Ok(None);
     }
     let locked = fstat(&folder)?;
     // Whoever removes a folder has it locked, so it stays from here on.

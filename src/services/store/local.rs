@@ -1,9 +1,8 @@
-//! `file:///folder`: objects are files below a folder, the embedded default.
+//! `file:///directory`: objects are files in a directory.
 //!
-//! Here: the contract over a folder. Files are 0600, folders 0700, made when first
-//! needed. Symbolic links below the folder are never followed. There is no
-//! metadata; the manifests suffice. Not here: how a file comes to be whole
-//! (`atomic_file`).
+//! Files have mode 0600, directories 0700; they are created when first needed. Symbolic
+//! links in the directory are never followed. Objects have no metadata: the manifests are
+//! enough.
 
 mod paths;
 mod read;
@@ -15,36 +14,39 @@ use crate::base::error::{Error, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use paths::Root;
+use paths::StoreDirectory;
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio_util::task::TaskTracker;
-use upload::{LocalUpload, Staged};
+use upload::{LocalUpload, UnfinishedFile};
 
-/// A folder as a store.
+/// A store in a directory.
 pub struct LocalStore {
-    root: Arc<Root>,
+    root: Arc<StoreDirectory>,
     tasks: TaskTracker,
 }
 
 impl LocalStore {
-    /// The store in `folder`, an absolute path; it need not exist yet.
-    pub fn new(folder: PathBuf) -> Self {
-        Self { root: Arc::new(Root::new(folder)), tasks: TaskTracker::new() }
+    /// Returns the store in `directory`, an absolute path that may not exist yet.
+    pub fn new(directory: PathBuf) -> Self {
+        Self { root: Arc::new(StoreDirectory::new(directory)), tasks: TaskTracker::new() }
     }
 
-    /// Runs `work` where it may block.
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Root) -> Result<T> + Send + 'static) -> Result<T> {
+    /// Runs blocking `work`.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&StoreDirectory) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let root = Arc::clone(&self.root);
         joined(self.tasks.spawn_blocking(move || work(&root)).await)?
     }
 }
 
-/// What a blocking task returned.
+/// Returns the result of a blocking task.
 fn joined<T>(end: Result<T, tokio::task::JoinError>) -> Result<T> {
-    end.map_err(|e| Error::broke_down("a task that reads or writes files", &e))
+    end.map_err(|e| Error::task_failed("file access", &e))
 }
 
 #[async_trait]
@@ -53,21 +55,21 @@ impl Store for LocalStore {
         self.root.locate(name)
     }
 
-    /// None: it is this machine's.
+    /// Returns `None`: the clock is this machine's.
     async fn clock(&self) -> Result<Option<DateTime<Utc>>> {
         Ok(None)
     }
 
     async fn upload(&self, name: &str, _metadata: Metadata) -> Result<Box<dyn Upload>> {
         let (root, owned) = (Arc::clone(&self.root), name.to_owned());
-        let staged = self.run(move |_| Staged::create(root, &owned)).await?;
+        let staged = self.run(move |_| UnfinishedFile::create(root, &owned)).await?;
         Ok(Box::new(LocalUpload::new(staged, self.tasks.clone())))
     }
 
     async fn put(&self, name: &str, body: Bytes, put: Put) -> Result<()> {
         let (root, owned) = (Arc::clone(&self.root), name.to_owned());
-        let write = move |_: &Root| {
-            let mut staged = Staged::create(root, &owned)?;
+        let write = move |_: &StoreDirectory| {
+            let mut staged = UnfinishedFile::create(root, &owned)?;
             staged.write(&body)?;
             match put {
                 Put::Create => staged.commit_new(Some(&body)),
@@ -84,7 +86,7 @@ impl Store for LocalStore {
 
     async fn get(&self, name: &str, at: ReadAt) -> Result<Download> {
         if at.version.is_some() {
-            return Err(Error::store(format!("{}: a folder keeps no versions", self.locate(name))));
+            return Err(Error::store(format!("{}: a file:// store has no versions", self.locate(name))));
         }
         let owned = name.to_owned();
         let (file, head) = self.run(move |root| root.open(&owned)).await?;
@@ -113,15 +115,16 @@ impl Store for LocalStore {
 
     async fn copy(&self, from: &str, head: &Head, to: &str) -> Result<Head> {
         let (root, from, to, expected) = (Arc::clone(&self.root), from.to_owned(), to.to_owned(), head.etag.clone());
-        let copy = move |_: &Root| {
+        let copy = move |_: &StoreDirectory| {
             let (source, head) = root.open(&from)?;
             if expected.is_some() && expected != head.etag {
                 return Err(Error::store(format!("{}: changed since it was verified", root.locate(&from))));
             }
-            let mut staged = Staged::create(Arc::clone(&root), &to)?;
+            let mut staged = UnfinishedFile::create(Arc::clone(&root), &to)?;
             staged.fill_from(&source, head.size)?;
             staged.commit_new(None)?;
-            root.head(&to)?.ok_or_else(|| Error::store(format!("{}: vanished", root.locate(&to))))
+            root.head(&to)?
+                .ok_or_else(|| Error::store(format!("{}: disappeared right after it was created", root.locate(&to))))
         };
         self.run(copy).await
     }
@@ -129,8 +132,9 @@ impl Store for LocalStore {
     async fn probe_write(&self, prefix: &str) -> Result<()> {
         let prefix = prefix.to_owned();
         self.run(move |root| {
-            let folder = root.nearest_folder(&prefix)?;
-            let probe = AtomicFile::create(&folder.join("probe"), 0o600).and_then(|mut file| file.write_all(b"probe"));
+            let directory = root.nearest_directory(&prefix)?;
+            let probe =
+                AtomicFile::create(&directory.join("probe"), 0o600).and_then(|mut file| file.write_all(b"probe"));
             probe.map_err(|e| root.failed("cannot be written to", &prefix, e))
         })
         .await
@@ -145,9 +149,9 @@ impl Store for LocalStore {
         files.retain(|file| file.modified.is_some_and(|time| time < older_than));
         let mut aborted = Vec::new();
         for file in files {
-            let (folder, base) = file.name.rsplit_once('/').unwrap_or(("", &file.name));
+            let (directory, base) = file.name.rsplit_once('/').unwrap_or(("", &file.name));
             let Some(target) = target_of(base.as_ref()).and_then(|t| t.to_str()) else { continue };
-            let name = if folder.is_empty() { target.to_owned() } else { format!("{folder}/{target}") };
+            let name = if directory.is_empty() { target.to_owned() } else { format!("{directory}/{target}") };
             if ours(&name) {
                 self.run(move |root| root.remove(&file.name)).await?;
                 aborted.push(name);
@@ -164,21 +168,21 @@ impl Store for LocalStore {
         Ok(Locking::Off)
     }
 
-    async fn settle(&self) {
+    async fn finish_cleanup(&self) {
         self.tasks.close();
         self.tasks.wait().await;
         self.tasks.reopen();
     }
 }
 
-impl Root {
-    /// What the contract calls HEAD; `None` for what is no plain file.
+impl StoreDirectory {
+    /// Returns the properties of a plain file; `None` for anything else.
     fn head(&self, name: &str) -> Result<Option<Head>> {
         match std::fs::symlink_metadata(self.resolve(name)?) {
             Ok(meta) if meta.is_file() => Ok(Some(read::describe(&meta))),
             Ok(_) => Ok(None),
             Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
-            Err(e) => Err(self.failed("cannot be looked at", name, e)),
+            Err(e) => Err(self.failed("cannot be read", name, e)),
         }
     }
 
@@ -198,7 +202,7 @@ impl Root {
                 Err(self.failed("cannot be deleted", name, e))
             }
             _ => {
-                self.tidy(name);
+                self.remove_empty_directory(name);
                 Ok(Deleted::Gone)
             }
         }

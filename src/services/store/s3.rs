@@ -1,9 +1,8 @@
-//! `s3://bucket/prefix`: any server that speaks S3's protocol.
+//! `s3://bucket/prefix`: any server with the S3 protocol.
 //!
-//! Here: the settings, and the contract over one bucket; each submodule holds one
-//! part of it. Every create carries `If-None-Match: *`, an explicit checksum, and
-//! what protects the object (encryption, storage class, Object Lock). Not here:
-//! buckets themselves, which are never made or changed.
+//! Every create has `If-None-Match: *`, an explicit checksum, and the settings that protect
+//! the object (encryption, storage class, Object Lock). Buckets are never created or
+//! changed.
 
 mod advice;
 mod body;
@@ -32,18 +31,18 @@ use chrono::{DateTime, Utc};
 use std::sync::Arc;
 use tokio_util::task::TaskTracker;
 
-/// A bucket, or what is below a prefix in it, as a store.
+/// A store in a bucket, below an optional prefix.
 pub struct S3Store {
     bucket: Arc<Bucket>,
 }
 
 impl S3Store {
-    /// The store below `prefix` (which may be empty) in `bucket`. Finds region,
-    /// endpoint and credentials as AWS's own tools do, where `settings` leave them
-    /// open. Sends nothing to the store yet.
+    /// Returns the store below `prefix`, which may be empty, in `bucket`. Region, endpoint
+    /// and credentials that `settings` do not set are found as AWS's own tools find them.
+    /// Sends no request to the store.
     ///
     /// # Errors
-    /// `Usage` for settings that cannot be, and for a `ca_cert` that cannot be read.
+    /// `Usage` for invalid settings and for a `ca_cert` that cannot be read.
     pub async fn new(bucket: &str, prefix: &str, settings: S3Settings) -> Result<Self> {
         settings.check()?;
         let client = client::connect(&settings).await?;
@@ -53,14 +52,14 @@ impl S3Store {
     }
 }
 
-/// What all parts of the implementation share.
+/// Bucket, client and settings that the submodules share.
 struct Bucket {
     client: Client,
     name: String,
-    /// Empty, or ends with a slash.
+    /// Prefix of all keys: empty, or with a slash at its end.
     prefix: String,
     settings: S3Settings,
-    /// Requests that must be seen through although nobody waits for them any more.
+    /// Requests that must finish after their caller was dropped.
     tasks: TaskTracker,
 }
 
@@ -80,8 +79,8 @@ impl Store for S3Store {
         self.bucket.locate(name)
     }
 
-    /// From the `Date` of an answer to a signed listing: credentials, bucket and
-    /// the right to list are tried by it too.
+    /// Reads the `Date` of a response to a signed listing, which also tests the credentials,
+    /// the bucket and the permission to list.
     async fn clock(&self) -> Result<Option<DateTime<Utc>>> {
         self.bucket.clock().await
     }
@@ -114,8 +113,8 @@ impl Store for S3Store {
         copy::copy(&self.bucket, from, head, to).await
     }
 
-    /// By beginning an upload and aborting it, which needs the same rights, those to
-    /// the KMS key and to Object Lock included.
+    /// Begins an upload and aborts it. That needs the same permissions, including those for
+    /// the KMS key and Object Lock.
     async fn probe_write(&self, prefix: &str) -> Result<()> {
         multipart::probe(&self.bucket, prefix).await
     }
@@ -136,7 +135,7 @@ impl Store for S3Store {
         self.bucket.object_lock().await
     }
 
-    async fn settle(&self) {
+    async fn finish_cleanup(&self) {
         self.bucket.tasks.close();
         self.bucket.tasks.wait().await;
         self.bucket.tasks.reopen();

@@ -1,4 +1,4 @@
-//! Faults on the way to the server, and of the server itself.
+//! Network faults, and failures of the server.
 
 use super::super::{MIB, data, read, run, send, sha256, soon, write};
 use super::{answering, behind, operation, refusal};
@@ -13,7 +13,7 @@ use vault_backup::services::store::{Deleted, Head, Put, ReadAt};
 
 const NAME: &str = "daily/2025-11-26/vault-snapshot-20251126-020000.enc";
 
-/// Does `fault` to the first `times` requests of the kind `wanted`.
+/// Responds with `fault` to the first `times` requests of the operation `wanted`.
 fn first(
     times: usize,
     wanted: &'static str,
@@ -27,7 +27,7 @@ fn first(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_create_whose_answer_was_lost_is_ours() {
+async fn a_create_succeeds_after_a_lost_response() {
     for (size, wanted) in [(1000, "PutObject"), (40 * MIB, "CompleteMultipartUpload")] {
         let (s3, proxy, store) = behind(first(1, wanted, Reply::lose)).await;
         let data = data(size);
@@ -40,7 +40,7 @@ async fn a_create_whose_answer_was_lost_is_ours() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_requests_whose_answer_was_lost_are_done() {
+async fn copy_put_and_delete_succeed_after_a_lost_response() {
     let (_s3, proxy, store) = behind(first(1, "CopyObject", Reply::lose)).await;
     let head = send(store.as_ref(), NAME, "run-1", &data(1000)).await.unwrap();
     store.copy(NAME, &head, "monthly/2025-11/x").await.unwrap();
@@ -56,9 +56,9 @@ async fn other_requests_whose_answer_was_lost_are_done() {
     assert!(s3.objects("backups").is_empty());
 }
 
-/// The first answer is lost, and another run has the name by the time of the second.
+/// The first response is lost, and another run takes the name before the retry.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_taken_meanwhile_is_a_conflict() {
+async fn a_name_taken_before_the_retry_is_a_conflict() {
     let (s3, _proxy, store) = behind(first(1, "PutObject", Reply::close)).await;
     s3.put("backups", &format!("vault/{NAME}"), b"another's");
     let error = send(store.as_ref(), NAME, "run-1", &data(9)).await.unwrap_err();
@@ -68,7 +68,7 @@ async fn a_name_taken_meanwhile_is_a_conflict() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_passes_is_tried_again() {
+async fn temporary_failures_are_retried() {
     let overloaded: fn() -> Reply = || refusal(503, "SlowDown");
     let failing: fn() -> Reply = || refusal(500, "InternalError");
     for (wanted, fault) in [
@@ -87,21 +87,21 @@ async fn what_passes_is_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_part_that_fails_for_good_leaves_nothing() {
+async fn a_permanent_failure_aborts_the_upload() {
     for wanted in ["UploadPart", "CompleteMultipartUpload", "PutObject"] {
         let (s3, _proxy, store) = behind(first(usize::MAX, wanted, || refusal(403, "AccessDenied"))).await;
         let size = if wanted == "PutObject" { 10 } else { 64 * MIB };
         let error = send(store.as_ref(), NAME, "run-1", &data(size)).await.unwrap_err();
         assert_eq!(error.kind(), Kind::Store);
         assert!(error.to_string().contains("denied: s3:PutObject"), "{error}");
-        store.settle().await;
+        store.finish_cleanup().await;
         assert!(s3.objects("backups").is_empty());
         assert!(s3.incomplete_uploads("backups").is_empty());
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_upload_stays_failed() {
+async fn a_failed_upload_refuses_further_calls() {
     let (_s3, _proxy, store) =
         behind(first(usize::MAX, "CreateMultipartUpload", || refusal(403, "AccessDenied"))).await;
     let mut upload = store.upload(NAME, run("run-1")).await.unwrap();
@@ -111,7 +111,7 @@ async fn a_failed_upload_stays_failed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_restarts_is_waited_for() {
+async fn an_upload_survives_a_server_restart() {
     let (mut s3, _proxy, store) = behind(|_| Reply::forward()).await;
     let data = data(40 * MIB);
     let mut upload = store.upload(NAME, run("run-1")).await.unwrap();
@@ -124,8 +124,8 @@ async fn a_server_that_restarts_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broken_download_is_resumed() {
-    // Each connection breaks, ends, or stalls after a while.
+async fn a_download_resumes_after_connection_failures() {
+    // Each connection breaks, ends or stalls after some data.
     let handler = |call: &Call| match (operation(call), call.number % 3) {
         ("GetObject", 0) => Reply::forward().break_after(MIB / 2),
         ("GetObject", 1) => Reply::forward().break_after(MIB),
@@ -144,7 +144,7 @@ async fn a_broken_download_is_resumed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_download_that_never_gets_on_ends() {
+async fn a_download_without_progress_fails() {
     let handler = |call: &Call| match (operation(call), call.header("range")) {
         ("GetObject", "") => Reply::forward().break_after(1000),
         ("GetObject", _) => Reply::forward().break_after(0),
@@ -154,7 +154,7 @@ async fn a_download_that_never_gets_on_ends() {
     s3.put("backups", &format!("vault/{NAME}"), &data(MIB));
     let error = soon(read(store.as_ref(), NAME, ReadAt::default())).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Store);
-    assert!(error.to_string().contains(&format!("broke off after 1000 of {MIB} bytes")), "{error}");
+    assert!(error.to_string().contains(&format!("read failed after 1000 of {MIB} bytes")), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -168,23 +168,23 @@ async fn a_download_never_mixes_two_objects() {
         match download.body.next().await {
             Some(Ok(_)) => {}
             Some(Err(error)) => break error,
-            None => panic!("it ended as if all were well"),
+            None => panic!("the stream ended without an error"),
         }
     };
-    assert!(error.to_string().contains("replaced by another object"), "{error}");
+    assert!(error.to_string().contains("the object was replaced meanwhile"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_listing_is_whole_or_an_error() {
+async fn a_truncated_listing_is_an_error() {
     const PAGE: &str = "<ListBucketResult><IsTruncated>true</IsTruncated>
         <Contents><Key>vault/a</Key><Size>1</Size></Contents></ListBucketResult>";
     let (_server, store) = answering(|_| Reply::status(200).body(PAGE)).await;
     let error = store.list("").await.unwrap_err();
-    assert!(error.to_string().contains("cut the listing short"), "{error}");
+    assert!(error.to_string().contains("the listing is truncated"), "{error}");
 
     let (_server, store) = answering(|_| Reply::status(200).body(PAGE.replace("vault/a", "other/a"))).await;
     let error = store.list("").await.unwrap_err();
-    assert!(error.to_string().contains("not below it"), "{error}");
+    assert!(error.to_string().contains("outside of the prefix"), "{error}");
 
     let more = PAGE.replace("true</IsTruncated>", "true</IsTruncated><NextContinuationToken>t</NextContinuationToken>");
     let pages = move |call: &Call| match call.query.contains("continuation-token=t") {
@@ -196,9 +196,9 @@ async fn a_listing_is_whole_or_an_error() {
     assert!(error.to_string().contains("denied: s3:ListBucket"), "{error}");
 }
 
-/// What the server does not confirm counts as not deleted.
+/// A deletion that the server does not confirm is an error.
 #[tokio::test(flavor = "multi_thread")]
-async fn deletions_are_only_what_the_server_says() {
+async fn delete_reports_unconfirmed_deletions() {
     const RESULT: &str = "<DeleteResult><Deleted><Key>vault/a</Key></Deleted>
         <Error><Key>vault/b</Key><Code>AccessDenied</Code><Message>no</Message></Error>
         <Deleted><Key>vault/d</Key><DeleteMarker>true</DeleteMarker></Deleted>
@@ -219,7 +219,7 @@ async fn deletions_are_only_what_the_server_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_cannot_delete_several_is_asked_for_each() {
+async fn delete_falls_back_to_single_requests() {
     let (s3, proxy, store) = behind(first(usize::MAX, "DeleteObjects", || refusal(501, "NotImplemented"))).await;
     s3.put_all("backups", &["vault/a", "vault/b", "vault/c"].map(str::to_owned), b"");
     let results = store.delete(&["a", "missing", "b"].map(str::to_owned)).await;
@@ -228,9 +228,9 @@ async fn a_server_that_cannot_delete_several_is_asked_for_each() {
     assert_eq!(proxy.calls().iter().filter(|call| operation(call) == "DeleteObject").count(), 3);
 }
 
-/// The server learns of the upload, but whoever asked for it is gone before its answer.
+/// The server creates the upload, but the caller is dropped before the response.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_that_is_dropped_while_it_begins_leaves_nothing() {
+async fn an_upload_dropped_before_its_id_is_known_is_aborted() {
     let (mut s3, proxy, store) = behind(|_| Reply::forward()).await;
     let mut upload = store.upload(NAME, run("run-1")).await.unwrap();
     s3.pause();
@@ -239,13 +239,13 @@ async fn an_upload_that_is_dropped_while_it_begins_leaves_nothing() {
     writing.abort();
     assert!(writing.await.unwrap_err().is_cancelled());
     s3.resume();
-    soon(store.settle()).await;
+    soon(store.finish_cleanup()).await;
     assert!(proxy.calls().iter().any(|call| operation(call) == "AbortMultipartUpload"));
     assert!(s3.incomplete_uploads("backups").is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn memory_is_bounded_while_the_server_is_slow() {
+async fn memory_is_bounded_with_a_slow_server() {
     let (_s3, proxy, store) = behind(|call| match operation(call) {
         "UploadPart" => Reply::hang(),
         _ => Reply::forward(),
@@ -261,16 +261,16 @@ async fn memory_is_bounded_while_the_server_is_slow() {
         }
     });
     let parts = || proxy.calls().iter().filter(|call| operation(call) == "UploadPart").count();
-    // As many of 5 MiB as fit beside the one that is being filled.
-    wait_for("parts on their way", PATIENCE, || (parts() >= 5).then_some(()));
+    // As many of 5 MiB as fit next to the one that is being filled.
+    wait_for("parts in flight", PATIENCE, || (parts() >= 5).then_some(()));
     assert!(!writing.is_finished());
     assert!(taken.load(Ordering::Relaxed) <= 33 * MIB, "{taken:?}");
     writing.abort();
     let _ = writing.await;
-    soon(store.settle()).await;
+    soon(store.finish_cleanup()).await;
 }
 
-/// 5 GB take minutes: with a lower limit, the same by parts.
+/// With a lower limit than the real 5 GB, which take minutes.
 #[tokio::test(flavor = "multi_thread")]
 async fn large_objects_are_copied_by_parts() {
     let (s3, proxy, _) = behind(first(1, "UploadPartCopy", || refusal(503, "SlowDown"))).await;

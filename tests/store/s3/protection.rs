@@ -13,7 +13,7 @@ use vault_backup::services::store::{Deleted, Locking, Put, ReadAt};
 const DAY: Duration = Duration::from_secs(86_400);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn versions_are_listed_and_read() {
+async fn versions_are_listed_and_can_be_read() {
     let s3 = S3::start();
     s3.versioned_bucket("backups");
     let store = s3_store(settings(&s3.endpoint(), s3.root())).await;
@@ -29,7 +29,7 @@ async fn versions_are_listed_and_read() {
         let (head, bytes) = read(store.as_ref(), "daily/x", at(index)).await.unwrap();
         assert_eq!((bytes.as_slice(), head.version), (body, Some(versions[index].id.clone())));
     }
-    // A delete hides the object and keeps its versions.
+    // A delete marker hides the object and keeps its versions.
     assert_eq!(store.delete(&["daily/x".to_owned()]).await.remove(0).unwrap(), Deleted::Hidden);
     assert_eq!(store.head("daily/x").await.unwrap(), None);
     assert_eq!(store.list("").await.unwrap().len(), 1);
@@ -39,7 +39,7 @@ async fn versions_are_listed_and_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_written_is_locked() {
+async fn written_objects_are_locked() {
     let s3 = S3::start();
     s3.locked_bucket("backups");
     let lock = |days| Some(ObjectLock { mode: LockMode::Governance, period: DAY * days });
@@ -81,7 +81,7 @@ async fn what_is_written_is_locked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bucket_without_object_lock_is_named() {
+async fn a_bucket_without_object_lock_is_reported() {
     let s3 = S3::start();
     s3.bucket("backups");
     let lock = ObjectLock { mode: LockMode::Compliance, period: DAY };
@@ -89,15 +89,15 @@ async fn a_bucket_without_object_lock_is_named() {
     let store = s3_store(S3Settings { object_lock_daily: Some(lock), ..plain }).await;
     for (name, size) in [("daily/small", 10), ("daily/large", 40_000_000)] {
         let error = send(store.as_ref(), name, "run-1", &data(size)).await.unwrap_err();
-        assert!(error.to_string().contains("need a bucket that was made with Object Lock"), "{error}");
+        assert!(error.to_string().contains("use a bucket with Object Lock"), "{error}");
     }
-    // Of a refused put versitygw keeps the object, which S3 does not.
+    // Unlike S3, versitygw keeps the object of a refused PUT.
     assert!(s3.get("backups", "vault/daily/large").is_none() && s3.incomplete_uploads("backups").is_empty());
 }
 
-/// versitygw ignores encryption and storage classes: what is asked for is looked at instead.
+/// versitygw ignores encryption and storage classes, so this checks the requests.
 #[tokio::test(flavor = "multi_thread")]
-async fn encryption_and_storage_class_are_asked_for() {
+async fn encryption_and_storage_class_are_requested() {
     let (s3, proxy, _) = super::behind(|_| Reply::forward()).await;
     let store = s3_store(S3Settings {
         sse: Some("aws:kms".to_owned()),

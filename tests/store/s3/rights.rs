@@ -1,4 +1,4 @@
-//! Each role with the least rights it needs, by policies of a real server.
+//! The example policies are sufficient and minimal, tested with a real server.
 
 use super::super::{MIB, data, read, send};
 use super::{s3_store, settings};
@@ -12,14 +12,14 @@ use vault_backup::services::store::{Locking, Put, ReadAt, Store};
 
 const NAME: &str = "daily/2025-11-26/vault-snapshot-20251126-020000.enc";
 
-/// A store for somebody who has the role's example policy.
+/// Returns a store with the example policy of `role`.
 async fn role(s3: &S3, role: &str) -> Arc<dyn Store> {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/iam/{role}.json"));
     let example = std::fs::read_to_string(example).unwrap();
     let ours = example.replace("example-vault-backups", "backups").replace("prod/", "vault/");
     let mut policy: Value = serde_json::from_str(&ours).unwrap();
     let statements = policy["Statement"].as_array_mut().unwrap();
-    // The server knows of no keys.
+    // The server has no KMS.
     statements.retain(|statement| statement["Sid"] != "Key");
     statements.iter_mut().for_each(|statement| statement["Principal"] = json!({"AWS": ["role"]}));
     let account = s3.account("role");
@@ -34,7 +34,7 @@ fn server() -> S3 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn backup() {
+async fn the_backup_policy_allows_backups_only() {
     let s3 = server();
     let store = role(&s3, "backup").await;
     store.clock().await.unwrap();
@@ -55,7 +55,7 @@ async fn backup() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn prune() {
+async fn the_prune_policy_allows_pruning_only() {
     let s3 = server();
     s3.put_all("backups", &["vault/daily/x".to_owned(), "other/daily/x".to_owned()], b"12");
     s3.abandon_upload("backups", &format!("vault/{NAME}"));
@@ -73,7 +73,7 @@ async fn prune() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn restore() {
+async fn the_restore_policy_allows_reads_only() {
     let s3 = server();
     s3.put("backups", "vault/daily/x", b"12");
     let store = role(&s3, "restore").await;

@@ -1,4 +1,4 @@
-//! What goes over the wire: conditions, checksums, lengths, and whom it trusts.
+//! Requests: conditions, checksums, lengths, TLS.
 
 use super::super::{MIB, data, read, run, send, sha256};
 use super::{behind, operation, s3_store, settings};
@@ -11,7 +11,7 @@ use vault_backup::services::store::s3::{S3Settings, S3Store};
 use vault_backup::services::store::{Put, ReadAt, Store};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_create_is_conditional_and_checksummed() {
+async fn every_create_has_a_condition_and_a_checksum() {
     let (_s3, proxy, store) = behind(|_| Reply::forward()).await;
     let large = data(36 * MIB);
     send(store.as_ref(), "small", "run-1", &data(1000)).await.unwrap();
@@ -42,7 +42,7 @@ async fn every_create_is_conditional_and_checksummed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_server_checks_the_checksum() {
+async fn a_wrong_checksum_is_refused_by_the_server() {
     let (s3, _proxy, store) = behind(|_| Reply::forward()).await;
     let mut upload = store.upload("x", run("run-1")).await.unwrap();
     upload.write(data(1000)).await.unwrap();
@@ -51,9 +51,9 @@ async fn the_server_checks_the_checksum() {
     assert!(s3.objects("backups").is_empty());
 }
 
-/// Vault's version comes from a server, and goes into a header.
+/// Vault's version comes from a server and is sent in a header.
 #[tokio::test(flavor = "multi_thread")]
-async fn metadata_is_made_fit_for_headers() {
+async fn metadata_is_sanitised_for_headers() {
     let (_s3, _proxy, store) = behind(|_| Reply::forward()).await;
     let mut metadata = run("run-1");
     metadata.insert("vault_version".to_owned(), " 1.21\r\nx-evil: ü ".to_owned());
@@ -64,7 +64,7 @@ async fn metadata_is_made_fit_for_headers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_private_authority_is_trusted_where_told_to() {
+async fn a_private_authority_in_ca_cert_is_trusted() {
     let ca = Ca::new();
     let s3 = S3::start_tls(&ca);
     let plain = settings(&s3.endpoint(), s3.root());
@@ -74,15 +74,15 @@ async fn a_private_authority_is_trusted_where_told_to() {
 
     let store = s3_store(S3Settings { ca_cert: Some(ca.path()), ..plain }).await;
     let error = store.list("").await.unwrap_err();
-    assert!(error.to_string().contains("there is no such bucket"), "past TLS: {error}");
+    assert!(error.to_string().contains("no such bucket"), "past TLS: {error}");
 }
 
-/// As `openssl req -x509` makes it: the server's certificate is an authority's.
+/// The server's certificate is a CA certificate, as `openssl req -x509` creates it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_self_signed_certificate_is_trusted_where_it_is_the_one_in_ca_cert() {
+async fn a_self_signed_certificate_in_ca_cert_is_trusted() {
     let (ours, other) = (Ca::self_signed(&["127.0.0.1"]), Ca::self_signed(&["127.0.0.1"]));
     let s3 = S3::start_tls(&ours);
-    for (ca, expected) in [(&ours, "there is no such bucket"), (&other, "invalid peer certificate")] {
+    for (ca, expected) in [(&ours, "no such bucket"), (&other, "invalid peer certificate")] {
         let settings = S3Settings { ca_cert: Some(ca.path()), ..settings(&s3.endpoint(), s3.root()) };
         let error = s3_store(settings).await.list("").await.unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
@@ -90,7 +90,7 @@ async fn a_self_signed_certificate_is_trusted_where_it_is_the_one_in_ca_cert() {
 }
 
 #[tokio::test]
-async fn authorities_that_cannot_be_used_are_named() {
+async fn an_unusable_ca_cert_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ca.pem");
     let open = async || {
@@ -111,7 +111,7 @@ async fn authorities_that_cannot_be_used_are_named() {
 }
 
 #[tokio::test]
-async fn an_endpoint_must_be_a_url_without_secrets() {
+async fn an_endpoint_with_credentials_is_refused() {
     for endpoint in ["minio:9000", "ftp://minio", "http://key:planted@minio"] {
         let settings = S3Settings { endpoint: Some(endpoint.to_owned()), ..S3Settings::default() };
         let error = S3Store::new("backups", "", settings).await.map(|_| ()).unwrap_err();
@@ -120,9 +120,8 @@ async fn an_endpoint_must_be_a_url_without_secrets() {
     }
 }
 
-/// A store without a prefix is the whole bucket.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_prefix_is_not_needed() {
+async fn a_store_may_have_no_prefix() {
     let s3 = S3::start();
     s3.bucket("backups");
     let store = S3Store::new("backups", "", settings(&s3.endpoint(), s3.root())).await.unwrap();

@@ -31,7 +31,7 @@ fn text(path: &Path) -> String {
 }
 
 #[test]
-fn lines_are_appended() {
+fn append_adds_lines_to_a_file_of_mode_0640() {
     let log = log();
     log.audit.check().unwrap();
     assert_eq!(text(&log.path), "");
@@ -45,18 +45,21 @@ fn lines_are_appended() {
 }
 
 #[test]
-fn a_torn_line_is_closed_not_continued() {
+fn an_incomplete_last_line_is_ended_before_appending() {
     let log = log();
-    for torn in ["{\"event\":\"x\"}\n{\"event\":\"vault_back", "{", "\n\n{\"a\":\"\u{fffd}"] {
-        std::fs::write(&log.path, torn).unwrap();
+    for incomplete in ["{\"event\":\"x\"}\n{\"event\":\"vault_back", "{", "\n\n{\"a\":\"\u{fffd}"] {
+        std::fs::write(&log.path, incomplete).unwrap();
         log.audit.append(&backup("a")).unwrap();
         log.audit.append(&backup("b")).unwrap();
-        assert_eq!(text(&log.path), format!("{torn}\n{}\n{}\n", backup("a").audit_line(), backup("b").audit_line()));
+        assert_eq!(
+            text(&log.path),
+            format!("{incomplete}\n{}\n{}\n", backup("a").audit_line(), backup("b").audit_line())
+        );
     }
 }
 
 #[test]
-fn logrotate_may_cut_and_rename() {
+fn logrotate_may_truncate_and_rename() {
     let log = log();
     let (copy, rotated) = (log.path.with_extension("copy"), log.path.with_extension("1"));
     log.audit.append(&backup("a")).unwrap();
@@ -71,11 +74,11 @@ fn logrotate_may_cut_and_rename() {
 }
 
 #[test]
-fn a_file_renamed_while_it_was_waited_for_gets_nothing() {
+fn a_file_renamed_during_the_wait_for_its_lock_gets_no_line() {
     let log = log();
     let rotated = log.path.with_extension("1");
-    let holder = File::create(&log.path).unwrap();
-    holder.lock().unwrap();
+    let locked = File::create(&log.path).unwrap();
+    locked.lock().unwrap();
     let audit = log.audit.clone();
     let waiting = thread::spawn(move || audit.append(&backup("a")));
     let opened = || {
@@ -88,16 +91,16 @@ fn a_file_renamed_while_it_was_waited_for_gets_nothing() {
         thread::yield_now();
     }
     std::fs::rename(&log.path, &rotated).unwrap();
-    drop(holder);
+    drop(locked);
     waiting.join().unwrap().unwrap();
     assert_eq!(text(&rotated), "");
     assert_eq!(text(&log.path), format!("{}\n", backup("a").audit_line()));
 }
 
-/// Locks belong to open files, so threads stand for processes; `flock` is another
-/// program that keeps to the same lock.
+/// Locks belong to open files, so threads act as processes; `flock` is another program
+/// that uses the same lock.
 #[test]
-fn writers_at_the_same_time_do_not_mix() {
+fn lines_of_concurrent_writers_do_not_mix() {
     let log = log();
     let long = "x".repeat(100_000);
     let mut others: Vec<_> = (0..3)
@@ -121,7 +124,7 @@ fn writers_at_the_same_time_do_not_mix() {
 }
 
 #[test]
-fn what_cannot_be_written_is_told() {
+fn an_unwritable_file_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     for (path, why) in [
         (dir.path().join("missing/audit.log"), "No such file"),

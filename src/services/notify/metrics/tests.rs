@@ -17,7 +17,7 @@ fn text(path: &Path) -> String {
 }
 
 #[test]
-fn what_an_operation_does_not_know_stays() {
+fn metrics_that_an_operation_does_not_know_keep_their_value() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("vault_backup.prom");
     let made = Figures { newest_daily: Some((at(900), 42)), ..Figures::default() };
@@ -32,44 +32,44 @@ fn what_an_operation_does_not_know_stays() {
     assert_eq!(
         text(&path),
         "\
-# HELP vault_backup_last_run_timestamp_seconds When the operation last ended, however it ended.
+# HELP vault_backup_last_run_timestamp_seconds Time of the last end of the operation, successful or not.
 # TYPE vault_backup_last_run_timestamp_seconds gauge
 vault_backup_last_run_timestamp_seconds{operation=\"backup\"} 3000
 vault_backup_last_run_timestamp_seconds{operation=\"prune\"} 1500
 vault_backup_last_run_timestamp_seconds{operation=\"verify-restore\"} 2000
-# HELP vault_backup_last_success_timestamp_seconds When the operation last ended well.
+# HELP vault_backup_last_success_timestamp_seconds Time of the last successful end of the operation.
 # TYPE vault_backup_last_success_timestamp_seconds gauge
 vault_backup_last_success_timestamp_seconds{operation=\"backup\"} 1000
 vault_backup_last_success_timestamp_seconds{operation=\"verify-restore\"} 2000
-# HELP vault_backup_last_run_duration_seconds How long the operation last took.
+# HELP vault_backup_last_run_duration_seconds Duration of the last run of the operation.
 # TYPE vault_backup_last_run_duration_seconds gauge
 vault_backup_last_run_duration_seconds{operation=\"backup\"} 2.000
 vault_backup_last_run_duration_seconds{operation=\"prune\"} 0.000
 vault_backup_last_run_duration_seconds{operation=\"verify-restore\"} 1.500
-# HELP vault_backup_last_run_exit_code The exit code that the operation last ended with.
+# HELP vault_backup_last_run_exit_code Exit code of the last run of the operation.
 # TYPE vault_backup_last_run_exit_code gauge
 vault_backup_last_run_exit_code{operation=\"backup\"} 3
 vault_backup_last_run_exit_code{operation=\"prune\"} 8
 vault_backup_last_run_exit_code{operation=\"verify-restore\"} 0
-# HELP vault_backup_newest_good_backup_timestamp_seconds The time of the newest good backup.
+# HELP vault_backup_newest_good_backup_timestamp_seconds Time of the newest good backup.
 # TYPE vault_backup_newest_good_backup_timestamp_seconds gauge
 vault_backup_newest_good_backup_timestamp_seconds{type=\"daily\"} 900
 vault_backup_newest_good_backup_timestamp_seconds{type=\"monthly\"} 950
-# HELP vault_backup_newest_good_backup_size_bytes The size of the newest good backup.
+# HELP vault_backup_newest_good_backup_size_bytes Size of the newest good backup.
 # TYPE vault_backup_newest_good_backup_size_bytes gauge
 vault_backup_newest_good_backup_size_bytes{type=\"daily\"} 42
 vault_backup_newest_good_backup_size_bytes{type=\"monthly\"} 43
-# HELP vault_backup_newest_drill_timestamp_seconds When the newest restore drill passed.
+# HELP vault_backup_newest_drill_timestamp_seconds Time of the newest passed restore drill.
 # TYPE vault_backup_newest_drill_timestamp_seconds gauge
 vault_backup_newest_drill_timestamp_seconds 1990
 "
     );
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left in the collector's folder");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left in the collector's directory");
 }
 
 #[test]
-fn what_is_not_ours_is_dropped() {
+fn foreign_metrics_and_broken_lines_are_dropped() {
     let ours = "vault_backup_last_run_exit_code{operation=\"restore\"} 6";
     let text =
         format!("# HELP x\nother 1\nvault_backup_unknown 2\n{ours}\nvault_backup_last_run_exit_code{{ torn\n\n\u{1}");
@@ -80,7 +80,7 @@ fn what_is_not_ours_is_dropped() {
 }
 
 #[test]
-fn operations_that_end_together_lose_nothing() {
+fn operations_that_end_at_the_same_time_lose_no_metrics() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("vault_backup.prom");
     std::thread::scope(|scope| {
@@ -95,8 +95,8 @@ fn operations_that_end_together_lose_nothing() {
 }
 
 #[test]
-fn a_folder_that_is_missing_is_told() {
+fn a_missing_directory_is_reported() {
     let e = update(Path::new("/nonexistent/x.prom"), &done(Operation::Backup, 1), &Figures::default()).unwrap_err();
     assert_eq!(e.kind(), crate::base::error::Kind::Partial);
-    assert!(e.to_string().starts_with("metrics file /nonexistent/x.prom cannot be written: No such file"), "{e}");
+    assert!(e.to_string().starts_with("metrics file /nonexistent/x.prom: cannot be written: No such file"), "{e}");
 }

@@ -1,4 +1,4 @@
-//! Reading a file as a stream, one chunk ahead of its reader.
+//! Reads a file as a stream, one chunk ahead of the consumer.
 
 use super::joined;
 use crate::base::error::{Error, Result};
@@ -10,30 +10,29 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-/// How much is read at once: a segment of the encrypted format.
+/// Size of a read: one segment of the encrypted format.
 const CHUNK: u64 = 1024 * 1024;
 
-/// What the contract says of a file. A file that was written anew, or changed, has
-/// another entity tag.
+/// Returns the properties of a file. A rewritten or changed file gets another entity tag.
 pub(super) fn describe(meta: &Metadata) -> Head {
     let etag = format!("{:x}-{:x}-{:x}.{:x}", meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec());
     Head { size: meta.len(), modified: meta.modified().ok().map(Into::into), etag: Some(etag), ..Head::default() }
 }
 
-/// The first `length` bytes of `file`.
+/// Returns the first `length` bytes of `file`.
 pub(super) fn stream(file: File, length: u64, address: String) -> BoxStream<'static, Result<Bytes>> {
-    let ahead = Ahead { reading: read(file, length), position: 0, length, address };
-    try_unfold(ahead, Ahead::next).boxed()
+    let reader = PrefetchReader { reading: read(file, length), position: 0, length, address };
+    try_unfold(reader, PrefetchReader::next).boxed()
 }
 
-struct Ahead {
+struct PrefetchReader {
     reading: JoinHandle<io::Result<(File, Vec<u8>)>>,
     position: u64,
     length: u64,
     address: String,
 }
 
-impl Ahead {
+impl PrefetchReader {
     async fn next(mut self) -> Result<Option<(Bytes, Self)>> {
         if self.position == self.length {
             return Ok(None);

@@ -1,8 +1,8 @@
-//! Writing a file that becomes an object only when it is whole.
+//! Writes a file that becomes an object when it is complete.
 
 use super::joined;
-use super::paths::Root;
-use crate::base::atomic_file::{AtomicFile, create_folders};
+use super::paths::StoreDirectory;
+use crate::base::atomic_file::{AtomicFile, create_directories};
 use crate::base::error::{Error, Result};
 use crate::services::store::{Head, Upload};
 use async_trait::async_trait;
@@ -15,20 +15,20 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
-/// Rights of the store's files and folders.
+/// Modes of the store's files and directories.
 const FILE_MODE: u32 = 0o600;
-const FOLDER_MODE: u32 = 0o700;
+const DIRECTORY_MODE: u32 = 0o700;
 
-/// A file on its way; dropped, it leaves neither itself nor a day's folder that it
-/// was to be the first in.
-pub(super) struct Staged {
+/// A file that is not an object yet. A drop removes it, and the day's directory if it is
+/// then empty.
+pub(super) struct UnfinishedFile {
     file: Option<AtomicFile>,
-    root: Arc<Root>,
+    root: Arc<StoreDirectory>,
     name: String,
 }
 
-impl Staged {
-    pub(super) fn create(root: Arc<Root>, name: &str) -> Result<Self> {
+impl UnfinishedFile {
+    pub(super) fn create(root: Arc<StoreDirectory>, name: &str) -> Result<Self> {
         let path = root.resolve(name)?;
         let file = create(&path).map_err(|e| root.failed("cannot be created", name, e))?;
         Ok(Self { file: Some(file), root, name: name.to_owned() })
@@ -38,17 +38,17 @@ impl Staged {
         self.with_file(|file| file.write_all(bytes))
     }
 
-    /// Writes the whole of `source`, which must be `size` bytes, without a buffer of
-    /// ours: the kernel copies, or shares the blocks.
+    /// Writes all of `source`, which must have `size` bytes. The kernel copies the data or
+    /// shares its blocks.
     pub(super) fn fill_from(&mut self, mut source: &File, size: u64) -> Result<()> {
         let copied = self.with_file(|file| io::copy(&mut source, file.file_mut()))?;
         if copied == size {
             return Ok(());
         }
-        Err(Error::store(format!("{}: copied {copied} bytes of {size}", self.root.locate(&self.name))))
+        Err(Error::store(format!("{}: {copied} of {size} bytes copied", self.root.locate(&self.name))))
     }
 
-    /// Makes it the object, which must not exist, or must be exactly `same`.
+    /// Creates the object. It must not exist, or have exactly the bytes `same`.
     pub(super) fn commit_new(mut self, same: Option<&[u8]>) -> Result<()> {
         let Some(file) = self.file.take() else { return Err(self.over()) };
         match file.commit_new() {
@@ -56,14 +56,14 @@ impl Staged {
                 let path = self.root.resolve(&self.name)?;
                 match same {
                     Some(bytes) if std::fs::read(path).is_ok_and(|there| there == bytes) => Ok(()),
-                    _ => Err(Error::conflict(format!("{}: exists already", self.root.locate(&self.name)))),
+                    _ => Err(Error::conflict(format!("{}: already exists", self.root.locate(&self.name)))),
                 }
             }
             end => end.map_err(|e| self.root.failed("cannot be created", &self.name, e)),
         }
     }
 
-    /// Makes it the object, in the place of one that may be there.
+    /// Creates or replaces the object.
     pub(super) fn commit_replacing(mut self) -> Result<()> {
         let Some(file) = self.file.take() else { return Err(self.over()) };
         file.commit_replacing().map_err(|e| self.root.failed("cannot be replaced", &self.name, e))
@@ -75,57 +75,57 @@ impl Staged {
     }
 
     fn over(&self) -> Error {
-        Error::unexpected(format!("{}: the upload has ended already", self.root.locate(&self.name)))
+        Error::unexpected(format!("{}: the upload has already ended", self.root.locate(&self.name)))
     }
 }
 
-impl Drop for Staged {
+impl Drop for UnfinishedFile {
     fn drop(&mut self) {
         drop(self.file.take());
-        self.root.tidy(&self.name);
+        self.root.remove_empty_directory(&self.name);
     }
 }
 
 fn create(path: &Path) -> io::Result<AtomicFile> {
     let begin = || {
-        create_folders(path.parent().unwrap_or(path), FOLDER_MODE)?;
+        create_directories(path.parent().unwrap_or(path), DIRECTORY_MODE)?;
         AtomicFile::create(path, FILE_MODE)
     };
     match begin() {
-        // A prune at the same time found the folder empty, and removed it.
+        // A concurrent prune removed the directory because it was empty.
         Err(e) if e.kind() == ErrorKind::NotFound => begin(),
         end => end,
     }
 }
 
-/// An upload: one chunk is being written while the next is made.
+/// An upload. One chunk is written while the caller prepares the next.
 pub(super) struct LocalUpload {
-    /// The task that has the file, and gives it back.
-    writing: Option<JoinHandle<Result<Staged>>>,
-    staged: Option<Staged>,
+    /// The task that writes the last chunk and returns the file, if any.
+    writing: Option<JoinHandle<Result<UnfinishedFile>>>,
+    file: Option<UnfinishedFile>,
     size: u64,
     tasks: TaskTracker,
 }
 
 impl LocalUpload {
-    pub(super) fn new(staged: Staged, tasks: TaskTracker) -> Self {
-        Self { writing: None, staged: Some(staged), size: 0, tasks }
+    pub(super) fn new(file: UnfinishedFile, tasks: TaskTracker) -> Self {
+        Self { writing: None, file: Some(file), size: 0, tasks }
     }
 
-    /// The file, once what was given before is written.
-    async fn staged(&mut self) -> Result<Staged> {
+    /// Returns the file after all chunks before are written.
+    async fn file(&mut self) -> Result<UnfinishedFile> {
         if let Some(writing) = &mut self.writing {
             let end = writing.await;
             self.writing = None;
-            self.staged = Some(joined(end)??);
+            self.file = Some(joined(end)??);
         }
-        self.staged.take().ok_or_else(|| Error::unexpected("the upload has failed already"))
+        self.file.take().ok_or_else(|| Error::unexpected("the upload has already failed"))
     }
 }
 
 impl Drop for LocalUpload {
-    /// A write that is still going on holds the file: a task waits for it, so that
-    /// `settle` does too.
+    /// A running write owns the file. A task waits for it, so that `finish_cleanup` waits
+    /// too.
     fn drop(&mut self) {
         if let (Some(writing), Ok(runtime)) = (self.writing.take(), Handle::try_current()) {
             self.tasks.spawn_on(async move { drop(writing.await) }, &runtime);
@@ -136,29 +136,30 @@ impl Drop for LocalUpload {
 #[async_trait]
 impl Upload for LocalUpload {
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
-        let mut staged = self.staged().await?;
+        let mut file = self.file().await?;
         self.size += chunk.len() as u64;
-        self.writing = Some(self.tasks.spawn_blocking(move || staged.write(&chunk).map(|()| staged)));
+        self.writing = Some(self.tasks.spawn_blocking(move || file.write(&chunk).map(|()| file)));
         Ok(())
     }
 
     async fn complete(mut self: Box<Self>, _sha256: [u8; 32], size: u64) -> Result<Head> {
-        let staged = self.staged().await?;
+        let file = self.file().await?;
         if self.size != size {
-            let (address, taken) = (staged.root.locate(&staged.name), self.size);
-            return Err(Error::integrity(format!("{address}: {taken} bytes were written, {size} announced")));
+            let (address, taken) = (file.root.locate(&file.name), self.size);
+            return Err(Error::integrity(format!("{address}: size mismatch: {taken} bytes written, {size} expected")));
         }
         let commit = move || {
-            let (root, name) = (Arc::clone(&staged.root), staged.name.clone());
-            staged.commit_new(None)?;
-            root.head(&name)?.ok_or_else(|| Error::store(format!("{}: vanished", root.locate(&name))))
+            let (root, name) = (Arc::clone(&file.root), file.name.clone());
+            file.commit_new(None)?;
+            root.head(&name)?
+                .ok_or_else(|| Error::store(format!("{}: disappeared right after it was created", root.locate(&name))))
         };
         joined(self.tasks.spawn_blocking(commit).await)?
     }
 
     async fn abort(mut self: Box<Self>) -> Result<()> {
-        // Whatever the last write came to, the file goes with what is dropped here.
-        let _ = self.staged().await;
+        // The file is dropped here, whether its last write succeeded or not.
+        let _ = self.file().await;
         Ok(())
     }
 }

@@ -1,29 +1,62 @@
-//! What S3's refusals mean, and what to do about each. Pure.
+//! Messages and hints for failed requests. Pure.
 //!
 //! Codes: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>,
-//! and those of the servers that have their own.
+//! and those that other servers add.
 
-/// A refusal in plain words.
+use std::fmt::Display;
+
+/// A message and its hint.
+#[derive(Debug)]
 pub(super) struct Advice {
     pub(super) what: String,
-    /// Empty where there is nothing to do.
+    /// Empty if there is nothing to do.
     pub(super) hint: String,
 }
 
 impl Advice {
-    fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(super) fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { what: what.into(), hint: hint.into() }
     }
 }
 
-pub(super) const NO_CREDENTIALS: &str =
-    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or run where a role is attached";
+pub(super) const SET_CREDENTIALS: &str =
+    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or attach a role to this machine";
 
-/// What to do where nobody answered; `why` is what the transport said.
+/// Returns the advice if no source of AWS's default chain has credentials.
+pub(super) fn no_credentials() -> Advice {
+    let sources = "environment, profile files, web identity token, ECS container, EC2 instance metadata";
+    Advice::new(format!("no AWS credentials found (tried: {sources})"), SET_CREDENTIALS)
+}
+
+/// Returns the advice for a profile that `AWS_PROFILE` names and no file defines.
+pub(super) fn unknown_profile(profile: impl Display) -> Advice {
+    let hint = "correct AWS_PROFILE, or define the profile in ~/.aws/config or ~/.aws/credentials of this user";
+    Advice::new(profile.to_string(), hint)
+}
+
+/// Returns the advice for a response that is not from an S3 server: it has a body, but
+/// no S3 error in it. A gateway in front of S3 may answer with its own page if S3
+/// is down, so 5xx is not such a response.
+pub(super) fn not_s3(status: u16, code: &str, body: &str) -> Option<Advice> {
+    if !code.is_empty() || body.trim().is_empty() || status >= 500 {
+        return None;
+    }
+    let text = body.to_lowercase();
+    if text.contains("http request to an https server") || text.contains("plain http request was sent to https") {
+        let hint = "write store.endpoint with https://";
+        return Some(Advice::new("the endpoint expects HTTPS, but its URL begins with http://", hint));
+    }
+    let hint = "check store.endpoint (or AWS_ENDPOINT_URL), and that no proxy answers in its place";
+    Some(Advice::new(format!("the endpoint is not an S3 server: HTTP {status} without an S3 error"), hint))
+}
+
+/// Returns the hint for a request without a response; `why` is the message of the transport.
 pub(super) fn no_answer(why: &str) -> &'static str {
     let why = why.to_lowercase();
     if why.contains("certificate") {
         "if a private authority signed it, set store.ca_cert"
+    } else if why.contains("does not speak tls") {
+        "write store.endpoint with http://, or give the port for HTTPS"
     } else if why.contains("dns error") || why.contains("failed to lookup") {
         "check store.endpoint and store.region; servers other than AWS mostly need store.path_style = true"
     } else {
@@ -31,22 +64,24 @@ pub(super) fn no_answer(why: &str) -> &'static str {
     }
 }
 
-/// What a refusal of a request that needs the right `action` means. An answer to HEAD
-/// has no body, hence no `code`. `region` is where the bucket is, if the server said.
+/// Returns the advice for an error response to a request that needs the permission
+/// `action`. A response to HEAD has no body, so no `code`. `region` is the bucket's, if
+/// the server sent it.
 pub(super) fn refused(status: u16, code: &str, message: &str, region: Option<&str>, action: &str) -> Advice {
     match code {
         "" => by_status(status, region, action),
-        "AccessDenied" | "AllAccessDisabled" | "AccountProblem" => {
-            Advice::new(format!("denied: {action}"), "the credentials' policy, or the bucket's, must allow it")
-        }
+        "AccessDenied" | "AllAccessDisabled" | "AccountProblem" => Advice::new(
+            format!("denied: {action}"),
+            "allow it in the policy of the credentials, and in that of the bucket",
+        ),
         "PermanentRedirect"
         | "TemporaryRedirect"
         | "AuthorizationHeaderMalformed"
-        | "IllegalLocationConstraintException" => elsewhere(region),
-        _ if status == 301 => elsewhere(region),
+        | "IllegalLocationConstraintException" => other_region(region),
+        _ if status == 301 => other_region(region),
         _ if message.contains("Object Lock") || message.contains("ObjectLock") => Advice::new(
             format!("{action} was refused"),
-            "store.object_lock_daily and _monthly need a bucket that was made with Object Lock",
+            "use a bucket with Object Lock, or remove store.object_lock_daily and store.object_lock_monthly",
         ),
         _ if code.starts_with("KMS") => {
             Advice::new("the KMS key cannot be used", "check store.kms_key_id and the key's policy")
@@ -61,20 +96,20 @@ pub(super) fn refused(status: u16, code: &str, message: &str, region: Option<&st
 
 fn by_code(code: &str) -> Option<(&'static str, &'static str)> {
     Some(match code {
-        "NoSuchBucket" => ("there is no such bucket", "create it, or correct store.url; buckets are never made here"),
+        "NoSuchBucket" => ("no such bucket", "create it, or correct store.url"),
         "NoSuchKey" | "NotFound" => ("no such object", ""),
         "NoSuchVersion" => ("no such version of the object", ""),
-        "NoSuchUpload" => ("the upload is gone", "a lifecycle rule or another program aborted it; run again"),
+        "NoSuchUpload" => ("the upload no longer exists: a lifecycle rule or another program aborted it", "run again"),
         "PreconditionFailed" | "ConditionalRequestConflict" => {
-            ("it was changed by another at the same time", "run again")
+            ("another process changed it at the same time", "run again")
         }
         "InvalidObjectState" => ("the object is archived", "restore it from its storage class first"),
-        "InvalidAccessKeyId" => ("the store does not know the access key", "check AWS_ACCESS_KEY_ID or AWS_PROFILE"),
-        "SignatureDoesNotMatch" => ("the secret key is wrong", "check AWS_SECRET_ACCESS_KEY"),
+        "InvalidAccessKeyId" => ("unknown access key", "check AWS_ACCESS_KEY_ID or AWS_PROFILE"),
+        "SignatureDoesNotMatch" => ("wrong secret key", "check AWS_SECRET_ACCESS_KEY"),
         "ExpiredToken" | "ExpiredTokenException" | "InvalidToken" | "TokenRefreshRequired" => {
             ("the credentials have expired", "get new ones")
         }
-        "RequestTimeTooSkewed" => ("this machine's clock differs from the store's", "set the clock; is NTP running?"),
+        "RequestTimeTooSkewed" => ("this machine's clock differs from the store's", "set this machine's clock (NTP)"),
         "SlowDown" | "ServiceUnavailable" | "RequestLimitExceeded" | "Throttling" | "ThrottlingException" => OVERLOADED,
         "QuotaExceeded" | "InsufficientStorage" | "XMinioStorageFull" | "XMinioAdminBucketQuotaExceeded" => FULL,
         _ => return None,
@@ -86,14 +121,16 @@ const FULL: (&str, &str) = ("the store is full", "free space there, or run vault
 
 fn by_status(status: u16, region: Option<&str>, action: &str) -> Advice {
     match status {
-        301 => elsewhere(region),
-        // S3 hides that an object is missing from those who may not list.
+        301 => other_region(region),
+        // Without s3:ListBucket, S3 answers 403 for a missing object.
         403 => Advice::new(
             format!("denied: {action}"),
-            format!("the policy must allow {action} and s3:ListBucket; credentials or clock may be wrong too"),
+            format!(
+                "allow {action} and s3:ListBucket in the policy; also check the credentials and this machine's clock"
+            ),
         ),
         404 => Advice::new("no such object", ""),
-        412 => Advice::new("it was changed by another at the same time", "run again"),
+        412 => Advice::new("another process changed it at the same time", "run again"),
         503 => Advice::new(OVERLOADED.0, OVERLOADED.1),
         507 => Advice::new(FULL.0, FULL.1),
         500.. => Advice::new(format!("the store failed with HTTP status {status}"), "run again later"),
@@ -101,7 +138,7 @@ fn by_status(status: u16, region: Option<&str>, action: &str) -> Advice {
     }
 }
 
-fn elsewhere(region: Option<&str>) -> Advice {
+fn other_region(region: Option<&str>) -> Advice {
     let hint = region.map_or("set store.region".to_owned(), |region| format!("set store.region = \"{region}\""));
     Advice::new("the bucket is in another region", hint)
 }

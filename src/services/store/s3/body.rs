@@ -1,5 +1,4 @@
-//! Bytes on their way out: chunks of any size, cut into parts and sent without
-//! being copied.
+//! Request bodies: splits chunks of any size into parts and sends them without copying.
 
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use bytes::Bytes;
@@ -10,18 +9,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-/// How much is handed to the connection at once. Progress is seen in such steps, so
-/// a slow link must move one within the idle timeout.
+/// Size of a frame. Progress is measured in frames, so a slow link must send one within the
+/// idle timeout.
 const STEP: usize = 256 * 1024;
 
 /// Chunks that wait to be sent.
 #[derive(Default)]
-pub(super) struct Pending {
+pub(super) struct PendingChunks {
     chunks: VecDeque<Bytes>,
     len: u64,
 }
 
-impl Pending {
+impl PendingChunks {
     pub(super) fn push(&mut self, chunk: Bytes) {
         if !chunk.is_empty() {
             self.len += chunk.len() as u64;
@@ -33,7 +32,7 @@ impl Pending {
         self.len
     }
 
-    /// Takes the first `size` bytes, or all if there are fewer.
+    /// Takes the first `size` bytes, or all if fewer are waiting.
     pub(super) fn take(&mut self, size: u64) -> RequestBody {
         let mut part = Vec::new();
         let mut wanted = size.min(self.len);
@@ -56,7 +55,7 @@ fn size_of_all(chunks: &[Bytes]) -> u64 {
     chunks.iter().map(|chunk| chunk.len() as u64).sum()
 }
 
-/// The body of one request. Clones share the bytes, so that it can be sent again.
+/// Body of one request. Clones share the bytes, so that a retry can send them again.
 #[derive(Clone)]
 pub(super) struct RequestBody {
     chunks: Arc<[Bytes]>,
@@ -72,25 +71,25 @@ impl RequestBody {
         self.chunks.iter().fold(0, |crc, chunk| crc32c::crc32c_append(crc, chunk))
     }
 
-    /// As a request's body; a retry sends the same bytes.
+    /// Returns the body for the SDK. A retry sends the same bytes.
     pub(super) fn to_stream(&self) -> ByteStream {
         let part = self.clone();
         let body = move || {
-            SdkBody::from_body_1_x(Sending { chunks: Arc::clone(&part.chunks), next: 0, offset: 0, left: part.len })
+            SdkBody::from_body_1_x(ChunkedBody { chunks: Arc::clone(&part.chunks), next: 0, offset: 0, left: part.len })
         };
         ByteStream::new(SdkBody::retryable(body))
     }
 }
 
-struct Sending {
+struct ChunkedBody {
     chunks: Arc<[Bytes]>,
-    /// Index of the chunk to go on with, and where in it.
+    /// Index of the current chunk, and the position in it.
     next: usize,
     offset: usize,
     left: u64,
 }
 
-impl Body for Sending {
+impl Body for ChunkedBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -122,11 +121,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn pending(data: &[u8], cuts: &[usize]) -> Pending {
-        let mut pending = Pending::default();
+    fn pending(data: &[u8], sizes: &[usize]) -> PendingChunks {
+        let mut pending = PendingChunks::default();
         let mut rest = Bytes::copy_from_slice(data);
-        for cut in cuts {
-            pending.push(rest.split_to((*cut).min(rest.len())));
+        for size in sizes {
+            pending.push(rest.split_to((*size).min(rest.len())));
         }
         pending.push(rest);
         pending
@@ -136,10 +135,10 @@ mod tests {
         #[test]
         fn parts_are_exact_and_lose_nothing(
             data in proptest::collection::vec(any::<u8>(), 0..2000),
-            cuts in proptest::collection::vec(0usize..300, 0..20),
+            sizes in proptest::collection::vec(0usize..300, 0..20),
             size in 1u64..700,
         ) {
-            let mut pending = pending(&data, &cuts);
+            let mut pending = pending(&data, &sizes);
             let mut seen = Vec::new();
             while pending.len() > 0 {
                 let left = pending.len();

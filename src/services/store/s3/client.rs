@@ -1,35 +1,41 @@
-//! The SDK's client, as this program needs it: AWS's usual ways to find endpoint,
-//! region and credentials, checksums of our own only, and patient retries.
+//! Sets up the SDK's client: endpoint, region and credentials as AWS's own tools find
+//! them, no checksums besides our own, and more retries than the default.
 
 use super::connector::IdleAwareClient;
 use super::settings::S3Settings;
 use crate::base::error::{Error, Result};
-use crate::services::http::{self, Template, TlsSettings};
+use crate::services::http::{self, ClientTemplate, TlsSettings};
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
-use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::profile::{self, ProfileFileRegionProvider};
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::future::ProvideCredentials as ProvideCredentialsFuture;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{
     Builder, RequestChecksumCalculation, ResponseChecksumValidation, StalledStreamProtectionConfig,
 };
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What is said where no region is set: servers other than AWS take it, and AWS
-/// answers where the bucket is.
-const ANY_REGION: Region = Region::from_static("us-east-1");
+/// Region if none is configured. Servers other than AWS accept it, and AWS answers with
+/// the bucket's region.
+const DEFAULT_REGION: Region = Region::from_static("us-east-1");
 
-/// How often a request is tried. With the waits between them, which are drawn at
-/// random up to 0.3 s, 0.6 s, 1.2 s …, a server may be away for some seconds.
+/// Attempts per request. The waits between them are random, up to 0.3 s, 0.6 s, 1.2 s, …,
+/// so a server may be unreachable for some seconds.
 pub(super) const ATTEMPTS: u32 = 6;
+/// Longest wait before the second attempt.
 pub(super) const FIRST_WAIT: Duration = Duration::from_millis(300);
 
-/// Requests for which the server moves data before it answers may take so many times
-/// the idle timeout: completing an upload, copying.
-const SLOW: u32 = 5;
+/// Factor of the idle timeout for requests before whose answer the server moves data:
+/// completing an upload, copying.
+const SLOW_FACTOR: u32 = 5;
 
 pub(super) async fn connect(settings: &S3Settings) -> Result<Client> {
     if let Some(endpoint) = &settings.endpoint {
@@ -40,14 +46,14 @@ pub(super) async fn connect(settings: &S3Settings) -> Result<Client> {
     }
     let bundle = || std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from);
     let tls = TlsSettings { ca_cert: settings.ca_cert.clone().or_else(bundle), ..TlsSettings::default() };
-    let http = Template::new(http::Options { tls, ..http::Options::default() })?;
+    let http = ClientTemplate::new(http::Options { tls, ..http::Options::default() })?;
     let timeouts =
         TimeoutConfig::builder().connect_timeout(settings.connect_timeout).read_timeout(settings.idle_timeout);
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(IdleAwareClient::new(http))
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(FIRST_WAIT))
         .timeout_config(timeouts.build())
-        // The connector watches both directions, also between body and answer.
+        // The connector limits stalls in both directions, also between body and answer.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
     if let Some(region) = region(settings) {
         loader = loader.region(region);
@@ -61,27 +67,30 @@ pub(super) async fn connect(settings: &S3Settings) -> Result<Client> {
     let found = loader.load().await;
     let mut config = Builder::from(&found)
         .force_path_style(settings.path_style)
-        // Each object has a checksum that we made; many servers refuse the SDK's own.
+        // Each object has our own checksum. Many servers refuse those of the SDK.
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
     if let Some(endpoint) = &settings.endpoint {
         config = config.endpoint_url(endpoint);
     }
+    if let (None, Some(provider)) = (&settings.credentials, found.credentials_provider()) {
+        config = config.credentials_provider(NamedProfile(provider));
+    }
     if found.region().is_none() {
-        config = config.region(ANY_REGION);
+        config = config.region(DEFAULT_REGION);
     }
     Ok(Client::from_conf(config.build()))
 }
 
-/// An override for single requests that the server may take long to answer.
-pub(super) fn patient(settings: &S3Settings) -> Builder {
-    let timeouts = TimeoutConfig::builder().read_timeout(settings.idle_timeout * SLOW);
+/// Overrides the timeout of a single request that the server may take long to answer.
+pub(super) fn slow_request(settings: &S3Settings) -> Builder {
+    let timeouts = TimeoutConfig::builder().read_timeout(settings.idle_timeout * SLOW_FACTOR);
     Builder::default().timeout_config(timeouts.build())
 }
 
-/// Where to look for the region; `None` for everywhere that AWS's tools look. Where
-/// there is an endpoint, the instance metadata service is not asked: off AWS, it would
-/// only cost time until it turns out not to be there.
+/// Returns the sources of the region; `None` for all sources of AWS's tools. With an
+/// endpoint, the instance metadata service is not asked: outside of AWS, waiting for it
+/// only costs time.
 fn region(settings: &S3Settings) -> Option<RegionProviderChain> {
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let elsewhere = settings.endpoint.is_some() || set("AWS_ENDPOINT_URL") || set("AWS_ENDPOINT_URL_S3");
@@ -90,4 +99,46 @@ fn region(settings: &S3Settings) -> Option<RegionProviderChain> {
     }
     let chain = RegionProviderChain::first_try(settings.region.clone().map(Region::new));
     Some(chain.or_else(EnvironmentVariableRegionProvider::new()).or_else(ProfileFileRegionProvider::new()))
+}
+
+/// AWS's usual credentials. An error names the profile of `AWS_PROFILE` if it does not
+/// exist: the SDK then tries its other sources and reports only the last one.
+#[derive(Debug)]
+struct NamedProfile(SharedCredentialsProvider);
+
+impl ProvideCredentials for NamedProfile {
+    fn provide_credentials<'a>(&'a self) -> ProvideCredentialsFuture<'a>
+    where
+        Self: 'a,
+    {
+        ProvideCredentialsFuture::new(async {
+            match self.0.provide_credentials().await {
+                Err(error) => Err(unknown_profile().await.map_or(error, CredentialsError::invalid_configuration)),
+                found => found,
+            }
+        })
+    }
+
+    fn fallback_on_interrupt(&self) -> Option<Credentials> {
+        self.0.fallback_on_interrupt()
+    }
+}
+
+/// A profile that `AWS_PROFILE` names and that AWS's configuration files do not define.
+#[derive(Debug)]
+pub(super) struct UnknownProfile(String);
+
+impl fmt::Display for UnknownProfile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AWS profile {:?} is not defined", self.0)
+    }
+}
+
+impl std::error::Error for UnknownProfile {}
+
+async fn unknown_profile() -> Option<UnknownProfile> {
+    let name = std::env::var("AWS_PROFILE").ok().filter(|name| !name.is_empty())?;
+    // An unreadable file is an error of the provider itself.
+    let profiles = profile::load(&Default::default(), &Default::default(), &Default::default(), None).await.ok()?;
+    profiles.get_profile(&name).is_none().then_some(UnknownProfile(name))
 }

@@ -1,12 +1,12 @@
-//! The HTTP client below the SDK: that of [`crate::services::http`], so TLS and proxies are the
-//! same as for Vault, with timeouts that suit large bodies on slow links.
+//! The SDK's HTTP client, built on [`crate::services::http`], so TLS and proxies work as
+//! for Vault, with an idle timeout for large bodies on slow links.
 //!
-//! The SDK's read timeout counts from the request's first byte to the answer's: it
-//! would kill a large part that is merely slow. Here it means: so long without a
-//! byte moving, either way.
+//! The SDK's read timeout runs from the first byte of the request to the first byte of the
+//! response, which aborts large parts on slow links. Here the same timeout limits the time
+//! without a transferred byte, in both directions.
 
 use super::transport::Transport;
-use crate::services::http::Template;
+use crate::services::http::ClientTemplate;
 use aws_sdk_s3::primitives::SdkBody;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
@@ -26,14 +26,14 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Once a body has been handed to the kernel, its last megabytes may still have to
-/// leave the kernel's buffers, and the server may sync them: so many times longer.
+/// Factor of the idle timeout after a body was handed to the kernel: its last megabytes may
+/// still be in the kernel's buffers, and the server may sync them.
 const AFTER_BODY: u32 = 2;
 
-/// One client for the store and for the services that credentials come from.
+/// Client for the store and for the services that provide credentials.
 pub(super) struct IdleAwareClient {
-    template: Arc<Template>,
-    /// By connect timeout: each has its own pool of connections.
+    template: Arc<ClientTemplate>,
+    /// Connectors by connect timeout. Each has its own pool of connections.
     connectors: Mutex<HashMap<Option<Duration>, SharedHttpConnector>>,
 }
 
@@ -44,7 +44,7 @@ impl fmt::Debug for IdleAwareClient {
 }
 
 impl IdleAwareClient {
-    pub(super) fn new(template: Template) -> Self {
+    pub(super) fn new(template: ClientTemplate) -> Self {
         Self { template: Arc::new(template), connectors: Mutex::default() }
     }
 
@@ -80,18 +80,18 @@ impl HttpConnector for IdleAware {
         let progress = Arc::new(LastProgress::new());
         if request.body().content_length() != Some(0) {
             let inner = std::mem::replace(request.body_mut(), SdkBody::taken());
-            let body = SdkBody::from_body_1_x(IdleBody { inner, progress: Arc::clone(&progress) });
+            let body = SdkBody::from_body_1_x(ProgressBody { inner, progress: Arc::clone(&progress) });
             *request.body_mut() = body;
         }
         let answer = self.inner.call(request);
         HttpConnectorFuture::new(async move {
             let response = progress.watch(answer, idle).await?;
-            Ok(response.map(|inner| SdkBody::from_body_1_x(Awaited::new(inner, idle))))
+            Ok(response.map(|inner| SdkBody::from_body_1_x(IdleLimitedBody::new(inner, idle))))
         })
     }
 }
 
-/// When a request's body last moved.
+/// Time and state of the last progress of a request's body.
 struct LastProgress(Mutex<(Instant, SendState)>);
 
 #[derive(Clone, Copy, PartialEq)]
@@ -114,7 +114,7 @@ impl LastProgress {
         last + if stage == SendState::Sent { idle * AFTER_BODY } else { idle }
     }
 
-    /// Waits for `answer` as long as the body moves.
+    /// Waits for `answer` as long as the body makes progress.
     async fn watch(&self, answer: HttpConnectorFuture, idle: Duration) -> Result<HttpResponse, ConnectorError> {
         let mut answer = std::pin::pin!(answer);
         loop {
@@ -131,16 +131,16 @@ impl LastProgress {
 }
 
 fn stalled(idle: Duration) -> BoxError {
-    format!("no byte moved for {} s", idle.as_secs_f32()).into()
+    format!("no data transferred for {} s", idle.as_secs_f32()).into()
 }
 
-/// A request's body that notes when it moves.
-struct IdleBody {
+/// A request's body that records its progress.
+struct ProgressBody {
     inner: SdkBody,
     progress: Arc<LastProgress>,
 }
 
-impl Body for IdleBody {
+impl Body for ProgressBody {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -161,34 +161,34 @@ impl Body for IdleBody {
     }
 }
 
-/// An answer's body that fails when its next bytes are too long in coming. Time
-/// in which nobody asks for them does not count.
-struct Awaited {
+/// A response's body that fails after the idle timeout. Time in which the caller does not
+/// read does not count.
+struct IdleLimitedBody {
     inner: SdkBody,
     idle: Duration,
-    /// Set while somebody waits.
-    patience: Option<Pin<Box<Sleep>>>,
+    /// Timer of the current read, if any.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl Awaited {
+impl IdleLimitedBody {
     fn new(inner: SdkBody, idle: Duration) -> Self {
-        Self { inner, idle, patience: None }
+        Self { inner, idle, timer: None }
     }
 }
 
-impl Body for Awaited {
+impl Body for IdleLimitedBody {
     type Data = Bytes;
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
         if let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) {
-            this.patience = None;
+            this.timer = None;
             return Poll::Ready(frame);
         }
         let idle = this.idle;
-        let patience = this.patience.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + idle)));
-        patience.as_mut().poll(cx).map(|()| Some(Err(stalled(idle))))
+        let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + idle)));
+        timer.as_mut().poll(cx).map(|()| Some(Err(stalled(idle))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -209,7 +209,7 @@ mod tests {
 
     const IDLE: Duration = Duration::from_secs(1);
 
-    /// Frames that take `gap` each to come; after the last one, nothing for ever.
+    /// Frames with a pause of `gap` before each; after the last one, the end or a stall.
     fn slow(frames: usize, gap: Duration, end: bool) -> SdkBody {
         let frames = stream::iter(0..frames).then(move |_| async move {
             tokio::time::sleep(gap).await;
@@ -219,7 +219,7 @@ mod tests {
         SdkBody::from_body_1_x(BodyExt::boxed(StreamBody::new(frames.chain(rest))))
     }
 
-    /// Reads a request to its end, then gives an answer, or none.
+    /// Reads the request to its end, then responds, or does not.
     #[derive(Debug)]
     struct FakeServer(Option<fn() -> SdkBody>);
 
@@ -245,31 +245,31 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn slow_is_not_stalled() {
+    async fn a_slow_transfer_does_not_time_out() {
         let gap = IDLE / 4;
         let response = ask(slow(6, gap, true), Some(|| slow(6, IDLE / 4, true))).await.unwrap();
         assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "xxxxxx");
     }
 
     #[tokio::test]
-    async fn a_request_that_stalls_ends() {
+    async fn a_stalled_request_times_out() {
         assert!(ask(slow(1, IDLE / 4, false), None).await.unwrap_err().is_timeout());
     }
 
     #[tokio::test]
-    async fn a_request_without_an_answer_ends() {
+    async fn a_request_without_a_response_times_out() {
         for body in [SdkBody::empty(), SdkBody::from("sent")] {
             assert!(ask(body, None).await.unwrap_err().is_timeout());
         }
     }
 
     #[tokio::test]
-    async fn an_answer_that_stalls_is_an_error() {
+    async fn a_stalled_response_times_out() {
         let mut body = ask(SdkBody::empty(), Some(|| slow(1, IDLE / 4, false))).await.unwrap().into_body();
         assert!(body.frame().await.unwrap().is_ok());
-        // Time in which nobody reads does not count.
+        // Time without a read does not count.
         tokio::time::sleep(IDLE * 2).await;
         let error = body.frame().await.unwrap().unwrap_err();
-        assert!(error.to_string().contains("no byte moved for 1 s"), "{error}");
+        assert!(error.to_string().contains("no data transferred for 1 s"), "{error}");
     }
 }

@@ -1,10 +1,10 @@
-//! Copying inside the bucket, by the server.
+//! Copies inside the bucket, done by the server.
 //!
-//! Some servers ignore conditions on a copy's target, so that is looked at first,
-//! and the source's entity tag is a condition of each request.
+//! Some servers ignore conditions on the target of a copy, so a HEAD checks it first. The
+//! source's entity tag is a condition of each request.
 
 use super::Bucket;
-use super::client::patient;
+use super::client::slow_request;
 use super::create::{NONE, is_of};
 use super::error::S3Failure;
 use super::multipart::{MAX_PARTS, Multipart};
@@ -17,11 +17,12 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// How large a part is copied at once, and how many at a time: the server's work.
+/// Size of a part. The server copies, so it takes no memory here.
 const PART: u64 = 512 * 1024 * 1024;
+/// Number of parts copied at the same time.
 const AT_A_TIME: usize = 4;
 
-/// What need not be encoded in `x-amz-copy-source`.
+/// Characters that are not encoded in `x-amz-copy-source`.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 pub(super) async fn copy(bucket: &Arc<Bucket>, from: &str, head: &Head, to: &str) -> Result<Head> {
@@ -39,7 +40,7 @@ pub(super) async fn copy(bucket: &Arc<Bucket>, from: &str, head: &Head, to: &str
         .copy_source(bucket.source(from))
         .set_copy_source_if_match(head.etag.clone())
         .if_none_match(NONE);
-    let sent = request.customize().config_override(patient(&bucket.settings)).send().await;
+    let sent = request.customize().config_override(slow_request(&bucket.settings)).send().await;
     let failure = sent.err().map(|e| S3Failure::new("s3:PutObject", bucket.locate(to), &e));
     bucket.confirm(to, run_id, head.size, failure).await
 }
@@ -56,7 +57,7 @@ async fn by_parts(bucket: &Arc<Bucket>, from: &str, head: &Head, to: &str) -> Re
     match parts.buffer_unordered(AT_A_TIME).try_collect().await {
         Ok(parts) => multipart.complete(parts, head.size).await,
         Err(error) => {
-            // It has warned of what it could not remove.
+            // The abort logs a warning if it fails.
             let _ = multipart.abort().await;
             Err(error)
         }
@@ -78,14 +79,14 @@ async fn copy_part(
         .copy_source(bucket.source(from))
         .copy_source_range(format!("bytes={}-{}", range.start(), range.end()))
         .set_copy_source_if_match(head.etag.clone());
-    let sent = request.customize().config_override(patient(&bucket.settings)).send().await;
+    let sent = request.customize().config_override(slow_request(&bucket.settings)).send().await;
     let output = sent.map_err(|e| S3Failure::new("s3:PutObject", bucket.locate(to), &e).into_error())?;
     let etag = output.copy_part_result.and_then(|part| part.e_tag);
     Ok(CompletedPart::builder().part_number(number).set_e_tag(etag).build())
 }
 
 impl Bucket {
-    /// `x-amz-copy-source` for `name`.
+    /// Returns the value of `x-amz-copy-source` for `name`.
     fn source(&self, name: &str) -> String {
         format!("{}/{}", self.name, utf8_percent_encode(&self.key(name), UNRESERVED))
     }

@@ -1,11 +1,11 @@
-//! Objects made by one request, and what it means when a create's answer is lost.
+//! Creates objects with one request, and finds out who created an object after a lost
+//! response.
 //!
-//! The SDK repeats a request whose answer did not come; if the first one had its
-//! effect, the repeated one is told that the object exists. Then the object itself
-//! says whose it is.
+//! The SDK repeats a request without a response. If the first one succeeded, the second
+//! fails because the object exists. The object's metadata then shows which run created it.
 
 use super::Bucket;
-use super::body::{Pending, RequestBody};
+use super::body::{PendingChunks, RequestBody};
 use super::error::S3Failure;
 use super::settings::protect;
 use crate::base::error::{Error, Result};
@@ -19,19 +19,19 @@ use bytes::Bytes;
 use ring::digest::{SHA256, digest};
 use std::time::SystemTime;
 
-/// The condition of a create: no object has the name.
+/// Value of `If-None-Match` of a create: no object may have the name.
 pub(super) const NONE: &str = "*";
 
 impl Bucket {
     pub(super) async fn put_small(&self, name: &str, body: Bytes, put: Put) -> Result<()> {
         let sha256 = digest(&SHA256, &body);
-        let mut pending = Pending::default();
+        let mut pending = PendingChunks::default();
         pending.push(body.clone());
         let sent = self.put(name, &pending.take(u64::MAX), sha256.as_ref(), Metadata::new(), put).await;
         match sent.map_err(|e| S3Failure::new("s3:PutObject", self.locate(name), &e)) {
             Ok(()) => Ok(()),
             Err(failure) if put == Put::Create && failure.is_condition() => {
-                if self.holds(name, &body).await? {
+                if self.has_content(name, &body).await? {
                     Ok(())
                 } else {
                     Err(self.taken(name))
@@ -41,7 +41,7 @@ impl Bucket {
         }
     }
 
-    /// Makes an object of `body`, at most [`super::upload::SINGLE_PUT_MAX`] bytes.
+    /// Creates an object of `body`, at most [`super::upload::SINGLE_PUT_MAX`] bytes.
     pub(super) async fn put_whole(
         &self,
         name: &str,
@@ -73,15 +73,15 @@ impl Bucket {
             .set_if_none_match((put == Put::Create).then(|| NONE.to_owned()))
             .content_length(i64::try_from(body.len()).unwrap_or(i64::MAX))
             .body(body.to_stream());
-        // The checksum covers the payload; to sign it too would be to hash it twice.
+        // The checksum covers the payload; signing it too would hash it twice.
         request.customize().disable_payload_signing().send().await.map(drop)
     }
 
-    /// Ends a create of `size` bytes by run `run_id` that succeeded, or failed with
-    /// `failure`: the object decides.
+    /// Checks the object after a create of `size` bytes by run `run_id` that succeeded, or
+    /// failed with `failure`.
     ///
     /// # Errors
-    /// `Conflict` if it is another's; what `failure` says if there is none.
+    /// `Conflict` if another run created it; `failure` if it does not exist.
     pub(super) async fn confirm(
         &self,
         name: &str,
@@ -96,22 +96,26 @@ impl Bucket {
         let head = match (self.head(name).await?, failure) {
             (Some(head), None) => head,
             (Some(head), Some(failure)) if is_of(&head, run_id) => {
-                tracing::debug!("made, although the answer was: {}", failure.into_error());
+                tracing::debug!("the object was created, although the response was: {}", failure.into_error());
                 head
             }
             (Some(_), Some(_)) => return Err(self.taken(name)),
             (None, Some(failure)) => return Err(failure.into_error()),
-            (None, None) => return Err(Error::store(format!("{}: vanished as it was made", self.locate(name)))),
+            (None, None) => {
+                return Err(Error::store(format!("{}: disappeared right after it was created", self.locate(name))));
+            }
         };
         if head.size != size {
-            let (address, there) = (self.locate(name), head.size);
-            return Err(Error::integrity(format!("{address}: the store has {there} bytes of it, sent were {size}")));
+            let (address, stored) = (self.locate(name), head.size);
+            return Err(Error::integrity(format!(
+                "{address}: size mismatch: {size} bytes sent, the store has {stored}"
+            )));
         }
         Ok(head)
     }
 
-    /// Whether the object `name` is exactly `bytes`.
-    async fn holds(&self, name: &str, bytes: &[u8]) -> Result<bool> {
+    /// Returns `true` if the object `name` has exactly `bytes`.
+    async fn has_content(&self, name: &str, bytes: &[u8]) -> Result<bool> {
         let fail = |e| S3Failure::new("s3:GetObject", self.locate(name), &e).into_error();
         let output = self.client.get_object().bucket(&self.name).key(self.key(name)).send().await.map_err(fail)?;
         if output.content_length != i64::try_from(bytes.len()).ok() {
@@ -122,16 +126,16 @@ impl Bucket {
     }
 
     pub(super) fn taken(&self, name: &str) -> Error {
-        Error::conflict(format!("{}: exists already, made by another run", self.locate(name)))
+        Error::conflict(format!("{}: already exists, created by another run", self.locate(name)))
     }
 }
 
-/// Whether an object was made by run `run_id`.
+/// Returns `true` if run `run_id` created the object.
 pub(super) fn is_of(head: &Head, run_id: Option<&str>) -> bool {
     run_id.is_some() && head.metadata.get(RUN_ID).map(String::as_str) == run_id
 }
 
-/// Metadata as headers can carry it: ASCII without control characters.
+/// Returns metadata for headers: ASCII without control characters.
 pub(super) fn headers(metadata: Metadata) -> std::collections::HashMap<String, String> {
     let clean = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
     metadata.into_iter().map(|(key, value)| (key, value.trim().chars().map(clean).collect())).collect()

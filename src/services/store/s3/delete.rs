@@ -1,4 +1,4 @@
-//! Deleting, up to a thousand at a time, with a result for each.
+//! Deletes up to a thousand objects per request, with a result for each.
 
 use super::Bucket;
 use super::error::S3Failure;
@@ -9,7 +9,7 @@ use aws_sdk_s3::operation::delete_objects::DeleteObjectsOutput;
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use std::collections::HashMap;
 
-/// How many keys DeleteObjects takes.
+/// Maximum number of keys of DeleteObjects.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html>
 const BATCH: usize = 1000;
 
@@ -20,7 +20,7 @@ impl Bucket {
         let mut results = Vec::with_capacity(names.len());
         for batch in names.chunks(BATCH) {
             match self.delete_batch(batch).await {
-                Ok(output) => results.extend(self.sort_out(batch, output)),
+                Ok(output) => results.extend(self.results(batch, output)),
                 Err(failure) if failure.is_unsupported() => {
                     for name in batch {
                         results.push(self.delete_one(name).await);
@@ -47,9 +47,9 @@ impl Bucket {
         self.client.delete_objects().bucket(&self.name).delete(delete).send().await.map_err(failed)
     }
 
-    /// One result for each of `names`. What the answer doesn't name was not deleted,
-    /// as far as anybody knows.
-    fn sort_out(&self, names: &[String], output: DeleteObjectsOutput) -> Vec<Result<Deleted>> {
+    /// Returns one result for each of `names`. A name that is not in the response counts as
+    /// not deleted.
+    fn results(&self, names: &[String], output: DeleteObjectsOutput) -> Vec<Result<Deleted>> {
         let deleted = output.deleted.unwrap_or_default().into_iter();
         let deleted: HashMap<_, _> = deleted.filter_map(|d| Some((d.key?, ended(d.delete_marker)))).collect();
         let errors = output.errors.unwrap_or_default();
@@ -61,7 +61,7 @@ impl Bucket {
                     let (code, message) = (error.code.as_deref(), error.message.as_deref());
                     let (code, message) = (code.unwrap_or("?"), message.unwrap_or_default());
                     let failure = S3Failure::of_key(ACTION, self.locate(name), code, message);
-                    // Some servers say so where somebody else deletes it at the same time.
+                    // Some servers return this if another client deletes it at the same time.
                     if failure.is_missing() { Ok(Deleted::Gone) } else { Err(failure.into_error()) }
                 }
                 None => deleted.get(&key).copied().ok_or_else(|| {
@@ -72,7 +72,7 @@ impl Bucket {
         names.iter().map(result).collect()
     }
 
-    /// For servers that cannot delete several at once.
+    /// Deletes one object, for servers without DeleteObjects.
     async fn delete_one(&self, name: &str) -> Result<Deleted> {
         let request = self.client.delete_object().bucket(&self.name).key(self.key(name));
         match request.send().await.map_err(|e| S3Failure::new(ACTION, self.locate(name), &e)) {
@@ -83,7 +83,7 @@ impl Bucket {
     }
 }
 
-/// No version is named, so a marker in the answer is one that was just made.
+/// Returns the result of a deletion. No version is named, so a marker in the response is new.
 fn ended(marker: Option<bool>) -> Deleted {
     if marker == Some(true) { Deleted::Hidden } else { Deleted::Gone }
 }

@@ -1,4 +1,4 @@
-//! RangeReader an object as a stream that survives broken connections.
+//! Reads an object as a stream that resumes after connection failures.
 
 use super::Bucket;
 use super::client::{ATTEMPTS, FIRST_WAIT};
@@ -22,14 +22,14 @@ pub(super) async fn start(bucket: Arc<Bucket>, name: &str, at: ReadAt) -> Result
         Ok(output) => output,
         Err(error) => {
             let failure = S3Failure::new(action(at.version.as_deref()), bucket.locate(name), &error);
-            // The first bytes of nothing are out of range.
+            // An empty object has no range.
             return if failure.is_range() { empty(&bucket, name).await } else { Err(failure.into_error()) };
         }
     };
     let sent = output.content_length.and_then(|n| u64::try_from(n).ok());
     let whole = output.content_range.as_deref().and_then(|range| range.rsplit_once('/')?.1.parse().ok()).or(sent);
     let Some(whole) = whole else {
-        return Err(Error::store(format!("{}: the store does not say its size", bucket.locate(name))));
+        return Err(Error::store(format!("{}: the store did not send its size", bucket.locate(name))));
     };
     let head = describe!(output, whole);
     let reading = RangeReader {
@@ -40,12 +40,12 @@ pub(super) async fn start(bucket: Arc<Bucket>, name: &str, at: ReadAt) -> Result
         body: Some(output.body),
         position: 0,
         end: at.first.map_or(whole, |first| first.min(whole)),
-        broken: 0,
+        failures: 0,
     };
     Ok(Download { head, body: try_unfold(reading, RangeReader::next).boxed() })
 }
 
-/// The right that a read needs: naming a version, even the latest, takes one of its own.
+/// Returns the permission that a read needs. Naming a version, even the latest, needs another one.
 fn action(version: Option<&str>) -> &'static str {
     if version.is_some() { "s3:GetObjectVersion" } else { "s3:GetObject" }
 }
@@ -62,7 +62,7 @@ fn request(bucket: &Bucket, name: &str, version: Option<&str>, range: Option<Str
     request.set_version_id(version.map(str::to_owned)).set_range(range)
 }
 
-/// A Range header's value; `None` for the whole.
+/// Returns the value of the Range header; `None` for the whole object.
 fn range(from: u64, last: Option<u64>) -> Option<String> {
     match last {
         Some(last) => Some(format!("bytes={from}-{last}")),
@@ -76,13 +76,13 @@ struct RangeReader {
     name: String,
     version: Option<String>,
     etag: Option<String>,
-    /// `None` after the connection broke.
+    /// The response's body; `None` after the connection failed.
     body: Option<ByteStream>,
     position: u64,
-    /// Where to stop.
+    /// Position after the last requested byte.
     end: u64,
-    /// How often the connection broke since the last byte came.
-    broken: u32,
+    /// Connection failures since the last byte was received.
+    failures: u32,
 }
 
 impl RangeReader {
@@ -95,29 +95,29 @@ impl RangeReader {
             let why = match body.next().await {
                 Some(Ok(chunk)) if chunk.is_empty() => continue,
                 Some(Ok(mut chunk)) => {
-                    // More than asked for is not for us.
+                    // The server may send more than requested.
                     let left = self.end - self.position;
                     chunk.truncate(usize::try_from(left).unwrap_or(usize::MAX));
                     self.position += chunk.len() as u64;
-                    self.broken = 0;
+                    self.failures = 0;
                     return Ok(Some((chunk, self)));
                 }
                 Some(Err(error)) => anyhow::Error::from(error),
-                None => anyhow::anyhow!("the store ended it early"),
+                None => anyhow::anyhow!("the store ended the response early"),
             };
             self.body = None;
-            self.broken += 1;
-            if self.broken == ATTEMPTS {
-                return Err(self.error("the connection keeps breaking").because(why));
+            self.failures += 1;
+            if self.failures == ATTEMPTS {
+                return Err(self.error("the connection failed repeatedly").because(why));
             }
-            tracing::info!("{}: reading on at byte {}: {why:#}", self.bucket.locate(&self.name), self.position);
+            tracing::info!("{}: resuming at byte {}: {why:#}", self.bucket.locate(&self.name), self.position);
         }
         Ok(None)
     }
 
-    /// Asks for the rest, of the same object.
+    /// Requests the rest of the same object.
     async fn resume(&self) -> Result<ByteStream> {
-        tokio::time::sleep(FIRST_WAIT * 2u32.pow(self.broken.saturating_sub(1))).await;
+        tokio::time::sleep(FIRST_WAIT * 2u32.pow(self.failures.saturating_sub(1))).await;
         let range = range(self.position, Some(self.end - 1));
         let request = request(&self.bucket, &self.name, self.version.as_deref(), range);
         let output = match request.set_if_match(self.etag.clone()).send().await {
@@ -126,22 +126,22 @@ impl RangeReader {
                 let action = action(self.version.as_deref());
                 let failure = S3Failure::new(action, self.bucket.locate(&self.name), &error);
                 if failure.is_condition() {
-                    return Err(self.error("it was replaced by another object"));
+                    return Err(self.error("the object was replaced meanwhile"));
                 }
                 return Err(failure.into_error());
             }
         };
-        // A server that ignores Range would begin again at the first byte.
-        let promised = format!("bytes {}-", self.position);
+        // A server that ignores Range begins at the first byte again.
+        let expected = format!("bytes {}-", self.position);
         match output.content_range {
-            Some(range) if range.starts_with(&promised) => Ok(output.body),
+            Some(range) if range.starts_with(&expected) => Ok(output.body),
             None if self.position == 0 => Ok(output.body),
-            _ => Err(self.error("the store cannot read on in the middle")),
+            _ => Err(self.error("the store does not support Range")),
         }
     }
 
     fn error(&self, why: &str) -> Error {
         let (address, position, end) = (self.bucket.locate(&self.name), self.position, self.end);
-        Error::store(format!("{address}: reading broke off after {position} of {end} bytes: {why}"))
+        Error::store(format!("{address}: read failed after {position} of {end} bytes: {why}"))
     }
 }

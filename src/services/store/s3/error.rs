@@ -1,74 +1,87 @@
-//! Requests that failed: what kind of failure it is, and as which error it is shown.
-//! What each means, and what to do, is in `advice`.
+//! Classifies failed requests and turns them into errors. The words and hints are in
+//! `advice`.
 
 use super::advice::{self, Advice};
+use super::client::UnknownProfile;
 use crate::base::error::{Error, Kind};
+use crate::services::http::causes;
+use aws_config::meta::ProviderChainError;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use std::error::Error as StdError;
 
-/// A request that failed for good, after all its retries.
+/// A request that failed, retries included.
 #[derive(Debug)]
 pub(super) struct S3Failure {
-    /// The right it needs: `s3:PutObject`.
+    /// Permission that the request needs, such as `s3:PutObject`.
     action: &'static str,
     address: String,
-    answer: Refusal,
+    cause: S3FailureCause,
 }
 
 #[derive(Debug)]
-enum Refusal {
-    /// The server said no. `code` is empty where the answer had no body, as to HEAD.
+enum S3FailureCause {
+    /// An error response. `code` is empty if it has no body, such as a response to HEAD.
     Refused { status: u16, code: String, message: String, region: Option<String> },
-    /// There was no answer, or none that could be understood.
-    None { why: String, no_credentials: bool },
+    /// A response that is not from an S3 server.
+    NotS3(Advice),
+    /// No credentials to sign the request with.
+    NoCredentials(Advice),
+    /// No usable response.
+    NoAnswer { why: String },
 }
 
 impl S3Failure {
-    /// `action` is the right that the request needs; `address` what it was about.
+    /// Classifies `error`. `action` is the permission that the request needs, `address`
+    /// its object.
     pub(super) fn new<E>(action: &'static str, address: String, error: &SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
     {
-        let refusal = match (error.raw_response(), error.as_service_error()) {
-            (Some(response), Some(service)) => Some(Refusal::Refused {
-                status: response.status().as_u16(),
-                code: service.code().unwrap_or_default().to_owned(),
-                message: service.message().unwrap_or_default().trim_end_matches('.').to_owned(),
-                region: response.headers().get("x-amz-bucket-region").map(str::to_owned),
-            }),
-            _ => None,
+        let cause = match (error.raw_response(), error.as_service_error()) {
+            (Some(response), Some(service)) => {
+                let (status, code) = (response.status().as_u16(), service.code().unwrap_or_default());
+                let body = response.body().bytes().unwrap_or_default();
+                match advice::not_s3(status, code, &String::from_utf8_lossy(body)) {
+                    Some(advice) => S3FailureCause::NotS3(advice),
+                    None => S3FailureCause::Refused {
+                        status,
+                        code: code.to_owned(),
+                        message: service.message().unwrap_or_default().trim_end_matches('.').to_owned(),
+                        region: response.headers().get("x-amz-bucket-region").map(str::to_owned),
+                    },
+                }
+            }
+            _ => {
+                let chain = causes(error);
+                no_credentials(&chain).unwrap_or_else(|| S3FailureCause::NoAnswer { why: joined(&chain) })
+            }
         };
-        let answer = refusal.unwrap_or_else(|| {
-            let chain = causes(error);
-            let no_credentials = chain.iter().any(|cause| cause.is::<CredentialsError>());
-            Refusal::None { why: said_once(&chain), no_credentials }
-        });
-        Self { action, address, answer }
+        Self { action, address, cause }
     }
 
-    /// One key's failure, as DeleteObjects reports it in the body of a success.
+    /// The failure of one key, which DeleteObjects reports in a successful response.
     pub(super) fn of_key(action: &'static str, address: String, code: &str, message: &str) -> Self {
         let (code, message) = (code.to_owned(), message.to_owned());
-        Self { action, address, answer: Refusal::Refused { status: 200, code, message, region: None } }
+        Self { action, address, cause: S3FailureCause::Refused { status: 200, code, message, region: None } }
     }
 
     fn code(&self) -> &str {
-        match &self.answer {
-            Refusal::Refused { code, .. } => code,
-            Refusal::None { .. } => "",
+        match &self.cause {
+            S3FailureCause::Refused { code, .. } => code,
+            _ => "",
         }
     }
 
     fn status(&self) -> u16 {
-        match &self.answer {
-            Refusal::Refused { status, .. } => *status,
-            Refusal::None { .. } => 0,
+        match &self.cause {
+            S3FailureCause::Refused { status, .. } => *status,
+            _ => 0,
         }
     }
 
-    /// There is no such object, or version of it.
+    /// `true` if the object, or the version of it, does not exist.
     pub(super) fn is_missing(&self) -> bool {
         match self.code() {
             "" => self.status() == 404,
@@ -76,7 +89,7 @@ impl S3Failure {
         }
     }
 
-    /// A condition of the request does not hold: the name is taken, or the object changed.
+    /// `true` if a condition of the request failed: the name is taken, or the object changed.
     pub(super) fn is_condition(&self) -> bool {
         self.status() == 412 || matches!(self.code(), "PreconditionFailed" | "ConditionalRequestConflict")
     }
@@ -85,7 +98,7 @@ impl S3Failure {
         self.code() == "NoSuchUpload"
     }
 
-    /// The asked-for bytes are not there: the object is shorter.
+    /// `true` if the object ends before the requested range.
     pub(super) fn is_range(&self) -> bool {
         self.status() == 416
     }
@@ -94,7 +107,7 @@ impl S3Failure {
         self.status() == 403
     }
 
-    /// The server does not know such requests, or not in this form.
+    /// `true` if the server does not support this kind of request.
     pub(super) fn is_unsupported(&self) -> bool {
         matches!(self.status(), 405 | 501)
             || matches!(
@@ -103,7 +116,7 @@ impl S3Failure {
             )
     }
 
-    /// The bucket has no Object Lock, or the server doesn't know of any.
+    /// `true` if the bucket or the server has no Object Lock.
     pub(super) fn is_no_lock(&self) -> bool {
         self.code() == "ObjectLockConfigurationNotFoundError" || self.is_unsupported()
     }
@@ -112,63 +125,63 @@ impl S3Failure {
         self.code() == "RequestTimeTooSkewed"
     }
 
-    /// Whether the request, a create, may nevertheless have had its effect: an
-    /// earlier attempt's answer may have been lost.
+    /// `true` if the object of a create request may exist anyway: the response to an
+    /// earlier attempt may have been lost.
     pub(super) fn may_have_happened(&self) -> bool {
-        let lost = match &self.answer {
-            Refusal::Refused { status, .. } => *status >= 500,
-            Refusal::None { no_credentials, .. } => !no_credentials,
+        let lost = match &self.cause {
+            S3FailureCause::Refused { status, .. } => *status >= 500,
+            S3FailureCause::NoAnswer { .. } => true,
+            S3FailureCause::NotS3(_) | S3FailureCause::NoCredentials(_) => false,
         };
         lost || self.is_condition() || self.is_no_such_upload()
     }
 
-    /// As the error that is shown.
+    /// Returns the error for the user.
     pub(super) fn into_error(self) -> Error {
-        let address = &self.address;
-        match &self.answer {
-            Refusal::None { why, no_credentials: true } => {
-                Error::store(format!("{address}: no AWS credentials: {why}")).hint(advice::NO_CREDENTIALS)
+        let (kind, cause, Advice { what, hint }) = match self.cause {
+            S3FailureCause::NoAnswer { why } => {
+                let hint = advice::no_answer(&why);
+                (Kind::Store, None, Advice::new(why, hint))
             }
-            Refusal::None { why, .. } => Error::store(format!("{address}: {why}")).hint(advice::no_answer(why)),
-            Refusal::Refused { status, code, message, region } => {
-                let Advice { what, hint } = advice::refused(*status, code, message, region.as_deref(), self.action);
+            S3FailureCause::NotS3(advice) | S3FailureCause::NoCredentials(advice) => (Kind::Store, None, advice),
+            S3FailureCause::Refused { status, ref code, ref message, ref region } => {
                 let kind = if self.is_skewed() { Kind::Unexpected } else { Kind::Store };
-                let mut error = Error::new(kind, format!("{address}: {what}"));
-                if !code.is_empty() {
-                    error = error.because(anyhow::anyhow!("{code}: {message}"));
-                }
-                if hint.is_empty() { error } else { error.hint(hint) }
+                let cause = (!code.is_empty()).then(|| anyhow::anyhow!("{code}: {message}"));
+                (kind, cause, advice::refused(status, code, message, region.as_deref(), self.action))
             }
+        };
+        let mut error = Error::new(kind, format!("{}: {what}", self.address));
+        if let Some(cause) = cause {
+            error = error.because(cause);
         }
+        if hint.is_empty() { error } else { error.hint(hint) }
     }
 }
 
-/// `error` and what caused it, outermost first. An I/O error's `source` passes over
-/// what it holds.
-fn causes<'a>(error: &'a (dyn StdError + 'static)) -> Vec<&'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |&error| match error.downcast_ref::<std::io::Error>() {
-        Some(io) => io.get_ref().map(|inner| inner as &(dyn StdError + 'static)),
-        None => error.source(),
-    })
-    .collect()
+/// Recognises missing credentials among the causes of a failure.
+fn no_credentials(chain: &[&(dyn StdError + 'static)]) -> Option<S3FailureCause> {
+    let failed = chain.iter().position(|cause| cause.is::<CredentialsError>())?;
+    let chain = &chain[failed..];
+    let unknown = chain.iter().find_map(|cause| cause.downcast_ref::<UnknownProfile>());
+    let sources = chain.iter().any(|cause| cause.is::<ProviderChainError<CredentialsError>>());
+    // The last source of AWS's chain is the instance metadata service (IMDS).
+    let why = chain.last().map(ToString::to_string).unwrap_or_default();
+    Some(S3FailureCause::NoCredentials(match unknown {
+        Some(profile) => advice::unknown_profile(profile),
+        None if sources || chain.iter().any(|cause| cause.to_string().contains("IMDS")) => advice::no_credentials(),
+        None => Advice::new(format!("AWS credentials cannot be loaded: {why}"), advice::SET_CREDENTIALS),
+    }))
 }
 
-/// The innermost causes; the SDK's outer layers only say that something failed.
-fn said_once(chain: &[&(dyn StdError + 'static)]) -> String {
-    const NOISE: [&str; 6] = [
-        "dispatch failure",
-        "io error",
-        "error sending request",
-        "client error (Connect)",
-        "client error (SendRequest)",
-        "timeout",
-    ];
-    let mut said: Vec<String> = Vec::new();
+/// Joins the causes, without repetitions and without the SDK's generic outer layers.
+fn joined(chain: &[&(dyn StdError + 'static)]) -> String {
+    const NOISE: [&str; 3] = ["dispatch failure", "io error", "timeout"];
+    let mut parts: Vec<String> = Vec::new();
     for text in chain.iter().map(ToString::to_string) {
         let noise = NOISE.contains(&text.as_str()) && chain.len() > 1;
-        if !text.is_empty() && !noise && !said.iter().any(|before| before.contains(&text)) {
-            said.push(text);
+        if !text.is_empty() && !noise && !parts.iter().any(|before| before.contains(&text)) {
+            parts.push(text);
         }
     }
-    said.join(": ")
+    parts.join(": ")
 }

@@ -1,4 +1,4 @@
-//! What the bucket says of one object, and of itself.
+//! Properties of one object, and of the bucket.
 
 use super::Bucket;
 use super::error::S3Failure;
@@ -11,12 +11,12 @@ use aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint;
 use chrono::{DateTime, Utc};
 use std::sync::{Arc, OnceLock};
 
-/// The SDK's time as ours; a year that ours cannot hold is no time.
+/// Converts the SDK's time; `None` for a year out of range.
 pub(super) fn time(time: &aws_sdk_s3::primitives::DateTime) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp(time.secs(), time.subsec_nanos())
 }
 
-/// HeadObject and GetObject answer with the same headers, in types of their own.
+/// Converts the outputs of HeadObject and GetObject: the same fields in two types.
 macro_rules! describe {
     ($output:expr, $size:expr) => {
         crate::services::store::Head {
@@ -54,7 +54,7 @@ impl Bucket {
         let end = request.customize().interceptor(date.clone()).send().await;
         let failure = end.err().map(|e| S3Failure::new("s3:ListBucket", self.locate(""), &e));
         match failure {
-            // A clock that is far off is what the caller wants to know.
+            // The caller checks the difference of the clocks.
             Some(failure) if !failure.is_skewed() => Err(failure.into_error()),
             _ => Ok(date.0.get().copied()),
         }
@@ -73,13 +73,13 @@ impl Bucket {
                 }
                 let denied = failure.is_denied();
                 let error = failure.into_error();
-                if denied { Ok(Locking::Untold(error.to_string())) } else { Err(error) }
+                if denied { Ok(Locking::Unknown(error.to_string())) } else { Err(error) }
             }
         }
     }
 }
 
-/// Takes the `Date` from the first answer to a request.
+/// Reads the `Date` of the first response to a request.
 #[derive(Clone, Debug, Default)]
 struct DateHeader(Arc<OnceLock<DateTime<Utc>>>);
 

@@ -1,4 +1,4 @@
-//! Listings, each read to its end: objects, versions, unfinished uploads.
+//! Complete listings of objects, versions and unfinished uploads.
 
 use super::Bucket;
 use super::error::S3Failure;
@@ -15,9 +15,9 @@ impl Bucket {
         let mut token = None;
         loop {
             let request = self.client.list_objects_v2().bucket(&self.name).prefix(self.key(prefix));
-            // Encoded, because XML cannot carry every key.
+            // URL-encoded, because XML cannot contain every key.
             let request = request.encoding_type(EncodingType::Url).set_continuation_token(token);
-            let page = request.send().await.map_err(|e| self.unlisted("s3:ListBucket", &e))?;
+            let page = request.send().await.map_err(|e| self.list_error("s3:ListBucket", &e))?;
             let encoded = page.encoding_type == Some(EncodingType::Url);
             for object in page.contents.unwrap_or_default() {
                 let name = self.relative(object.key.as_deref().unwrap_or_default(), encoded)?;
@@ -28,7 +28,7 @@ impl Bucket {
             }
             token = page.next_continuation_token;
             match (page.is_truncated, &token) {
-                (Some(true), None) => return Err(self.cut()),
+                (Some(true), None) => return Err(self.truncated()),
                 (Some(true), Some(_)) => {}
                 _ => break,
             }
@@ -44,7 +44,7 @@ impl Bucket {
         loop {
             let request = self.client.list_object_versions().bucket(&self.name).prefix(&key);
             let request = request.set_key_marker(key_marker).set_version_id_marker(version_marker);
-            let page = request.send().await.map_err(|e| self.unlisted("s3:ListBucketVersions", &e))?;
+            let page = request.send().await.map_err(|e| self.list_error("s3:ListBucketVersions", &e))?;
             for version in page.versions.unwrap_or_default() {
                 if let (Some(id), true) = (version.version_id, version.key.as_deref() == Some(&key)) {
                     versions.push(ObjectVersion {
@@ -56,14 +56,14 @@ impl Bucket {
                 }
             }
             (key_marker, version_marker) = (page.next_key_marker, page.next_version_id_marker);
-            // The key itself is listed before all that it only is a prefix of.
+            // The key itself is listed before longer keys that begin with it.
             match (page.is_truncated, &key_marker) {
-                (Some(true), None) => return Err(self.cut()),
+                (Some(true), None) => return Err(self.truncated()),
                 (Some(true), Some(marker)) if *marker == key => {}
                 _ => break,
             }
         }
-        // What a bucket that never had versions says of its only one.
+        // The only version in a bucket that never had versioning.
         versions.retain(|version| version.id != "null" || !version.latest);
         Ok(versions)
     }
@@ -79,7 +79,7 @@ impl Bucket {
             let request = self.client.list_multipart_uploads().bucket(&self.name).prefix(&self.prefix);
             let request = request.encoding_type(EncodingType::Url);
             let request = request.set_key_marker(key_marker).set_upload_id_marker(id_marker);
-            let page = request.send().await.map_err(|e| self.unlisted("s3:ListBucketMultipartUploads", &e))?;
+            let page = request.send().await.map_err(|e| self.list_error("s3:ListBucketMultipartUploads", &e))?;
             let encoded = page.encoding_type == Some(EncodingType::Url);
             for upload in page.uploads.unwrap_or_default() {
                 let name = self.relative(upload.key.as_deref().unwrap_or_default(), encoded)?;
@@ -92,23 +92,23 @@ impl Bucket {
             let decode = |marker: String| if encoded { decoded(&marker) } else { marker };
             (key_marker, id_marker) = (page.next_key_marker.map(decode), page.next_upload_id_marker);
             match (page.is_truncated, &key_marker) {
-                (Some(true), None) => return Err(self.cut()),
+                (Some(true), None) => return Err(self.truncated()),
                 (Some(true), Some(_)) => {}
                 _ => return Ok(aborted),
             }
         }
     }
 
-    /// A listed key as a name. The key of the prefix itself gives an empty one.
+    /// Returns the name of a listed key. It is empty for the key of the prefix itself.
     fn relative(&self, key: &str, encoded: bool) -> Result<String> {
         let key = if encoded { decoded(key) } else { key.to_owned() };
         match key.strip_prefix(&self.prefix) {
             Some(name) => Ok(name.to_owned()),
-            None => Err(Error::store(format!("{}: the store listed what is not below it", self.locate("")))),
+            None => Err(Error::store(format!("{}: the listing has objects outside of the prefix", self.locate("")))),
         }
     }
 
-    fn unlisted<E>(
+    fn list_error<E>(
         &self,
         action: &'static str,
         error: &aws_sdk_s3::error::SdkError<E, aws_smithy_runtime_api::client::orchestrator::HttpResponse>,
@@ -119,12 +119,12 @@ impl Bucket {
         S3Failure::new(action, self.locate(""), error).into_error()
     }
 
-    fn cut(&self) -> Error {
-        Error::store(format!("{}: the store cut the listing short", self.locate("")))
+    fn truncated(&self) -> Error {
+        Error::store(format!("{}: the listing is truncated", self.locate("")))
     }
 }
 
-/// A key as `encoding-type=url` gives it: like a form, with `+` for a space.
+/// Decodes a key of `encoding-type=url`: as in a form, `+` is a space.
 fn decoded(key: &str) -> String {
     percent_decode_str(&key.replace('+', " ")).decode_utf8_lossy().into_owned()
 }

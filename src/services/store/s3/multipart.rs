@@ -1,5 +1,4 @@
-//! A multipart upload on the server: begun, completed, or aborted on every other
-//! way out.
+//! Multipart uploads on the server: begun, then completed or aborted.
 
 use super::Bucket;
 use super::create::{NONE, headers};
@@ -15,38 +14,38 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// How many parts an upload may have.
+/// Maximum number of parts of an upload.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>
 pub(super) const MAX_PARTS: u16 = 10_000;
 
-/// An upload that was begun. Dropped, it is aborted by a task of the bucket's.
+/// A multipart upload. A drop starts a task that aborts it.
 pub(super) struct Multipart {
     bucket: Arc<Bucket>,
     name: String,
     run_id: Option<String>,
-    /// Taken once the upload has ended.
+    /// Upload id; `None` after the end of the upload.
     id: Option<String>,
 }
 
 impl Multipart {
     /// Begins an upload to `name`.
     ///
-    /// It is seen through even if the caller goes away: an id that the server gave
-    /// and nobody learned could not be aborted.
+    /// The request finishes even if the caller is dropped: without its id, the upload could
+    /// not be aborted.
     pub(super) async fn begin(
         bucket: &Arc<Bucket>,
         name: &str,
         metadata: Metadata,
         checksum: Option<ChecksumAlgorithm>,
     ) -> Result<Self> {
-        let (tell, told) = oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
         let (shared, name) = (Arc::clone(bucket), name.to_owned());
         bucket.tasks.spawn(async move {
             let begun = Self::create(shared, name, metadata, checksum).await;
-            // Nobody listens any more: dropped here, it is aborted.
-            drop(tell.send(begun));
+            // If the caller was dropped, this drops the upload, which aborts it.
+            drop(sender.send(begun));
         });
-        told.await.map_err(ended_early)?
+        receiver.await.map_err(ended_early)?
     }
 
     async fn create(
@@ -69,14 +68,14 @@ impl Multipart {
         self.id.as_deref().unwrap_or_default()
     }
 
-    /// Makes the object of `parts`, in any order, `size` bytes together.
+    /// Creates the object from `parts` in any order, `size` bytes in total.
     pub(super) async fn complete(mut self, mut parts: Vec<CompletedPart>, size: u64) -> Result<Head> {
         parts.sort_by_key(|part| part.part_number);
         let upload = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
         let bucket = Arc::clone(&self.bucket);
         let request = bucket.client.complete_multipart_upload().bucket(&bucket.name).key(bucket.key(&self.name));
         let request = request.upload_id(self.id()).multipart_upload(upload).if_none_match(NONE);
-        let sent = request.customize().config_override(super::client::patient(&bucket.settings)).send().await;
+        let sent = request.customize().config_override(super::client::slow_request(&bucket.settings)).send().await;
         let failure = sent.err().map(|e| S3Failure::new("s3:PutObject", bucket.locate(&self.name), &e));
         if failure.is_none() {
             self.id = None;
@@ -84,17 +83,17 @@ impl Multipart {
         let head = bucket.confirm(&self.name, self.run_id.as_deref(), size, failure).await;
         match head {
             Ok(_) => self.id = None,
-            // It warns of what it cannot remove.
+            // The abort logs a warning if it fails.
             Err(_) => drop(self.abort().await),
         }
         head
     }
 
-    /// Makes the server forget it.
+    /// Aborts the upload on the server.
     pub(super) async fn abort(mut self) -> Result<()> {
         match self.id.take() {
             Some(id) => match abort_task(&self.bucket, &self.name, id) {
-                Some(task) => task.await.map_err(|e| Error::broke_down("a request's task", &e))?,
+                Some(task) => task.await.map_err(|e| Error::task_failed("S3 request", &e))?,
                 None => Ok(()),
             },
             None => Ok(()),
@@ -110,15 +109,15 @@ impl Drop for Multipart {
     }
 }
 
-/// Aborts in a task, so that it happens even if nobody waits. Without a runtime
-/// nothing can be sent: `abort_abandoned` finds it later.
+/// Starts a task that aborts the upload, even if the caller does not wait for it. Without a
+/// runtime nothing can be sent; `abort_abandoned` finds the upload later.
 fn abort_task(bucket: &Arc<Bucket>, name: &str, id: String) -> Option<JoinHandle<Result<()>>> {
     let runtime = Handle::try_current().ok()?;
     let (shared, name) = (Arc::clone(bucket), name.to_owned());
     let abort = async move {
         let aborted = shared.abort(&name, &id).await;
         if let Err(error) = &aborted {
-            tracing::warn!("an unfinished upload is left behind: {error}");
+            tracing::warn!("an unfinished upload remains: {error}");
         }
         aborted
     };
@@ -126,11 +125,11 @@ fn abort_task(bucket: &Arc<Bucket>, name: &str, id: String) -> Option<JoinHandle
 }
 
 fn ended_early(error: impl Into<anyhow::Error>) -> Error {
-    Error::unexpected("a request's task ended early").because(error)
+    Error::unexpected("S3 request: internal error (this is a bug in vault-backup)").because(error)
 }
 
 impl Bucket {
-    /// Aborts upload `id`; that there is none is fine.
+    /// Aborts upload `id`. A missing upload is not an error.
     pub(super) async fn abort(&self, name: &str, id: &str) -> Result<()> {
         let request = self.client.abort_multipart_upload().bucket(&self.name).key(self.key(name)).upload_id(id);
         match request.send().await.map_err(|e| S3Failure::new("s3:AbortMultipartUpload", self.locate(name), &e)) {
@@ -142,7 +141,7 @@ impl Bucket {
 
 pub(super) async fn probe(bucket: &Arc<Bucket>, prefix: &str) -> Result<()> {
     let mut random = [0; 8];
-    let fail = |_| Error::unexpected("no random numbers");
+    let fail = |_| Error::unexpected("the system has no random numbers");
     SystemRandom::new().fill(&mut random).map_err(fail)?;
     let name = format!("{prefix}probe-{}", hex::encode(random));
     Multipart::begin(bucket, &name, Metadata::new(), None).await?.abort().await

@@ -1,6 +1,6 @@
-//! The SDK's requests over the HTTP client of [`crate::services::http`].
+//! Sends the SDK's requests with the HTTP client of [`crate::services::http`].
 
-use crate::services::http::Template;
+use crate::services::http::{ClientTemplate, reason};
 use aws_sdk_s3::primitives::SdkBody;
 use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
@@ -14,10 +14,10 @@ use url::Url;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Sends requests as they are: no redirects, no limits but that on connecting.
+/// Connector that sends requests unchanged, without redirects, limited only in connecting.
 pub(super) struct Transport {
-    template: Arc<Template>,
-    /// The client, or why there is none.
+    template: Arc<ClientTemplate>,
+    /// The client, or the error of setting it up.
     client: Result<Client, String>,
 }
 
@@ -28,7 +28,7 @@ impl fmt::Debug for Transport {
 }
 
 impl Transport {
-    pub(super) fn new(template: Arc<Template>, connect_timeout: Option<Duration>) -> Self {
+    pub(super) fn new(template: Arc<ClientTemplate>, connect_timeout: Option<Duration>) -> Self {
         let client = template.client(connect_timeout).map_err(|e| e.to_string());
         Self { template, client }
     }
@@ -42,7 +42,7 @@ impl HttpConnector for Transport {
             let request = converted(request).map_err(ConnectorError::user)?;
             let url = request.url().clone();
             template.check(&url).map_err(|e| ConnectorError::user(e.to_string().into()))?;
-            let response = client.execute(request).await.map_err(|e| failure(e, &template, &url))?;
+            let response = client.execute(request).await.map_err(|e| failure(&e, &template, &url))?;
             let (status, headers) = (response.status(), response.headers().clone());
             let body = SdkBody::from_body_1_x(Body::from(response));
             let unreadable = |e: BoxError| ConnectorError::other(e, None);
@@ -57,45 +57,25 @@ fn converted(request: HttpRequest) -> Result<Request, BoxError> {
     let request = request.try_into_http1x()?;
     let path = request.uri().path().to_owned();
     let request = Request::try_from(request.map(Body::wrap))?;
-    // A URL's dot segments are resolved, which is another object, under a signature
-    // that is not its.
+    // Resolving dot segments changes the path to another object, which the signature
+    // does not cover.
     if request.url().path() != path {
-        return Err(format!("{path}: an object of this name cannot be asked for").into());
+        return Err(format!("{path}: an object with this name cannot be requested").into());
     }
     Ok(request)
 }
 
-fn failure(error: reqwest::Error, template: &Template, url: &Url) -> ConnectorError {
-    let (timeout, unsendable) = (error.is_timeout(), error.is_builder());
-    let error: BoxError = match template.proxy_of(url) {
-        Some(proxy) => Box::new(Via { proxy, source: error.without_url() }),
-        None => Box::new(error.without_url()),
-    };
-    if timeout {
-        ConnectorError::timeout(error)
-    } else if unsendable {
-        ConnectorError::user(error)
+/// Names the endpoint, and the proxy, of a request that failed.
+fn failure(error: &reqwest::Error, template: &ClientTemplate, url: &Url) -> ConnectorError {
+    let endpoint = url.origin().ascii_serialization();
+    let proxy = template.proxy_of(url).map(|proxy| format!(" (via the proxy {proxy})")).unwrap_or_default();
+    let cause: BoxError = format!("endpoint {endpoint}{proxy}: {}", reason(error)).into();
+    if error.is_timeout() {
+        ConnectorError::timeout(cause)
+    } else if error.is_builder() {
+        ConnectorError::user(cause)
     } else {
-        ConnectorError::io(error)
-    }
-}
-
-/// A failure of a request that went through a proxy.
-#[derive(Debug)]
-struct Via {
-    proxy: String,
-    source: reqwest::Error,
-}
-
-impl fmt::Display for Via {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "via the proxy {}", self.proxy)
-    }
-}
-
-impl std::error::Error for Via {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.source)
+        ConnectorError::io(cause)
     }
 }
 
@@ -110,12 +90,12 @@ mod tests {
     }
 
     #[test]
-    fn names_are_sent_as_they_were_signed() {
+    fn paths_are_sent_as_signed_and_dot_segments_are_refused() {
         for uri in ["http://s/b/daily/a%20b%2Bc%C3%A9", "http://s/b//x?prefix=a%2Fb", "http://s/b/%25~-_."] {
             assert_eq!(request(uri).unwrap().url().as_str(), uri);
         }
         for uri in ["http://s/b/x/../daily/y", "http://s/b/./x", "http://s/b/%2e%2e/x"] {
-            assert!(request(uri).unwrap_err().to_string().contains("cannot be asked for"), "{uri}");
+            assert!(request(uri).unwrap_err().to_string().contains("cannot be requested"), "{uri}");
         }
     }
 }

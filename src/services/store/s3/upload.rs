@@ -1,8 +1,8 @@
-//! The streamed create: held back and sent as one put if it is small, else sent as
-//! parts, several at a time, within the same memory.
+//! Streamed uploads. A small object is buffered and sent as one PUT, a larger one as parts,
+//! several at a time, in the same amount of memory.
 
 use super::Bucket;
-use super::body::{Pending, RequestBody};
+use super::body::{PendingChunks, RequestBody};
 use super::error::S3Failure;
 use super::multipart::{MAX_PARTS, Multipart};
 use crate::base::error::{Error, Result};
@@ -17,11 +17,11 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 
-/// The largest object that is sent as one put, with its SHA-256 in its metadata, and
-/// the memory that an upload takes: waiting and on their way together.
+/// Largest object that is sent as one PUT, with its SHA-256 in the metadata. Also the memory
+/// of an upload: chunks that wait and parts that are being sent.
 pub(super) const SINGLE_PUT_MAX: u64 = 32 * 1024 * 1024;
 
-/// How long parts that are on their way may take to arrive when the upload is given up.
+/// Time for the running parts of an aborted upload to finish.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// An upload to one bucket.
@@ -29,12 +29,12 @@ pub(super) struct S3Upload {
     bucket: Arc<Bucket>,
     name: String,
     metadata: Metadata,
-    pending: Pending,
+    pending: PendingChunks,
     size: u64,
-    /// Parts on their way.
+    /// Parts that are being sent.
     sending: JoinSet<Result<CompletedPart>>,
     sent: Vec<CompletedPart>,
-    /// How many parts have been begun; they are numbered from 1.
+    /// Number of parts begun so far. The first part is number 1.
     numbered: u16,
     multipart: Option<Multipart>,
     failed: bool,
@@ -46,7 +46,7 @@ impl S3Upload {
             bucket,
             name: name.to_owned(),
             metadata,
-            pending: Pending::default(),
+            pending: PendingChunks::default(),
             size: 0,
             sending: JoinSet::new(),
             sent: Vec::new(),
@@ -56,7 +56,7 @@ impl S3Upload {
         }
     }
 
-    /// Sends what fills whole parts.
+    /// Sends all complete parts.
     async fn advance(&mut self) -> Result<()> {
         let part_size = self.bucket.settings.part_size;
         if self.multipart.is_none() && self.pending.len() <= SINGLE_PUT_MAX {
@@ -68,9 +68,9 @@ impl S3Upload {
         Ok(())
     }
 
-    /// Sends the first `size` bytes that wait as the next part, once there is room.
+    /// Sends the first `size` waiting bytes as the next part, as soon as memory allows.
     async fn send(&mut self, size: u64) -> Result<()> {
-        // One part is being filled; the others may be on their way.
+        // One part is being filled; the others may be in flight.
         let room = usize::try_from(SINGLE_PUT_MAX / self.bucket.settings.part_size).unwrap_or_default();
         while self.sending.len() >= room.saturating_sub(1).max(1) {
             self.reap().await?;
@@ -93,10 +93,10 @@ impl S3Upload {
         Ok(())
     }
 
-    /// Waits until a part has arrived; `false` if none is on its way.
+    /// Waits for the end of a part. Returns `false` if none is being sent.
     async fn reap(&mut self) -> Result<bool> {
         match self.sending.join_next().await {
-            Some(end) => self.sent.push(arrived(end)?),
+            Some(end) => self.sent.push(finished(end)?),
             None => return Ok(false),
         }
         Ok(true)
@@ -108,7 +108,7 @@ impl S3Upload {
         }
         if self.size != size {
             let (address, taken) = (self.bucket.locate(&self.name), self.size);
-            return Err(Error::integrity(format!("{address}: {taken} bytes were written, {size} announced")));
+            return Err(Error::integrity(format!("{address}: size mismatch: {taken} bytes written, {size} expected")));
         }
         if self.multipart.is_none() {
             let body = self.pending.take(u64::MAX);
@@ -125,22 +125,22 @@ impl S3Upload {
     }
 
     fn over(&self) -> Error {
-        Error::unexpected(format!("{}: the upload has failed already", self.bucket.locate(&self.name)))
+        Error::unexpected(format!("{}: the upload has already failed", self.bucket.locate(&self.name)))
     }
 
-    /// Leaves the upload to a task that makes the server forget it, whether or not
-    /// anybody waits for that. Without a runtime nothing can be sent.
+    /// Starts a task that aborts the upload on the server, even if the caller does not wait
+    /// for it. Without a runtime nothing can be sent.
     fn release(&mut self) -> Option<JoinHandle<Result<()>>> {
         self.failed = true;
-        self.pending = Pending::default();
+        self.pending = PendingChunks::default();
         let (sending, multipart) = (std::mem::take(&mut self.sending), self.multipart.take()?);
         let runtime = Handle::try_current().ok()?;
-        Some(self.bucket.tasks.spawn_on(give_up(sending, multipart), &runtime))
+        Some(self.bucket.tasks.spawn_on(abort_upload(sending, multipart), &runtime))
     }
 
     async fn clean_up(&mut self) -> Result<()> {
         match self.release() {
-            Some(task) => task.await.map_err(|e| Error::broke_down("a request's task", &e))?,
+            Some(task) => task.await.map_err(|e| Error::task_failed("S3 request", &e))?,
             None => Ok(()),
         }
     }
@@ -152,9 +152,9 @@ impl Drop for S3Upload {
     }
 }
 
-/// A part that a server finishes after the abort may stay there, and on some servers
-/// bring the upload back: those on their way get a moment to arrive.
-async fn give_up(mut sending: JoinSet<Result<CompletedPart>>, multipart: Multipart) -> Result<()> {
+/// Waits a moment for running parts, then aborts. A part that a server finishes after the
+/// abort may remain, and on some servers bring the upload back.
+async fn abort_upload(mut sending: JoinSet<Result<CompletedPart>>, multipart: Multipart) -> Result<()> {
     let arriving = async { while sending.join_next().await.is_some() {} };
     if tokio::time::timeout(GRACE, arriving).await.is_err() {
         sending.shutdown().await;
@@ -162,8 +162,8 @@ async fn give_up(mut sending: JoinSet<Result<CompletedPart>>, multipart: Multipa
     multipart.abort().await
 }
 
-fn arrived(end: Result<Result<CompletedPart>, JoinError>) -> Result<CompletedPart> {
-    end.map_err(|e| Error::broke_down("a request's task", &e))?
+fn finished(end: Result<Result<CompletedPart>, JoinError>) -> Result<CompletedPart> {
+    end.map_err(|e| Error::task_failed("S3 request", &e))?
 }
 
 async fn send_part(
@@ -181,7 +181,7 @@ async fn send_part(
         .checksum_crc32_c(&crc32c)
         .content_length(i64::try_from(part.len()).unwrap_or(i64::MAX))
         .body(part.to_stream());
-    // The checksum covers the payload; to sign it too would be to hash it twice.
+    // The checksum covers the payload; signing it too would hash it twice.
     let sent = request.customize().disable_payload_signing().send().await;
     let fail = |e| S3Failure::new("s3:PutObject", bucket.locate(&name), &e).into_error();
     let etag = sent.map_err(fail)?.e_tag;
@@ -198,7 +198,7 @@ impl Upload for S3Upload {
         self.pending.push(chunk);
         let advanced = self.advance().await;
         if advanced.is_err() {
-            // It has warned of what it could not remove.
+            // The abort logs a warning if it fails.
             let _ = self.clean_up().await;
         }
         advanced
@@ -223,7 +223,7 @@ mod tests {
     use crate::services::store::s3::{S3Settings, S3Store};
 
     #[tokio::test]
-    async fn too_many_parts_are_refused_with_advice() {
+    async fn too_many_parts_are_refused_with_a_hint() {
         let settings = S3Settings { region: Some("us-east-1".to_owned()), ..S3Settings::default() };
         let store = S3Store::new("backups", "", settings).await.unwrap();
         let mut upload = S3Upload::new(Arc::clone(&store.bucket), "x", Metadata::new());

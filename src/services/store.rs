@@ -207,15 +207,15 @@ pub trait Upload: Send {
     async fn abort(self: Box<Self>) -> Result<()>;
 }
 
-/// Opens the store that `url` names; `settings` concern `s3://` alone.
+/// Opens the store at `location`. `settings` apply to S3 only.
 ///
 /// Nothing is sent yet: a store that is missing or denied shows at the first request.
 ///
 /// # Errors
-/// `Usage` for any other URL, and for settings that cannot be.
-pub async fn open(url: &str, settings: s3::S3Settings) -> Result<Arc<dyn Store>> {
-    Ok(match url.parse()? {
-        Location::S3 { bucket, prefix } => Arc::new(s3::S3Store::new(&bucket, &prefix, settings).await?),
-        Location::Local(folder) => Arc::new(local::LocalStore::new(folder)),
+/// `Usage` for a CA file that cannot be used.
+pub async fn open(location: &Location, settings: s3::S3Settings) -> Result<Arc<dyn Store>> {
+    Ok(match location {
+        Location::S3 { bucket, prefix } => Arc::new(s3::S3Store::new(bucket, prefix, settings).await?),
+        Location::Local(directory) => Arc::new(local::LocalStore::new(directory.clone())),
     })
 }

@@ -20,7 +20,8 @@ fn mode(path: &Path) -> u32 {
 async fn a_folder_that_is_not_there_is_made_by_the_first_backup() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("new/store");
-    let store = store::open(&format!("file://{}", folder.display()), S3Settings::default()).await.unwrap();
+    let store =
+        store::open(&format!("file://{}", folder.display()).parse().unwrap(), S3Settings::default()).await.unwrap();
     let error = store.list("").await.unwrap_err();
     assert_eq!(error.kind(), Kind::Store);
     assert!(error.to_string().contains("no such folder; the first backup makes it"), "{error}");
@@ -105,7 +106,7 @@ async fn a_file_in_the_way_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("file"), "").unwrap();
     let url = format!("file://{}/file", dir.path().display());
-    let store = store::open(&url, S3Settings::default()).await.unwrap();
+    let store = store::open(&url.parse().unwrap(), S3Settings::default()).await.unwrap();
     assert_eq!(store.list("").await.unwrap_err().kind(), Kind::Store);
     assert_eq!(store.put(NAME, Bytes::new(), Put::Create).await.unwrap_err().kind(), Kind::Store);
     assert_eq!(store.probe_write("daily/").await.unwrap_err().kind(), Kind::Store);

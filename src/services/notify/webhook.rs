@@ -4,10 +4,12 @@ use super::delivery::{Courier, Message};
 use super::{Event, EventOutcome};
 use crate::base::error::Result;
 use crate::base::secret::TextOrReference;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// The shape of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Shape {
     /// `{type, severity, message, timestamp, details}`.
     Webhook,

@@ -50,8 +50,8 @@ impl Context {
     /// Sets out; reads nothing yet.
     pub fn new(global: Global, output: Output, stop: Stop) -> Self {
         Self {
+            progress: Progress::new(output.is_watched(), stop.clone()),
             stop,
-            progress: Progress::new(output.is_watched()),
             output,
             started: Utc::now().trunc_subsecs(0),
             run_id: run_id(),

@@ -6,7 +6,7 @@
 
 use crate::base::error::{Error, Kind, Result};
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -21,25 +21,17 @@ pub enum Reason {
     Terminated,
 }
 
-impl Reason {
-    fn error(self) -> Error {
-        match self {
-            Reason::Deadline => Error::new(Kind::Deadline, "the deadline passed"),
-            Reason::Interrupted => Error::new(Kind::Interrupted, "interrupted"),
-            Reason::Terminated => Error::new(Kind::Terminated, "terminated"),
-        }
-    }
-}
-
 /// A handle on the run's stop flag; clones share it.
 #[derive(Clone, Debug)]
 pub struct Stop {
     flag: Arc<watch::Sender<Option<Reason>>>,
+    /// Current stage of the run, for the message about the deadline.
+    stage: Arc<Mutex<Option<&'static str>>>,
 }
 
 impl Default for Stop {
     fn default() -> Self {
-        Self { flag: Arc::new(watch::Sender::new(None)) }
+        Self { flag: Arc::new(watch::Sender::new(None)), stage: Arc::default() }
     }
 }
 
@@ -62,12 +54,29 @@ impl Stop {
         });
     }
 
+    /// Records the stage that begins now.
+    pub fn enter(&self, stage: &'static str) {
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = Some(stage);
+    }
+
+    fn error(&self, reason: Reason) -> Error {
+        let stage = *self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        match (reason, stage) {
+            (Reason::Deadline, Some(stage)) => {
+                Error::new(Kind::Deadline, format!("the deadline passed (stage: {stage})"))
+            }
+            (Reason::Deadline, None) => Error::new(Kind::Deadline, "the deadline passed"),
+            (Reason::Interrupted, _) => Error::new(Kind::Interrupted, "interrupted"),
+            (Reason::Terminated, _) => Error::new(Kind::Terminated, "terminated"),
+        }
+    }
+
     /// For stages that poll.
     ///
     /// # Errors
     /// The stop's reason, once the flag is raised.
     pub fn check(&self) -> Result<()> {
-        self.flag.borrow().map_or(Ok(()), |reason| Err(reason.error()))
+        self.flag.borrow().map_or(Ok(()), |reason| Err(self.error(reason)))
     }
 
     /// Runs `work` until it is done or the flag is raised; then `work` is
@@ -80,7 +89,7 @@ impl Stop {
         tokio::select! {
             biased;
             reason = async { flag.wait_for(Option::is_some).await.ok().and_then(|r| *r) } => match reason {
-                Some(reason) => Err(reason.error()),
+                Some(reason) => Err(self.error(reason)),
                 None => std::future::pending().await,
             },
             done = work => done,
@@ -100,5 +109,14 @@ mod tests {
         stop.raise(Reason::Deadline);
         let e = stop.guard(std::future::pending::<Result<()>>()).await.unwrap_err();
         assert_eq!(e.kind(), Kind::Terminated);
+    }
+
+    #[test]
+    fn a_deadline_names_the_stage() {
+        let stop = Stop::default();
+        stop.raise(Reason::Deadline);
+        assert_eq!(stop.check().unwrap_err().message(), "the deadline passed");
+        stop.enter("uploading");
+        assert_eq!(stop.check().unwrap_err().message(), "the deadline passed (stage: uploading)");
     }
 }

@@ -3,6 +3,7 @@
 //! Here: one indicatif line that is replaced from stage to stage and wiped at the
 //! end. Not here: whether anybody is watching (`output`), and the closing line.
 
+use crate::base::stop::Stop;
 use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use std::io;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 /// The progress line of a run; clones share it.
 #[derive(Clone, Debug)]
-pub struct Progress(ProgressBar);
+pub struct Progress(ProgressBar, Stop);
 
 /// Where the size is known: at most 78 columns wide.
 const KNOWN: &str = "{msg:<12} [{bar:22}] {percent:>3}% {bytes:>10} {binary_bytes_per_sec:>12} {elapsed:>4}";
@@ -21,13 +22,13 @@ const UNKNOWN: &str = "{msg:<12} {spinner} {bytes:>10} {binary_bytes_per_sec:>12
 const TICK: Duration = Duration::from_millis(200);
 
 impl Progress {
-    /// Draws on stderr if `watched`, else nothing.
-    pub fn new(watched: bool) -> Self {
+    /// Draws on stderr if `watched`. `stop` learns the stage, which its errors name.
+    pub fn new(watched: bool, stop: Stop) -> Self {
         let target = match watched {
             true => ProgressDrawTarget::term_like_with_hz(Box::new(Echoing(Term::buffered_stderr())), 8),
             false => ProgressDrawTarget::hidden(),
         };
-        Self(ProgressBar::with_draw_target(None, target))
+        Self(ProgressBar::with_draw_target(None, target), stop)
     }
 
     /// Begins a stage: a word or two, and how many bytes it has, if known.
@@ -45,6 +46,7 @@ impl Progress {
         if !self.0.is_hidden() {
             self.0.enable_steady_tick(TICK); // not before there is something to show
         }
+        self.1.enter(name);
         tracing::debug!("{name}");
     }
 
@@ -119,7 +121,7 @@ mod tests {
         for template in [KNOWN, UNKNOWN] {
             assert!(ProgressStyle::with_template(template).is_ok());
         }
-        let progress = Progress::new(false);
+        let progress = Progress::new(false, Stop::default());
         progress.stage("verifying", Some(10));
         progress.advance(4);
         assert_eq!((progress.0.position(), progress.0.length()), (4, Some(10)));

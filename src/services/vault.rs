@@ -32,7 +32,7 @@ pub use kv::SecretRead;
 pub use login::Session;
 pub use raft::Peer;
 pub use restore::RestoreFailed;
-pub use seal::decode_root_token;
+pub use seal::{ALLOW_GENERATE_ROOT, decode_root_token};
 pub use snapshot::SnapshotStream;
 pub use status::{Health, Node, SealStatus};
 pub use token::{Capabilities, TokenInfo};

@@ -12,9 +12,10 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use vault_backup::app::config::{Auth, Config, Overrides};
+use vault_backup::app::config::{Config, Overrides};
 use vault_backup::services::notify::metrics::{self, Figures};
 use vault_backup::services::notify::{Event, Operation};
+use vault_backup::services::vault::Auth;
 
 fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -34,7 +35,7 @@ fn kubernetes_takes_the_cronjob_and_we_its_configuration() {
     let file = dir.path().join("config.toml");
     std::fs::write(&file, check("kubernetes")).unwrap();
     let config = Config::load(&Overrides { config: Some(file), ..Overrides::default() }, &|_| None).unwrap();
-    assert!(matches!(config.vault().unwrap().auth, Auth::Kubernetes { .. }));
+    assert!(matches!(config.vault().unwrap().auth, Some(Auth::Kubernetes { .. })));
     config.store().unwrap();
     assert!(config.encryption.key.is_some());
 }

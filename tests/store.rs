@@ -68,7 +68,7 @@ impl Place {
             Self::S3(s3) => s3_store(settings(&s3.endpoint(), s3.root())).await,
             Self::Local(dir) => {
                 let url = format!("file://{}/{PREFIX}", dir.path().display());
-                store::open(&url, S3Settings::default()).await.unwrap()
+                store::open(&url.parse().unwrap(), S3Settings::default()).await.unwrap()
             }
         }
     }

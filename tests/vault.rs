@@ -14,24 +14,14 @@ mod tls;
 
 use crate::support::vault::Vault;
 use futures_util::TryStreamExt;
-use std::time::Duration;
 use url::Url;
 use vault_backup::base::error::{Error, Kind, Result};
 use vault_backup::base::secret::Secret;
 use vault_backup::formats::share::Share;
-use vault_backup::services::http::TlsSettings;
 use vault_backup::services::vault::{Auth, Client, Node, Session, SnapshotStream, VaultSettings};
 
 fn settings<S: AsRef<str>>(addresses: &[S]) -> VaultSettings {
-    VaultSettings {
-        addresses: addresses.iter().map(|a| url(a.as_ref())).collect(),
-        namespace: None,
-        tls: TlsSettings::default(),
-        connect_timeout: Duration::from_secs(10),
-        idle_timeout: Duration::from_secs(60),
-        unix_socket: None,
-        proxy: None,
-    }
+    VaultSettings { addresses: addresses.iter().map(|a| url(a.as_ref())).collect(), ..VaultSettings::default() }
 }
 
 fn url(address: &str) -> Url {
@@ -55,7 +45,7 @@ fn shares_of(texts: &[String]) -> Vec<Share> {
 /// Finds the leader and "logs in" with `token`.
 async fn session(client: &Client, token: &str) -> Result<(Node, Session)> {
     let node = client.leader().await?;
-    let session = client.login(&node, &Auth::Token { token: Secret::new(token) }).await?;
+    let session = client.login(&node, &Auth::Token { token: Secret::new(token).into() }).await?;
     Ok((node, session))
 }
 

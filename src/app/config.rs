@@ -1,14 +1,11 @@
-//! The configuration as resolved, once a run: flag > environment > file > default.
+//! The configuration: flags override environment variables, which override the file.
 //!
-//! Here: what each section means, its defaults, and the errors for what a command
-//! needs and nobody set. Secrets are not read: sections hold references, read when
-//! they are used. Not here: flags (`cli`), and the leaves' own settings, which
-//! `commands` and `pipeline` make from these sections.
+//! Sections are deserialised into the settings of the services that use them. Secrets are not read
+//! here: sections contain references, which are read when they are used.
 
 mod auth;
 mod explain;
 mod file;
-mod sections;
 mod staging;
 mod store;
 #[cfg(test)]
@@ -17,77 +14,76 @@ mod values;
 mod variables;
 mod vault;
 
-pub use crate::base::secret::TextOrReference;
-pub use auth::{Auth, Method};
-pub use sections::{
-    AuditSection, MetricsSection, NotifyKind, NotifyOn, NotifySection, PingSection, RetentionSection, RunSection,
-};
 pub use staging::{StagingMode, StagingSection};
-pub use store::{EncryptionSection, Sse, StoreSection};
-pub use values::{LockMode, ObjectLock, duration, key_reference};
+pub use store::{EncryptionSection, RunSection, StoreSection};
+pub use values::{duration, key_reference};
 pub use vault::VaultSection;
 
 use crate::base::error::{Error, Result};
-use crate::base::secret::Reference;
+use crate::base::secret::{Reference, Secret};
+use crate::formats::retention::Policy;
+use crate::services::notify::NotifySettings;
+use crate::services::vault::Auth;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use values::Parsed;
 
-/// The file that is read where no other is named; it may be missing.
+/// Default path of the configuration file. The file is optional.
 pub const DEFAULT_FILE: &str = "/etc/vault-backup/config.toml";
 
-/// Reads an environment variable. An empty one counts as not set, as in Vault's own client.
+/// Reads an environment variable. An empty variable counts as not set, as in Vault's own client.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// What was given as flags.
+/// Variables that give a required value. If one of them is empty, the error about the missing value
+/// says so.
+const ADDRESSES: &[&str] = &["BAO_AGENT_ADDR", "VAULT_AGENT_ADDR", "BAO_ADDR", "VAULT_ADDR"];
+const TOKENS: &[&str] = &["BAO_TOKEN", "VAULT_TOKEN"];
+
+/// Values given as flags.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
-    /// `--config`
+    /// `--config`, if given.
     pub config: Option<PathBuf>,
-    /// `--store`
+    /// `--store`, if given.
     pub store: Option<String>,
-    /// `--deadline`
+    /// `--deadline`, if given.
     pub deadline: Option<Duration>,
-    /// `--key`, where it stands for the configured key.
+    /// `--key`, if it replaces the configured key.
     pub key: Option<Reference>,
 }
 
 /// The whole configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The file that was read.
+    /// The file that was read, if any.
     pub file: Option<PathBuf>,
     /// `[vault]`; see also [`Config::vault`].
     pub vault: VaultSection,
     /// `[encryption]`
     pub encryption: EncryptionSection,
     /// `[retention]`
-    pub retention: RetentionSection,
+    pub retention: Policy,
     /// `[staging]`
     pub staging: StagingSection,
-    /// `[audit]`
-    pub audit: AuditSection,
-    /// `[[notify]]`, in the file's order.
-    pub notify: Vec<NotifySection>,
-    /// `[ping]`
-    pub ping: PingSection,
-    /// `[metrics]`
-    pub metrics: MetricsSection,
+    /// File of the audit log (`[audit]`), if any.
+    pub audit: Option<PathBuf>,
+    /// `[[notify]]`, `[ping]` and `[metrics]`.
+    pub notify: NotifySettings,
     /// `[run]`
     pub run: RunSection,
     store: Option<StoreSection>,
+    /// Environment variables that are set but empty.
+    empty: Vec<&'static str>,
 }
 
 impl Config {
     /// Resolves the configuration.
     ///
     /// # Errors
-    /// `Usage` for a file that was named and is missing, that cannot be read or
-    /// does not fit the schema, and for malformed flags and variables: naming file,
-    /// line and key, or the flag or variable.
+    /// `Usage` for a file that was named and is missing, cannot be read or does not match the
+    /// schema, and for malformed flags and variables. The message names file, line and key, or the
+    /// flag or variable.
     pub fn load(overrides: &Overrides, environment: Environment<'_>) -> Result<Self> {
-        let environment = &|name: &str| environment(name).filter(|value| !value.is_empty());
-        let named = overrides.config.clone().or_else(|| environment("VAULT_BACKUP_CONFIG").map(PathBuf::from));
+        let named = overrides.config.clone().or_else(|| set(environment, "VAULT_BACKUP_CONFIG").map(PathBuf::from));
         let path = named.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
         let file = explain::read(path)?;
         if let (None, Some(named)) = (&file, &named) {
@@ -98,55 +94,92 @@ impl Config {
     }
 
     fn resolve(file: file::File, overrides: &Overrides, environment: Environment<'_>) -> Result<Self> {
-        let store = StoreSection::resolve(file.store, overrides, environment)?;
-        let run = RunSection::resolve(file.run, overrides, store.as_ref().map(|s| &s.url), environment);
+        let required = ADDRESSES.iter().chain(TOKENS).chain(&[store::STORE, store::KEY]);
+        let empty = required.copied().filter(|name| environment(name).is_some_and(|value| value.is_empty())).collect();
+        let environment: Environment<'_> = &|name| set(environment, name);
+        let vault = VaultSection::resolve(file.vault, &file.run, environment)?;
+        let store = StoreSection::resolve(file.store, &file.run, overrides, environment)?;
         Ok(Self {
             file: None,
-            vault: VaultSection::resolve(file.vault, environment)?,
-            store,
-            encryption: EncryptionSection::resolve(file.encryption, overrides, environment),
+            vault,
+            encryption: file.encryption.resolve(overrides, environment),
             retention: file.retention.into(),
-            staging: StagingSection::resolve(file.staging),
-            audit: AuditSection { file: file.audit.file.map(|v| v.0) },
-            notify: file.notify.into_iter().map(NotifySection::from).collect(),
-            ping: PingSection { url: file.ping.url.map(|v| v.0) },
-            metrics: MetricsSection { textfile: file.metrics.textfile.map(|v| v.0) },
-            run,
+            staging: file.staging.map(|staging| StagingSection { configured: true, ..staging }).unwrap_or_default(),
+            audit: file.audit.file,
+            notify: NotifySettings {
+                notify: file.notify.into_iter().map(Into::into).collect(),
+                ping: file.ping.url,
+                textfile: file.metrics.textfile,
+                ..NotifySettings::default()
+            },
+            run: RunSection::resolve(file.run, overrides, store.as_ref().map(|s| &s.location), environment),
+            store,
+            empty,
         })
     }
 
-    /// `[vault]`, with an address and the means to log in.
+    /// Returns `[vault]`, with an address and credentials.
     ///
     /// # Errors
-    /// `Usage` saying what to set.
+    /// `Usage` that names the setting.
     pub fn vault(&self) -> Result<&VaultSection> {
-        if self.vault.addresses.is_empty() {
-            return Err(Error::usage("no Vault configured").hint("set vault.addresses, or VAULT_ADDR or BAO_ADDR"));
+        if self.vault.settings.addresses.is_empty() {
+            return Err(self
+                .missing("no Vault configured", ADDRESSES)
+                .hint("set vault.addresses, or VAULT_ADDR or BAO_ADDR"));
         }
-        self.vault.login()?;
+        self.login()?;
         Ok(&self.vault)
     }
 
-    /// `[store]`, with its URL.
+    /// Returns `[vault.auth]`, with everything that the method needs.
     ///
     /// # Errors
-    /// `Usage` saying what to set.
+    /// `Usage` that names the setting.
+    pub fn login(&self) -> Result<&Auth> {
+        match &self.vault.auth {
+            None => Err(self.missing("no Vault token", TOKENS).hint(
+                "set VAULT_TOKEN, BAO_TOKEN or vault.auth.token, run `vault login`, or choose another vault.auth.method",
+            )),
+            Some(Auth::Cert { .. }) if self.vault.settings.tls.client_cert.is_none() => {
+                Err(Error::usage("vault.auth: method \"cert\" needs vault.client_cert and vault.client_key"))
+            }
+            Some(auth) => Ok(auth),
+        }
+    }
+
+    /// Returns `[store]`, with its location.
+    ///
+    /// # Errors
+    /// `Usage` that names the setting.
     pub fn store(&self) -> Result<&StoreSection> {
-        self.store
-            .as_ref()
-            .ok_or_else(|| Error::usage("no store configured").hint("set store.url, VAULT_BACKUP_STORE or --store"))
+        self.store.as_ref().ok_or_else(|| {
+            self.missing("no store configured", &[store::STORE]).hint("set store.url, VAULT_BACKUP_STORE or --store")
+        })
+    }
+
+    /// Reads the keys, each with its reference. The first one encrypts.
+    ///
+    /// # Errors
+    /// `Usage` if no key is configured, and as [`Reference::read_key`].
+    pub fn keys(&self) -> Result<Vec<(Reference, Secret)>> {
+        let key = self.encryption.key.as_ref().ok_or_else(|| {
+            self.missing("no backup key configured", &[store::KEY])
+                .hint("set encryption.key or VAULT_BACKUP_KEY; `vault-backup keygen` generates a key")
+        })?;
+        std::iter::once(key).chain(&self.encryption.old_keys).map(|from| Ok((from.clone(), from.read_key()?))).collect()
+    }
+
+    /// Returns the error for a missing value, which names the first of `variables` that is empty.
+    fn missing(&self, what: &str, variables: &[&str]) -> Error {
+        match self.empty.iter().find(|name| variables.contains(name)) {
+            Some(name) => Error::usage(format!("{what}: {name} is set but empty")),
+            None => Error::usage(what),
+        }
     }
 }
 
-/// The variable's value if it is set, else the file's.
-fn pick<T>(
-    environment: Environment<'_>,
-    name: &str,
-    parse: impl Fn(&str) -> Parsed<T>,
-    file: Option<T>,
-) -> Result<Option<T>> {
-    match environment(name) {
-        Some(value) => parse(&value).map(Some).map_err(|allowed| Error::usage(format!("{name}: {allowed}"))),
-        None => Ok(file),
-    }
+/// Returns the value of the variable if it is not empty.
+fn set(environment: Environment<'_>, name: &str) -> Option<String> {
+    environment(name).filter(|value| !value.is_empty())
 }

@@ -7,10 +7,8 @@
 mod unseal;
 mod vaults;
 
-pub use vaults::login;
-
 use crate::app::cli::Global;
-use crate::app::config::{self, Config, Overrides, RunSection, StoreSection};
+use crate::app::config::{self, Config, Overrides};
 use crate::app::output::{Output, json_value};
 use crate::base::error::{Error, Result};
 use crate::base::secret::{Reference, Secret};
@@ -24,7 +22,7 @@ use crate::pipeline::select;
 use crate::pipeline::trust::Trust;
 use crate::services::notify::EventSource;
 use crate::services::progress::Progress;
-use crate::services::store::{self, Store, s3};
+use crate::services::store::{self, Store};
 use chrono::{DateTime, SubsecRound, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -56,8 +54,8 @@ impl Context {
     /// Sets out; reads nothing yet.
     pub fn new(global: Global, output: Output, stop: Stop) -> Self {
         Self {
+            progress: Progress::new(output.is_watched(), stop.clone()),
             stop,
-            progress: Progress::new(output.is_watched()),
             output,
             started: Utc::now().trunc_subsecs(0),
             run_id: run_id(),
@@ -136,7 +134,7 @@ impl Context {
     /// # Errors
     /// `Usage` naming the reference that cannot be used.
     pub fn keyring(&self) -> Result<Keyring> {
-        let mut keys = self.config()?.encryption.keys()?.into_iter().map(|(from, hex)| key(&from, &hex));
+        let mut keys = self.config()?.keys()?.into_iter().map(|(from, hex)| key(&from, &hex));
         let primary = keys.next().unwrap_or_else(|| Err(Error::usage("no backup key configured")))?;
         Ok(Keyring::new(primary, keys.collect::<Result<_>>()?))
     }
@@ -184,8 +182,8 @@ impl Context {
     /// # Errors
     /// `Usage` if none is configured.
     pub async fn store(&self) -> Result<Arc<dyn Store>> {
-        let (section, run) = (self.config()?.store()?, &self.config()?.run);
-        store::open(section.url.as_str(), store_settings(section, run)).await
+        let section = self.config()?.store()?;
+        store::open(&section.location, section.s3.clone()).await
     }
 
     /// Finds the backup that an INPUT argument names: stdin, an existing path, or a backup in
@@ -251,40 +249,8 @@ impl Context {
     /// # Errors
     /// `Usage` as [`Context::config`].
     pub fn policy(&self) -> Result<Policy> {
-        let section = &self.config()?.retention;
-        Ok(Policy {
-            daily_days: section.daily_days,
-            monthly_months: section.monthly_months,
-            keep_daily: section.keep_daily,
-            keep_monthly: section.keep_monthly,
-        })
+        Ok(self.config()?.retention)
     }
-}
-
-fn store_settings(section: &StoreSection, run: &RunSection) -> s3::S3Settings {
-    s3::S3Settings {
-        endpoint: section.endpoint.as_ref().map(ToString::to_string),
-        region: section.region.clone(),
-        path_style: section.path_style,
-        ca_cert: section.ca_cert.clone(),
-        sse: section.sse.map(|sse| sse.as_str().to_owned()),
-        kms_key_id: section.kms_key_id.clone(),
-        storage_class: section.storage_class.clone(),
-        object_lock_daily: section.object_lock_daily.map(object_lock),
-        object_lock_monthly: section.object_lock_monthly.map(object_lock),
-        connect_timeout: run.connect_timeout,
-        idle_timeout: run.idle_timeout,
-        part_size: run.part_size,
-        ..s3::S3Settings::default()
-    }
-}
-
-fn object_lock(lock: config::ObjectLock) -> s3::ObjectLock {
-    let mode = match lock.mode {
-        config::LockMode::Governance => s3::LockMode::Governance,
-        config::LockMode::Compliance => s3::LockMode::Compliance,
-    };
-    s3::ObjectLock { mode, period: lock.period }
 }
 
 fn key(from: &Reference, hex: &Secret) -> Result<Key> {

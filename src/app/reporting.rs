@@ -8,13 +8,12 @@
 
 pub mod prune;
 
-use crate::app::config::{self, Config};
+use crate::app::config::Config;
 use crate::app::context::Context;
 use crate::app::output::{Done, json_value};
 use crate::base::error::{Error, Result};
 use crate::services::notify::audit::Audit;
 use crate::services::notify::metrics::{self, Figures};
-use crate::services::notify::webhook::{Webhook, WebhookFormat};
 use crate::services::notify::{self, Event, Operation};
 use futures_util::FutureExt;
 use serde::Serialize;
@@ -130,7 +129,7 @@ pub async fn run(
 /// Sends every notification target a harmless test; returns what could not be told.
 /// Nothing goes to the audit log, the check or the metrics: no operation took place.
 pub async fn test_channels(context: &Context, config: &Config) -> Vec<String> {
-    let mut settings = notify::NotifySettings { ping: None, textfile: None, ..Channels::of(config).settings };
+    let mut settings = notify::NotifySettings { ping: None, textfile: None, ..config.notify.clone() };
     settings.notify.iter_mut().for_each(|target| target.on_success = true);
     let message = "This is a test of vault-backup's notifications; nothing happened.";
     let details = Map::from_iter([("test".to_owned(), Value::Bool(true))]);
@@ -147,22 +146,7 @@ struct Channels {
 
 impl Channels {
     fn of(config: &Config) -> Self {
-        let target = |n: &config::NotifySection| Webhook {
-            format: match n.kind {
-                config::NotifyKind::Webhook => WebhookFormat::Webhook,
-                config::NotifyKind::Slack => WebhookFormat::Slack,
-            },
-            url: n.url.clone(),
-            on_success: n.on.contains(&config::NotifyOn::Success),
-            on_failure: n.on.contains(&config::NotifyOn::Failure),
-        };
-        let settings = notify::NotifySettings {
-            notify: config.notify.iter().map(target).collect(),
-            ping: config.ping.url.clone(),
-            textfile: config.metrics.textfile.clone(),
-            ..notify::NotifySettings::default()
-        };
-        Self { audit: config.audit.file.clone().map(Audit::new), settings }
+        Self { audit: config.audit.clone().map(Audit::new), settings: config.notify.clone() }
     }
 
     /// Tells of the start, and finds out early what cannot be told at the end.

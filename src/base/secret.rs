@@ -185,6 +185,18 @@ pub enum TextOrReference {
     Reference(Reference),
 }
 
+impl From<Secret> for TextOrReference {
+    fn from(text: Secret) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<Reference> for TextOrReference {
+    fn from(reference: Reference) -> Self {
+        Self::Reference(reference)
+    }
+}
+
 impl TextOrReference {
     /// Reads the value.
     ///

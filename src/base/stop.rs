@@ -4,7 +4,7 @@
 
 use crate::base::error::{Error, Kind, Result};
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -19,25 +19,17 @@ pub enum Reason {
     Terminated,
 }
 
-impl Reason {
-    fn error(self) -> Error {
-        match self {
-            Reason::Deadline => Error::new(Kind::Deadline, "the deadline passed"),
-            Reason::Interrupted => Error::new(Kind::Interrupted, "interrupted"),
-            Reason::Terminated => Error::new(Kind::Terminated, "terminated"),
-        }
-    }
-}
-
 /// Handle of the run's stop flag. Clones share the flag.
 #[derive(Clone, Debug)]
 pub struct Stop {
     flag: Arc<watch::Sender<Option<Reason>>>,
+    /// Current stage of the run, for the message about the deadline.
+    stage: Arc<Mutex<Option<&'static str>>>,
 }
 
 impl Default for Stop {
     fn default() -> Self {
-        Self { flag: Arc::new(watch::Sender::new(None)) }
+        Self { flag: Arc::new(watch::Sender::new(None)), stage: Arc::default() }
     }
 }
 
@@ -60,12 +52,29 @@ impl Stop {
         });
     }
 
+    /// Records the stage that begins now, which the error of a deadline names.
+    pub fn enter(&self, stage: &'static str) {
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = Some(stage);
+    }
+
+    fn error(&self, reason: Reason) -> Error {
+        let stage = *self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        match (reason, stage) {
+            (Reason::Deadline, Some(stage)) => {
+                Error::new(Kind::Deadline, format!("the deadline passed (stage: {stage})"))
+            }
+            (Reason::Deadline, None) => Error::new(Kind::Deadline, "the deadline passed"),
+            (Reason::Interrupted, _) => Error::new(Kind::Interrupted, "interrupted"),
+            (Reason::Terminated, _) => Error::new(Kind::Terminated, "terminated"),
+        }
+    }
+
     /// Checks the flag, for stages that poll.
     ///
     /// # Errors
     /// The reason, if the flag is raised.
     pub fn check(&self) -> Result<()> {
-        self.flag.borrow().map_or(Ok(()), |reason| Err(reason.error()))
+        self.flag.borrow().map_or(Ok(()), |reason| Err(self.error(reason)))
     }
 
     /// Runs `work` until it ends or the flag is raised. In the second case `work` is
@@ -78,7 +87,7 @@ impl Stop {
         tokio::select! {
             biased;
             reason = async { flag.wait_for(Option::is_some).await.ok().and_then(|r| *r) } => match reason {
-                Some(reason) => Err(reason.error()),
+                Some(reason) => Err(self.error(reason)),
                 None => std::future::pending().await,
             },
             done = work => done,
@@ -98,5 +107,14 @@ mod tests {
         stop.raise(Reason::Deadline);
         let e = stop.guard(std::future::pending::<Result<()>>()).await.unwrap_err();
         assert_eq!(e.kind(), Kind::Terminated);
+    }
+
+    #[test]
+    fn a_deadline_names_the_stage() {
+        let stop = Stop::default();
+        stop.raise(Reason::Deadline);
+        assert_eq!(stop.check().unwrap_err().message(), "the deadline passed");
+        stop.enter("uploading");
+        assert_eq!(stop.check().unwrap_err().message(), "the deadline passed (stage: uploading)");
     }
 }

@@ -5,7 +5,7 @@ mod pick;
 mod stage;
 
 use crate::app::cli::VerifyRestoreArgs;
-use crate::app::context::{self, Context};
+use crate::app::context::Context;
 use crate::app::output;
 use crate::app::reporting::{self, OperationResult};
 use crate::base::error::{Error, Kind, Result};
@@ -169,7 +169,7 @@ async fn read_canary(context: &Context, stage: &StagingServer, backup: DateTime<
     let staging = &context.config()?.staging;
     let target = &stage.target;
     let failed = |e: Error| if e.kind() == Kind::Vault { e.with_kind(Kind::Drill) } else { e };
-    let auth = context::login(staging.login()?)?;
+    let auth = staging.login()?.read()?;
     let node = target.active().await?;
     let session = target
         .client

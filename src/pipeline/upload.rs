@@ -10,7 +10,7 @@
 
 use super::bridge::{self, Reader, bridge};
 use super::hashing::{Fingerprint, Hashing};
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, Kind, Result};
 use crate::base::stop::Stop;
 use crate::formats::archive::{self, Snapshot};
 use crate::formats::crypto::{EncryptedBackup, Encryptor};
@@ -65,8 +65,9 @@ pub async fn send(
         }
         Err(error) => {
             // It warns of what it cannot remove; what takes longer is waited for by `settle`.
-            let _ = tokio::time::timeout(CLEAN_UP, upload.abort()).await;
-            Err(error)
+            let aborted = tokio::time::timeout(CLEAN_UP, upload.abort()).await;
+            let undone = error.kind() == Kind::Deadline && matches!(aborted, Ok(Ok(())));
+            Err(if undone { error.context("the upload was aborted, and nothing of it remains") } else { error })
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Progress line on a terminal: stage, bytes, rate and time. Each stage replaces it, and
 //! the end clears it.
 
+use crate::base::stop::Stop;
 use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use std::io;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 /// Progress line of a run. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Progress(ProgressBar);
+pub struct Progress(ProgressBar, Stop);
 
 /// Template if the size is known, at most 78 columns wide.
 const KNOWN: &str = "{msg:<12} [{bar:22}] {percent:>3}% {bytes:>10} {binary_bytes_per_sec:>12} {elapsed:>4}";
@@ -19,13 +20,14 @@ const UNKNOWN: &str = "{msg:<12} {spinner} {bytes:>10} {binary_bytes_per_sec:>12
 const TICK: Duration = Duration::from_millis(200);
 
 impl Progress {
-    /// Returns a line that is drawn on stderr if `watched`, otherwise not at all.
-    pub fn new(watched: bool) -> Self {
+    /// Returns a line that is drawn on stderr if `watched`, otherwise not at all. `stop`
+    /// receives the name of each stage.
+    pub fn new(watched: bool, stop: Stop) -> Self {
         let target = match watched {
             true => ProgressDrawTarget::term_like_with_hz(Box::new(EchoTerminal(Term::buffered_stderr())), 8),
             false => ProgressDrawTarget::hidden(),
         };
-        Self(ProgressBar::with_draw_target(None, target))
+        Self(ProgressBar::with_draw_target(None, target), stop)
     }
 
     /// Begins a stage with its name and its number of bytes, if known.
@@ -43,6 +45,7 @@ impl Progress {
         if !self.0.is_hidden() {
             self.0.enable_steady_tick(TICK); // not before there is something to show
         }
+        self.1.enter(name);
         tracing::debug!("{name}");
     }
 
@@ -117,7 +120,7 @@ mod tests {
         for template in [KNOWN, UNKNOWN] {
             assert!(ProgressStyle::with_template(template).is_ok());
         }
-        let progress = Progress::new(false);
+        let progress = Progress::new(false, Stop::default());
         progress.stage("verifying", Some(10));
         progress.advance(4);
         assert_eq!((progress.0.position(), progress.0.length()), (4, Some(10)));

@@ -204,13 +204,13 @@ pub trait Upload: Send {
     async fn abort(self: Box<Self>) -> Result<()>;
 }
 
-/// Opens the store at `url`; `settings` apply only to `s3://`. Sends no request.
+/// Opens the store at `location`; `settings` apply only to S3. Sends no request.
 ///
 /// # Errors
-/// `Usage` for any other URL and for invalid settings.
-pub async fn open(url: &str, settings: s3::S3Settings) -> Result<Arc<dyn Store>> {
-    Ok(match url.parse()? {
-        Location::S3 { bucket, prefix } => Arc::new(s3::S3Store::new(&bucket, &prefix, settings).await?),
-        Location::Local(directory) => Arc::new(local::LocalStore::new(directory)),
+/// `Usage` for a CA file that cannot be used.
+pub async fn open(location: &Location, settings: s3::S3Settings) -> Result<Arc<dyn Store>> {
+    Ok(match location {
+        Location::S3 { bucket, prefix } => Arc::new(s3::S3Store::new(bucket, prefix, settings).await?),
+        Location::Local(directory) => Arc::new(local::LocalStore::new(directory.clone())),
     })
 }

@@ -32,7 +32,7 @@ pub use kv::SecretRead;
 pub use login::Session;
 pub use raft::Peer;
 pub use restore::RestoreFailed;
-pub use seal::decode_root_token;
+pub use seal::{ALLOW_GENERATE_ROOT, decode_root_token};
 pub use snapshot::SnapshotStream;
 pub use status::{Health, Node, SealStatus};
 pub use token::{Capabilities, TokenInfo};
@@ -61,8 +61,22 @@ pub struct VaultSettings {
     pub idle_timeout: Duration,
     /// A socket to speak over, whatever the addresses' hosts.
     pub unix_socket: Option<PathBuf>,
-    /// The proxy; `HTTPS_PROXY` where absent. Never for loopback or plain http.
+    /// Proxy, if not `HTTPS_PROXY`. Never used for loopback addresses or plain http.
     pub proxy: Option<Url>,
+}
+
+impl Default for VaultSettings {
+    fn default() -> Self {
+        Self {
+            addresses: Vec::new(),
+            namespace: None,
+            tls: http::TlsSettings::default(),
+            connect_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_mins(1),
+            unix_socket: None,
+            proxy: None,
+        }
+    }
 }
 
 /// A client of one cluster.

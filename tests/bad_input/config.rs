@@ -68,9 +68,10 @@ fn missing_settings_are_reported() {
         bare(command).fails(2, &["no store configured\nhint: set store.url, VAULT_BACKUP_STORE or --store"]);
     }
     let with = |unset: &str| place.tool().env(unset, "").arg("backup").run();
-    with("VAULT_BACKUP_STORE").fails(2, &["no store configured"]);
-    with("VAULT_ADDR").fails(2, &["no Vault configured\nhint: set vault.addresses, or VAULT_ADDR or BAO_ADDR"]);
-    with("VAULT_TOKEN").fails(2, &["VAULT_TOKEN", "vault.auth"]);
+    with("VAULT_BACKUP_STORE")
+        .fails(2, &["no store configured: VAULT_BACKUP_STORE is set but empty\nhint: set store.url"]);
+    with("VAULT_ADDR").fails(2, &["no Vault configured: VAULT_ADDR is set but empty\nhint: set vault.addresses, or"]);
+    with("VAULT_TOKEN").fails(2, &["no Vault token: VAULT_TOKEN is set but empty", "vault.auth"]);
     place.assert_empty();
 }
 

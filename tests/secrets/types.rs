@@ -19,11 +19,11 @@ fn assert_hidden(value: &impl Debug, secrets: &[&str]) {
 
 #[test]
 fn debug_of_settings_hides_secrets() {
-    let secret = || Secret::new(PLANTED[3]);
+    let secret = || TextOrReference::from(Secret::new(PLANTED[3]));
     let mount = || "m".to_owned();
     for auth in [
         Auth::Token { token: secret() },
-        Auth::AppRole { mount: mount(), role_id: "r".into(), secret_id: secret() },
+        Auth::AppRole { mount: mount(), role_id: Secret::new("r").into(), secret_id: Some(secret()) },
         Auth::Kubernetes { mount: mount(), role: "r".into(), jwt: secret() },
         Auth::Userpass { mount: mount(), username: "u".into(), password: secret() },
     ] {

@@ -20,7 +20,8 @@ fn mode(path: &Path) -> u32 {
 async fn the_first_upload_creates_a_missing_directory() {
     let dir = tempfile::tempdir().unwrap();
     let directory = dir.path().join("new/store");
-    let store = store::open(&format!("file://{}", directory.display()), S3Settings::default()).await.unwrap();
+    let location = format!("file://{}", directory.display()).parse().unwrap();
+    let store = store::open(&location, S3Settings::default()).await.unwrap();
     let error = store.list("").await.unwrap_err();
     assert_eq!(error.kind(), Kind::Store);
     assert!(error.to_string().contains("no such directory; check that the volume is mounted"), "{error}");
@@ -105,7 +106,7 @@ async fn a_file_in_place_of_the_directory_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("file"), "").unwrap();
     let url = format!("file://{}/file", dir.path().display());
-    let store = store::open(&url, S3Settings::default()).await.unwrap();
+    let store = store::open(&url.parse().unwrap(), S3Settings::default()).await.unwrap();
     assert_eq!(store.list("").await.unwrap_err().kind(), Kind::Store);
     assert_eq!(store.put(NAME, Bytes::new(), Put::Create).await.unwrap_err().kind(), Kind::Store);
     assert_eq!(store.probe_write("daily/").await.unwrap_err().kind(), Kind::Store);

@@ -79,7 +79,15 @@ fn a_proxy_that_fails_is_named_without_its_password() {
     let vault = Vault::builder().tls(true).start();
     let tool = || backup("https://vault.invalid:8200", "").env("VAULT_TOKEN", vault.root_token());
     let down = tool().env("HTTPS_PROXY", "http://user:planted@127.0.0.1:9").run();
-    down.fails(3, &["https://vault.invalid:8200", "via the proxy http://127.0.0.1:9"]).never_says("planted");
+    down.fails(
+        3,
+        &[
+            "https://vault.invalid:8200",
+            "via the proxy http://127.0.0.1:9: Connection refused",
+            "hint: check that the proxy http://127.0.0.1:9 works",
+        ],
+    )
+    .never_says("planted");
     let exempt = tool().env("HTTPS_PROXY", "http://127.0.0.1:9").env("NO_PROXY", "vault.invalid").run();
     exempt.fails(3, &["https://vault.invalid:8200: health: "]).never_says("proxy");
     let unusable = tool().env("HTTPS_PROXY", "socks5://user:planted@127.0.0.1:9").run();

@@ -229,7 +229,8 @@ async fn secrets_in_answers_that_are_not_understood() {
     });
     let client = at(&odd);
     let node = client.leader().await.unwrap();
-    let auth = Auth::Userpass { mount: "userpass".into(), username: "ada".into(), password: Secret::new("planted") };
+    let auth =
+        Auth::Userpass { mount: "userpass".into(), username: "ada".into(), password: Secret::new("planted").into() };
     let error = client.login(&node, &auth).await.unwrap_err();
     assert_says(&error, Kind::Vault, &["login by userpass", "not Vault's"]);
     assert!(!format!("{error} {error:?}").contains("planted"), "{error:?}");
@@ -247,7 +248,7 @@ async fn a_token_is_revoked_through_another_address() {
     let client = Client::new(settings(&[proxy.address(), &vault.address()])).unwrap();
     let node = client.leader().await.unwrap();
     assert_eq!(node.address, url(proxy.address()));
-    let auth = Auth::Userpass { mount: "userpass".into(), username: "ada".into(), password: Secret::new("pw") };
+    let auth = Auth::Userpass { mount: "userpass".into(), username: "ada".into(), password: Secret::new("pw").into() };
     let session = client.login(&node, &auth).await.unwrap();
     let token = session.token().clone();
     assert!(vault.token_is_valid(token.expose()));
@@ -268,7 +269,11 @@ async fn headers_and_namespaces() {
     settings.namespace = Some("team/a".into());
     let client = Client::new(settings).unwrap();
     let node = client.leader().await.unwrap();
-    let auth = Auth::AppRole { mount: "approle".into(), role_id, secret_id: Secret::new(secret_id) };
+    let auth = Auth::AppRole {
+        mount: "approle".into(),
+        role_id: Secret::new(role_id).into(),
+        secret_id: Some(Secret::new(secret_id).into()),
+    };
     let session = client.login(&node, &auth).await.unwrap();
     read(client.snapshot(&node, &session).await.unwrap()).await.unwrap();
     let _ = client.read_secret(&node.address, session.token(), "kv/a").await;

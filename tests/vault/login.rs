@@ -16,12 +16,16 @@ use vault_backup::base::secret::Secret;
 use vault_backup::services::vault::{Auth, Client, TokenInfo};
 
 fn approle((role_id, secret_id): (String, String)) -> Auth {
-    Auth::AppRole { mount: "approle".into(), role_id, secret_id: Secret::new(secret_id) }
+    Auth::AppRole {
+        mount: "approle".into(),
+        role_id: Secret::new(role_id).into(),
+        secret_id: Some(Secret::new(secret_id).into()),
+    }
 }
 
 fn userpass(password: &str) -> Auth {
     let (mount, username) = ("userpass".into(), "ada".into());
-    Auth::Userpass { mount, username, password: Secret::new(password) }
+    Auth::Userpass { mount, username, password: Secret::new(password).into() }
 }
 
 /// Logs in, looks the token up, revokes it, and sees that it is dead.
@@ -168,7 +172,7 @@ async fn by_kubernetes() {
     let auth = |role: &str, jwt: &str| Auth::Kubernetes {
         mount: "kubernetes".into(),
         role: role.into(),
-        jwt: Secret::new(jwt),
+        jwt: Secret::new(jwt).into(),
     };
     let session = client.login(&node, &auth("backup", &jwt())).await.unwrap();
     let info = client.lookup_self(&node.address, session.token()).await.unwrap();
@@ -196,10 +200,10 @@ async fn a_login_that_is_not_there() {
     let client = client(&vault);
     let node = client.leader().await.unwrap();
     assert_eq!(node.address, url(&vault.address()));
-    let auth = Auth::Kubernetes { mount: "nowhere".into(), role: "r".into(), jwt: Secret::new("planted") };
+    let auth = Auth::Kubernetes { mount: "nowhere".into(), role: "r".into(), jwt: Secret::new("planted").into() };
     let error = client.login(&node, &auth).await.unwrap_err();
     assert_says(&error, Kind::Vault, &["Kubernetes at auth/nowhere", "check vault.auth"]);
-    let bad = Auth::Token { token: Secret::new("planted\n") };
+    let bad = Auth::Token { token: Secret::new("planted\n").into() };
     let error = client.login(&node, &bad).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Usage);
     assert!(!error.to_string().contains("planted"));
@@ -246,7 +250,7 @@ async fn by_jwt() {
     let auth = |role: Option<&str>, jwt: String| Auth::Jwt {
         mount: "jwt".into(),
         role: role.map(str::to_owned),
-        jwt: Secret::new(jwt),
+        jwt: Secret::new(jwt).into(),
     };
     for role in [Some("backup"), None] {
         let info = in_and_out(&client, &vault, &auth(role, issuer.token("vault"))).await;
@@ -279,7 +283,7 @@ async fn by_ldap() {
     let auth = |username: &str, password: &str| Auth::Ldap {
         mount: "ldap".into(),
         username: username.into(),
-        password: Secret::new(password),
+        password: Secret::new(password).into(),
     };
     let info = in_and_out(&client, &vault, &auth("ada", "planted-pw")).await;
     assert_eq!(info.policies, ["backup", "default"]);

@@ -1,10 +1,12 @@
 //! Opening and closing the seal, and root tokens made from shares.
 
-use super::{assert_says, client, root, shares_of, url};
+use super::{assert_says, client, root, settings, shares_of, url};
+use crate::support::fault::{FaultServer, Reply};
 use crate::support::vault::{SEALED, Vault};
 use serde_json::json;
 use vault_backup::base::error::Kind;
 use vault_backup::base::secret::Secret;
+use vault_backup::services::vault::Client;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sealed_and_unsealed() {
@@ -56,4 +58,14 @@ async fn a_root_token_from_shares() {
 
     vault.seal();
     assert_says(&client.generate_root(&at, &shares).await.unwrap_err(), Kind::Vault, &["sealed"]);
+}
+
+/// The default of OpenBao since 2.5.3.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_refuses_root_tokens_from_shares_names_the_setting() {
+    let double = FaultServer::start(|_| Reply::json(405, &json!({"errors": ["unsupported operation"]})));
+    let client = Client::new(settings(&[double.address()])).unwrap();
+    let error = client.generate_root(&url(double.address()), &[]).await.unwrap_err();
+    let says = [double.address(), "HTTP 405", "disable_unauthed_generate_root_endpoints = false", "Vault 2:"];
+    assert_says(&error, Kind::Vault, &says);
 }

@@ -122,7 +122,7 @@ async fn a_self_signed_certificate_is_accepted_when_it_is_the_one_in_ca_cert() {
     health(&ours, &ours).await.unwrap();
     let expired = Ca::self_signed_until(&["127.0.0.1"], 2020);
     for (server, trusted, why) in [
-        (&other, &ours, "invalid peer certificate"),
+        (&other, &ours, "it is a CA certificate"),
         (&elsewhere, &elsewhere, "not valid for"),
         (&expired, &expired, "expired"),
     ] {

@@ -1,7 +1,6 @@
-//! What is wrong with a configuration file: file, line, key, and what is allowed.
+//! Reads the configuration file and words its errors: file, line, key, allowed values.
 //!
-//! Here: reading the file, and turning serde's words into ours. Values are never
-//! repeated: one may be a secret in the wrong place. Not here: the schema (`file`).
+//! Values are never repeated: a value in the wrong place may be a secret.
 
 use super::file::File;
 use crate::base::error::{Error, Result};
@@ -9,7 +8,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// Reads the file at `path`; `None` if there is none.
+/// Reads the file at `path`; `None` if it does not exist.
 pub(super) fn read(path: &Path) -> Result<Option<File>> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
@@ -23,7 +22,7 @@ pub(super) fn read(path: &Path) -> Result<Option<File>> {
     parse(path, text).map(Some)
 }
 
-/// Reads `text`, which came from `path`.
+/// Parses `text`, the content of `path`.
 pub(super) fn parse(path: &Path, text: &str) -> Result<File> {
     toml::from_str(text).map_err(|e| explain(path, text, &e))
 }
@@ -41,14 +40,14 @@ fn line_of(text: &[u8], offset: usize) -> usize {
     text.iter().take(offset).filter(|&&b| b == b'\n').count() + 1
 }
 
-/// The dotted key whose name or value stands at `offset`; empty if none does.
+/// Returns the dotted key whose name or value is at `offset`; empty if there is none.
 fn key_at(table: &DeTable<'_>, offset: usize) -> String {
     path_at(table, offset).unwrap_or_default().join(".")
 }
 
 fn path_at(table: &DeTable<'_>, offset: usize) -> Option<Vec<String>> {
     table.iter().find_map(|(key, value)| {
-        // Within first: the deepest key is wanted, and a table's own span is its header alone.
+        // The deepest key is wanted, and the span of a table is only its header.
         let below = path_within(value, offset);
         let here = || (key.span().contains(&offset) || value.span().contains(&offset)).then(Vec::new);
         let mut path = below.or_else(here)?;
@@ -65,7 +64,8 @@ fn path_within(value: &Spanned<DeValue<'_>>, offset: usize) -> Option<Vec<String
     }
 }
 
-/// Our sentence for serde's `message` on `key`. Serde's are fixed, and tests pin them.
+/// Words serde's `message` about `key`. Serde's messages are fixed; tests pin them. In our own
+/// messages, the hint is the second line.
 fn complaint(at: &str, key: &str, message: &str) -> Error {
     let mut quoted = message.split('`').skip(1).step_by(2);
     let error = |what: &str| Error::usage(format!("{at}: {key}: {what}"));
@@ -84,7 +84,10 @@ fn complaint(at: &str, key: &str, message: &str) -> Error {
         Some((_, "a sequence")) if key == "notify" => error("must be sections of the form [[notify]]"),
         Some((_, expected)) => error(&format!("must be {}", in_words(expected))),
         None if message.starts_with("wanted string") => error(&format!("must be {}", in_words("a string"))),
-        None => error(message),
+        None => match message.split_once('\n') {
+            Some((what, hint)) => error(what).hint(hint),
+            None => error(message),
+        },
     }
 }
 
@@ -96,11 +99,11 @@ fn suggestion(given: &str, known: &[&str]) -> String {
     }
 }
 
-/// The known name that is most like `given`, if one is like it at all.
+/// Returns the known name that is most similar to `given`, if any is similar.
 fn nearest<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
-    const ALIKE: f64 = 0.7;
-    let likeness = |name: &str| strsim::jaro(given, name);
-    known.iter().copied().filter(|n| likeness(n) > ALIKE).max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
+    const SIMILAR: f64 = 0.7;
+    let similarity = |name: &str| strsim::jaro(given, name);
+    known.iter().copied().filter(|n| similarity(n) > SIMILAR).max_by(|a, b| similarity(a).total_cmp(&similarity(b)))
 }
 
 fn in_words(expected: &str) -> &str {

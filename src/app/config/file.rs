@@ -1,26 +1,30 @@
-//! The configuration file as written: every section and key that there is, what
-//! kind of value each takes, and nothing else.
+//! The schema of the configuration file: every section and key, and the type of its value.
 //!
-//! Here: the schema. Not here: defaults and the environment (`config`), what to
-//! say of a file that does not fit (`explain`). Each key is described in
-//! examples/config.toml and at the resolved section of the same name.
+//! Sections without an environment variable are deserialised into their final form. `config`
+//! applies defaults and environment variables to the others; `explain` words the errors.
+//! Each key is documented in examples/config.toml.
 
-use super::values::{
-    Address, Count, FilePath, KeyRef, Lock, MaybeSecret, MaybeSecretUrl, PartSize, Region, Retries, SecretRef, Server,
-    Span, StorageClass, StoreUrl, Text,
-};
-use super::{self as resolved, Method, NotifyKind, NotifyOn, Sse, StagingMode};
+use super::auth::{self, Method};
+use super::values::{self, read};
+use super::{EncryptionSection, StagingSection};
+use crate::base::secret::{Reference, TextOrReference};
+use crate::formats::retention::Policy;
+use crate::services::notify::webhook::{Shape, Webhook};
+use crate::services::store::Location;
+use crate::services::store::s3::{ObjectLock, Sse};
+use crate::services::vault;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error};
-use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+use url::Url;
 
-/// Sections in which every key may be left out.
+/// Defines sections in which every key is optional. `as` names the function that reads a value.
 macro_rules! sections {
-    ($($(#[$doc:meta])* $name:ident { $($(#[$how:meta])* $key:ident: $kind:ty,)* })*) => {$(
+    ($($(#[$doc:meta])* $name:ident { $($key:ident: $kind:ty $(as $read:literal)?,)* })*) => {$(
         $(#[$doc])*
         #[derive(Debug, Default, Deserialize)]
         #[serde(deny_unknown_fields, default)]
-        pub(super) struct $name { $($(#[$how])* pub(super) $key: $kind,)* }
+        pub(super) struct $name { $($(#[serde(deserialize_with = $read)])? pub(super) $key: $kind,)* }
     )*};
 }
 
@@ -28,11 +32,10 @@ sections! {
     /// The whole file.
     File {
         vault: Vault,
-        #[serde(deserialize_with = "store")]
-        store: Store,
-        encryption: Encryption,
+        store: Store as "store",
+        encryption: EncryptionSection,
         retention: Retention,
-        staging: Option<Staging>,
+        staging: Option<StagingSection>,
         audit: Audit,
         notify: Vec<Notify>,
         ping: Ping,
@@ -42,104 +45,79 @@ sections! {
 
     /// `[vault]`
     Vault {
-        addresses: Option<Vec<Server>>,
-        proxy: Option<Address>,
-        cluster_id: Option<Text>,
-        namespace: Option<Text>,
-        ca_cert: Option<FilePath>,
-        ca_path: Option<FilePath>,
-        client_cert: Option<FilePath>,
-        client_key: Option<FilePath>,
-        tls_server_name: Option<Text>,
+        addresses: Vec<Url> as "read::servers",
+        proxy: Option<Url> as "read::address",
+        cluster_id: Option<String> as "read::text",
+        namespace: Option<String> as "read::text",
+        ca_cert: Option<PathBuf> as "read::path",
+        ca_path: Option<PathBuf> as "read::path",
+        client_cert: Option<PathBuf> as "read::path",
+        client_key: Option<PathBuf> as "read::path",
+        tls_server_name: Option<String> as "read::text",
         tls_skip_verify: Option<bool>,
-        auth: resolved::Auth,
+        auth: Option<vault::Auth> as "auth::read",
     }
 
     /// `[vault.auth]` and `[staging.auth]`
-    Auth {
+    AuthKeys {
         method: Option<Method>,
-        mount: Option<Text>,
-        role: Option<Text>,
-        role_id: Option<MaybeSecret>,
-        secret_id: Option<SecretRef>,
-        token: Option<SecretRef>,
-        username: Option<Text>,
-        password: Option<SecretRef>,
-        jwt: Option<SecretRef>,
-        server_id: Option<Text>,
-        region: Option<Region>,
+        mount: Option<String> as "read::text",
+        role: Option<String> as "read::text",
+        role_id: Option<TextOrReference>,
+        secret_id: Option<Reference>,
+        token: Option<Reference>,
+        username: Option<String> as "read::text",
+        password: Option<Reference>,
+        jwt: Option<Reference>,
+        server_id: Option<String> as "read::text",
+        region: Option<String> as "read::region",
     }
 
     /// `[store]`
     Store {
-        url: Option<StoreUrl>,
-        endpoint: Option<Address>,
-        region: Option<Text>,
+        url: Option<Location> as "read::location",
+        endpoint: Option<Url> as "read::address",
+        region: Option<String> as "read::text",
         path_style: Option<bool>,
-        ca_cert: Option<FilePath>,
+        ca_cert: Option<PathBuf> as "read::path",
         sse: Option<Sse>,
-        kms_key_id: Option<Text>,
-        storage_class: Option<StorageClass>,
-        object_lock_daily: Option<Lock>,
-        object_lock_monthly: Option<Lock>,
-    }
-
-    /// `[encryption]`
-    Encryption {
-        key: Option<KeyRef>,
-        old_keys: Option<Vec<KeyRef>>,
-        manifest_key: Option<KeyRef>,
+        kms_key_id: Option<String> as "read::text",
+        storage_class: Option<String> as "read::storage_class",
+        object_lock_daily: Option<ObjectLock> as "read::object_lock",
+        object_lock_monthly: Option<ObjectLock> as "read::object_lock",
     }
 
     /// `[retention]`
     Retention {
-        daily_days: Option<Count>,
-        monthly_months: Option<Count>,
-        keep_daily: Option<Count>,
-        keep_monthly: Option<Count>,
-    }
-
-    /// `[staging]`
-    Staging {
-        mode: Option<StagingMode>,
-        address: Option<Server>,
-        token: Option<SecretRef>,
-        unseal_keys: Option<Vec<SecretRef>>,
-        namespace_unseal_keys: Option<BTreeMap<String, Vec<SecretRef>>>,
-        seal_key: Option<KeyRef>,
-        canary: Option<Text>,
-        canary_max_age: Option<Span>,
-        wait: Option<Span>,
-        seal_after: Option<bool>,
-        vault_binary: Option<FilePath>,
-        vault_config: Option<FilePath>,
-        ca_cert: Option<FilePath>,
-        auth: resolved::Auth,
+        daily_days: Option<u32> as "values::count",
+        monthly_months: Option<u32> as "values::count",
+        keep_daily: Option<u32> as "values::count",
+        keep_monthly: Option<u32> as "values::count",
     }
 
     /// `[audit]`
     Audit {
-        file: Option<FilePath>,
+        file: Option<PathBuf> as "read::path",
     }
 
     /// `[ping]`
     Ping {
-        url: Option<MaybeSecretUrl>,
+        url: Option<TextOrReference> as "read::secret_url",
     }
 
     /// `[metrics]`
     Metrics {
-        textfile: Option<FilePath>,
+        textfile: Option<PathBuf> as "read::path",
     }
 
     /// `[run]`
     Run {
-        deadline: Option<Span>,
-        retries: Option<Retries>,
-        connect_timeout: Option<Span>,
-        idle_timeout: Option<Span>,
-        lock_file: Option<FilePath>,
-        part_size: Option<PartSize>,
+        deadline: Option<Duration> as "read::duration",
+        retries: Option<u32> as "values::retries",
+        connect_timeout: Option<Duration> as "read::duration",
+        idle_timeout: Option<Duration> as "read::duration",
+        lock_file: Option<PathBuf> as "read::path",
+        part_size: Option<u64> as "read::part_size",
     }
 }
 
@@ -148,15 +126,46 @@ sections! {
 #[serde(deny_unknown_fields)]
 pub(super) struct Notify {
     #[serde(rename = "type")]
-    pub(super) kind: NotifyKind,
-    pub(super) url: MaybeSecretUrl,
-    pub(super) on: Option<Vec<NotifyOn>>,
+    shape: Shape,
+    #[serde(deserialize_with = "read::secret_url")]
+    url: TextOrReference,
+    on: Option<Vec<NotifyOn>>,
 }
 
-fn store<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Store, D::Error> {
-    let store = Store::deserialize(deserializer)?;
+/// Result of a run, for `notify.on`.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum NotifyOn {
+    Success,
+    Failure,
+}
+
+impl From<Notify> for Webhook {
+    fn from(file: Notify) -> Self {
+        let wants = |outcome: NotifyOn| file.on.as_ref().is_none_or(|on| on.contains(&outcome));
+        let (on_success, on_failure) = (wants(NotifyOn::Success), wants(NotifyOn::Failure));
+        Self { shape: file.shape, url: file.url, on_success, on_failure }
+    }
+}
+
+impl From<Retention> for Policy {
+    fn from(file: Retention) -> Self {
+        let Policy { daily_days, monthly_months, .. } = Policy::default();
+        let daily_days = file.daily_days.unwrap_or(daily_days);
+        let monthly_months = file.monthly_months.unwrap_or(monthly_months);
+        Self {
+            daily_days,
+            monthly_months,
+            keep_daily: file.keep_daily.unwrap_or(daily_days),
+            keep_monthly: file.keep_monthly.unwrap_or(monthly_months),
+        }
+    }
+}
+
+fn store<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Store, D::Error> {
+    let store = Store::deserialize(from)?;
     if store.kms_key_id.is_some() && store.sse != Some(Sse::Kms) {
-        return Err(D::Error::custom("the key kms_key_id needs sse = \"aws:kms\""));
+        return Err(serde::de::Error::custom("the key kms_key_id needs sse = \"aws:kms\""));
     }
     Ok(store)
 }

@@ -1,131 +1,136 @@
-//! `[staging]`: where drills restore to. The environment has no part in it.
+//! `[staging]`: the target of restore drills. No environment variable applies to it.
 
-use super::auth::Auth;
-use super::file;
-use super::values::SecretRef;
+use super::auth;
+use super::values::read;
 use crate::base::error::{Error, Result};
 use crate::base::secret::Reference;
 use crate::formats::share::Share;
+use crate::services::vault::Auth;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
 
-/// `[staging]`: the Vault that drills restore into.
-#[derive(Clone, Debug)]
+/// `[staging]`: the Vault into which restore drills restore.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct StagingSection {
-    /// Whether the section is there at all: then `status` asks for drills.
+    /// `true` if the section exists: then `status` expects restore drills.
+    #[serde(skip)]
     pub configured: bool,
-    /// A server, or one that is started for the drill.
+    /// Kind of server.
     pub mode: StagingMode,
-    /// The server's address.
+    /// Address of the server, if any.
+    #[serde(deserialize_with = "read::server")]
     pub address: Option<Url>,
-    /// A token that may restore; made from the shares where absent.
+    /// Token that may restore, if any. Otherwise one is generated from the unseal keys.
     pub token: Option<Reference>,
-    /// The unseal key shares of the source.
+    /// Unseal key shares of the source.
     pub unseal_keys: Vec<Reference>,
-    /// The unseal key shares of the source's sealable namespaces, by path.
+    /// Unseal key shares of the source's sealable namespaces, by path.
     pub namespace_unseal_keys: BTreeMap<String, Vec<Reference>>,
-    /// The key of the source's seal `static`.
+    /// Key of the source's seal `static`, if any.
+    #[serde(deserialize_with = "read::key")]
     pub seal_key: Option<Reference>,
-    /// The path of the secret that is read after the restore.
+    /// Path of the secret that is read after the restore.
+    #[serde(deserialize_with = "read::text")]
     pub canary: String,
-    /// How old the canary's value may have been when the backup was made.
+    /// Maximum age of the canary's value when the backup was made, if any.
+    #[serde(deserialize_with = "read::duration")]
     pub canary_max_age: Option<Duration>,
-    /// The longest wait for the restore to be applied, and for the node to come back.
+    /// Time limit for applying the restore, and for the node to become active again.
+    #[serde(deserialize_with = "read::duration")]
     pub wait: Duration,
-    /// Whether staging is sealed after the drill.
+    /// `true` if staging is sealed after the restore drill.
     pub seal_after: bool,
-    /// The Vault to start for an ephemeral drill; from PATH where absent.
+    /// Program for an ephemeral restore drill, if not the one on `PATH`.
+    #[serde(deserialize_with = "read::path")]
     pub vault_binary: Option<PathBuf>,
-    /// HCL for it beside our own: a seal stanza, for example.
+    /// File with further HCL for that program, such as a seal stanza, if any.
+    #[serde(deserialize_with = "read::path")]
     pub vault_config: Option<PathBuf>,
-    /// PEM file of the CA that signed the server's certificate, beside the system's roots.
+    /// PEM file of the CA that signed the server's certificate, in addition to the system's roots,
+    /// if any.
+    #[serde(deserialize_with = "read::path")]
     pub ca_cert: Option<PathBuf>,
-    /// `[staging.auth]`: the source's credentials; see [`StagingSection::login`].
-    pub auth: Auth,
+    /// `[staging.auth]`: credentials of the source, if any; see [`StagingSection::login`].
+    #[serde(deserialize_with = "auth::read")]
+    pub auth: Option<Auth>,
 }
 
-/// Where drills restore to.
+/// Kind of server that restore drills use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StagingMode {
     /// The server at `address`.
     #[default]
     Server,
-    /// A Vault started for the drill and removed after it.
+    /// A Vault that is started for the restore drill and removed after it.
     Ephemeral,
 }
 
-impl StagingSection {
-    pub(super) fn resolve(file: Option<file::Staging>) -> Self {
-        let configured = file.is_some();
-        let file = file.unwrap_or_default();
+impl Default for StagingSection {
+    fn default() -> Self {
         Self {
-            configured,
-            mode: file.mode.unwrap_or_default(),
-            address: file.address.map(|v| v.0),
-            token: file.token.map(|v| v.0),
-            unseal_keys: file.unseal_keys.unwrap_or_default().into_iter().map(|v| v.0).collect(),
-            namespace_unseal_keys: references(file.namespace_unseal_keys),
-            seal_key: file.seal_key.map(|v| v.0),
-            canary: file.canary.map_or_else(|| "smtp/test-tenant-id/admin".to_owned(), |v| v.0),
-            canary_max_age: file.canary_max_age.map(|v| v.0),
-            wait: file.wait.map_or(Duration::from_mins(5), |v| v.0),
-            seal_after: file.seal_after.unwrap_or(true),
-            vault_binary: file.vault_binary.map(|v| v.0),
-            vault_config: file.vault_config.map(|v| v.0),
-            ca_cert: file.ca_cert.map(|v| v.0),
-            auth: file.auth,
+            configured: false,
+            mode: StagingMode::default(),
+            address: None,
+            token: None,
+            unseal_keys: Vec::new(),
+            namespace_unseal_keys: BTreeMap::new(),
+            seal_key: None,
+            canary: "smtp/test-tenant-id/admin".to_owned(),
+            canary_max_age: None,
+            wait: Duration::from_mins(5),
+            seal_after: true,
+            vault_binary: None,
+            vault_config: None,
+            ca_cert: None,
+            auth: None,
         }
     }
+}
 
-    /// The server's address.
+impl StagingSection {
+    /// Returns the address of the server.
     ///
     /// # Errors
-    /// `Usage` saying what to set.
+    /// `Usage` that names the setting.
     pub fn address(&self) -> Result<&Url> {
         self.address
             .as_ref()
             .ok_or_else(|| Error::usage("no staging Vault configured").hint("set staging.address, or use --ephemeral"))
     }
 
-    /// The source's credentials. Those of the environment are never taken here.
+    /// Returns the credentials of the source. The environment is never used here.
     ///
     /// # Errors
-    /// `Usage` saying what to set.
+    /// `Usage` that names the setting.
     pub fn login(&self) -> Result<&Auth> {
-        match &self.auth {
-            Auth::Token { token: None } => Err(Error::usage("no credentials of the source to read the canary with")
-                .hint("set staging.auth.token, or another staging.auth.method")),
-            auth => Ok(auth),
-        }
+        self.auth.as_ref().ok_or_else(|| {
+            Error::usage("no credentials of the source to read the canary with")
+                .hint("set staging.auth.token, or another staging.auth.method")
+        })
     }
 
-    /// The unseal key shares, read now.
+    /// Reads the unseal key shares.
     ///
     /// # Errors
     /// As [`Reference::read`], and `Usage` for a malformed share.
     pub fn shares(&self) -> Result<Vec<Share>> {
-        read(&self.unseal_keys)
+        shares(&self.unseal_keys)
     }
 
-    /// The unseal key shares of sealable namespaces, read now.
+    /// Reads the unseal key shares of sealable namespaces.
     ///
     /// # Errors
     /// As [`StagingSection::shares`].
     pub fn namespace_shares(&self) -> Result<BTreeMap<String, Vec<Share>>> {
-        let shares = self.namespace_unseal_keys.iter().map(|(path, from)| Ok((path.clone(), read(from)?)));
-        shares.collect()
+        self.namespace_unseal_keys.iter().map(|(path, from)| Ok((path.clone(), shares(from)?))).collect()
     }
 }
 
-fn read(references: &[Reference]) -> Result<Vec<Share>> {
+fn shares(references: &[Reference]) -> Result<Vec<Share>> {
     references.iter().map(|from| Share::parse(from.to_string(), &from.read()?)).collect()
-}
-
-fn references(file: Option<BTreeMap<String, Vec<SecretRef>>>) -> BTreeMap<String, Vec<Reference>> {
-    let plain = |list: Vec<SecretRef>| list.into_iter().map(|v| v.0).collect();
-    file.unwrap_or_default().into_iter().map(|(path, list)| (path, plain(list))).collect()
 }

@@ -1,122 +1,129 @@
-//! `[store]` and `[encryption]`.
+//! `[store]`, `[encryption]` and `[run]`.
 
-use super::values::{self, ObjectLock};
-use super::{Environment, Overrides, file, pick};
-use crate::base::error::{Error, Result};
+use super::values::read;
+use super::{Environment, Overrides, file};
+use crate::base::error::Result;
 use crate::base::secret::{Reference, Secret};
+use crate::services::store::Location;
+use crate::services::store::s3::S3Settings;
+use ring::digest::{SHA256, digest};
 use serde::Deserialize;
-use std::path::PathBuf;
-use url::Url;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-/// `[store]`: where backups lie.
+/// Environment variable with the URL of the store.
+pub(super) const STORE: &str = "VAULT_BACKUP_STORE";
+
+/// Environment variable with the backup key.
+pub(super) const KEY: &str = "VAULT_BACKUP_KEY";
+
+/// `[store]`: the location of the backups.
 #[derive(Clone, Debug)]
 pub struct StoreSection {
-    /// `s3://BUCKET[/PREFIX]` or `file:///DIRECTORY`.
-    pub url: Url,
-    /// The S3 server's address; AWS's where absent.
-    pub endpoint: Option<Url>,
-    /// The region; from AWS's own chain where absent.
-    pub region: Option<String>,
-    /// Whether the bucket stands in the path rather than in the host's name.
-    pub path_style: bool,
-    /// PEM file of the CA that signed the server's certificate, beside the system's roots.
-    pub ca_cert: Option<PathBuf>,
-    /// Server-side encryption; the bucket's default where absent.
-    pub sse: Option<Sse>,
-    /// The KMS key for [`Sse::Kms`]; AWS's managed one where absent.
-    pub kms_key_id: Option<String>,
-    /// The storage class; the server's default where absent.
-    pub storage_class: Option<String>,
-    /// Object Lock of daily backups.
-    pub object_lock_daily: Option<ObjectLock>,
-    /// Object Lock of monthly backups.
-    pub object_lock_monthly: Option<ObjectLock>,
-}
-
-/// Server-side encryption, named as the header `x-amz-server-side-encryption` names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub enum Sse {
-    /// SSE-S3.
-    #[serde(rename = "AES256")]
-    S3,
-    /// SSE-KMS.
-    #[serde(rename = "aws:kms")]
-    Kms,
-}
-
-impl Sse {
-    /// As S3's header names it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Sse::S3 => "AES256",
-            Sse::Kms => "aws:kms",
-        }
-    }
+    /// Location.
+    pub location: Location,
+    /// Settings that apply to `s3://` only.
+    pub s3: S3Settings,
 }
 
 impl StoreSection {
     pub(super) fn resolve(
         file: file::Store,
+        run: &file::Run,
         overrides: &Overrides,
         environment: Environment<'_>,
     ) -> Result<Option<Self>> {
-        let url = match &overrides.store {
-            Some(url) => Some(values::store_url(url).map_err(|allowed| Error::usage(format!("--store: {allowed}")))?),
-            None => pick(environment, "VAULT_BACKUP_STORE", values::store_url, file.url.map(|v| v.0))?,
+        let flag = overrides.store.clone().map(|url| ("--store", url));
+        let location = match flag.or_else(|| Some((STORE, environment(STORE)?))) {
+            Some((name, url)) => Some(url.parse::<Location>().map_err(|e| e.context(name))?),
+            None => file.url,
         };
-        Ok(url.map(|url| Self {
-            url,
-            path_style: file.path_style.unwrap_or(file.endpoint.is_some()),
-            endpoint: file.endpoint.map(|v| v.0),
-            region: file.region.map(|v| v.0),
-            ca_cert: file.ca_cert.map(|v| v.0),
-            sse: file.sse,
-            kms_key_id: file.kms_key_id.map(|v| v.0),
-            storage_class: file.storage_class.map(|v| v.0),
-            object_lock_daily: file.object_lock_daily.map(|v| v.0),
-            object_lock_monthly: file.object_lock_monthly.map(|v| v.0),
+        let default = S3Settings::default();
+        Ok(location.map(|location| Self {
+            location,
+            s3: S3Settings {
+                path_style: file.path_style.unwrap_or(file.endpoint.is_some()),
+                endpoint: file.endpoint.map(Into::into),
+                region: file.region,
+                ca_cert: file.ca_cert,
+                sse: file.sse,
+                kms_key_id: file.kms_key_id,
+                storage_class: file.storage_class,
+                object_lock_daily: file.object_lock_daily,
+                object_lock_monthly: file.object_lock_monthly,
+                connect_timeout: run.connect_timeout.unwrap_or(default.connect_timeout),
+                idle_timeout: run.idle_timeout.unwrap_or(default.idle_timeout),
+                part_size: run.part_size.unwrap_or(default.part_size),
+                ..default
+            },
         }))
     }
 }
 
 /// `[encryption]`: the backup keys.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct EncryptionSection {
-    /// The key that encrypts.
+    /// Key that encrypts, if any.
+    #[serde(deserialize_with = "read::key")]
     pub key: Option<Reference>,
-    /// Keys that still decrypt.
+    /// Keys that only decrypt.
+    #[serde(deserialize_with = "read::keys")]
     pub old_keys: Vec<Reference>,
-    /// The manifest key alone, for a host that only prunes.
+    /// Manifest key alone, for a host that only prunes, if any.
+    #[serde(deserialize_with = "read::key")]
     pub manifest_key: Option<Reference>,
 }
 
 impl EncryptionSection {
-    pub(super) fn resolve(file: file::Encryption, overrides: &Overrides, environment: Environment<'_>) -> Self {
-        let variable = || environment("VAULT_BACKUP_KEY").map(|_| Reference::Env("VAULT_BACKUP_KEY".into()));
-        Self {
-            key: overrides.key.clone().or_else(variable).or(file.key.map(|v| v.0)),
-            old_keys: file.old_keys.unwrap_or_default().into_iter().map(|v| v.0).collect(),
-            manifest_key: file.manifest_key.map(|v| v.0),
-        }
+    pub(super) fn resolve(self, overrides: &Overrides, environment: Environment<'_>) -> Self {
+        let variable = || environment(KEY).map(|_| Reference::Env(KEY.into()));
+        Self { key: overrides.key.clone().or_else(variable).or(self.key), ..self }
     }
 
-    /// The keys, read now, each with where it came from; the first one encrypts.
-    ///
-    /// # Errors
-    /// `Usage` where no key is configured, and as [`Reference::read_key`].
-    pub fn keys(&self) -> Result<Vec<(Reference, Secret)>> {
-        let key = self.key.as_ref().ok_or_else(|| {
-            Error::usage("no backup key configured")
-                .hint("set encryption.key or VAULT_BACKUP_KEY; `vault-backup keygen` makes one")
-        })?;
-        std::iter::once(key).chain(&self.old_keys).map(|from| Ok((from.clone(), from.read_key()?))).collect()
-    }
-
-    /// The manifest key, read now, with where it came from.
+    /// Reads the manifest key, with its reference.
     ///
     /// # Errors
     /// As [`Reference::read_key`].
     pub fn read_manifest_key(&self) -> Result<Option<(Reference, Secret)>> {
         self.manifest_key.as_ref().map(|from| Ok((from.clone(), from.read_key()?))).transpose()
     }
+}
+
+/// `[run]`, except for timeouts and part size, which are part of the settings of Vault and S3.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunSection {
+    /// Time limit of a run, if any.
+    pub deadline: Option<Duration>,
+    /// Number of times that a backup starts again after the leader was lost.
+    pub retries: u32,
+    /// Lock file of `backup`, `prune` and `restore`. By default, each store has its own.
+    pub lock_file: PathBuf,
+}
+
+impl RunSection {
+    pub(super) fn resolve(
+        file: file::Run,
+        overrides: &Overrides,
+        store: Option<&Location>,
+        environment: Environment<'_>,
+    ) -> Self {
+        let default_lock = || {
+            let directory = environment("XDG_RUNTIME_DIR").unwrap_or_else(|| "/run/lock".to_owned());
+            Path::new(&directory).join(lock_name(store))
+        };
+        Self {
+            deadline: overrides.deadline.or(file.deadline),
+            retries: file.retries.unwrap_or(1),
+            lock_file: file.lock_file.unwrap_or_else(default_lock),
+        }
+    }
+}
+
+/// Returns the default name of the lock file of `store`: backups of two clusters on one host do
+/// not wait for each other.
+fn lock_name(store: Option<&Location>) -> String {
+    let Some(location) = store else { return "vault-backup.lock".to_owned() };
+    let hash = digest(&SHA256, location.to_string().as_bytes());
+    format!("vault-backup-{}.lock", hex::encode(&hash.as_ref()[..4]))
 }

@@ -1,132 +1,119 @@
-//! The kinds of values that the configuration has, each with its one parser.
+//! Parsers for the values of the configuration.
 //!
-//! Here: text to value. What a parser says is a fixed sentence, so no value is
-//! ever repeated in an error: it may be a secret in the wrong place. Not here:
-//! which key takes which kind (`file`).
+//! Error messages of a parser are fixed sentences: a value that is in the wrong place may be a
+//! secret, so it is never repeated.
 
 use crate::base::secret::{Reference, Secret, TextOrReference};
-use serde::Deserialize;
+use crate::services::store::Location;
+use crate::services::store::s3::{LockMode, ObjectLock, PART_SIZES};
+use serde::de::{Deserialize, Deserializer, Error};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
 
-/// A parsed value, or what is allowed.
+/// Result of a parser; the error says which values are allowed.
 pub(super) type Parsed<T> = Result<T, &'static str>;
 
-/// Newtypes that are read from a string by a parser.
-macro_rules! from_text {
-    ($($(#[$doc:meta])* $name:ident($inner:ty) by $parse:path;)*) => {$(
-        $(#[$doc])*
-        #[derive(Debug, Deserialize)]
-        #[serde(try_from = "String")]
-        pub(super) struct $name(pub(super) $inner);
+/// Functions for serde's `deserialize_with`, each for `T` and `Option<T>`.
+pub(super) mod read {
+    use super::*;
 
-        impl TryFrom<String> for $name {
-            type Error = &'static str;
-
-            fn try_from(text: String) -> Parsed<Self> {
-                $parse(&text).map(Self)
+    /// Defines functions that read a string and parse it.
+    macro_rules! by_parser {
+        ($($name:ident -> $T:ty: $parse:path;)*) => {$(
+            pub(in super::super) fn $name<'de, D: Deserializer<'de>, T: From<$T>>(from: D) -> Result<T, D::Error> {
+                $parse(&String::deserialize(from)?).map(T::from).map_err(D::Error::custom)
             }
-        }
-    )*};
-}
+        )*};
+    }
 
-from_text! {
-    /// Any text but none.
-    Text(String) by text;
-    /// A file's path.
-    FilePath(PathBuf) by path;
-    /// `10m`, `26h`, `8d`.
-    Span(Duration) by duration;
-    /// `8MiB`: a part of an upload.
-    PartSize(u64) by part_size;
-    /// The address of a server.
-    Address(Url) by address;
-    /// The address of a Vault server, which may be a Unix socket.
-    Server(Url) by server;
-    /// The URL of a store.
-    StoreUrl(Url) by store_url;
-    /// `compliance:30d`, `governance:30d`.
-    Lock(ObjectLock) by object_lock;
-    /// A storage class that can be read back at once.
-    StorageClass(String) by storage_class;
-    /// Where a secret is to be read from; never the secret itself.
-    SecretRef(Reference) by secret_ref;
-    /// The same for a key, where text without a scheme is a path.
-    KeyRef(Reference) by key_reference;
-    /// Text, or a reference to it.
-    MaybeSecret(TextOrReference) by text_or_reference;
-    /// A web address, or a reference to one.
-    MaybeSecretUrl(TextOrReference) by url_or_reference;
-}
+    by_parser! {
+        text -> String: super::text;
+        path -> PathBuf: super::path;
+        duration -> Duration: super::duration;
+        part_size -> u64: super::part_size;
+        address -> Url: super::address;
+        server -> Url: super::server;
+        location -> Location: super::location;
+        object_lock -> ObjectLock: super::object_lock;
+        storage_class -> String: super::storage_class;
+        region -> String: super::region;
+        secret -> Reference: secret_ref;
+        key -> Reference: key_reference;
+        secret_text -> TextOrReference: text_or_reference;
+        secret_url -> TextOrReference: url_or_reference;
+    }
 
-/// A number of days, months or backups.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(try_from = "i64")]
-pub(super) struct Count(pub(super) u32);
+    /// Defines functions that read lists. Each element is read on its own, so that an error names
+    /// the line of the element.
+    macro_rules! lists {
+        ($($name:ident: $element:ident($T:ty) as $read:literal;)*) => {$(
+            #[derive(serde::Deserialize)]
+            struct $element(#[serde(deserialize_with = $read)] $T);
 
-impl TryFrom<i64> for Count {
-    type Error = &'static str;
+            pub(in super::super) fn $name<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<$T>, D::Error> {
+                Ok(Vec::<$element>::deserialize(from)?.into_iter().map(|element| element.0).collect())
+            }
+        )*};
+    }
 
-    fn try_from(number: i64) -> Parsed<Self> {
-        u32::try_from(number)
-            .ok()
-            .filter(|n| (1..=36_500).contains(n))
-            .map(Self)
-            .ok_or("must be a whole number from 1 to 36500")
+    lists! {
+        servers: Server(Url) as "server";
+        keys: Key(Reference) as "key";
     }
 }
 
-/// How often something is tried again.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(try_from = "i64")]
-pub(super) struct Retries(pub(super) u32);
-
-impl TryFrom<i64> for Retries {
-    type Error = &'static str;
-
-    fn try_from(number: i64) -> Parsed<Self> {
-        u32::try_from(number).ok().filter(|n| *n <= 10).map(Self).ok_or("must be a whole number from 0 to 10")
+impl<'de> Deserialize<'de> for Reference {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        read::secret(from)
     }
 }
 
-/// An AWS region, which becomes a part of a host's name.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "String")]
-pub(super) struct Region(pub(super) String);
-
-impl TryFrom<String> for Region {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Parsed<Self> {
-        let fits = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
-        let good = !text.is_empty() && text.bytes().all(fits);
-        good.then_some(Self(text)).ok_or("must be an AWS region, such as eu-central-1")
+impl<'de> Deserialize<'de> for TextOrReference {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        read::secret_text(from)
     }
 }
 
-/// Object Lock's mode and how long it protects an object from its creation on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ObjectLock {
-    /// Compliance (nobody can shorten it) or governance (a permission can).
-    pub mode: LockMode,
-    /// How long the object is retained.
-    pub period: Duration,
+/// Reads a number of days, months or backups.
+pub(super) fn count<'de, D: Deserializer<'de>, T: From<u32>>(from: D) -> Result<T, D::Error> {
+    number(from, 1..=36_500, "must be a whole number from 1 to 36500")
 }
 
-/// The modes of S3 Object Lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LockMode {
-    /// Nobody can delete the version or shorten its retention.
-    Compliance,
-    /// Holders of `s3:BypassGovernanceRetention` can.
-    Governance,
+/// Reads a number of retries.
+pub(super) fn retries<'de, D: Deserializer<'de>, T: From<u32>>(from: D) -> Result<T, D::Error> {
+    number(from, 0..=10, "must be a whole number from 0 to 10")
 }
 
-/// Reads a duration: a whole number and `s`, `m`, `h` or `d`.
+fn number<'de, D, T>(from: D, range: RangeInclusive<u32>, allowed: &'static str) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: From<u32>,
+{
+    let number = u32::try_from(i64::deserialize(from)?).ok().filter(|number| range.contains(number));
+    number.map(T::from).ok_or_else(|| D::Error::custom(allowed))
+}
+
+/// Parses the URL of a store. The hint, if any, is on a second line, where `explain` looks for it.
+fn location(text: &str) -> Result<Location, String> {
+    text.parse().map_err(|error: crate::base::error::Error| match error.next_step() {
+        Some(hint) => format!("{}\n{hint}", error.message()),
+        None => error.message(),
+    })
+}
+
+/// Parses an AWS region, which becomes a part of a host name.
+fn region(text: &str) -> Parsed<String> {
+    let fits = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+    let good = !text.is_empty() && text.bytes().all(fits);
+    good.then(|| text.to_owned()).ok_or("must be an AWS region, such as eu-central-1")
+}
+
+/// Parses a duration: a whole number and `s`, `m`, `h` or `d`.
 ///
 /// # Errors
-/// What is allowed.
+/// The allowed values.
 pub fn duration(text: &str) -> Result<Duration, &'static str> {
     const ALLOWED: &str = "must be a duration above zero such as 90s, 10m, 26h or 8d";
     const LONGEST: u64 = 36_500 * 86_400;
@@ -142,12 +129,12 @@ pub fn duration(text: &str) -> Result<Duration, &'static str> {
     if (1..=LONGEST).contains(&seconds) { Ok(Duration::from_secs(seconds)) } else { Err(ALLOWED) }
 }
 
-/// Digits alone: `u64::from_str` would take a sign.
+/// Parses digits only: `u64::from_str` would accept a sign.
 fn whole_number(text: &str) -> Option<u64> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
-/// Sizes that S3 takes for all parts but the last, in bytes.
+/// Parses a part size that S3 accepts, in bytes.
 fn part_size(text: &str) -> Parsed<u64> {
     const ALLOWED: &str = "must be a size from 5MiB to 5GiB, such as 8MiB";
     let (number, shift) = match (text.strip_suffix("MiB"), text.strip_suffix("GiB")) {
@@ -156,7 +143,7 @@ fn part_size(text: &str) -> Parsed<u64> {
         _ => return Err(ALLOWED),
     };
     let size = whole_number(number).and_then(|n| n.checked_mul(1 << shift)).ok_or(ALLOWED)?;
-    if (5 << 20..=5 << 30).contains(&size) { Ok(size) } else { Err(ALLOWED) }
+    if PART_SIZES.contains(&size) { Ok(size) } else { Err(ALLOWED) }
 }
 
 pub(super) fn text(text: &str) -> Parsed<String> {
@@ -181,7 +168,7 @@ pub(super) fn address(text: &str) -> Parsed<Url> {
     Ok(url)
 }
 
-/// The address of a Vault server: as [`address`], or a Unix socket.
+/// Parses the address of a Vault server: an [`address`] or a Unix socket.
 pub(super) fn server(text: &str) -> Parsed<Url> {
     match Url::parse(text) {
         Ok(url) if url.scheme() == "unix" => {
@@ -189,21 +176,6 @@ pub(super) fn server(text: &str) -> Parsed<Url> {
             if whole { Ok(url) } else { Err("must be unix:///PATH for a Unix socket") }
         }
         _ => address(text),
-    }
-}
-
-pub(super) fn store_url(text: &str) -> Parsed<Url> {
-    const ALLOWED: &str = "must be s3://BUCKET, s3://BUCKET/PREFIX or file:///DIRECTORY";
-    let url = Url::parse(text).map_err(|_| ALLOWED)?;
-    if has_credentials(&url) {
-        return Err("must be a URL without user and password in it; S3 credentials come from AWS's own chain");
-    }
-    let host = url.host_str().unwrap_or_default();
-    let whole = url.port().is_none() && url.query().is_none() && url.fragment().is_none();
-    match url.scheme() {
-        "s3" if whole && !host.is_empty() => Ok(url),
-        "file" if whole && host.is_empty() && text.starts_with("file:///") => Ok(url),
-        _ => Err(ALLOWED),
     }
 }
 
@@ -228,22 +200,22 @@ fn object_lock(text: &str) -> Parsed<ObjectLock> {
 
 fn storage_class(class: &str) -> Parsed<String> {
     match class {
-        "GLACIER" | "DEEP_ARCHIVE" => Err("must be a class that can be read at once: every backup is read back"),
+        "GLACIER" | "DEEP_ARCHIVE" => Err("must be a class with immediate reads: every backup is read back"),
         _ => text(class),
     }
 }
 
 fn secret_ref(text: &str) -> Parsed<Reference> {
-    text.parse().map_err(|_| "must be env:NAME, file:PATH or credential:NAME; a secret itself is never taken here")
+    text.parse().map_err(|_| "must be env:NAME, file:PATH or credential:NAME; the secret itself is not accepted here")
 }
 
-/// Reads a reference to a key, where text without a scheme is a path.
+/// Parses a reference to a key. Text without a scheme is a path.
 ///
 /// # Errors
-/// What is allowed; also for what looks like the key itself: as a path it would
-/// end up in messages.
+/// The allowed values; also for text that looks like the key itself: as a path it would appear
+/// in messages.
 pub fn key_reference(text: &str) -> Result<Reference, &'static str> {
-    const ALLOWED: &str = "must be a path, env:NAME, file:PATH or credential:NAME; a key itself is never taken here";
+    const ALLOWED: &str = "must be a path, env:NAME, file:PATH or credential:NAME; the key itself is not accepted here";
     let literal = text.trim().len() >= 32 && text.trim().bytes().all(|b| b.is_ascii_hexdigit());
     let broken = is_reference(text) && text.parse::<Reference>().is_err();
     if literal || broken || path(text).is_err() { Err(ALLOWED) } else { Ok(Reference::key(text)) }

@@ -11,15 +11,15 @@ use crate::base::secret::Reference;
 use std::path::{Path, PathBuf};
 use url::Url;
 
-/// The prefixes of the clients' variables, in the order in which they are read.
+/// Prefixes of the clients' variables, in the order of precedence.
 const PREFIXES: [&str; 2] = ["BAO_", "VAULT_"];
 
-/// Looks the clients' variables up.
+/// The clients' variables.
 #[derive(Clone, Copy)]
 pub(super) struct Variables<'e>(pub(super) Environment<'e>);
 
 impl Variables<'_> {
-    /// The value of `BAO_X`, else of `VAULT_X`, with the full name of the variable.
+    /// Returns the value of `BAO_X` or else of `VAULT_X`, with the full name of the variable.
     pub(super) fn get(self, name: &str) -> Option<(String, String)> {
         self.all(name).into_iter().next()
     }
@@ -29,10 +29,10 @@ impl Variables<'_> {
         named.into_iter().filter_map(|full| Some((full.clone(), (self.0)(&full)?))).collect()
     }
 
-    /// The first of `names` that is set, else the file's value.
+    /// Returns the value of the first of `names` that is set, or else the file's value.
     ///
     /// # Errors
-    /// `Usage` naming the variable.
+    /// `Usage` that names the variable.
     pub(super) fn pick<T>(
         self,
         names: &[&str],
@@ -47,7 +47,7 @@ impl Variables<'_> {
         }
     }
 
-    /// A warning where `BAO_ADDR` and `VAULT_ADDR` name two servers.
+    /// Returns a warning if `BAO_ADDR` and `VAULT_ADDR` name different servers.
     pub(super) fn two_addresses(self) -> Option<String> {
         match self.all("ADDR").as_slice() {
             [(first, one), (second, other)] if one.trim_end_matches('/') != other.trim_end_matches('/') => {
@@ -57,33 +57,32 @@ impl Variables<'_> {
         }
     }
 
-    /// Refuses a lookup of SRV records, which a client makes for an address without a port.
+    /// Refuses a lookup of SRV records, which Vault's client does for an address without a port.
     ///
     /// # Errors
-    /// `Usage` naming the variable.
+    /// `Usage` that names the variable.
     pub(super) fn refuse_srv(self, addresses: &[Url], wanted: impl Fn(&str) -> Parsed<bool>) -> Result<()> {
         let Some((name, value)) = self.get("SRV_LOOKUP") else { return Ok(()) };
         let wanted = wanted(&value).map_err(|allowed| Error::usage(format!("{name}: {allowed}")))?;
         match addresses.iter().find(|url| url.has_host() && url.port().is_none()) {
             Some(address) if wanted => {
-                Err(Error::usage(format!("{name}: SRV records are not looked up, and {address} has no port"))
-                    .hint("write the servers with their ports into vault.addresses, and unset the variable"))
+                Err(Error::usage(format!("{name}: SRV lookup is not supported, and {address} has no port"))
+                    .hint("list the servers with their ports in vault.addresses, and unset the variable"))
             }
             _ => Ok(()),
         }
     }
 
-    /// The token that a client would use: `BAO_TOKEN` or `VAULT_TOKEN`.
+    /// Returns the reference to `BAO_TOKEN` or `VAULT_TOKEN`, if set.
     pub(super) fn token(self) -> Option<Reference> {
         self.get("TOKEN").map(|(name, _)| Reference::Env(name))
     }
 
-    /// The token that a login left: by the token helper of `~/.bao` or `~/.vault`, if
-    /// one is configured, else in `BAO_TOKEN_PATH` or `~/.vault-token`.
+    /// Returns the token of `vault login` or `bao login`: from the token helper of `~/.bao` or
+    /// `~/.vault` if one is configured, or else from `BAO_TOKEN_PATH` or `~/.vault-token`.
     ///
     /// # Errors
-    /// `Usage` for a client configuration that names a helper in another way than by its
-    /// full path.
+    /// `Usage` for a token helper without an absolute path.
     pub(super) fn login_token(self) -> Result<Option<Reference>> {
         let home = (self.0)("HOME").map(PathBuf::from);
         let given = self.get("CONFIG_PATH").map(|(_, path)| PathBuf::from(path));
@@ -99,7 +98,7 @@ impl Variables<'_> {
     }
 }
 
-/// The key `token_helper` of the clients' own configuration file; the only one it has.
+/// Reads `token_helper`, the only key of the clients' own configuration file.
 fn token_helper(config: &Path) -> Result<Option<PathBuf>> {
     let Ok(text) = std::fs::read_to_string(config) else { return Ok(None) };
     let value = text.lines().find_map(|line| {
@@ -110,7 +109,7 @@ fn token_helper(config: &Path) -> Result<Option<PathBuf>> {
         None => Ok(None),
         Some(path) if path.is_empty() => Ok(None),
         Some(path) if Path::new(&path).is_absolute() => Ok(Some(path.into())),
-        Some(_) => Err(Error::usage(format!("{}: token_helper: it is not a full path", config.display()))
-            .hint("write the full path of the helper, as Vault's own client needs it")),
+        Some(_) => Err(Error::usage(format!("{}: token_helper: not an absolute path", config.display()))
+            .hint("write the absolute path of the helper, which Vault's own client requires too")),
     }
 }

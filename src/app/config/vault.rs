@@ -1,109 +1,89 @@
-//! `[vault]`, and the environment variables of Vault's own clients, which concern it alone.
+//! `[vault]`, and the environment variables of Vault's own clients, which apply only to it.
 
-use super::auth::Auth;
 use super::values::{self, Parsed};
 use super::variables::Variables;
 use super::{Environment, file};
 use crate::base::error::{Error, Result};
+use crate::services::http::TlsSettings;
+use crate::services::vault::{Auth, VaultSettings};
 use std::path::PathBuf;
-use url::Url;
 
 /// `[vault]`: the cluster that is backed up.
 #[derive(Clone, Debug)]
 pub struct VaultSection {
-    /// The addresses of its nodes, of a load balancer or an agent.
-    pub addresses: Vec<Url>,
-    /// The cluster's id. Any other cluster is refused, and its backups do not count.
+    /// Settings of the client. Without a configured address, the list of addresses is empty.
+    pub settings: VaultSettings,
+    /// Id of the cluster, if any. Any other cluster is refused, and its backups do not count.
     pub cluster_id: Option<String>,
-    /// The namespace to log in to.
-    pub namespace: Option<String>,
-    /// The proxy for its addresses; `HTTPS_PROXY` where absent.
-    pub proxy: Option<Url>,
-    /// PEM file of the CA that signed its certificate, next to the system's roots.
-    pub ca_cert: Option<PathBuf>,
-    /// Directory of PEM files with further ones.
-    pub ca_path: Option<PathBuf>,
-    /// PEM text with further ones.
-    pub ca_bytes: Option<String>,
-    /// PEM files of the client's certificate and key.
-    pub client_cert: Option<(PathBuf, PathBuf)>,
-    /// The name in the server's certificate, where it is not the address's.
-    pub tls_server_name: Option<String>,
-    /// Whether any certificate is taken.
-    pub tls_skip_verify: bool,
-    /// `[vault.auth]`
-    pub auth: Auth,
-    /// VaultSettings that are probably a mistake, to be said in a run that uses the section.
+    /// `[vault.auth]`, if there are credentials.
+    pub auth: Option<Auth>,
+    /// Warnings about probable mistakes, for a run that uses the section.
     pub warnings: Vec<String>,
 }
 
 impl VaultSection {
-    pub(super) fn resolve(file: file::Vault, environment: Environment<'_>) -> Result<Self> {
+    pub(super) fn resolve(file: file::Vault, run: &file::Run, environment: Environment<'_>) -> Result<Self> {
         let variables = Variables(environment);
-        let path = |name, key: Option<values::FilePath>| variables.pick(&[name], values::path, key.map(|v| v.0));
-        let text = |name, key: Option<values::Text>| variables.pick(&[name], values::text, key.map(|v| v.0));
-        let addresses = file.addresses.map(|list| list.into_iter().map(|v| v.0).collect());
+        let path = |name, key| variables.pick(&[name], values::path, key);
+        let text = |name, key| variables.pick(&[name], values::text, key);
         let one = |value: &str| Ok(vec![values::server(value)?]);
-        let addresses = variables.pick(&["AGENT_ADDR", "ADDR"], one, addresses)?.unwrap_or_default();
+        let addresses = variables.pick(&["AGENT_ADDR", "ADDR"], one, Some(file.addresses))?.unwrap_or_default();
         variables.refuse_srv(&addresses, go_bool)?;
         let client_cert = path("CLIENT_CERT", file.client_cert)?;
         let client_key = path("CLIENT_KEY", file.client_key)?;
-        Ok(Self {
+        both(client_cert.as_ref(), client_key.as_ref())?;
+        let default = VaultSettings::default();
+        let settings = VaultSettings {
             addresses,
-            cluster_id: file.cluster_id.map(|v| v.0),
             namespace: text("NAMESPACE", file.namespace)?,
-            proxy: variables.pick(&["PROXY_ADDR", "HTTP_PROXY"], values::address, file.proxy.map(|v| v.0))?,
-            ca_cert: path("CACERT", file.ca_cert)?,
-            ca_path: path("CAPATH", file.ca_path)?,
-            ca_bytes: variables.get("CACERT_BYTES").map(|(_, pem)| pem),
-            client_cert: both(client_cert, client_key)?,
-            tls_server_name: text("TLS_SERVER_NAME", file.tls_server_name)?,
-            tls_skip_verify: variables.pick(&["SKIP_VERIFY"], go_bool, file.tls_skip_verify)?.unwrap_or(false),
-            auth: with_environment(file.auth, variables)?,
-            warnings: variables.two_addresses().into_iter().collect(),
-        })
-    }
-
-    /// `[vault.auth]`, with what the method needs.
-    ///
-    /// # Errors
-    /// `Usage` saying what to set.
-    pub fn login(&self) -> Result<&Auth> {
-        match &self.auth {
-            Auth::Token { token: None } => Err(Error::usage("no Vault token")
-                .hint(
-                "set VAULT_TOKEN, BAO_TOKEN or vault.auth.token, run `vault login`, or choose another vault.auth.method",
-            )),
-            Auth::Cert { .. } if self.client_cert.is_none() => {
-                Err(Error::usage("vault.auth: method \"cert\" needs vault.client_cert and vault.client_key"))
-            }
-            auth => Ok(auth),
+            proxy: variables.pick(&["PROXY_ADDR", "HTTP_PROXY"], values::address, file.proxy)?,
+            tls: TlsSettings {
+                ca_cert: path("CACERT", file.ca_cert)?,
+                ca_path: path("CAPATH", file.ca_path)?,
+                ca_bytes: variables.get("CACERT_BYTES").map(|(_, pem)| pem),
+                client_cert,
+                client_key,
+                server_name: text("TLS_SERVER_NAME", file.tls_server_name)?,
+                skip_verify: variables.pick(&["SKIP_VERIFY"], go_bool, file.tls_skip_verify)?.unwrap_or(false),
+            },
+            connect_timeout: run.connect_timeout.unwrap_or(default.connect_timeout),
+            idle_timeout: run.idle_timeout.unwrap_or(default.idle_timeout),
+            ..default
+        };
+        let mut warnings: Vec<_> = variables.two_addresses().into_iter().collect();
+        if settings.tls.skip_verify {
+            warnings.push(
+                "TLS certificates of Vault are not verified (tls_skip_verify): the token can be intercepted".to_owned(),
+            );
         }
+        Ok(Self { settings, cluster_id: file.cluster_id, auth: with_environment(file.auth, variables)?, warnings })
     }
 }
 
-/// As in Vault's own client, the variable overrides everything, and the token that
-/// `vault login` left is the last resort.
-fn with_environment(auth: Auth, variables: Variables<'_>) -> Result<Auth> {
-    let Auth::Token { token } = auth else { return Ok(auth) };
-    let token = match variables.token().or(token) {
-        None => variables.login_token()?,
-        given => given,
-    };
-    Ok(Auth::Token { token })
-}
-
-fn both(cert: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<(PathBuf, PathBuf)>> {
-    match (cert, key) {
-        (Some(cert), Some(key)) => Ok(Some((cert, key))),
-        (None, None) => Ok(None),
-        _ => Err(Error::usage(
-            "vault.client_cert (VAULT_CLIENT_CERT) and vault.client_key (VAULT_CLIENT_KEY): one is set without the other",
-        )),
+/// Adds a token of the environment, as in Vault's own client: the variable overrides the file, and
+/// the token of `vault login` is the last resort.
+fn with_environment(auth: Option<Auth>, variables: Variables<'_>) -> Result<Option<Auth>> {
+    if !matches!(auth, None | Some(Auth::Token { .. })) {
+        return Ok(auth);
+    }
+    let token = |token| Some(Auth::Token { token: crate::base::secret::TextOrReference::from(token) });
+    match (variables.token(), auth) {
+        (Some(variable), _) => Ok(token(variable)),
+        (None, None) => Ok(variables.login_token()?.and_then(token)),
+        (None, given) => Ok(given),
     }
 }
 
-/// What Go's `strconv.ParseBool` takes, which Vault's own client reads the variable with.
+fn both(cert: Option<&PathBuf>, key: Option<&PathBuf>) -> Result<()> {
+    if cert.is_some() == key.is_some() {
+        return Ok(());
+    }
+    Err(Error::usage(
+        "vault.client_cert (VAULT_CLIENT_CERT) and vault.client_key (VAULT_CLIENT_KEY): one is set without the other",
+    ))
+}
+
+/// Parses what Go's `strconv.ParseBool` accepts, which Vault's own client uses for the variable.
 fn go_bool(text: &str) -> Parsed<bool> {
     match text {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),

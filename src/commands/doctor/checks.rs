@@ -133,8 +133,8 @@ pub(super) async fn store(
 }
 
 fn missing_folder(context: &Context) -> Option<PathBuf> {
-    match context.config().ok()?.store().ok()?.url.as_str().parse() {
-        Ok(Location::Local(folder)) if !folder.exists() => Some(folder),
+    match &context.config().ok()?.store().ok()?.location {
+        Location::Local(folder) if !folder.exists() => Some(folder.clone()),
         _ => None,
     }
 }
@@ -176,14 +176,14 @@ async fn first_bytes(store: &dyn Store, object: &str) -> Result<usize> {
 
 pub(super) async fn channels(context: &Context, findings: &mut Findings, test: bool) {
     let Ok(config) = context.config() else { return };
-    match config.audit.file.as_ref() {
+    match &config.audit {
         Some(path) => {
             let check = crate::services::notify::audit::Audit::new(path).check();
             findings.keep("audit log", check, |()| path.display().to_string());
         }
         None => findings.skip("audit log", "not configured"),
     }
-    let count = config.notify.len() + usize::from(config.ping.url.is_some());
+    let count = config.notify.notify.len() + usize::from(config.notify.ping.is_some());
     if count == 0 {
         findings.warn("notifications", "none configured: nobody is told of a failure but by cron's mail");
     } else if test {

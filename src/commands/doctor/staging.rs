@@ -2,7 +2,7 @@
 
 use super::{Findings, unless_stopped};
 use crate::app::config::StagingMode;
-use crate::app::context::{self, Context};
+use crate::app::context::Context;
 use crate::base::error::Result;
 use crate::formats::manifest::{MacKey, Manifest};
 use crate::formats::product::ServerVersion;
@@ -15,6 +15,7 @@ use crate::pipeline::offline;
 use crate::pipeline::reader::{self, ByteSource};
 use crate::services::staging;
 use crate::services::store::Store;
+use crate::services::vault::Auth;
 use std::sync::Arc;
 use url::Url;
 
@@ -38,7 +39,7 @@ pub(super) async fn check(
         0 => "none configured".to_owned(),
         n => format!("{n} shares: {}", share::origins(s)),
     });
-    let login = staging.login().and_then(context::login);
+    let login = staging.login().and_then(Auth::read);
     findings.keep("staging login", login, |_| "the source's credentials can be read".to_owned());
     let mut origin = ServerVersion::default();
     if let Some((store, manifest)) = newest {
@@ -95,7 +96,7 @@ async fn unlock(
 async fn server(context: &Context, findings: &mut Findings, address: &Url, origin: &ServerVersion) -> Result<()> {
     let config = context.config()?;
     let staging = &config.staging;
-    findings.keep("guard", guard::addresses(address, &config.vault.addresses, None).await, |()| {
+    findings.keep("guard", guard::addresses(address, &config.vault.settings.addresses, None).await, |()| {
         "staging is none of production's addresses".to_owned()
     });
     let client = match context.staging_vault(address) {

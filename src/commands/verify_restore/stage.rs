@@ -81,12 +81,12 @@ impl StagingServer {
         }
         let address = staging.address()?.clone();
         staging.login()?;
-        let leader = match config.vault.addresses.is_empty() {
+        let leader = match config.vault.settings.addresses.is_empty() {
             true => None,
             // Production may be unreachable from here, or lost.
             false => context.vault_anonymous()?.leader().await.map(|node| node.address).ok(),
         };
-        guard::addresses(&address, &config.vault.addresses, leader.as_ref()).await?;
+        guard::addresses(&address, &config.vault.settings.addresses, leader.as_ref()).await?;
         let target = StagingTarget::new(context.staging_vault(&address)?, address, staging.shares()?, staging.wait);
         Ok(Self { target, seal_after: staging.seal_after, ephemeral: None })
     }

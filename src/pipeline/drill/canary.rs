@@ -32,9 +32,11 @@ pub fn check(path: &str, found: CanaryState, backup: DateTime<Utc>, max_age: Opt
     let failed = |what: String| Error::drill(format!("the canary {path} {what}"));
     let written = match found {
         CanaryState::Missing => {
-            return Err(
-                failed("is not in the restored Vault".into()).hint("write it to production before the next backup")
-            );
+            let hint = match path.split_once("/data/") {
+                Some((mount, rest)) => format!("write the path without data/, as in `vault kv get`: {mount}/{rest}"),
+                None => "write it to production before the next backup".to_owned(),
+            };
+            return Err(failed("is not in the restored Vault".into()).hint(hint));
         }
         CanaryState::Deleted => {
             return Err(
@@ -96,5 +98,7 @@ mod tests {
             let result = check("smtp/x", found, backup, max_age);
             assert_eq!(result.as_ref().err().map(Error::kind), outcome, "{found:?} {result:?}");
         }
+        let error = check("kv/data/app", CanaryState::Missing, backup, None).unwrap_err();
+        assert!(error.next_step().is_some_and(|hint| hint.contains("without data/") && hint.ends_with("kv/app")));
     }
 }

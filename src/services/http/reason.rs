@@ -55,6 +55,7 @@ pub fn reason(error: &reqwest::Error) -> String {
     };
     match TlsFailure::of(error) {
         Some(TlsFailure::Plain) => "the server does not speak TLS on this port".to_owned(),
+        Some(TlsFailure::Authority) => "invalid peer certificate: it is a CA certificate".to_owned(),
         Some(TlsFailure::Unsupported) => format!("unsupported TLS version or algorithm: {text}"),
         _ => text,
     }

@@ -4,10 +4,12 @@ use super::delivery::{NotificationBody, Sender};
 use super::{Event, EventOutcome, EventSource};
 use crate::base::error::Result;
 use crate::base::secret::TextOrReference;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// Format of a notification.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum WebhookFormat {
     /// `{type, severity, message, timestamp, host, cluster, store, details}`.
     Webhook,

@@ -20,7 +20,7 @@ mod settings;
 mod transport;
 mod upload;
 
-pub use settings::{LockMode, ObjectLock, S3Settings};
+pub use settings::{LockMode, ObjectLock, PART_SIZES, S3Settings, Sse};
 
 use super::{Deleted, Download, Head, Listed, Locking, Metadata, ObjectVersion, Put, ReadAt, Store, Upload};
 use crate::base::error::Result;
@@ -44,7 +44,6 @@ impl S3Store {
     /// # Errors
     /// `Usage` for invalid settings and for a `ca_cert` that cannot be read.
     pub async fn new(bucket: &str, prefix: &str, settings: S3Settings) -> Result<Self> {
-        settings.check()?;
         let client = client::connect(&settings).await?;
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
         let bucket = Bucket { client, name: bucket.to_owned(), prefix, settings, tasks: TaskTracker::new() };

@@ -1,80 +1,83 @@
-//! The ways to log in, and what each needs. Not here: logging in (`login`).
+//! The login methods and their credentials. Not here: logging in (`login`).
 
-use crate::base::secret::Secret;
+use crate::base::error::Result;
+use crate::base::secret::{Secret, TextOrReference};
 use std::fmt;
 
-/// How to get a token. `mount` is where the method is mounted below `auth/`.
+/// Login method. `mount` is its path below `auth/`.
+///
+/// Credentials may be references. [`Auth::read`] reads them once; otherwise each login does.
 #[derive(Clone, Debug)]
 pub enum Auth {
-    /// The token itself. It is not ours, so it is never revoked.
+    /// An existing token. It is never revoked, because this program did not create it.
     Token {
-        /// The token.
-        token: Secret,
+        /// Token.
+        token: TextOrReference,
     },
-    /// None: an agent or proxy with auto-auth adds its own token.
+    /// No token: an agent or proxy with auto-auth adds its own.
     None,
     /// AppRole.
     AppRole {
-        /// The mount, `approle`.
+        /// Mount, `approle` by default.
         mount: String,
-        /// The role's id.
-        role_id: String,
-        /// A secret id, or a response-wrapping token that holds one.
-        secret_id: Secret,
+        /// Role id.
+        role_id: TextOrReference,
+        /// Secret id, or a response-wrapping token that contains it, if the role needs one.
+        secret_id: Option<TextOrReference>,
     },
-    /// A Kubernetes service account.
+    /// Kubernetes service account.
     Kubernetes {
-        /// The mount, `kubernetes`.
+        /// Mount, `kubernetes` by default.
         mount: String,
-        /// The role.
+        /// Role.
         role: String,
-        /// The service account's token.
-        jwt: Secret,
+        /// Token of the service account.
+        jwt: TextOrReference,
     },
-    /// AWS IAM, with the credentials that AWS's default chain finds.
+    /// AWS IAM, with the credentials of AWS's default chain.
     AwsIam {
-        /// The mount, `aws`.
+        /// Mount, `aws` by default.
         mount: String,
-        /// The role; Vault takes the IAM principal's name if absent.
+        /// Role, if not the name of the IAM principal.
         role: Option<String>,
-        /// The value of `X-Vault-AWS-IAM-Server-ID`, if the server demands one.
+        /// Value of `X-Vault-AWS-IAM-Server-ID`, if the server requires one.
         server_id: Option<String>,
-        /// The region whose STS endpoint is signed for; the global endpoint if absent.
+        /// Region of the signed STS endpoint, if not the global endpoint.
         region: Option<String>,
     },
     /// The TLS client certificate of the settings.
     Cert {
-        /// The mount, `cert`.
+        /// Mount, `cert` by default.
         mount: String,
-        /// The role; any that fits if absent.
+        /// Role. Without it, Vault tries all roles.
         role: Option<String>,
     },
-    /// A user name and a password.
+    /// User name and password.
     Userpass {
-        /// The mount, `userpass`.
+        /// Mount, `userpass` by default.
         mount: String,
-        /// The user name.
+        /// User name.
         username: String,
-        /// The password.
-        password: Secret,
+        /// Password.
+        password: TextOrReference,
     },
-    /// A JSON web token of an issuer that Vault trusts.
+    /// JSON web token of an issuer that Vault trusts.
     Jwt {
-        /// The mount, `jwt`.
+        /// Mount, `jwt` by default.
         mount: String,
-        /// The role; the mount's default role if absent.
+        /// Role, if not the mount's default role.
         role: Option<String>,
-        /// The token.
-        jwt: Secret,
+        /// Token.
+        jwt: TextOrReference,
     },
-    /// An LDAP user.
+    /// LDAP user.
     Ldap {
-        /// The mount, `ldap`.
+        /// Mount, `ldap` by default.
         mount: String,
-        /// The user name.
+        /// User name.
         username: String,
-        /// The password.
-        password: Secret,
+        /// Password.
+        password: TextOrReference,
     },
 }
 
@@ -82,7 +85,7 @@ impl fmt::Display for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Auth::Token { .. } => f.write_str("token"),
-            Auth::None => f.write_str("no token of its own"),
+            Auth::None => f.write_str("the agent's token"),
             Auth::AppRole { mount, .. } => write!(f, "AppRole at auth/{mount}"),
             Auth::Kubernetes { mount, role, .. } => write!(f, "Kubernetes at auth/{mount}, role {role}"),
             Auth::AwsIam { mount, .. } => write!(f, "AWS IAM at auth/{mount}"),
@@ -96,15 +99,37 @@ impl fmt::Display for Auth {
 }
 
 impl Auth {
-    /// Whether a second login with the same credentials can work. A wrapping token is used
-    /// up by the first one.
+    /// Returns the same method with every reference replaced by the secret, read now.
+    ///
+    /// # Errors
+    /// As [`TextOrReference::read`].
+    pub fn read(&self) -> Result<Self> {
+        let mut auth = self.clone();
+        let credentials: Vec<&mut TextOrReference> = match &mut auth {
+            Auth::AppRole { role_id, secret_id, .. } => std::iter::once(role_id).chain(secret_id).collect(),
+            Auth::Token { token: one }
+            | Auth::Kubernetes { jwt: one, .. }
+            | Auth::Jwt { jwt: one, .. }
+            | Auth::Userpass { password: one, .. }
+            | Auth::Ldap { password: one, .. } => vec![one],
+            Auth::None | Auth::AwsIam { .. } | Auth::Cert { .. } => Vec::new(),
+        };
+        for credential in credentials {
+            *credential = credential.read()?.into();
+        }
+        Ok(auth)
+    }
+
+    /// Returns `true` if a second login with the same credentials can succeed. The first login uses
+    /// up a wrapping token.
     pub fn works_again(&self) -> bool {
-        !matches!(self, Auth::AppRole { secret_id, .. } if is_token(secret_id))
+        let Auth::AppRole { secret_id: Some(secret_id), .. } = self else { return true };
+        !secret_id.read().is_ok_and(|secret_id| is_token(&secret_id))
     }
 }
 
-/// Whether a secret id looks like a service token, as wrapping tokens do. Secret
-/// ids that Vault makes are UUIDs.
+/// Returns `true` if a secret id looks like a service token, as wrapping tokens do. Secret ids that
+/// Vault generates are UUIDs.
 pub(super) fn is_token(secret: &Secret) -> bool {
     ["hvs.", "s."].iter().any(|prefix| secret.expose().starts_with(prefix))
 }
@@ -112,23 +137,38 @@ pub(super) fn is_token(secret: &Secret) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::secret::Reference;
 
-    #[test]
-    fn a_wrapped_secret_id_works_once() {
-        let auth = |secret_id: &str| Auth::AppRole {
-            mount: "approle".into(),
-            role_id: "r".into(),
-            secret_id: Secret::new(secret_id),
-        };
-        for wrapping in ["hvs.CAESIJ", "s.abc"] {
-            assert!(!auth(wrapping).works_again(), "{wrapping}");
-        }
-        assert!(auth("b3c4b2f4-7a5e-4f5c-9b0a-3c7e0a2f7d11").works_again());
+    fn app_role(secret_id: TextOrReference) -> Auth {
+        Auth::AppRole { mount: "approle".into(), role_id: Secret::new("r").into(), secret_id: Some(secret_id) }
     }
 
     #[test]
-    fn no_secret_in_messages() {
-        let auth = Auth::Userpass { mount: "u".into(), username: "bob".into(), password: Secret::new("planted") };
+    fn a_wrapped_secret_id_works_once() {
+        for wrapping in ["hvs.CAESIJ", "s.abc"] {
+            assert!(!app_role(Secret::new(wrapping).into()).works_again(), "{wrapping}");
+        }
+        assert!(app_role(Secret::new("b3c4b2f4-7a5e-4f5c-9b0a-3c7e0a2f7d11").into()).works_again());
+    }
+
+    #[test]
+    fn read_replaces_references_by_secrets() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        let auth = app_role(Reference::File(path.clone()).into());
+        assert!(auth.read().is_err());
+        std::fs::write(&path, "hvs.planted\n").unwrap();
+        let read = auth.read().unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let Auth::AppRole { secret_id: Some(TextOrReference::Text(text)), .. } = &read else { panic!("{read:?}") };
+        assert_eq!(text.expose(), "hvs.planted");
+        assert!(!read.works_again());
+    }
+
+    #[test]
+    fn messages_contain_no_secret() {
+        let password = Secret::new("planted").into();
+        let auth = Auth::Userpass { mount: "u".into(), username: "bob".into(), password };
         assert!(!format!("{auth} {auth:?}").contains("planted"));
     }
 }

@@ -157,8 +157,14 @@ impl RequestFailure {
             RequestFailure::Ours(error) => return error.context(what),
             RequestFailure::Standby(error) => error.context(what),
             RequestFailure::Transport(error) => {
-                let via = client.clients.proxy_of(address).map(|proxy| format!(", via the proxy {proxy}"));
-                transport(&error, &format!("{what}{}", via.unwrap_or_default()), &client.settings)
+                let Some(proxy) = client.clients.proxy_of(address) else {
+                    return transport(&error, &what, &client.settings).transient(transient);
+                };
+                let failed = transport(&error, &format!("{what}, via the proxy {proxy}"), &client.settings);
+                match TlsFailure::of(&error) {
+                    None if error.is_connect() => failed.hint(format!("check that the proxy {proxy} works and allows this address; it is set by vault.proxy, VAULT_PROXY_ADDR, VAULT_HTTP_PROXY or HTTPS_PROXY")),
+                    _ => failed,
+                }
             }
             RequestFailure::Foreign { why, .. } if why == PLAIN_TO_TLS => {
                 Error::vault(format!("{what}: {why}")).hint("write https:// in the address")

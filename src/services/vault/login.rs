@@ -61,8 +61,9 @@ impl Client {
     pub async fn login(&self, node: &Node, auth: &Auth) -> Result<Session> {
         let address = node.address.clone();
         if let Auth::Token { token } = auth {
-            checked_token(token)?;
-            return Ok(Session { token: token.clone(), address, obtained: false, revocable: false, counted: false });
+            let token = token.read()?;
+            checked_token(&token)?;
+            return Ok(Session { token, address, obtained: false, revocable: false, counted: false });
         }
         if matches!(auth, Auth::None) {
             let token = Secret::new("");
@@ -134,10 +135,15 @@ impl Client {
         let (path, body) = match auth {
             Auth::Token { .. } | Auth::None => return Err(Error::unexpected("a token needs no login").into()),
             Auth::AppRole { mount, role_id, secret_id } => {
-                let secret_id = self.unwrapped(address, mount, secret_id).await?;
-                (login_path(mount), json!({ "role_id": role_id, "secret_id": secret_id.expose() }))
+                let secret_id = match secret_id {
+                    Some(given) => self.unwrapped(address, mount, given.read()?).await?,
+                    None => Secret::new(""),
+                };
+                (login_path(mount), json!({ "role_id": role_id.read()?.expose(), "secret_id": secret_id.expose() }))
             }
-            Auth::Kubernetes { mount, role, jwt } => (login_path(mount), json!({ "role": role, "jwt": jwt.expose() })),
+            Auth::Kubernetes { mount, role, jwt } => {
+                (login_path(mount), json!({ "role": role, "jwt": jwt.read()?.expose() }))
+            }
             Auth::AwsIam { mount, role, server_id, region } => {
                 // The credential chain makes a future of many kilobytes.
                 let proof = Box::pin(aws::identity_proof(server_id.as_deref(), region.as_deref())).await?;
@@ -151,10 +157,10 @@ impl Client {
                 (login_path(mount), with_role(json!({}), role.as_deref(), "name"))
             }
             Auth::Userpass { mount, username, password } | Auth::Ldap { mount, username, password } => {
-                (format!("{}/{username}", login_path(mount)), json!({ "password": password.expose() }))
+                (format!("{}/{username}", login_path(mount)), json!({ "password": password.read()?.expose() }))
             }
             Auth::Jwt { mount, role, jwt } => {
-                (login_path(mount), with_role(json!({ "jwt": jwt.expose() }), role.as_deref(), "role"))
+                (login_path(mount), with_role(json!({ "jwt": jwt.read()?.expose() }), role.as_deref(), "role"))
             }
         };
         let call = Call::put(&path).namespaced().json(&body)?;
@@ -165,16 +171,16 @@ impl Client {
     ///
     /// A wrapping token is looked up first: one that was made by another path than
     /// a secret id's was put there by somebody else.
-    async fn unwrapped(&self, address: &Url, mount: &str, given: &Secret) -> Result<Secret, RequestFailure> {
+    async fn unwrapped(&self, address: &Url, mount: &str, given: Secret) -> Result<Secret, RequestFailure> {
         #[derive(Deserialize)]
         struct SecretId {
             secret_id: String,
         }
-        if !is_token(given) {
-            return Ok(given.clone());
+        if !is_token(&given) {
+            return Ok(given);
         }
-        let vault = &self.vaultrs(address, Some(given), true)?;
-        let lookup = || async { Ok(vaultrs::sys::wrapping::lookup(vault, checked_token(given)?).await?) };
+        let vault = &self.vaultrs(address, Some(&given), true)?;
+        let lookup = || async { Ok(vaultrs::sys::wrapping::lookup(vault, checked_token(&given)?).await?) };
         let info = lookup.retry(backoff()).when(RequestFailure::may_pass).await.map_err(spent)?;
         if !is_secret_id_path(&info.creation_path, mount) {
             return Err(Error::vault(format!(

@@ -32,6 +32,11 @@ struct Attempt {
     encoded_token: String,
 }
 
+/// Settings that allow root tokens from shares, as a hint. Both are off by default.
+pub const ALLOW_GENERATE_ROOT: &str = "allow root tokens from shares in the server's configuration and restart it. \
+     OpenBao: disable_unauthed_generate_root_endpoints = false in the listener stanza; Vault 2: \
+     enable_unauthenticated_access = [\"generate-root\"] at the top level";
+
 const ATTEMPT: &str = "sys/generate-root/attempt";
 
 impl Client {
@@ -111,7 +116,13 @@ impl Client {
     async fn root_from(&self, address: &Url, shares: &[Share]) -> Result<Secret> {
         let doing = "making a root token";
         let explain = |f: RequestFailure| f.explain(self, address, doing, None);
-        self.call(address, Call::delete(ATTEMPT)).await.map_err(explain)?;
+        self.call(address, Call::delete(ATTEMPT)).await.map_err(|f| match f.status() {
+            Some(405) => {
+                let what = format!("Vault {}: {doing}: it generates no root token from shares", shown(address));
+                Error::vault(what).because(anyhow::anyhow!("{ATTEMPT}: HTTP 405")).hint(ALLOW_GENERATE_ROOT)
+            }
+            _ => explain(f),
+        })?;
         let begin = Call::put(ATTEMPT).json(&json!({})).map_err(explain)?;
         let begun: Attempt = self.call(address, begin).await.and_then(|a| a.parse()).map_err(explain)?;
         let otp = Zeroizing::new(begun.otp);

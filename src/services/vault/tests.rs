@@ -4,15 +4,7 @@ use super::failure::in_words;
 use super::*;
 
 fn settings(address: &str) -> VaultSettings {
-    VaultSettings {
-        addresses: vec![address.parse().unwrap()],
-        namespace: None,
-        tls: http::TlsSettings::default(),
-        connect_timeout: Duration::from_secs(10),
-        idle_timeout: Duration::from_secs(60),
-        unix_socket: None,
-        proxy: None,
-    }
+    VaultSettings { addresses: vec![address.parse().unwrap()], ..VaultSettings::default() }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::support::s3::S3;
 use bytes::Bytes;
 use chrono::{TimeDelta, Utc};
 use std::time::Duration;
-use vault_backup::services::store::s3::{LockMode, ObjectLock, S3Settings};
+use vault_backup::services::store::s3::{LockMode, ObjectLock, S3Settings, Sse};
 use vault_backup::services::store::{Deleted, Locking, Put, ReadAt};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -100,7 +100,7 @@ async fn a_bucket_without_object_lock_is_reported() {
 async fn encryption_and_storage_class_are_requested() {
     let (s3, proxy, _) = super::behind(|_| Reply::forward()).await;
     let store = s3_store(S3Settings {
-        sse: Some("aws:kms".to_owned()),
+        sse: Some(Sse::Kms),
         kms_key_id: Some("alias/backups".to_owned()),
         storage_class: Some("STANDARD_IA".to_owned()),
         ..super::through(&proxy)

@@ -35,6 +35,16 @@ fn wrong_values_say_what_is_allowed() {
         ),
         ("[vault.auth]\nmethod = 5", "2: vault.auth.method: must be text in quotes"),
         ("[store]\n\nsse = 'aws'", "3: store.sse: unknown value; did you mean aws:kms? allowed: AES256, aws:kms"),
+        (
+            "[store]\nurl = '/tmp/x'",
+            "2: store.url: must be s3://BUCKET, s3://BUCKET/PREFIX or file:///DIRECTORY; did you mean file:///tmp/x",
+        ),
+        ("[store]\nurl = 's3://b/../c'", "2: store.url: must be a URL without an empty segment, . or .. in its path"),
+        (
+            "[encryption]\nold_keys = [\n'/k',\n'env:']",
+            "4: encryption.old_keys: must be a path, env:NAME, file:PATH or credential:NAME",
+        ),
+        ("[vault]\naddresses = [\n'https://v',\n'v']", "4: vault.addresses: must be an address such as"),
         ("[store]\nkms_key_id = 'k'", "1: store: the key kms_key_id needs sse = \"aws:kms\""),
         ("[retention]\ndaily_days = 0", "2: retention.daily_days: must be a whole number from 1 to 36500"),
         ("[retention]\nkeep_daily = 1.5", "2: retention.keep_daily: must be a whole number"),
@@ -66,10 +76,10 @@ fn logins_name_their_keys() {
         ("method = 'jwt'", "the method jwt needs the key jwt"),
         (
             "method = 'jwt'\njwt = 'env:J'\nregion = 'eu-west-1'",
-            "the key region is not one of the method jwt; is another method meant?",
+            "the method jwt has no key region; remove the key, or choose another method",
         ),
-        ("role_id = 'r'", "the key role_id is not one of the method token; is another method meant?"),
-        ("method = 'aws'\njwt = 'env:J'", "the key jwt is not one of the method aws; is another method meant?"),
+        ("role_id = 'r'", "the method token has no key role_id; remove the key, or choose another method"),
+        ("method = 'aws'\njwt = 'env:J'", "the method aws has no key jwt; remove the key, or choose another method"),
     ] {
         for section in ["vault.auth", "staging.auth"] {
             assert_eq!(refused(&format!("\n[{section}]\n{text}")), format!("c.toml:2: {section}: {expected}"));

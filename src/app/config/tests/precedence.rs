@@ -1,6 +1,7 @@
 //! Flag > environment > file > default, and what is demanded only when it is asked for.
 
 use super::*;
+use crate::base::secret::TextOrReference;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 
@@ -28,8 +29,8 @@ fn with(text: &str, overrides: &Overrides, variables: &[(&str, &str)]) -> Result
 }
 
 fn token(config: &Config) -> Option<Reference> {
-    match config.vault.auth.clone() {
-        Auth::Token { token } => token,
+    match config.vault.auth.clone()? {
+        Auth::Token { token: TextOrReference::Reference(token) } => Some(token),
         other => panic!("{other:?}"),
     }
 }
@@ -37,9 +38,9 @@ fn token(config: &Config) -> Option<Reference> {
 #[test]
 fn the_file_alone() {
     let config = resolve(FILE).unwrap();
-    assert_eq!(config.vault().unwrap().addresses[0].as_str(), "https://file:8200/");
+    assert_eq!(config.vault().unwrap().settings.addresses[0].as_str(), "https://file:8200/");
     assert_eq!(token(&config), Some(Reference::File("/token".into())));
-    assert_eq!(config.store().unwrap().url.as_str(), "s3://file");
+    assert_eq!(config.store().unwrap().location.to_string(), "s3://file");
     assert_eq!(config.encryption.key, Some(Reference::File("/key".into())));
     assert_eq!(config.run.deadline, Some(Duration::from_hours(1)));
 }
@@ -64,15 +65,16 @@ fn the_environment_goes_before_the_file() {
         ],
     )
     .unwrap();
-    let vault = config.vault().unwrap();
+    let vault = &config.vault().unwrap().settings;
     assert_eq!(vault.addresses.iter().map(url::Url::as_str).collect::<Vec<_>>(), ["http://env:8200/"]);
     assert_eq!(vault.namespace.as_deref(), Some("env"));
-    assert_eq!(vault.ca_cert.as_deref(), Some(Path::new("/env")));
-    assert_eq!(vault.client_cert, Some(("/cert".into(), "/client-key".into())));
-    assert!(vault.tls_skip_verify);
-    assert_eq!(vault.tls_server_name.as_deref(), Some("name"));
+    assert_eq!(vault.tls.ca_cert.as_deref(), Some(Path::new("/env")));
+    assert_eq!(vault.tls.client_cert.as_deref(), Some(Path::new("/cert")));
+    assert_eq!(vault.tls.client_key.as_deref(), Some(Path::new("/client-key")));
+    assert!(vault.tls.skip_verify);
+    assert_eq!(vault.tls.server_name.as_deref(), Some("name"));
     assert_eq!(token(&config), Some(Reference::Env("VAULT_TOKEN".into())));
-    assert_eq!(config.store().unwrap().url.as_str(), "file:///env");
+    assert_eq!(config.store().unwrap().location.to_string(), "file:///env");
     assert_eq!(config.encryption.key, Some(Reference::Env("VAULT_BACKUP_KEY".into())));
     assert_eq!(config.encryption.old_keys, [Reference::Env("OLD".into())]);
     assert_eq!(config.run.lock_file, Path::new("/run/user/7/vault-backup-dab06648.lock"));
@@ -91,7 +93,7 @@ fn flags_go_before_the_environment() {
     };
     let config =
         with(FILE, &overrides, &[("VAULT_BACKUP_STORE", "file:///env"), ("VAULT_BACKUP_KEY", "planted")]).unwrap();
-    assert_eq!(config.store().unwrap().url.as_str(), "s3://flag/p");
+    assert_eq!(config.store().unwrap().location.to_string(), "s3://flag/p");
     assert_eq!(config.encryption.key, Some(Reference::File("/flag".into())));
     assert_eq!(config.run.deadline, Some(Duration::from_secs(5)));
 }
@@ -102,16 +104,21 @@ fn malformed_flags_and_variables_are_named() {
         ("VAULT_ADDR", "planted:8200", "VAULT_ADDR: must be an address such as"),
         ("VAULT_ADDR", "https://u:planted@v", "VAULT_ADDR: must be an address without user and password"),
         ("VAULT_SKIP_VERIFY", "planted", "VAULT_SKIP_VERIFY: must be true or false"),
-        ("VAULT_BACKUP_STORE", "/planted", "VAULT_BACKUP_STORE: must be s3://BUCKET,"),
+        ("VAULT_BACKUP_STORE", "planted", "VAULT_BACKUP_STORE: must be s3://BUCKET,"),
         ("VAULT_CLIENT_CERT", "/cert", "vault.client_cert (VAULT_CLIENT_CERT) and vault.client_key (VAULT_CLIENT_KEY)"),
     ] {
         let e = with("", &Overrides::default(), &[(name, value)]).unwrap_err();
         assert_eq!(e.kind(), Kind::Usage);
         assert!(e.to_string().starts_with(expected) && !e.to_string().contains("planted"), "{e}");
     }
-    let overrides = Overrides { store: Some("s3://u:planted@b".into()), ..Overrides::default() };
-    let e = with("", &overrides, &[]).unwrap_err().to_string();
-    assert!(e.starts_with("--store: must be a URL without user and password") && !e.contains("planted"), "{e}");
+    for (store, expected) in [
+        ("s3://u:planted@b", "--store: must be a URL without user and password"),
+        ("/tmp/x", "--store: must be s3://BUCKET, s3://BUCKET/PREFIX or file:///DIRECTORY; did you mean file:///tmp/x"),
+    ] {
+        let overrides = Overrides { store: Some(store.into()), ..Overrides::default() };
+        let e = with("", &overrides, &[]).unwrap_err().to_string();
+        assert!(e.starts_with(expected) && !e.contains("planted"), "{e}");
+    }
 }
 
 #[test]
@@ -125,7 +132,10 @@ fn the_token_of_a_login_comes_last() {
     assert_eq!(token(&with(FILE, &Overrides::default(), &variables).unwrap()), Some(Reference::File("/token".into())));
     let text = "[vault.auth]\nmethod = 'approle'\nrole_id = 'r'\nsecret_id = 'env:S'";
     let config = with(text, &Overrides::default(), &[("VAULT_TOKEN", "planted"), variables[0]]).unwrap();
-    assert!(matches!(config.vault.auth, Auth::AppRole { .. }), "other methods take no token from the environment");
+    assert!(
+        matches!(config.vault.auth, Some(Auth::AppRole { .. })),
+        "other methods take no token from the environment"
+    );
 }
 
 #[test]
@@ -140,7 +150,7 @@ fn nothing_is_demanded_before_it_is_used() {
         "no Vault configured; set vault.addresses, or VAULT_ADDR or BAO_ADDR"
     );
     assert_eq!(said(config.store().unwrap_err()), "no store configured; set store.url, VAULT_BACKUP_STORE or --store");
-    assert!(said(config.encryption.keys().unwrap_err()).starts_with("no backup key configured; set encryption.key"));
+    assert!(said(config.keys().unwrap_err()).starts_with("no backup key configured; set encryption.key"));
     assert!(config.encryption.read_manifest_key().unwrap().is_none());
     assert!(said(config.staging.address().unwrap_err()).contains("--ephemeral"));
     assert!(said(config.staging.login().unwrap_err()).contains("staging.auth.token"));
@@ -154,11 +164,14 @@ fn nothing_is_demanded_before_it_is_used() {
 fn defaults_that_depend_on_other_keys() {
     let retention = resolve("[retention]\ndaily_days = 7\nmonthly_months = 3").unwrap().retention;
     assert_eq!((retention.keep_daily, retention.keep_monthly), (7, 3));
-    let store = |more: &str| resolve(&format!("[store]\nurl = 's3://b'\n{more}")).unwrap().store().unwrap().path_style;
+    let store =
+        |more: &str| resolve(&format!("[store]\nurl = 's3://b'\n{more}")).unwrap().store().unwrap().s3.path_style;
     assert!(!store("") && store("endpoint = 'http://[::1]:9000'"));
     assert!(!store("endpoint = 'http://[::1]:9000'\npath_style = false"));
     let config = resolve("[vault.auth]\nmethod = 'kubernetes'\nrole = 'r'\nmount = '/k8s/'").unwrap();
-    let Auth::Kubernetes { mount, jwt, .. } = config.vault.auth else { panic!() };
+    let Some(Auth::Kubernetes { mount, jwt: TextOrReference::Reference(jwt), .. }) = config.vault.auth else {
+        panic!()
+    };
     assert_eq!(mount, "k8s");
     assert_eq!(jwt.to_string(), "file:/var/run/secrets/kubernetes.io/serviceaccount/token");
 }
@@ -179,13 +192,13 @@ fn files() {
     assert!(load(&path).unwrap_err().to_string().ends_with("c.toml:2: not UTF-8"));
     std::fs::write(&path, "[audit]\nfile = '/a'\n").unwrap();
     let config = load(&path).unwrap();
-    assert_eq!((config.file.as_deref(), config.audit.file), (Some(path.as_path()), Some("/a".into())));
+    assert_eq!((config.file.as_deref(), config.audit), (Some(path.as_path()), Some("/a".into())));
 
     let variable = |name: &str| (name == "VAULT_BACKUP_CONFIG").then(|| path.to_str().unwrap().to_owned());
     assert_eq!(Config::load(&Overrides::default(), &variable).unwrap().file.as_deref(), Some(path.as_path()));
     let overrides = Overrides { config: Some(path.clone()), ..Overrides::default() };
     let empty = Config::load(&overrides, &|name| (name == "VAULT_ADDR").then(String::new)).unwrap();
-    assert!(empty.vault.addresses.is_empty(), "an empty variable is not set");
+    assert!(empty.vault.settings.addresses.is_empty(), "an empty variable is not set");
     std::fs::remove_file(&path).unwrap();
     assert!(Config::load(&Overrides::default(), &variable).is_err());
 }
@@ -195,14 +208,14 @@ fn keys_are_read_when_they_are_asked_for() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("key");
     let config = resolve(&format!("[encryption]\nkey = '{0}'\nold_keys = ['file:{0}']", path.display())).unwrap();
-    assert!(config.encryption.keys().unwrap_err().to_string().contains("cannot be read"));
+    assert!(config.keys().unwrap_err().to_string().contains("cannot be read"));
     std::fs::write(&path, "first\n").unwrap();
     std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-    let keys = config.encryption.keys().unwrap();
+    let keys = config.keys().unwrap();
     assert_eq!(keys.len(), 2);
     assert_eq!(keys[0].1.expose(), "first");
     std::fs::write(&path, "second\n").unwrap();
-    assert_eq!(config.encryption.keys().unwrap()[0].1.expose(), "second");
+    assert_eq!(config.keys().unwrap()[0].1.expose(), "second");
 }
 
 #[test]
@@ -217,4 +230,22 @@ fn each_store_has_a_lock_file_of_its_own() {
     assert_ne!(one, lock(Some("s3://backups/two"), ""));
     assert!(one.starts_with("/run/lock"), "{}", one.display());
     assert_eq!(lock(Some("s3://backups/one"), "[run]\nlock_file = '/l'"), Path::new("/l"));
+}
+
+#[test]
+fn an_empty_variable_is_named_where_a_value_is_missing() {
+    let config = |variables: &[(&str, &str)]| with("", &Overrides::default(), variables).unwrap();
+    let empty = config(&[("VAULT_ADDR", ""), ("VAULT_BACKUP_STORE", ""), ("VAULT_BACKUP_KEY", "")]);
+    for (error, expected) in [
+        (empty.vault().unwrap_err(), "no Vault configured: VAULT_ADDR is set but empty"),
+        (empty.store().unwrap_err(), "no store configured: VAULT_BACKUP_STORE is set but empty"),
+        (empty.keys().unwrap_err(), "no backup key configured: VAULT_BACKUP_KEY is set but empty"),
+        (empty.login().unwrap_err(), "no Vault token"),
+    ] {
+        assert_eq!(error.message(), expected);
+    }
+    let empty = config(&[("VAULT_ADDR", "https://v"), ("BAO_ADDR", ""), ("BAO_TOKEN", "")]);
+    assert_eq!(empty.vault().unwrap_err().message(), "no Vault token: BAO_TOKEN is set but empty");
+    let config = with(FILE, &Overrides::default(), &[("VAULT_ADDR", "")]).unwrap();
+    assert_eq!(config.vault().unwrap().settings.addresses[0].as_str(), "https://file:8200/");
 }

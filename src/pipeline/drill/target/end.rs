@@ -5,7 +5,7 @@ use super::{POLL, SHARES_GRACE, StagingTarget};
 use crate::base::error::{Error, Result};
 use crate::base::secret::Secret;
 use crate::formats::product::{Product, ServerVersion};
-use crate::services::vault::SealStatus;
+use crate::services::vault::{ALLOW_GENERATE_ROOT, SealStatus};
 use std::time::Instant;
 
 impl StagingTarget {
@@ -49,11 +49,9 @@ impl StagingTarget {
     pub(super) async fn makes_root_tokens(&self, then: &str) -> Result<()> {
         let Some(status) = self.client.refuses_generate_root(&self.address).await? else { return Ok(()) };
         let what = format!("staging {}: {then}: it makes no root token from shares", self.address);
-        Err(Error::usage(what).because(anyhow::anyhow!("sys/generate-root: HTTP {status}")).hint(
-            "nothing was restored; allow it in the staging server's configuration and restart it. OpenBao: \
-             disable_unauthed_generate_root_endpoints = false in the listener stanza; Vault 2: \
-             enable_unauthenticated_access = [\"generate-root\"] at the top level",
-        ))
+        Err(Error::usage(what)
+            .because(anyhow::anyhow!("sys/generate-root: HTTP {status}"))
+            .hint(format!("nothing was restored; {ALLOW_GENERATE_ROOT}")))
     }
 
     /// Seals a node that still has its old state, with `token`. A failure is only a warning.

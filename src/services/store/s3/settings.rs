@@ -1,53 +1,53 @@
-//! What can be set about an S3 store, and what follows from it for one object.
+//! The settings of an S3 store, and the protection of one object that follows from them.
 
-use crate::base::error::{Error, Result};
 use crate::formats::naming::BackupType;
 use aws_sdk_s3::config::SharedCredentialsProvider;
 use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{ObjectLockMode, ServerSideEncryption, StorageClass};
+use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 const MIB: u64 = 1024 * 1024;
 
-/// What S3 takes as a part's size, the last part aside.
+/// Part sizes that S3 accepts, except for the last part.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>
-pub(super) const PART_SIZES: std::ops::RangeInclusive<u64> = 5 * MIB..=5 * 1024 * MIB;
+pub const PART_SIZES: std::ops::RangeInclusive<u64> = 5 * MIB..=5 * 1024 * MIB;
 
-/// The largest object that CopyObject takes.
+/// Size of the largest object that CopyObject accepts.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html>
 const COPY_MAX: u64 = 5 * 1024 * MIB;
 
-/// What can be set about an S3 store; every field has a default.
+/// Settings of an S3 store.
 #[derive(Clone, Debug)]
 pub struct S3Settings {
-    /// The server's URL, if it isn't AWS.
+    /// URL of the server, if not AWS.
     pub endpoint: Option<String>,
-    /// The region; else as AWS's tools find it.
+    /// Region, if not the one that AWS's own chain finds.
     pub region: Option<String>,
-    /// Who asks; else as AWS's tools find it.
+    /// Credentials, if not those that AWS's own chain finds.
     pub credentials: Option<SharedCredentialsProvider>,
-    /// Whether the bucket's name goes into the path rather than the host name.
+    /// `true` if the bucket's name is part of the path instead of the host name.
     pub path_style: bool,
-    /// PEM file of further authorities to trust; else `AWS_CA_BUNDLE`.
+    /// PEM file of further trusted CAs, if not `AWS_CA_BUNDLE`.
     pub ca_cert: Option<PathBuf>,
-    /// `AES256`, `aws:kms` or `aws:kms:dsse`.
-    pub sse: Option<String>,
-    /// The KMS key for `aws:kms` and `aws:kms:dsse`; else the account's default.
+    /// Server-side encryption, if not the bucket's default.
+    pub sse: Option<Sse>,
+    /// KMS key for [`Sse::Kms`], if not the account's default.
     pub kms_key_id: Option<String>,
-    /// The storage class, as S3 names it.
+    /// Storage class, if not the server's default.
     pub storage_class: Option<String>,
-    /// Retention for what is written below `daily/`.
+    /// Object Lock of objects below `daily/`, if any.
     pub object_lock_daily: Option<ObjectLock>,
-    /// Retention for what is written below `monthly/`.
+    /// Object Lock of objects below `monthly/`, if any.
     pub object_lock_monthly: Option<ObjectLock>,
-    /// How long a connection may take to come about.
+    /// Time limit for a connection attempt.
     pub connect_timeout: Duration,
-    /// How long a request may go without a byte moving.
+    /// Longest time without a byte of a request or response.
     pub idle_timeout: Duration,
-    /// Size of an upload's parts, in bytes.
+    /// Part size of an upload, in bytes.
     pub part_size: u64,
-    /// Objects larger than this, in bytes, are copied by parts.
+    /// Size in bytes above which an object is copied in parts.
     pub copy_threshold: u64,
 }
 
@@ -72,25 +72,36 @@ impl Default for S3Settings {
     }
 }
 
+/// Server-side encryption, named as in the header `x-amz-server-side-encryption`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum Sse {
+    /// SSE-S3.
+    #[serde(rename = "AES256")]
+    S3,
+    /// SSE-KMS.
+    #[serde(rename = "aws:kms")]
+    Kms,
+}
+
 /// Retention under S3 Object Lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ObjectLock {
-    /// Who may end it early.
+    /// Retention mode.
     pub mode: LockMode,
-    /// How long from the write on.
+    /// Retention period, from the time of the write.
     pub period: Duration,
 }
 
-/// The modes of S3 Object Lock.
+/// Retention mode of S3 Object Lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockMode {
-    /// Holders of `s3:BypassGovernanceRetention` may end it early.
+    /// Principals with `s3:BypassGovernanceRetention` can delete the object early.
     Governance,
-    /// Nobody may.
+    /// No one can delete the object early.
     Compliance,
 }
 
-/// What protects one object, as the requests that make it say it.
+/// Protection of one object, in the terms of the requests that create it.
 pub(super) struct Protection {
     pub(super) sse: Option<ServerSideEncryption>,
     pub(super) kms_key_id: Option<String>,
@@ -99,8 +110,8 @@ pub(super) struct Protection {
     pub(super) retain_until: Option<DateTime>,
 }
 
-/// Sets an object's [`Protection`] on a request: the three requests that make
-/// objects have the same setters, but no trait in common.
+/// Sets an object's [`Protection`] on a request. The three requests that create objects have the
+/// same setters, but no common trait.
 macro_rules! protect {
     ($request:expr, $protection:expr) => {{
         let protection = $protection;
@@ -115,22 +126,7 @@ macro_rules! protect {
 pub(super) use protect;
 
 impl S3Settings {
-    /// # Errors
-    /// `Usage` for values that no server could take.
-    pub(super) fn check(&self) -> Result<()> {
-        if !PART_SIZES.contains(&self.part_size) {
-            return Err(Error::usage("run.part_size must be between 5 MiB and 5 GiB"));
-        }
-        match self.sse.as_deref() {
-            None | Some("AES256") if self.kms_key_id.is_some() => {
-                Err(Error::usage("store.kms_key_id needs store.sse = \"aws:kms\" or \"aws:kms:dsse\""))
-            }
-            None | Some("AES256" | "aws:kms" | "aws:kms:dsse") => Ok(()),
-            Some(_) => Err(Error::usage("store.sse must be \"AES256\", \"aws:kms\" or \"aws:kms:dsse\"")),
-        }
-    }
-
-    /// What protects the object `name`; its first folder says which lock.
+    /// Returns the protection of the object `name`. Its first path segment selects the lock.
     pub(super) fn protection(&self, name: &str, now: SystemTime) -> Protection {
         let below = |kind: BackupType| name.split_once('/').is_some_and(|(first, _)| first == kind.as_str());
         let lock = if below(BackupType::Daily) {
@@ -141,7 +137,10 @@ impl S3Settings {
             None
         };
         Protection {
-            sse: self.sse.as_deref().map(ServerSideEncryption::from),
+            sse: self.sse.map(|sse| match sse {
+                Sse::S3 => ServerSideEncryption::Aes256,
+                Sse::Kms => ServerSideEncryption::AwsKms,
+            }),
             kms_key_id: self.kms_key_id.clone(),
             storage_class: self.storage_class.as_deref().map(StorageClass::from),
             lock_mode: lock.map(|lock| match lock.mode {
@@ -158,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_folder_says_which_lock() {
+    fn the_first_path_segment_selects_the_lock() {
         let lock = |mode, days: u64| Some(ObjectLock { mode, period: Duration::from_secs(days * 86_400) });
         let settings = S3Settings {
             object_lock_daily: lock(LockMode::Governance, 1),
@@ -173,30 +172,6 @@ mod tests {
         assert_eq!(seen("monthly/x/y"), (Some(ObjectLockMode::Compliance), Some(2_592_000)));
         for other in ["daily", "weekly/x", "x/daily/y"] {
             assert_eq!(seen(other), (None, None), "{other}");
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_is_refused() {
-        let with = |sse: Option<&str>, key: Option<&str>, part_size| S3Settings {
-            sse: sse.map(str::to_owned),
-            kms_key_id: key.map(str::to_owned),
-            part_size,
-            ..S3Settings::default()
-        };
-        for good in
-            [with(None, None, 5 * MIB), with(Some("AES256"), None, 8 * MIB), with(Some("aws:kms"), Some("k"), 8 * MIB)]
-        {
-            good.check().unwrap();
-        }
-        for bad in [
-            with(None, None, 5 * MIB - 1),
-            with(None, None, 5 * 1024 * MIB + 1),
-            with(Some("aes256"), None, 8 * MIB),
-            with(Some("AES256"), Some("k"), 8 * MIB),
-            with(None, Some("k"), 8 * MIB),
-        ] {
-            assert_eq!(bad.check().unwrap_err().kind(), crate::base::error::Kind::Usage);
         }
     }
 }

@@ -154,8 +154,10 @@ fn into_another_cluster() {
     let target = Vault::start();
     let (name, before) = (cluster_name(&target), index(&target));
     let output = restore(&site, &object, &target).args(["--confirm", &name]).run();
-    output
-        .fails(2, &["the backup was taken from cluster", &site.production.vault.cluster_id(), &target.cluster_id(), "--force"]);
+    output.fails(
+        2,
+        &["the backup was taken from cluster", &site.production.vault.cluster_id(), &target.cluster_id(), "--force"],
+    );
     for input in [&file, &older] {
         let input = input.to_str().unwrap();
         restore(&site, input, &target).args(["--dry-run", "--force"]).run().ok().stdout_contains(input);

@@ -120,7 +120,7 @@ impl Context {
     pub fn event_source(&self) -> EventSource {
         let config = self.config().ok();
         let expected = || config.and_then(|config| config.vault.cluster_id.clone());
-        let store = config.and_then(|config| config.store().ok()).map(|store| store.url.as_str().to_owned());
+        let store = config.and_then(|config| config.store().ok()).map(|store| store.location.to_string());
         EventSource::here(self.cluster.borrow().clone().or_else(expected), store)
     }
 

@@ -6,7 +6,7 @@ use crate::app::reporting::{self, OperationResult};
 use crate::base::atomic_file::AtomicFile;
 use crate::base::error::{Error, Result};
 use crate::commands::Done;
-use crate::formats::barrier::{Absence, Barrier, ListedSecret, Query, SecretAnswer, SecretVersion};
+use crate::formats::barrier::{Barrier, ListedSecret, MissingReason, Query, SecretAnswer, SecretVersion};
 use crate::formats::crypto::{Header, Keyring};
 use crate::formats::manifest::rfc3339;
 use crate::pipeline::input::{Input, OpenInput};
@@ -58,7 +58,7 @@ async fn recover(context: &Context, args: &RecoverArgs) -> Result<OperationResul
     // As the server itself would judge a deletion now.
     let query = Query { path: path.to_owned(), version: args.version, at: chrono::Utc::now() };
     let answer = backup.find_secret(&barrier, query).await?;
-    if let SecretAnswer::Missing(Absence::NoMount | Absence::NoSecret) = answer {
+    if let SecretAnswer::Missing(MissingReason::NoMount | MissingReason::NoSecret) = answer {
         let below = backup.list(&barrier, path).await?.len();
         if below > 0 {
             let what = format!("{label}: {path}: it is not a secret but a directory of secrets ({below} in all)");

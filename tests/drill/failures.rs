@@ -183,7 +183,10 @@ fn shares_that_do_not_open_it() {
     // Wrong: found out when the restored state is to be opened.
     let staging = Vault::builder().staging().start();
     let output = drilled(&staging, "\"env:SHARE0\", \"env:WRONG\"");
-    output.code(6).stderr_contains("unsealing, share 2 of 2").stderr_contains("set staging.unseal_keys to the unseal keys of the backup's source");
+    output
+        .code(6)
+        .stderr_contains("unsealing, share 2 of 2")
+        .stderr_contains("set staging.unseal_keys to the unseal keys of the backup's source");
     site.assert_clean(&output);
     assert_eq!(staging.health(), Some(SEALED));
     let output = drill(&site, &staging, LOGIN).run();

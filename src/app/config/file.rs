@@ -9,7 +9,7 @@ use super::values::{self, read};
 use super::{EncryptionSection, StagingSection};
 use crate::base::secret::{Reference, TextOrReference};
 use crate::formats::retention::Policy;
-use crate::services::notify::webhook::{Shape, Webhook};
+use crate::services::notify::webhook::{Webhook, WebhookFormat};
 use crate::services::store::Location;
 use crate::services::store::s3::{ObjectLock, Sse};
 use crate::services::vault;
@@ -126,7 +126,7 @@ sections! {
 #[serde(deny_unknown_fields)]
 pub(super) struct Notify {
     #[serde(rename = "type")]
-    shape: Shape,
+    format: WebhookFormat,
     #[serde(deserialize_with = "read::secret_url")]
     url: TextOrReference,
     on: Option<Vec<NotifyOn>>,
@@ -144,7 +144,7 @@ impl From<Notify> for Webhook {
     fn from(file: Notify) -> Self {
         let wants = |outcome: NotifyOn| file.on.as_ref().is_none_or(|on| on.contains(&outcome));
         let (on_success, on_failure) = (wants(NotifyOn::Success), wants(NotifyOn::Failure));
-        Self { shape: file.shape, url: file.url, on_success, on_failure }
+        Self { format: file.format, url: file.url, on_success, on_failure }
     }
 }
 

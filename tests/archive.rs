@@ -1,11 +1,11 @@
-//! The archive check against what a real Vault sends.
+//! Tests the archive check with a snapshot of a real Vault.
 
 use crate::support::vault::Vault;
 use vault_backup::base::error::Kind;
 use vault_backup::formats::archive;
 
 #[test]
-fn a_real_snapshot_passes_and_no_part_of_it_does() {
+fn archive_check_accepts_a_real_snapshot_and_refuses_every_truncation() {
     let vault = Vault::start();
     let snapshot = vault.snapshot();
     let (found, state_size) = archive::check_with(&snapshot[..], |meta, state| {

@@ -1,4 +1,4 @@
-//! The main job, from end to end: the binary, a real Vault, real stores.
+//! `backup` from end to end: the binary, a real Vault, real stores.
 
 mod cluster;
 mod cron;

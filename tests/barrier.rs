@@ -1,5 +1,5 @@
-//! The offline drill's core against real Vaults: what a snapshot says when it is
-//! opened with key shares alone equals what Vault's API said.
+//! Tests offline decryption with real servers: the contents of a snapshot, decrypted with key
+//! shares alone, equal the responses of Vault's API.
 
 mod kv;
 pub mod many;
@@ -14,7 +14,7 @@ use vault_backup::base::secret::Secret;
 use vault_backup::formats::barrier::{Barrier, Query, SecretAnswer, UnsealKeys};
 use vault_backup::formats::share::Share;
 
-/// `shares` as the barrier takes them.
+/// Converts `shares` for the barrier.
 fn secrets(shares: &[impl AsRef<str>]) -> UnsealKeys {
     let parse = |(i, share): (usize, &_)| parse(i, AsRef::<str>::as_ref(share)).unwrap();
     UnsealKeys::of_shares(shares.iter().enumerate().map(parse).collect())
@@ -25,19 +25,19 @@ fn parse(i: usize, share: &str) -> Result<Share, Error> {
     Share::parse(format!("env:SHARE{i}"), &Secret::new(share))
 }
 
-/// A snapshot of `vault`, and the barrier that its shares open.
+/// A snapshot of `vault`, and its barrier unlocked with its shares.
 fn unlocked(vault: &Vault) -> (State, Barrier) {
     let state = State::of(vault);
     let barrier = Barrier::unlock(state.bytes(), &secrets(vault.enough_shares())).unwrap();
     (state, barrier)
 }
 
-/// The question for the secret at `path`, as of now.
+/// A query for the secret at `path`, at the current time.
 fn query(path: &str, version: Option<u64>) -> Query {
     Query { path: path.to_owned(), version, at: chrono::Utc::now() }
 }
 
-/// The data that was found, as JSON, and its version.
+/// The data of a found secret, as JSON, and its version.
 fn found(answer: &SecretAnswer) -> (Value, Option<u64>) {
     match answer {
         SecretAnswer::Found(data, version) => (serde_json::from_str(data.expose()).unwrap(), version.map(|v| v.number)),
@@ -45,7 +45,7 @@ fn found(answer: &SecretAnswer) -> (Value, Option<u64>) {
     }
 }
 
-/// Asserts that `error` is a failed drill, of which `part` is said.
+/// Asserts that `error` is a failed drill whose message contains `part`.
 fn assert_drill(error: &Error, part: &str) {
     assert_eq!(error.kind(), Kind::Drill, "{error}");
     assert!(error.to_string().contains(part), "{error}");

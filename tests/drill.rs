@@ -1,5 +1,4 @@
-//! `verify-restore` against real Vaults: what a drill does, what it refuses, and
-//! what it leaves behind.
+//! `verify-restore` with real servers: its steps, its refusals, and its cleanup.
 
 mod again;
 mod automatic;

@@ -1,5 +1,5 @@
-//! The bodies of the fuzz targets on generated input, and on good input with
-//! a few bytes edited, which gets further than noise.
+//! Runs the bodies of the fuzz targets on generated input, and on good input with a few
+//! edited bytes, which gets further than noise.
 
 mod bodies;
 
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use std::sync::LazyLock;
 
-/// Good input for each target; good names and documents stand in for each other.
+/// Good input for each target. Names and documents are also used for each other.
 static SEEDS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let vectors = Vectors::load();
     let good = || vectors.good.iter();
@@ -32,14 +32,14 @@ static SEEDS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
 
 fn edited() -> impl Strategy<Value = Vec<u8>> {
     let edits = prop::collection::vec((any::<Index>(), any::<u8>()), 0..8);
-    (any::<Index>(), edits, any::<Index>(), any::<bool>()).prop_map(|(seed, edits, cut, whole)| {
+    (any::<Index>(), edits, any::<Index>(), any::<bool>()).prop_map(|(seed, edits, length, whole)| {
         let mut data = seed.get(&SEEDS).clone();
         for (at, byte) in edits {
             let at = at.index(data.len());
             data[at] = byte;
         }
         if !whole {
-            data.truncate(cut.index(data.len() + 1));
+            data.truncate(length.index(data.len() + 1));
         }
         data
     })
@@ -77,7 +77,7 @@ proptest! {
 }
 
 #[test]
-fn every_seed_passes() {
+fn every_seed_is_accepted() {
     for data in SEEDS.iter() {
         bodies::open(data);
         bodies::archive(data);

@@ -1,4 +1,4 @@
-//! `restore` into real clusters: every guard, then the deed.
+//! `restore` into real clusters: every guard, then the restore.
 
 mod products;
 
@@ -25,7 +25,7 @@ fn restore(site: &Site, object: &str, target: &Vault) -> Tool {
 }
 
 #[test]
-fn into_its_own_cluster() {
+fn restore_into_the_same_cluster_needs_confirmation() {
     let site = Arc::new(Production::start(3, 2)).site();
     let (vault, object) = (&site.production.vault, site.production.object.clone());
     let name = cluster_name(vault);
@@ -65,7 +65,7 @@ fn into_its_own_cluster() {
     assert!(
         events.iter().all(|event| event["event"] == "vault_backup_restore_failed" && event["severity"] == "critical")
     );
-    assert_eq!(events.len(), 3, "a lacking --confirm is usage, and dry runs tell nobody");
+    assert_eq!(events.len(), 3, "a missing --confirm is a usage error, and dry runs send no notifications");
 
     let dry = restore(&site, &object, vault).args(["--dry-run", "--json"]).run();
     let plan = dry.ok().json();
@@ -91,7 +91,7 @@ fn into_its_own_cluster() {
 
 /// `script` runs it on a terminal.
 #[test]
-fn on_a_terminal_it_shows_what_it_would_do_and_asks() {
+fn restore_on_a_terminal_shows_the_plan_and_asks_for_confirmation() {
     let site = Arc::new(Production::start(3, 2)).site();
     let (vault, object) = (&site.production.vault, &site.production.object);
     let name = cluster_name(vault);
@@ -116,7 +116,7 @@ fn on_a_terminal_it_shows_what_it_would_do_and_asks() {
 }
 
 #[test]
-fn into_its_own_cluster_after_a_rekey() {
+fn restore_into_the_same_cluster_after_a_rekey_needs_force() {
     let site = Arc::new(Production::of(Vault::builder().rekeyable().start())).site();
     let (vault, object) = (&site.production.vault, site.production.object.clone());
     let name = cluster_name(vault);
@@ -133,7 +133,7 @@ fn into_its_own_cluster_after_a_rekey() {
     vault.restart();
     vault.unseal(vault.enough_shares());
 
-    // With the keys that it has, --force changes nothing: Vault checks them.
+    // With its current keys, --force changes nothing: Vault checks them.
     let asked = FaultServer::proxy(&vault.address(), |_| Reply::forward());
     let tool = site.tool("").args(["restore", &object, "--address", asked.address(), "--confirm", &name, "--force"]);
     tool.env("VAULT_TOKEN", vault.root_token()).run().ok();
@@ -141,7 +141,7 @@ fn into_its_own_cluster_after_a_rekey() {
 }
 
 #[test]
-fn into_another_cluster() {
+fn restore_into_another_cluster_needs_force() {
     let site = Site::new();
     let object = site.production.object.clone();
     let snapshot = site.production.vault.snapshot();
@@ -169,7 +169,7 @@ fn into_another_cluster() {
     assert_eq!(index(&target), before);
     assert!(target.token_is_valid(target.root_token()));
 
-    // The name, the file, the older layout: into a cluster each.
+    // By name, from a file, in the legacy format: each into another cluster.
     let targets = [&target, &Vault::start()];
     for (target, input) in targets.into_iter().zip([object.as_str(), older.to_str().unwrap()]) {
         let output = restore(&site, input, target).args(["--confirm", &cluster_name(target), "--force"]).run();
@@ -185,7 +185,7 @@ fn into_another_cluster() {
 }
 
 #[test]
-fn into_a_cluster_of_three_by_any_of_its_nodes() {
+fn restore_into_a_three_node_cluster_works_through_any_node() {
     let site = Site::new();
     let cluster = Cluster::start(3);
     let (leader, standby) = (cluster.leader(), cluster.standbys()[0]);
@@ -201,12 +201,12 @@ fn into_a_cluster_of_three_by_any_of_its_nodes() {
 }
 
 #[test]
-fn an_answer_that_is_lost_is_not_taken_for_a_refusal() {
+fn restore_reports_an_unknown_result_after_a_lost_response() {
     let site = Site::new();
     let target = Vault::start();
     let tokens = || target.ok("LIST", "auth/token/accessors", None)["data"]["keys"].clone();
     let before = tokens();
-    // In this order: once it was restored, it is another cluster.
+    // In this order: after a restore it is another cluster.
     for (reply, part) in [
         ((|| Reply::json(400, &json!({"errors": ["no"]}))) as fn() -> Reply, "nothing was changed in the target"),
         (Reply::lose, "it is unknown whether the backup was restored"),
@@ -228,13 +228,13 @@ fn an_answer_that_is_lost_is_not_taken_for_a_refusal() {
 }
 
 #[test]
-fn ended_on_the_way_it_says_whether_the_target_may_have_changed() {
+fn interrupted_restore_reports_whether_the_target_may_have_changed() {
     let site = Site::new();
     let target = Vault::start();
     let name = cluster_name(&target);
     for (hangs, parts) in [
         ("/auth/token/create", ["vault-backup: error: terminated", ""]),
-        // By then all of it may have been sent, or not.
+        // By then it may or may not have been sent completely.
         ("/snapshot-force", ["the target", ": terminated"]),
     ] {
         let proxy = FaultServer::proxy(&target.address(), move |call| match call.path.ends_with(hangs) {

@@ -14,7 +14,7 @@ fn tool_of(place: &Place, cluster: &str) -> Tool {
     tool.arg("--config").arg(config)
 }
 
-/// A Vault whose answers without a token are edited by `edit`.
+/// A Vault whose responses to unauthenticated requests are edited by `edit`.
 fn edited(place: &Place, edit: fn(&mut Value)) -> FaultServer {
     let vault = &place.site.vault;
     let answers = ["sys/health", "sys/seal-status"].map(|path| {
@@ -29,7 +29,7 @@ fn edited(place: &Place, edit: fn(&mut Value)) -> FaultServer {
 }
 
 #[test]
-fn the_configured_cluster_is_backed_up() {
+fn backup_of_the_configured_cluster_works() {
     let place = Place::folder();
     let id = place.site.vault.cluster_id();
     let said = tool_of(&place, &id).args(["backup", "--json"]).run().code(0).json();
@@ -45,7 +45,7 @@ fn the_configured_cluster_is_backed_up() {
 }
 
 #[test]
-fn another_cluster_is_refused_before_the_login() {
+fn backup_refuses_another_cluster_before_login() {
     for place in Place::both() {
         let proxy = edited(&place, |_| {});
         let id = place.site.vault.cluster_id();
@@ -57,7 +57,7 @@ fn another_cluster_is_refused_before_the_login() {
 }
 
 #[test]
-fn a_cluster_that_does_not_tell_its_id_is_refused_where_one_is_configured() {
+fn backup_refuses_a_cluster_without_id_if_vault_cluster_id_is_set() {
     let absent: fn(&mut Value) = |answer| drop(answer.as_object_mut().unwrap().remove("cluster_id"));
     let redacted: fn(&mut Value) = |answer| answer["cluster_id"] = "".into();
     for edit in [absent, redacted] {
@@ -74,9 +74,9 @@ fn a_cluster_that_does_not_tell_its_id_is_refused_where_one_is_configured() {
     }
 }
 
-/// Redacting listeners give empty texts: they count as absent.
+/// Redacting listeners return empty strings, which count as absent.
 #[test]
-fn what_a_listener_redacts_is_left_out() {
+fn redacted_fields_of_a_listener_are_omitted() {
     let place = Place::folder();
     let proxy = edited(&place, |answer| {
         (answer["version"], answer["cluster_name"]) = ("".into(), "".into());
@@ -84,11 +84,11 @@ fn what_a_listener_redacts_is_left_out() {
     let said = place.tool().env("VAULT_ADDR", proxy.address()).args(["backup", "--json"]).run().code(0).json();
     let vault = said["vault"].as_object().unwrap();
     assert!(!vault.contains_key("version") && !vault.contains_key("cluster_name"), "{said}");
-    assert_eq!(vault["product"], crate::support::vault::product().as_str(), "told without the version");
+    assert_eq!(vault["product"], crate::support::vault::product().as_str(), "detected without the version");
 }
 
 #[test]
-fn another_clusters_backup_is_never_good() {
+fn a_backup_of_another_cluster_is_never_good() {
     let place = Place::folder();
     let object = text(&place.backup()["object"]).to_owned();
     let id = place.site.vault.cluster_id();

@@ -1,10 +1,10 @@
-//! What a run says, and how: nothing to cron, lines to those who ask.
+//! Output of a run: nothing under cron, log lines on request.
 
 use crate::support::place::{Place, next_second};
 use crate::support::tool::{Output, Tool, program};
 use serde_json::Value;
 
-/// As cron calls it: no terminal, hardly any environment, everything in one file.
+/// Runs like cron: no terminal, a minimal environment, all settings in one file.
 fn by_cron(place: &Place) -> Tool {
     let site = &place.site;
     let tool = crate::support::tool().env("PATH", "/usr/bin:/bin").envs(place.site.s3.env());
@@ -29,7 +29,7 @@ fn by_cron(place: &Place) -> Tool {
 const FILES: [&str; 3] = ["config.toml", "key", "token"];
 
 #[test]
-fn cron_sends_no_mail() {
+fn a_successful_run_prints_nothing_under_cron() {
     for place in Place::both() {
         for args in [&["backup", "--prune"][..], &["prune"], &["backup", "-q"]] {
             next_second();
@@ -40,7 +40,7 @@ fn cron_sends_no_mail() {
 }
 
 #[test]
-fn a_failure_is_one_line_also_for_cron() {
+fn a_failure_is_one_line_under_cron() {
     let place = Place::s3();
     for quiet in [&[][..], &["-q"]] {
         let output = by_cron(&place).args(["backup", "--store", "s3://no-such-bucket/x"]).args(quiet).run();
@@ -54,7 +54,7 @@ fn lines(output: &Output) -> Vec<&str> {
 }
 
 #[test]
-fn more_is_said_to_those_who_ask() {
+fn verbose_and_json_logs_print_progress_lines() {
     let place = Place::folder();
     let run = |flags: &[&str]| {
         next_second();
@@ -62,11 +62,11 @@ fn more_is_said_to_those_who_ask() {
         output.code(0).stdout_is("").leaves(&[]);
         output
     };
-    let [told, detailed] = [run(&["-v"]), run(&["-vv"])];
-    for line in lines(&told) {
+    let [logged, detailed] = [run(&["-v"]), run(&["-vv"])];
+    for line in lines(&logged) {
         assert!(line.starts_with("vault-backup: info: "), "{line}");
     }
-    assert!(lines(&told).len() > 1, "{told:?}");
+    assert!(lines(&logged).len() > 1, "{logged:?}");
     assert!(lines(&detailed).iter().any(|line| line.starts_with("vault-backup: debug: ")), "{detailed:?}");
 
     let output = run(&["-vv", "--log-format", "json"]);
@@ -81,7 +81,7 @@ fn more_is_said_to_those_who_ask() {
 
 /// `script` runs it on a terminal.
 #[test]
-fn a_person_who_watches_sees_how_it_ends() {
+fn a_terminal_shows_progress_and_a_closing_line() {
     let place = Place::folder();
     let on_terminal = |args: &str| {
         next_second();
@@ -101,12 +101,12 @@ fn a_person_who_watches_sees_how_it_ends() {
     };
     let said = on_terminal("--kind daily");
     let last = said.trim_end().lines().last().unwrap();
-    assert!(last.contains(&place.url()) && last.ends_with(", verified"), "{said:?}");
+    assert!(last.contains(&place.url()) && last.ends_with(", stored and verified"), "{said:?}");
     assert_eq!(on_terminal("--kind daily --quiet"), "");
 }
 
 #[test]
-fn failures_as_documents() {
+fn failures_are_json_documents_with_json() {
     let place = Place::folder();
     let vault = place.site.vault_sending("");
     let output =

@@ -1,4 +1,4 @@
-//! `backup --prune` prunes after a backup that is verified and does not look doubtful, and after no other.
+//! `backup --prune` prunes only after a verified backup that does not look suspicious.
 
 use super::text;
 use crate::support::place::{Place, next_second};
@@ -43,15 +43,15 @@ fn earlier(place: &Place, size: usize, vault: VaultFacts) -> BackupName {
 }
 
 #[test]
-fn a_doubtful_backup_is_warned_of_and_prunes_nothing() {
+fn a_suspicious_backup_is_a_warning_and_skips_the_prune() {
     std::thread::scope(|scope| {
         for place in Place::both() {
-            scope.spawn(move || doubtful(&place));
+            scope.spawn(move || suspicious(&place));
         }
     });
 }
 
-fn doubtful(place: &Place) {
+fn suspicious(place: &Place) {
     let cluster = |id: &str| VaultFacts { cluster_id: Some(id.into()), ..VaultFacts::default() };
     let own = cluster(&place.site.vault.cluster_id());
     let index = VaultFacts { raft_index: Some(1 << 50), ..own.clone() };
@@ -72,18 +72,18 @@ fn doubtful(place: &Place) {
         assert!(said["object"].is_string() && said["pruned"].is_null(), "{said}");
         assert!(place.names().contains(&OLD.to_owned()));
     }
-    // Without --prune it is a warning, and the backup is as good as any.
+    // Without --prune it is only a warning, and the backup is good.
     next_second();
     let before = earlier(place, 10, cluster("another"));
     let output = place.tool().args(["backup", "--kind", "daily"]).run();
     output.code(0).stderr_contains("was of another").stderr_contains(before.object());
-    // Once somebody has looked, a prune is a prune.
+    // A prune started by an operator works.
     let pruned = pruning(place).args(["prune", "--json"]).run();
     assert_eq!(text(&pruned.ok().json()["deleted"][0]), OLD);
 }
 
 #[test]
-fn a_backup_that_failed_prunes_nothing() {
+fn a_failed_backup_skips_the_prune() {
     for place in Place::both() {
         place.put(OLD, b"x");
         earlier(&place, 10, VaultFacts::default());

@@ -1,4 +1,4 @@
-//! Which backups a run makes, how it verifies them, and the prune after it.
+//! Kinds of backups, their verification, and the prune afterwards.
 
 use super::text;
 use crate::support::fault::{FaultServer, Reply};
@@ -13,20 +13,20 @@ fn backup(place: &Place, args: &[&str]) -> Value {
 }
 
 #[test]
-fn a_month_gets_one_copy() {
+fn each_month_gets_one_monthly_copy() {
     for place in Place::both() {
         let [first, second] = [backup(&place, &[]), backup(&place, &[])];
         assert_ne!(first["object"], second["object"]);
         let month = |said: &Value| text(&said["created_at"])[..7].to_owned();
         assert!(first["monthly_copy"].is_string(), "{first}");
-        // Midnight at a month's end may lie between the two.
+        // Midnight at the end of a month may be between the two.
         assert_eq!(second["monthly_copy"].is_null(), month(&first) == month(&second), "{second}");
     }
 }
 
-/// A copy that nobody can count on doesn't count.
+/// A copy without a manifest does not count.
 #[test]
-fn a_copy_without_its_manifest_is_made_again() {
+fn a_monthly_copy_without_manifest_is_made_again() {
     let place = Place::folder();
     let first = backup(&place, &[]);
     let copy = text(&first["monthly_copy"]);
@@ -36,7 +36,7 @@ fn a_copy_without_its_manifest_is_made_again() {
 }
 
 #[test]
-fn a_copy_that_fails_is_left_to_the_next_run() {
+fn a_failed_monthly_copy_is_retried_by_the_next_run() {
     let place = Place::s3();
     let s3 = FaultServer::proxy(&place.site.s3.endpoint(), |call| match call.header("x-amz-copy-source") {
         "" => Reply::forward(),
@@ -52,7 +52,7 @@ fn a_copy_that_fails_is_left_to_the_next_run() {
 }
 
 #[test]
-fn kinds_are_made_as_told() {
+fn kind_selects_daily_or_monthly() {
     for place in Place::both() {
         for (kind, count) in [("daily", 2), ("monthly", 4)] {
             let said = backup(&place, &["--kind", kind]);
@@ -61,7 +61,7 @@ fn kinds_are_made_as_told() {
             assert!(said.get("monthly_copy").is_none(), "{said}");
             assert_eq!(place.names().len(), count);
         }
-        // That month has a good one by now.
+        // That month already has a good backup.
         let said = backup(&place, &[]);
         let same =
             place.names().iter().any(|name| name.starts_with(&format!("monthly/{}", &text(&said["created_at"])[..7])));
@@ -70,7 +70,7 @@ fn kinds_are_made_as_told() {
 }
 
 #[test]
-fn verified_by_head_nothing_is_read_back() {
+fn verify_head_does_not_read_the_object_back() {
     let place = Place::s3();
     for (mode, reads) in [("head", 0), ("full", 1)] {
         let s3 = FaultServer::proxy(&place.site.s3.endpoint(), |_| Reply::forward());
@@ -92,7 +92,7 @@ fn verified_by_head_nothing_is_read_back() {
 }
 
 #[test]
-fn pruned_afterwards() {
+fn backup_with_prune_deletes_old_backups() {
     for place in Place::both() {
         let old = "daily/2020-01-01/vault-snapshot-20200101-020000.enc";
         let older_service = "daily/2020-01-02/vault-snapshot-2020-01-02T02-00-00-000Z.enc";

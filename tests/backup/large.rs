@@ -1,4 +1,4 @@
-//! Backups that are too large for one put: parts, and the same way back.
+//! Backups that are too large for a single PUT: multipart uploads.
 
 use super::text;
 use crate::support::fault::{FaultServer, Reply};
@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 const MIB: usize = 1 << 20;
 
-/// What fits into one put, by the store's rules.
+/// Maximum size of a single PUT.
 const SINGLE: usize = 32 * MIB;
 
 #[test]
-fn in_parts_and_back() {
+fn a_large_backup_is_uploaded_by_multipart_and_decrypts() {
     let site = Arc::new(Site::start());
     site.vault.fill(SINGLE + MIB);
     let place = Place::in_bucket(site.clone());

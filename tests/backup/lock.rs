@@ -1,4 +1,4 @@
-//! One run at a time, and what others can see of it meanwhile.
+//! The lock: one run at a time, and the message for other runs.
 
 use super::raced::Request;
 use crate::support::fault::{FaultServer, Reply};
@@ -27,7 +27,7 @@ fn scheduling(pid: u32) -> Vec<(String, String)> {
 }
 
 #[test]
-fn one_run_at_a_time() {
+fn a_second_run_is_refused_while_the_lock_is_held() {
     let (place, dir) = (Place::s3(), temp_dir());
     let lock = dir.path().join("lock");
     let s3 = FaultServer::proxy(&place.site.s3.endpoint(), |call| match Request::Head.is(call) {
@@ -50,21 +50,21 @@ fn one_run_at_a_time() {
         assert!(!line.contains(secret.as_str()), "{line}");
     }
 
-    // SCHED_BATCH is 3 (sched(7)): Vault comes first.
+    // SCHED_BATCH is 3 (sched(7)): Vault has priority.
     let threads = scheduling(first.pid());
     assert!(threads.iter().all(|thread| *thread == ("19".to_owned(), "3".to_owned())), "{threads:?}");
 
-    // However it ends, the lock is free then.
+    // The lock is released at the end of the run, in any case.
     first.signal(Signal::KILL);
     assert_eq!(first.wait().status, None);
     with_lock(place.tool(), &lock).arg("backup").run().ok();
 }
 
 #[test]
-fn a_lock_file_that_cannot_be_used() {
+fn an_unusable_lock_file_is_reported() {
     let (place, dir) = (Place::folder(), temp_dir());
     std::os::unix::fs::symlink("/etc/passwd", dir.path().join("link")).unwrap();
-    for name in ["no/such/folder/lock", "link", "."] {
+    for name in ["no/such/directory/lock", "link", "."] {
         let output = with_lock(place.tool(), &dir.path().join(name)).arg("backup").run();
         output.fails(2, &["lock file", "cannot be used", "set run.lock_file"]).leaves(&["lock.toml"]);
         place.assert_empty();
@@ -73,7 +73,7 @@ fn a_lock_file_that_cannot_be_used() {
 
 /// Two clusters, two stores, one host, one hour.
 #[test]
-fn runs_for_two_stores_do_not_wait_for_each_other() {
+fn runs_with_two_stores_use_separate_locks() {
     let (place, other, run) = (Place::s3(), Place::folder(), temp_dir());
     let s3 = FaultServer::proxy(&place.site.s3.endpoint(), |call| match Request::Head.is(call) {
         true => Reply::hang(),

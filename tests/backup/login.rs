@@ -1,4 +1,4 @@
-//! How a run logs in, which node it asks, and that its token is gone afterwards.
+//! Login, choice of the node, and revocation of the token.
 
 use super::text;
 use crate::support::cluster::Cluster;
@@ -9,7 +9,7 @@ use crate::support::tool::Tool;
 use crate::support::vault::{Server, Vault};
 use serde_json::json;
 
-/// The tool with a role of its own that may take snapshots, through `address`.
+/// The tool with a new role that may take snapshots, through `address`.
 fn with_role(place: &Place, vault: &Vault, address: &str, policies: &[&str]) -> Tool {
     let role = format!("role-{}", policies.join("-"));
     let (role_id, secret_id) = vault.approle(&role, policies);
@@ -24,7 +24,7 @@ fn with_role(place: &Place, vault: &Vault, address: &str, policies: &[&str]) -> 
     tool.env("VAULT_ADDR", address).arg("--config").arg(home.join("config.toml"))
 }
 
-/// The token that the snapshot was asked for with.
+/// The token of the snapshot request.
 fn token_of(vault: &FaultServer) -> String {
     let calls = vault.calls();
     let asked: Vec<_> = calls.iter().filter(|call| call.path == SNAPSHOT).collect();
@@ -33,31 +33,31 @@ fn token_of(vault: &FaultServer) -> String {
 }
 
 #[test]
-fn a_role_with_the_least_rights_and_a_token_that_dies() {
+fn login_token_is_revoked_and_minimal_policy_is_enough() {
     let place = Place::s3();
     let site = &place.site;
     let through = |vault: &FaultServer, policies: &[&str]| with_role(&place, &site.vault, vault.address(), policies);
 
     let good = FaultServer::proxy(&site.vault.address(), |_| Reply::forward());
     through(&good, &["backup"]).args(["backup", "-q"]).run().ok();
-    let cut = site.vault_sending("cut");
+    let damaged = site.vault_sending("not a snapshot");
     next_second();
-    through(&cut, &["backup"]).args(["backup"]).run().fails(5, &["not gzip"]);
+    through(&damaged, &["backup"]).args(["backup"]).run().fails(5, &["not gzip"]);
     let denied = FaultServer::proxy(&site.vault.address(), |_| Reply::forward());
     next_second();
     let output = through(&denied, &["none"]).args(["backup"]).run();
     output.fails(3, &["permission denied", "sys/storage/raft/snapshot", "read"]);
 
-    for vault in [good, cut, denied] {
+    for vault in [good, damaged, denied] {
         let token = token_of(&vault);
         assert!(token.len() > 20 && !site.vault.token_is_valid(&token));
         assert_eq!(vault.calls().iter().filter(|call| call.path == "/v1/auth/token/revoke-self").count(), 1);
     }
 }
 
-/// It is somebody else's.
+/// It does not belong to this run.
 #[test]
-fn a_token_that_was_given_stays() {
+fn a_given_token_is_not_revoked() {
     let place = Place::folder();
     let vault = FaultServer::proxy(&place.site.vault.address(), |_| Reply::forward());
     place.tool().env("VAULT_ADDR", vault.address()).args(["backup"]).run().ok();
@@ -66,7 +66,7 @@ fn a_token_that_was_given_stays() {
 }
 
 #[test]
-fn the_token_that_vault_login_left() {
+fn the_token_file_of_vault_login_is_used() {
     let place = Place::folder();
     let tool = place.tool().env("VAULT_TOKEN", "");
     std::fs::write(tool.home().join(".vault-token"), &place.site.token).unwrap();
@@ -74,7 +74,7 @@ fn the_token_that_vault_login_left() {
 }
 
 #[test]
-fn over_tls_with_a_private_authority() {
+fn login_over_tls_with_a_private_ca() {
     let vault = Vault::builder().tls(true).start();
     let place = Place::folder();
     let tool = || place.tool().env("VAULT_ADDR", vault.address()).env("VAULT_TOKEN", vault.root_token()).arg("backup");
@@ -90,7 +90,7 @@ fn over_tls_with_a_private_authority() {
 }
 
 #[test]
-fn a_secret_id_that_is_refused() {
+fn a_refused_secret_id_is_reported() {
     let place = Place::folder();
     let tool =
         with_role(&place, &place.site.vault, &place.site.vault.address(), &["refused"]).keeps(["not-a-secret-id"]);
@@ -101,7 +101,7 @@ fn a_secret_id_that_is_refused() {
 }
 
 #[test]
-fn any_node_of_a_cluster_will_do() {
+fn backup_works_through_any_node_of_a_cluster() {
     let cluster = Cluster::start(3);
     let place = Place::s3();
     let leader = cluster.leader();
@@ -114,7 +114,7 @@ fn any_node_of_a_cluster_will_do() {
     assert_eq!(peers.ok().json()["checked"]["raft_peers"].as_array().unwrap().len(), 3);
 }
 
-/// What AWS answers about who has signed a request.
+/// The response of AWS about the signer of a request.
 fn identity(user: &str) -> String {
     let result = "GetCallerIdentityResult";
     let arn =
@@ -128,7 +128,7 @@ fn identity(user: &str) -> String {
 /// On Vault, in every run: OpenBao is built without this method. It sends our signed
 /// request on, to a stand-in for AWS.
 #[test]
-fn by_aws_iam() {
+fn login_by_aws_iam() {
     let (place, vault) = (Place::folder(), Vault::builder().server(Server::Vault).start());
     vault.snapshot_policy("backup");
     let sts = FaultServer::start(|call| {
@@ -156,7 +156,7 @@ fn by_aws_iam() {
     next_second();
     run("somebody-else").fails(3, &["AWS IAM at auth/aws", "check vault.auth"]);
 
-    // A hardened server: it demands its own name in the signed headers.
+    // A hardened server requires its name in the signed headers.
     let client = json!({"sts_endpoint": sts.address(), "sts_region": "eu-central-1",
         "iam_server_id_header_value": "vault.example.com"});
     vault.ok("POST", "auth/aws/config/client", Some(client));
@@ -172,7 +172,7 @@ fn by_aws_iam() {
 
 /// On OpenBao, in every run: Vault has namespaces only in its Enterprise edition.
 #[test]
-fn a_login_in_a_namespace_takes_no_snapshot() {
+fn a_login_in_a_namespace_cannot_take_a_snapshot() {
     let (place, vault) = (Place::folder(), Vault::builder().server(Server::OpenBao).start());
     vault.ok("POST", "sys/namespaces/team", Some(json!({})));
     vault.ok("POST", "team/sys/auth/userpass", Some(json!({"type": "userpass"})));

@@ -1,4 +1,4 @@
-//! A backup, all that is written and said of it, and the way back into a Vault.
+//! A backup, everything that is stored and reported about it, and its restore.
 
 use super::text;
 use crate::support::place::Place;
@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 
 #[test]
-fn to_s3_and_back() {
+fn backup_to_s3_decrypts_and_restores() {
     there_and_back(&Place::s3());
 }
 
 #[test]
-fn to_a_folder_and_back() {
+fn backup_to_a_local_directory_decrypts_and_restores() {
     there_and_back(&Place::folder());
 }
 
@@ -175,7 +175,7 @@ fn vault_takes_it_back(place: &Place, said: &Value) {
     restores(&place.site, snapshot);
 }
 
-/// Another Vault becomes the site's by this snapshot, as the site's shares and token show.
+/// Restores this snapshot into another Vault, which then works with the site's shares and token.
 pub(super) fn restores(site: &Site, snapshot: Vec<u8>) {
     let target = Vault::start();
     target.take_over(&site.vault, snapshot);

@@ -1,4 +1,4 @@
-//! Through a proxy, as HTTPS_PROXY says, unless NO_PROXY says otherwise.
+//! HTTPS_PROXY and NO_PROXY.
 
 use crate::support::fault::{FaultServer, Reply};
 use crate::support::process::temp_dir;
@@ -11,13 +11,13 @@ use std::sync::Arc;
 use vault_backup::formats::crypto::Key;
 
 #[test]
-fn vault_and_store_over_tls() {
+fn https_proxy_is_used_for_vault_and_store() {
     let ca = Arc::new(Ca::new());
     let (vault, s3, proxy) = (Vault::builder().tls_by(ca.clone()).start(), S3::start_tls(&ca), Proxy::start());
     let key = Key::generate().unwrap().to_hex().expose().to_owned();
     let port = |address: &str| address.rsplit(':').next().unwrap().to_owned();
     let ports = [port(&vault.address()), port(&s3.endpoint())];
-    // A name that is in the servers' certificates, and that only the proxy can reach.
+    // A name in the servers' certificates that only the proxy can reach.
     let at = |host: &str| ports.each_ref().map(|port| format!("https://{host}:{port}"));
     s3.bucket("backups");
     let store = temp_dir();
@@ -35,7 +35,7 @@ fn vault_and_store_over_tls() {
     // Loopback never goes through a proxy.
     through("localhost", "elsewhere.example").args(["backup", "--kind", "daily"]).run().ok();
     assert_eq!(proxy.asked(), [""; 0]);
-    // The store is asked first, and Vault only where the store is another one.
+    // The store is contacted first, and Vault only if the store works.
     let direct = || through("server.test", "server.test").args(["backup", "--kind", "daily"]);
     direct().run().fails(4, &["s3://backups/x"]);
     let directory = direct().env("VAULT_BACKUP_STORE", format!("file://{}", store.path().display()));
@@ -50,7 +50,7 @@ fn vault_and_store_over_tls() {
 
 /// Every request of a run, in clear text on loopback: nothing of it is a proxy's business.
 #[test]
-fn a_store_and_hooks_on_loopback_are_reached_directly() {
+fn loopback_addresses_bypass_the_proxy() {
     let (vault, s3) = (Vault::start(), S3::start());
     let proxy = FaultServer::start(|_| Reply::status(502));
     let hook = FaultServer::start(|_| Reply::status(204));
@@ -76,7 +76,7 @@ fn a_store_and_hooks_on_loopback_are_reached_directly() {
 }
 
 #[test]
-fn a_proxy_of_the_store_that_is_down_is_named() {
+fn an_unreachable_proxy_is_named() {
     let vault = Vault::start();
     let key = Key::generate().unwrap().to_hex().expose().to_owned();
     tool()

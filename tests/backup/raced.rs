@@ -1,5 +1,4 @@
-//! Answers that are lost, and names that another run has taken: what is there
-//! is told from its metadata.
+//! Lost responses, and names that another run has taken: metadata shows the owner of an object.
 
 use super::text;
 use crate::support::fault::{Call, FaultServer, Reply};
@@ -21,7 +20,7 @@ pub(crate) fn large() -> Bytes {
     Synthetic::whole(&state).bytes().into()
 }
 
-/// The requests that make an object.
+/// The requests that create an object.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Request {
     Head,
@@ -49,7 +48,7 @@ impl Request {
     }
 }
 
-/// The store behind a proxy, which does `once` with the first such request.
+/// The store behind a proxy that answers the first such request with `once`.
 fn first(place: &Place, request: Request, once: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> FaultServer {
     let done = AtomicBool::new(false);
     FaultServer::proxy(&place.site.s3.endpoint(), move |call| {
@@ -64,7 +63,7 @@ fn through(place: &Place, s3: &FaultServer) -> Tool {
     place.tool().env("AWS_ENDPOINT_URL", s3.address()).args(["backup", "--kind", "daily", "--json"])
 }
 
-/// The size of a snapshot decides by which of these requests its object is made.
+/// The size of a snapshot decides which of these requests creates its object.
 fn made_by(place: &Place, request: Request) -> Option<FaultServer> {
     matches!(request, Request::Begin | Request::Part | Request::Complete).then(|| place.site.vault_sending(large()))
 }
@@ -79,7 +78,7 @@ fn run(place: &Place, request: Request, once: impl Fn(&Call) -> Reply + Send + S
 }
 
 #[test]
-fn a_lost_answer_is_made_up_for() {
+fn a_lost_response_of_the_store_is_resolved_by_metadata() {
     for request in [Request::Put, Request::Part, Request::Complete, Request::Manifest] {
         let place = Place::s3();
         let output = run(&place, request, |_| Reply::lose());
@@ -92,7 +91,7 @@ fn a_lost_answer_is_made_up_for() {
 }
 
 #[test]
-fn a_store_that_is_away_for_a_moment() {
+fn a_short_outage_of_the_store_is_retried() {
     for request in [Request::Head, Request::Put, Request::Begin, Request::Part, Request::ReadBack] {
         let place = Place::s3();
         run(&place, request, |_| Reply::close()).ok();
@@ -114,7 +113,7 @@ fn taken(place: &Place, seconds: i64) -> Vec<String> {
 }
 
 #[test]
-fn a_name_that_is_taken_moves_to_the_next_free_second() {
+fn a_taken_name_moves_to_the_next_free_second() {
     for place in Place::both() {
         let others = taken(&place, 3);
         let output = place.tool().args(["backup", "--kind", "daily", "--json"]).run();
@@ -132,7 +131,7 @@ fn a_name_that_is_taken_moves_to_the_next_free_second() {
 }
 
 #[test]
-fn a_store_where_all_names_are_taken() {
+fn a_store_with_all_names_taken_is_a_conflict() {
     let place = Place::folder();
     let others = taken(&place, 60);
     let output = place.tool().args(["backup", "--kind", "daily"]).run();
@@ -140,9 +139,9 @@ fn a_store_where_all_names_are_taken() {
     assert_eq!(place.names(), others);
 }
 
-/// Another run's object appears just before the request: the server itself refuses ours.
+/// Another run's object appears just before the request: the server refuses ours.
 #[test]
-fn another_runs_object_is_left_alone() {
+fn an_object_of_another_run_is_never_overwritten() {
     for request in [Request::Put, Request::Complete] {
         let place = Arc::new(Place::s3());
         let planting = place.clone();
@@ -160,7 +159,7 @@ fn another_runs_object_is_left_alone() {
 }
 
 #[test]
-fn a_manifest_that_is_there_already() {
+fn an_existing_manifest_is_a_conflict() {
     let place = Arc::new(Place::s3());
     let planting = place.clone();
     let output = run(&place, Request::Manifest, move |call| {
@@ -172,7 +171,7 @@ fn a_manifest_that_is_there_already() {
     assert_eq!(place.names().len(), 2);
 }
 
-/// The store behind a proxy: it begins an upload, but its answer comes only after `signalled`.
+/// The store behind a proxy: it starts an upload, but responds only after `signalled`.
 pub(crate) fn begins_late(place: &Arc<Place>, signalled: &Arc<AtomicBool>) -> FaultServer {
     let (beginning, late) = (place.clone(), signalled.clone());
     FaultServer::proxy(&place.site.s3.endpoint(), move |call| {

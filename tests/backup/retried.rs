@@ -1,4 +1,4 @@
-//! A leader that is lost in the middle of a backup: the run begins again, once.
+//! A leader change in the middle of a backup: the run starts again, once.
 
 use super::raced::Request;
 use super::text;
@@ -15,14 +15,14 @@ use tokio::task::block_in_place;
 
 const LOGIN: &str = "/v1/auth/userpass/login/backup";
 
-/// The moments of a backup, each the first request of its kind.
+/// The steps of a backup, each the first request of its kind.
 #[derive(Clone, Copy, Debug)]
 enum Moment {
     Search,
     Login,
     Snapshot,
     Store(Request),
-    /// A later part than the first.
+    /// A part after the first.
     LaterPart(usize),
 }
 
@@ -51,7 +51,7 @@ impl Moment {
     }
 }
 
-/// The tool, which logs in by itself through `addresses`.
+/// The tool, which logs in through `addresses`.
 fn tool(place: &Place, addresses: &[String], run: &str) -> Tool {
     let tool = place.tool().env("VAULT_TOKEN", "").env("VAULT_ADDR", "").env("PW", "planted-pw");
     let config = format!(
@@ -70,10 +70,10 @@ fn user(vault: &Vault) {
 }
 
 #[test]
-fn a_leader_that_changes_at_ten_moments() {
+fn a_leader_change_at_any_of_ten_steps_is_retried() {
     let cluster = Arc::new(Cluster::start(3));
     user(cluster.leader());
-    // More than is held in memory for a single put: an upload in parts.
+    // Too large for a single PUT: a multipart upload.
     cluster.leader().fill(36 << 20);
     for (number, moment) in MOMENTS.into_iter().enumerate() {
         let place = Place::s3();
@@ -104,7 +104,7 @@ fn a_leader_that_changes_at_ten_moments() {
     }
 }
 
-/// Snapshots that end too early as often as `times`, and how many were asked for.
+/// A server that truncates the first `times` snapshots, and the number of snapshot requests.
 fn truncating(place: &Place, times: usize, spoil: fn(Reply) -> Reply) -> (FaultServer, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = asked.clone();
@@ -115,9 +115,9 @@ fn truncating(place: &Place, times: usize, spoil: fn(Reply) -> Reply) -> (FaultS
     (vault, asked)
 }
 
-/// A connection that breaks, and a stream that ends like a good one: both are tried again.
+/// A broken connection and a cleanly ended short stream are both retried.
 #[test]
-fn a_truncated_snapshot_is_tried_again() {
+fn a_truncated_snapshot_is_retried() {
     let spoils: [fn(Reply) -> Reply; 2] = [|reply| reply.end_after(3000), |reply| reply.break_after(3000)];
     for (spoil, code) in spoils.into_iter().zip([5, 3]) {
         for (retries, times, attempts) in [(1, 1, 2), (2, 2, 3), (0, 1, 1), (1, 2, 2)] {
@@ -147,9 +147,9 @@ fn a_truncated_snapshot_is_tried_again() {
     }
 }
 
-/// What a second attempt cannot change is not tried again.
+/// An error that a second attempt cannot change is not retried.
 #[test]
-fn a_refusal_is_not_tried_again() {
+fn a_refused_request_is_not_retried() {
     let replies: [(fn() -> Reply, i32); 3] = [
         (|| Reply::json(403, &json!({"errors": ["permission denied"]})), 3),
         (|| Reply::status(200).body("<html>"), 5),

@@ -1,4 +1,4 @@
-//! Runs that are ended from outside, at every moment that can last.
+//! Runs that are ended by SIGINT, SIGTERM or a deadline, at every step that can block.
 
 use super::raced::{Request, begins_late, large};
 use crate::support::fault::{FaultServer, Reply};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// What ends a run, and the exit code that it must have.
+/// The cause that ends a run, with its exit code.
 #[derive(Clone, Copy, Debug)]
 enum End {
     Interrupt,
@@ -21,7 +21,7 @@ enum End {
 impl End {
     const ALL: [Self; 3] = [Self::Interrupt, Self::Terminate, Self::Deadline];
 
-    /// Each in turn: what a run does when it must end does not hang on why.
+    /// All causes in turn: the cleanup does not depend on the cause.
     fn in_turn() -> impl Iterator<Item = Self> {
         Self::ALL.into_iter().cycle()
     }
@@ -43,7 +43,7 @@ impl End {
     }
 }
 
-/// A store, and a Vault that the tool logs in to, so that there is a token to be revoked.
+/// A store, and a Vault that the tool logs in to, so that there is a token to revoke.
 struct Scene {
     place: Arc<Place>,
     vault: FaultServer,
@@ -63,8 +63,8 @@ impl Scene {
             .args(["--config", "config.toml", "backup"])
     }
 
-    /// Runs the tool until it waits where it is to be ended, and ends it. A deadline
-    /// may come before that, on a slow machine.
+    /// Runs the tool until `waits` is true, and then ends it. On a slow machine, a deadline may
+    /// pass earlier.
     fn ended(&self, end: End, waits: impl Fn(&Self) -> bool) -> Output {
         let mut run = match end {
             End::Deadline => self.tool().args(["--deadline", "3s"]).start(),
@@ -78,12 +78,12 @@ impl Scene {
         run.wait()
     }
 
-    /// Uploads that were begun and not ended.
+    /// Incomplete multipart uploads.
     fn uploads(&self) -> Vec<String> {
         self.place.site.s3.incomplete_uploads(self.place.bucket())
     }
 
-    /// Nothing of the run is anywhere: no object, no upload, no token.
+    /// Asserts that nothing is left of the run: no object, no upload, no valid token.
     #[track_caller]
     fn assert_nothing_left(&self, output: &Output) {
         output.leaves(&["config.toml"]);
@@ -91,7 +91,7 @@ impl Scene {
         assert!(self.is_revoked());
     }
 
-    /// Whether every token that it had is dead.
+    /// Returns `true` if every token of the run is invalid.
     fn is_revoked(&self) -> bool {
         let calls = self.vault.calls();
         let mut tokens = calls.iter().map(|call| call.header("x-vault-token")).filter(|token| !token.is_empty());
@@ -115,10 +115,10 @@ fn plain(place: &Place) -> FaultServer {
 }
 
 #[test]
-fn while_vault_is_asked() {
+fn stop_during_a_vault_request_aborts_the_upload_and_revokes_the_token() {
     let snapshot = large();
-    // A login that does not answer; a snapshot that doesn't begin; one that doesn't go on,
-    // before and after an upload was begun.
+    // A login without response; a snapshot that does not start; one that stalls before and
+    // after the start of an upload.
     let login = "/v1/auth/userpass/login/backup";
     let moments = [(login, 0), (SNAPSHOT, 0), (SNAPSHOT, 1000), (SNAPSHOT, snapshot.len() - 1)];
     for ((at, sent), end) in moments.into_iter().zip(End::in_turn()) {
@@ -140,7 +140,7 @@ fn while_vault_is_asked() {
 }
 
 #[test]
-fn while_the_store_is_asked() {
+fn stop_during_a_store_request_leaves_nothing() {
     let snapshot = large();
     for (request, end) in [Request::Head, Request::Part].into_iter().zip(End::in_turn()) {
         let place = Arc::new(Place::s3());
@@ -151,9 +151,9 @@ fn while_the_store_is_asked() {
     }
 }
 
-/// A store that never answers does not keep a run from ending.
+/// A store that never responds does not block the end of a run.
 #[test]
-fn while_nobody_answers() {
+fn sigterm_ends_a_run_whose_store_never_responds() {
     let place = Arc::new(Place::s3());
     let scene = Scene { s3: hangs_at(&place, Request::Begin), vault: place.site.vault_sending(large()), place };
     let output = scene.ended(End::Terminate, |scene| called(&scene.s3, Request::Begin));
@@ -161,9 +161,9 @@ fn while_nobody_answers() {
     scene.assert_nothing_left(&output);
 }
 
-/// The store has begun the upload, but its answer comes only after the signal.
+/// The store has started the upload, but responds only after the signal.
 #[test]
-fn while_an_upload_is_being_begun() {
+fn sigterm_while_a_multipart_upload_starts_aborts_it() {
     let place = Arc::new(Place::s3());
     let signalled = Arc::new(AtomicBool::new(false));
     let s3 = begins_late(&place, &signalled);
@@ -171,9 +171,9 @@ fn while_an_upload_is_being_begun() {
     let mut run = scene.tool().start();
     run.wait_for("the upload", || (!scene.uploads().is_empty()).then_some(()));
     run.signal(Signal::TERM);
-    // Its token is the last but one thing that it cleans up.
+    // Revoking the token is the last but one step of the cleanup.
     run.wait_for("the revocation", || scene.is_revoked().then_some(()));
-    // However slow this machine is, it must wait for what it has begun.
+    // It must wait for the upload that it started.
     run.goes_on_for(Duration::from_millis(500));
     signalled.store(true, Ordering::SeqCst);
     let output = run.wait();
@@ -181,9 +181,9 @@ fn while_an_upload_is_being_begun() {
     scene.assert_nothing_left(&output);
 }
 
-/// What the store does with the last request, nobody learns.
+/// Without a response, the result of the last request is unknown.
 #[test]
-fn while_the_object_is_being_completed() {
+fn stop_while_the_upload_completes_reports_a_possible_object() {
     for (request, end) in [(Request::Put, End::Interrupt), (Request::Complete, End::Terminate)] {
         let place = Arc::new(Place::s3());
         let body = if request == Request::Put { place.site.vault.snapshot().into() } else { large() };
@@ -194,9 +194,9 @@ fn while_the_object_is_being_completed() {
     }
 }
 
-/// The object is whole by then, and stays: `backup` never deletes.
+/// The object is complete by then and stays: `backup` never deletes.
 #[test]
-fn while_the_object_is_read_back() {
+fn stop_during_the_read_back_names_the_unverified_object() {
     for end in [End::Interrupt, End::Terminate] {
         let place = Arc::new(Place::s3());
         let vault = FaultServer::proxy(&place.site.vault.address(), |_| Reply::forward());
@@ -212,9 +212,9 @@ fn while_the_object_is_read_back() {
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn a_second_signal_ends_the_run_at_once() {
     let place = Arc::new(Place::s3());
-    // Not even cleaning up gets an answer.
+    // The cleanup gets no response either.
     let s3 =
         FaultServer::proxy(&place.site.s3.endpoint(), |call| match Request::Part.is(call) || call.method == "DELETE" {
             true => Reply::hang(),
@@ -230,7 +230,7 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
-fn into_a_folder() {
+fn stop_during_a_backup_to_a_local_directory_leaves_nothing() {
     let snapshot = large();
     for end in End::ALL {
         let place = Arc::new(Place::folder());
@@ -244,9 +244,9 @@ fn into_a_folder() {
     }
 }
 
-/// Also a command that only looks: it may be a monitoring system's.
+/// Read-only commands too: a monitoring system may run them.
 #[test]
-fn by_the_configured_deadline_whatever_it_does() {
+fn run_deadline_ends_every_command() {
     let place = Place::s3();
     let s3 = FaultServer::start(|_| Reply::hang());
     let name = "daily/2025-11-26/vault-snapshot-20251126-020000.enc";
@@ -260,7 +260,7 @@ fn by_the_configured_deadline_whatever_it_does() {
 }
 
 #[test]
-fn by_the_configured_deadline() {
+fn run_deadline_ends_a_backup() {
     let place = Place::folder();
     let vault = place.site.vault_with(|_| Reply::hang());
     let tool = place.tool().env("VAULT_ADDR", vault.address());

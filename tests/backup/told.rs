@@ -1,4 +1,4 @@
-//! How people and machines are told of a run: by the binary, over its whole way.
+//! Notifications, audit log, metrics and pings of a run of the binary.
 
 use super::text;
 use crate::support::fault::{FaultServer, Reply};
@@ -17,13 +17,13 @@ use vault_backup::base::error::Kind;
 use vault_backup::base::stop::Stop;
 use vault_backup::services::notify::Operation;
 
-/// How long one who is to be told is tried, at most.
+/// Maximum time for the attempts to notify one endpoint.
 const PATIENCE_OF_THE_TOOL: Duration = Duration::from_secs(30);
 
-/// Part of each URL that is told, and must not be said.
+/// Part of each notification URL, which must not be printed.
 const PLANTED: &str = "planted-in-a-url";
 
-/// Everybody who is told, at one address, which answers with `status`.
+/// All notification endpoints at one address, which responds with `status`.
 struct Listeners {
     server: FaultServer,
     dir: tempfile::TempDir,
@@ -42,7 +42,7 @@ impl Listeners {
         std::fs::read_to_string(self.path(name)).unwrap()
     }
 
-    /// `tool`, told to tell them, with its audit log in `audit`.
+    /// Configures `tool` to notify them, with its audit log in `audit`.
     fn listen(&self, tool: Tool, audit: &str) -> Tool {
         let url = format!("{}/{PLANTED}", self.server.address());
         let config = format!(
@@ -61,7 +61,7 @@ impl Listeners {
         self.read("audit.log").lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// What was sent to a path, in order.
+    /// The messages sent to a path, in order.
     fn sent(&self, to: &str) -> Vec<Value> {
         let path = format!("/{PLANTED}/{to}");
         self.server.calls().iter().filter(|call| call.path == path).map(|call| call.json()).collect()
@@ -79,7 +79,7 @@ fn backup(place: &Place, listeners: &Listeners, audit: &str, args: &[&str]) -> O
 }
 
 #[test]
-fn of_what_was_done() {
+fn a_successful_backup_is_reported_to_all_channels() {
     let (place, listeners) = (Place::s3(), Listeners::start(204));
     let output = backup(&place, &listeners, "audit.log", &["--prune", "--json"]);
     let said = output.ok().json();
@@ -104,7 +104,7 @@ fn of_what_was_done() {
     assert_eq!(message["store"], place.url());
     assert!(message["cluster"].is_string() && !text(&message["host"]).is_empty(), "{message}");
     assert!(text(&message["message"]).contains(text(&said["object"])), "{message}");
-    assert!(listeners.sent("slack").is_empty(), "it wants to hear of failures alone");
+    assert!(listeners.sent("slack").is_empty(), "it is notified only of failures");
     assert_eq!(
         [listeners.sent("ping/start").len(), listeners.sent("ping").len(), listeners.sent("ping/fail").len()],
         [1, 1, 0]
@@ -114,7 +114,7 @@ fn of_what_was_done() {
 }
 
 #[test]
-fn of_what_failed() {
+fn a_failed_backup_is_reported_to_all_channels() {
     let (place, listeners) = (Place::folder(), Listeners::start(204));
     let vault = place.site.vault_sending("<html>");
     let tool = place.tool().env("VAULT_ADDR", vault.address());
@@ -135,9 +135,9 @@ fn of_what_failed() {
     assert!(listeners.metric("vault_backup_last_run_exit_code{operation=\"backup\"} 5"));
 }
 
-/// A run that was ended is told of, too.
+/// A run that was stopped is reported too.
 #[test]
-fn of_a_deadline() {
+fn a_passed_deadline_is_reported() {
     let (place, listeners) = (Place::folder(), Listeners::start(204));
     let vault = place.site.vault_with(|_| Reply::hang());
     let tool = place.tool().env("VAULT_ADDR", vault.address());
@@ -147,9 +147,9 @@ fn of_a_deadline() {
     assert_eq!([listeners.sent("hook").len(), listeners.sent("ping/fail").len()], [1, 1]);
 }
 
-/// A defect of ours is told like any failure, but not what it was about.
+/// A bug is reported like any failure, but without the panic message.
 #[tokio::test]
-async fn of_a_panic() {
+async fn a_panic_is_reported_without_its_message() {
     let (place, listeners) = (Place::folder(), Listeners::start(204));
     let tool = listeners.listen(place.tool(), "audit.log");
     let config = tool.home().join("config.toml");
@@ -168,11 +168,11 @@ async fn of_a_panic() {
     assert!(!format!("{error} {audited:?} {sent:?}").contains(PLANTED), "{error} {audited:?} {sent:?}");
 }
 
-/// The backup is made, and stays good; but somebody ought to look.
+/// The backup is made and stays good, but an operator should check.
 #[test]
-fn when_nobody_can_be_told() {
+fn failed_notifications_give_exit_code_8_after_a_good_backup() {
     let (place, listeners) = (Place::folder(), Listeners::start(404));
-    let output = backup(&place, &listeners, "no/such/folder/audit.log", &["--json"]);
+    let output = backup(&place, &listeners, "no/such/directory/audit.log", &["--json"]);
     output.code(8);
     let stored = output.stderr.find("warning: completed with problems: ").unwrap();
     assert!(output.stderr[stored..].lines().next().unwrap().ends_with("stored and verified"), "{output:?}");
@@ -180,18 +180,21 @@ fn when_nobody_can_be_told() {
     let said = output.json();
     let problems = said["problems"].as_array().unwrap();
     for part in ["audit log", "webhook 1", "ping"] {
-        let told = |lines: &str| lines.contains(part);
-        assert!(problems.iter().any(|problem| told(text(problem))) && told(&output.stderr), "no {part}: {output:?}");
+        let reported = |lines: &str| lines.contains(part);
+        assert!(
+            problems.iter().any(|problem| reported(text(problem))) && reported(&output.stderr),
+            "no {part}: {output:?}"
+        );
     }
     let stray = output.stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     assert_eq!(stray.map(|line| line["event"].clone()).collect::<Vec<_>>(), [json!("vault_backup_completed")]);
     place.tool().arg("status").run().ok();
 }
 
-/// One hangs, one closes, one answers 500, one is not there: each in its own way, at the
-/// same time, and the run is none the worse.
+/// One endpoint hangs, one closes the connection, one responds with 500, one does not exist, all
+/// at the same time. The backup is not affected.
 #[test]
-fn when_those_who_are_told_misbehave() {
+fn hanging_and_failing_webhooks_do_not_block_each_other() {
     let place = Place::folder();
     let server = FaultServer::start(|call| match &call.path[1..] {
         "hangs" => Reply::hang(),
@@ -221,13 +224,13 @@ fn when_those_who_are_told_misbehave() {
     place.tool().arg("status").run().ok();
 }
 
-/// It never hides the failure itself.
+/// Failed notifications never hide the failure itself.
 #[test]
-fn when_nobody_can_be_told_of_a_failure() {
+fn failed_notifications_do_not_hide_the_failure() {
     let (place, listeners) = (Place::folder(), Listeners::start(404));
     let vault = place.site.vault_sending("");
     let tool = place.tool().env("VAULT_ADDR", vault.address());
-    let output = listeners.listen(tool, "no/such/folder/audit.log").arg("backup").run();
+    let output = listeners.listen(tool, "no/such/directory/audit.log").arg("backup").run();
     output.code(5).stderr_contains("webhook 2");
     assert!(output.stderr.lines().last().unwrap().contains("the snapshot is empty"), "{output:?}");
     place.assert_empty();

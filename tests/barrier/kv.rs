@@ -1,11 +1,11 @@
-//! Secrets as the API knew them: versions, deletion, mounts, odd names.
+//! Compares secrets with the API: versions, deletion, mounts, unusual names.
 
 use super::{found, query, unlocked};
 use crate::support::vault::Vault;
 use serde_json::{Value, json};
 use vault_backup::formats::barrier::{ListedSecret, MissingReason, SecretAnswer, SecretVersion};
 
-/// A path as it stands in a URL.
+/// A path encoded for a URL.
 fn encoded(path: &str) -> String {
     let escape = |byte: u8| match byte {
         b'/' | b'-' | b'_' | b'.' => char::from(byte).to_string(),
@@ -16,7 +16,7 @@ fn encoded(path: &str) -> String {
 }
 
 #[test]
-fn versions_are_what_the_api_says() {
+fn kv_versions_and_deletion_match_the_api() {
     let vault = Vault::start();
     vault.mount_kv("kv", 2);
     let write = |path: &str, n: u64| vault.put_secret("kv", path, &json!({"n": n}));
@@ -80,12 +80,12 @@ fn versions_are_what_the_api_says() {
     assert_eq!(ask("kv/empty", None), SecretAnswer::Missing(MissingReason::NoVersion(0)));
     assert_eq!(ask("kv/erased", None), SecretAnswer::Missing(MissingReason::NoSecret));
 
-    // Deletion is judged by the moment that is asked about.
+    // The deletion time is compared with the time of the query.
     let mut later = query("kv/expires", None);
     assert_eq!(found(&barrier.find(state.bytes(), &later).unwrap()).1, Some(1));
     later.at += chrono::TimeDelta::hours(2);
     assert!(matches!(barrier.find(state.bytes(), &later).unwrap(), SecretAnswer::Deleted(_)));
-    // Scanning gives the same answers.
+    // A scan gives the same answers.
     let scanned = barrier.scan(state.bytes(), Some(&query("kv/four", Some(1)))).unwrap().answer;
     assert_eq!(scanned, Some(ask("kv/four", Some(1))));
 
@@ -98,17 +98,18 @@ fn versions_are_what_the_api_says() {
 }
 
 #[test]
-fn names_and_mounts_of_all_sorts() {
+fn unusual_names_and_mounts_are_found_and_listed() {
     let vault = Vault::start();
-    let odd = ["with space/and more", "Grüße/日本/🔑", "a+b&c=d%2F?#", "dots.and--dashes", "deep/er/and/deep/est/x"];
+    let unusual =
+        ["with space/and more", "Grüße/日本/🔑", "a+b&c=d%2F?#", "dots.and--dashes", "deep/er/and/deep/est/x"];
     for version in [1, 2] {
         let mount = format!("team/v{version}");
         vault.mount_kv(&mount, version);
-        for path in odd {
+        for path in unusual {
             vault.put_secret(&mount, &encoded(path), &json!({"path": path, "version": version}));
         }
     }
-    // A mount within what looks like another's folder, and one that replaces another.
+    // A mount below another mount's path, and a mount that replaces another.
     vault.mount_kv("team/v2-other", 1);
     vault.put_secret("team/v2-other", "a", &json!({"other": true}));
     for generation in 1..=2 {
@@ -129,7 +130,7 @@ fn names_and_mounts_of_all_sorts() {
     let ask = |path: &str| barrier.find(state.bytes(), &query(path, None)).unwrap();
 
     for version in [1, 2] {
-        for path in odd {
+        for path in unusual {
             let answer = ask(&format!("team/v{version}/{path}"));
             assert_eq!(found(&answer).0, json!({"path": path, "version": version}));
         }
@@ -148,7 +149,7 @@ fn names_and_mounts_of_all_sorts() {
     let names = |prefix: &str| -> Vec<String> {
         barrier.list(state.bytes(), prefix).unwrap().into_iter().map(|listed| listed.path).collect()
     };
-    let mut all: Vec<String> = odd.iter().flat_map(|p| [format!("team/v1/{p}"), format!("team/v2/{p}")]).collect();
+    let mut all: Vec<String> = unusual.iter().flat_map(|p| [format!("team/v1/{p}"), format!("team/v2/{p}")]).collect();
     all.push("team/v2-other/a".into());
     all.sort();
     assert_eq!(names("team"), all);
@@ -156,12 +157,12 @@ fn names_and_mounts_of_all_sorts() {
     assert_eq!(names("team/v2-other"), ["team/v2-other/a"]);
     assert_eq!(names("team/v2/Grüße/日本"), ["team/v2/Grüße/日本/🔑"]);
     assert_eq!(names("team/v1/deep/er/"), ["team/v1/deep/er/and/deep/est/x"]);
-    assert_eq!(names("team/v2/dee"), Vec::<String>::new(), "folders are whole");
+    assert_eq!(names("team/v2/dee"), Vec::<String>::new(), "prefixes end at a path segment");
     assert_eq!(names("").len(), all.len() + 4 + 1);
 }
 
 #[test]
-fn values_come_back_as_they_were_written() {
+fn large_and_exact_values_are_returned_unchanged() {
     let vault = Vault::start();
     let large = json!({"large": "ä".repeat(520_000)});
     let exact =

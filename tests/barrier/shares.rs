@@ -1,4 +1,4 @@
-//! Shares, seals, keys and tags: what opens a snapshot, and what must not.
+//! Shares, seals and keys: the right ones unlock a snapshot, all others are refused.
 
 use super::{State, assert_drill, found, parse, query, secrets, unlocked};
 use crate::support::vault::{Vault, product};
@@ -25,7 +25,7 @@ fn hex_of(share: &str) -> String {
 }
 
 #[test]
-fn the_right_shares_open_it_and_no_others() {
+fn only_the_right_shares_unseal_a_snapshot() {
     let stranger = Vault::builder().shares(5, 3).start();
     for (count, threshold) in [(1, 1), (3, 2), (5, 3)] {
         let vault = Vault::builder().shares(count, threshold).start();
@@ -33,7 +33,7 @@ fn the_right_shares_open_it_and_no_others() {
         vault.put_secret("kv", "a", &json!({"b": 1}));
         let state = State::of(&vault);
         let unlock = |shares: &[String]| Barrier::unlock(state.bytes(), &secrets(shares));
-        // More than are needed open it too, and every set of just as many.
+        // More shares than needed work too, as does every set of the needed number.
         for given in (threshold..=count).flat_map(|n| [&vault.shares()[..n], &vault.shares()[count - n..]]) {
             for mut shares in orders(given) {
                 let barrier = unlock(&shares).unwrap();
@@ -66,7 +66,7 @@ fn the_right_shares_open_it_and_no_others() {
 }
 
 #[test]
-fn rotation_adds_terms_and_rekeying_changes_shares() {
+fn rotation_adds_terms_and_rekey_changes_shares() {
     let vault = Vault::builder().rekeyable().start();
     vault.mount_kv("kv", 2);
     for term in 1..=3 {
@@ -94,7 +94,7 @@ fn rotation_adds_terms_and_rekeying_changes_shares() {
 }
 
 #[test]
-fn every_entry_is_accounted_for_and_one_flipped_byte_is_named() {
+fn scan_counts_every_entry_and_names_a_flipped_byte() {
     let vault = Vault::start();
     for version in [1, 2] {
         vault.mount_kv(&format!("v{version}"), version);
@@ -144,7 +144,7 @@ fn every_entry_is_accounted_for_and_one_flipped_byte_is_named() {
 }
 
 #[test]
-fn other_seals_are_told_what_to_do() {
+fn other_seal_types_are_refused_with_a_hint() {
     let vault = Vault::builder().shares(1, 1).start();
     let state = State::of(&vault);
     let config = String::from_utf8(state.value("core/seal-config").to_vec()).unwrap();

@@ -1,4 +1,4 @@
-//! A state.bin taken apart and put together again, by other means than the tool's.
+//! Splits and reassembles a state.bin, without the code of the tool.
 
 use crate::support::snapshot::{Synthetic, sha256};
 use crate::support::vault::Vault;
@@ -19,28 +19,28 @@ fn members(snapshot: &[u8]) -> Vec<(String, Vec<u8>)> {
     tar.entries().unwrap().map(read).collect()
 }
 
-/// Where an entry lies in it.
+/// Position of an entry.
 pub struct Place {
     pub key: String,
-    /// The offset of its value.
+    /// Offset of its value.
     pub value: usize,
-    /// The length of its value.
+    /// Length of its value.
     pub length: usize,
 }
 
 impl State {
-    /// That of a snapshot taken now.
+    /// Takes a snapshot and returns its state.bin.
     pub fn of(vault: &Vault) -> Self {
         Self::read(&vault.snapshot())
     }
 
-    /// That of `snapshot`.
+    /// Returns the state.bin of `snapshot`.
     pub fn read(snapshot: &[u8]) -> Self {
         let state = members(snapshot).into_iter().find(|(name, _)| name == "state.bin");
         Self(state.expect("a snapshot with a state.bin").1)
     }
 
-    /// `snapshot` with this state.bin instead of its own, and right hashes.
+    /// Returns `snapshot` with this state.bin and valid hashes.
     pub fn packed_into(&self, snapshot: &[u8]) -> Vec<u8> {
         let mut packed = Synthetic::whole(&self.0);
         let meta = members(snapshot).into_iter().find(|(name, _)| name == "meta.json").unwrap().1;
@@ -92,7 +92,7 @@ impl State {
         &self.0[place.value..place.value + place.length]
     }
 
-    /// With the value of `key` replaced by one as long.
+    /// Replaces the value of `key` by one of the same length.
     pub fn with(&self, key: &str, value: &[u8]) -> Self {
         let place = self.places().into_iter().find(|place| place.key == key).unwrap();
         assert_eq!(place.length, value.len(), "as long, so that no length changes");
@@ -101,7 +101,7 @@ impl State {
         changed
     }
 
-    /// With one bit of the byte at `offset` flipped.
+    /// Flips one bit of the byte at `offset`.
     pub fn flipped(&self, offset: usize) -> Self {
         let mut changed = self.clone();
         changed.0[offset] ^= 0x40;

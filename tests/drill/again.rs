@@ -1,4 +1,4 @@
-//! Drills that pass: into a staging Vault with keys of its own, then again and again.
+//! Drills that pass: into a staging Vault with different keys, then again and again.
 
 use super::{LOGIN, drill};
 use crate::support::production::{CANARY, PLANTED, Site};
@@ -6,7 +6,7 @@ use crate::support::vault::{ACTIVE, SEALED, Vault};
 use serde_json::json;
 
 #[test]
-fn other_keys_then_a_second_and_a_third() {
+fn three_drills_into_the_same_staging_pass() {
     let site = Site::new();
     let staging = Vault::builder().staging().start();
     let own_peers = staging.ok("GET", "sys/storage/raft/configuration", None)["data"]["config"]["servers"].clone();
@@ -40,7 +40,7 @@ fn other_keys_then_a_second_and_a_third() {
     let status = site.tool("").args(["status", "--max-drill-age", "1h", "--json"]).run();
     assert_eq!(status.ok().json()["newest_drill"]["object"], object);
 
-    // The second finds it sealed, and its own token dead.
+    // The second finds it sealed, with an invalid token.
     let output = drill(&site, &staging, &format!("{LOGIN}seal_after = false\n")).arg(&object).run();
     output.ok().stdout_is("");
     site.assert_clean(&output);
@@ -51,7 +51,7 @@ fn other_keys_then_a_second_and_a_third() {
     assert_eq!(peers["data"]["config"]["servers"][0]["node_id"], own_peers[0]["node_id"]);
     assert_eq!(peers["data"]["config"]["servers"].as_array().unwrap().len(), 1);
 
-    // The third finds it unsealed, with the source's keys; the older layout has no cluster_id.
+    // The third finds it unsealed, with the source's keys. The legacy format has no cluster_id.
     let older = site.seal_older(&site.production.vault.snapshot());
     let output = drill(&site, &staging, LOGIN).arg(&older).run();
     output.code(0).stderr_contains("no manifest, so no drill record was written");

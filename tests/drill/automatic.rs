@@ -1,5 +1,5 @@
-//! Drills of a source with an automatic seal: Vault's own `transit`. The key service
-//! behind it is a double, the servers that it opens are real.
+//! Drills of a source with an automatic seal: Vault's `transit`. The key service is a double;
+//! the servers are real.
 
 use super::ephemeral::staging;
 use super::{LOGIN, staging_at};
@@ -12,14 +12,14 @@ use serde_json::json;
 use std::sync::Arc;
 use vault_backup::formats::product::Product;
 
-/// What stands in for the transit engine of another Vault, which keeps the keys of seals.
+/// A double of another Vault's transit engine, which has the keys of seals.
 fn transit() -> FaultServer {
     FaultServer::start(|call| {
         let (given, Some((work, key))) = (call.json(), call.path.trim_start_matches("/v1/transit/").split_once('/'))
         else {
             return Reply::status(404);
         };
-        // Of what another key made, nothing is known.
+        // It does not know ciphertext of another key.
         let mine = format!("vault:v1:{}", BASE64_STANDARD.encode(key));
         let ciphertext = |plaintext: &str| format!("{mine}{plaintext}");
         let data = match (work, given["plaintext"].as_str(), given["ciphertext"].as_str()) {
@@ -53,7 +53,7 @@ fn login() -> &'static str {
 }
 
 #[test]
-fn a_node_with_the_sources_seal_opens_by_itself_and_one_with_another_does_not() {
+fn auto_unseal_works_only_with_the_seal_of_the_source() {
     let transit = transit();
     let site = Arc::new(Production::of(vault(&transit, "production"))).site();
     let drill = |key: &str, lines: &str| {
@@ -77,7 +77,7 @@ fn a_node_with_the_sources_seal_opens_by_itself_and_one_with_another_does_not() 
 }
 
 #[test]
-fn a_staging_server_with_the_sources_seal() {
+fn drill_into_a_staging_server_with_the_transit_seal_of_the_source() {
     let transit = transit();
     let site = Arc::new(Production::of(vault(&transit, "production"))).site();
     let staging = vault(&transit, "production");
@@ -90,7 +90,7 @@ fn a_staging_server_with_the_sources_seal() {
     drill("seal_after = false\n").ok();
     assert_eq!(staging.health(), Some(ACTIVE));
     assert!(site.production.canary_at(&staging).is_some());
-    // Its token is of the state that is gone. The source's recovery keys make another, and
+    // Its token belonged to the old state. The source's recovery keys generate another and
     // unseal a node that was sealed manually, as shares do.
     drill("seal_after = false\n").fails(2, &["no administrative token", "staging.token is not valid"]);
     for _ in 0..2 {
@@ -106,9 +106,9 @@ fn a_staging_server_with_the_sources_seal() {
     }
 }
 
-/// The seal `static` is OpenBao's alone.
+/// Only OpenBao has the seal `static`.
 #[test]
-fn a_source_with_a_static_seal() {
+fn drill_of_a_source_with_a_static_seal() {
     for server in [Server::OpenBao, Server::OpenBaoOld] {
         let dir = temp_dir();
         let key = dir.path().join("key");
@@ -152,7 +152,7 @@ fn a_source_with_a_static_seal() {
 }
 
 #[test]
-fn a_configuration_without_a_seal_leaves_the_seal_to_shares() {
+fn vault_config_without_a_seal_stanza_uses_shares() {
     let site = Site::new();
     let file = site.file("more.hcl", b"default_lease_ttl = \"1h\"\n");
     let lines = staging(&format!("vault_config = {file:?}\n"));

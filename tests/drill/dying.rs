@@ -1,4 +1,4 @@
-//! A staging server that dies in the middle of a drill: in each phase of it.
+//! A staging server that crashes in each phase of a drill.
 
 use super::{LOGIN, drill, staging_at};
 use crate::support::fault::{FaultServer, Reply};
@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-/// A phase; the call that it dies at, by its path and the number of restores that were sent
-/// before it; and the exit code.
+/// A phase, the request at which the server crashes (its path and the number of earlier
+/// restores), and the exit code.
 type Phase = (&'static str, fn(&str, usize) -> bool, i32);
 
 const PHASES: [Phase; 5] = [
@@ -21,7 +21,7 @@ const PHASES: [Phase; 5] = [
     ("while the canary is read", |path, _| path.ends_with("/smtp/data/test-tenant-id/admin"), 6),
 ];
 
-/// A drill of `site` into a server that dies at `phase`, and what is left of both.
+/// Runs a drill of `site` into a server that crashes at `phase`, and checks the state of both.
 fn dies(site: &Site, &(phase, at, code): &Phase) {
     let staging = Arc::new(Vault::builder().staging().start());
     let (victim, restores) = (staging.clone(), AtomicUsize::new(0));
@@ -40,7 +40,7 @@ fn dies(site: &Site, &(phase, at, code): &Phase) {
     site.assert_clean(&output);
     assert!(!site.names().iter().any(|name| name.ends_with(".drill.json")), "{phase}: no record");
     assert!(!staging.is_running(), "{phase}");
-    // Nothing of it is open, and the next drill works.
+    // It is sealed, and the next drill works.
     staging.restart();
     staging.wait_for_health(&[SEALED]);
     open_with_own_shares(&staging);
@@ -48,7 +48,8 @@ fn dies(site: &Site, &(phase, at, code): &Phase) {
     assert_eq!(staging.health(), Some(SEALED), "{phase}");
 }
 
-/// Unseals `staging` if it still has its own state: it may have died before a restore was applied.
+/// Unseals `staging` if it still has its old state: it may have crashed before the restore was
+/// applied.
 fn open_with_own_shares(staging: &Vault) {
     for share in staging.enough_shares() {
         staging.api_as("", "PUT", "sys/unseal", Some(json!({"key": share})));
@@ -61,7 +62,7 @@ fn open_with_own_shares(staging: &Vault) {
 }
 
 #[test]
-fn staging_that_dies_leaves_no_record_and_the_next_drill_works() {
+fn staging_crash_leaves_no_record_and_the_next_drill_passes() {
     thread::scope(|scope| {
         for phase in &PHASES {
             scope.spawn(move || dies(&Site::new(), phase));

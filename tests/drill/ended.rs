@@ -1,5 +1,5 @@
-//! Drills that are ended from outside: whenever it happens, staging is left sealed if
-//! it was found so or may hold production's data, and nothing else is left.
+//! Drills that are stopped: at any moment, staging is left sealed if it was found sealed or may
+//! have production's data, and nothing else is left.
 
 use super::ephemeral::{ephemeral, passed};
 use super::moments::{Moment, Moments};
@@ -11,16 +11,16 @@ use crate::support::vault::{ACTIVE, SEALED, Vault};
 use rustix::process::Signal;
 use std::sync::Mutex;
 
-/// How many moments of each kind of drill are tried; two stagings share the first.
+/// Number of moments tried for each kind of drill. Two stagings share the first.
 const SERVER: usize = 20;
 const EPHEMERAL: usize = 20;
 const OFFLINE: usize = 10;
 
-/// How many runs of one kind are ended at a time: most of their time they wait.
+/// Number of concurrent runs of one kind: they mostly wait.
 const LANES: usize = 4;
 
-/// Gives each of `moments` to `end`, several at a time; `make` makes what each lane needs:
-/// a site of its own, with its own configuration file.
+/// Calls `end` for each of `moments`, several at a time. `make` creates a separate site with
+/// its configuration file for each lane.
 fn in_lanes<T>(moments: Vec<Moment>, make: impl Fn() -> T + Sync, end: impl Fn(&T, &Moment) + Sync) {
     let moments = Mutex::new(moments.into_iter());
     std::thread::scope(|scope| {
@@ -37,7 +37,7 @@ fn in_lanes<T>(moments: Vec<Moment>, make: impl Fn() -> T + Sync, end: impl Fn(&
 }
 
 #[test]
-fn a_clone_is_sealed_again_at_whatever_moment() {
+fn stop_at_any_moment_leaves_staging_sealed() {
     let first = clone();
     let moments = Moments::of(|| {
         drill(&first.0, &first.1, LOGIN).run().ok();
@@ -61,7 +61,7 @@ fn clone() -> (Site, Vault) {
 }
 
 #[test]
-fn nothing_stays_of_an_ephemeral_vault_at_whatever_moment() {
+fn stop_at_any_moment_removes_an_ephemeral_vault() {
     let site = Site::new();
     let moments = Moments::of(|| passed(&ephemeral(&site, "").run()));
     in_lanes(moments.spread(EPHEMERAL).collect(), Site::new, |site, moment| {
@@ -74,7 +74,7 @@ fn nothing_stays_of_an_ephemeral_vault_at_whatever_moment() {
 }
 
 #[test]
-fn nor_of_a_drill_in_memory() {
+fn stop_at_any_moment_of_an_offline_drill_leaves_nothing() {
     let site = Site::new();
     let tool = || site.tool_of(&[], &format!("[staging]\n{LOGIN}")).args(["verify-restore", "--offline"]);
     let moments = Moments::of(|| {
@@ -86,13 +86,13 @@ fn nor_of_a_drill_in_memory() {
 }
 
 #[test]
-fn a_restore_that_was_accepted_ends_sealed() {
+fn stop_after_an_accepted_restore_seals_staging() {
     let site = Site::new();
     let staging = Vault::builder().staging().start();
     let proxy = FaultServer::proxy(&staging.address(), |_| Reply::forward());
     let tool = site.tool(&staging_at(proxy.address(), LOGIN)).arg("verify-restore").arg("--json");
     let mut run = tool.env("STAGING_TOKEN", staging.root_token()).start();
-    // The first question after the restore was answered.
+    // The first request after the restore was answered.
     let restored = || {
         let calls = proxy.calls();
         let at = calls.iter().position(|call| call.path.ends_with("/snapshot-force"))?;
@@ -109,10 +109,10 @@ fn a_restore_that_was_accepted_ends_sealed() {
 }
 
 #[test]
-fn before_the_restore_staging_stays_as_it_was() {
+fn stop_before_the_restore_leaves_staging_unchanged() {
     let site = Site::new();
     let staging = Vault::builder().staging().start();
-    // The last step before the restore never ends.
+    // The last step before the restore hangs.
     let proxy = FaultServer::proxy(&staging.address(), |call| match call.path.as_str() {
         "/v1/auth/token/create" => Reply::hang(),
         _ => Reply::forward(),
@@ -139,7 +139,7 @@ fn before_the_restore_staging_stays_as_it_was() {
 }
 
 #[test]
-fn one_drill_at_a_time_and_none_in_the_way_of_a_backup() {
+fn a_drill_blocks_other_drills_but_not_a_backup() {
     let site = Site::new();
     let staging = FaultServer::start(|_| Reply::hang());
     let run = format!("{LOGIN}[run]\nlock_file = {:?}\n", site.path("lock"));
@@ -150,7 +150,7 @@ fn one_drill_at_a_time_and_none_in_the_way_of_a_backup() {
     for mode in [&["verify-restore"][..], &["verify-restore", "--offline"]] {
         tool().args(mode).run().fails(7, &["another run", &holder, "lock.drill"]);
     }
-    // Nothing is to be pruned: it just gets its own lock.
+    // There is nothing to prune: it only takes its lock.
     tool().arg("prune").run().code(0);
     first.signal(Signal::KILL);
     assert_eq!(first.wait().status, None);

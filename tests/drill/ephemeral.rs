@@ -1,4 +1,4 @@
-//! Drills into a Vault of their own: what they prove, and what they begin with.
+//! Drills into an ephemeral Vault: their result, isolation and prerequisites.
 
 use super::LOGIN;
 use super::traces::{assert_gone, plaintext_in, processes, room};
@@ -16,17 +16,17 @@ pub(super) fn staging(lines: &str) -> String {
     format!("[staging]\nvault_binary = {:?}\n{LOGIN}{lines}", binary())
 }
 
-/// An ephemeral drill of `site` that knows of no other Vault.
+/// An ephemeral drill of `site` without any other Vault.
 pub(super) fn ephemeral(site: &Site, lines: &str) -> Tool {
     site.tool_of(&[], &staging(lines)).args(["verify-restore", "--ephemeral", "--json"])
 }
 
-/// Whether this machine can start a program without a network.
+/// Returns `true` if this machine can start a program without a network.
 fn can_isolate() -> bool {
     program("unshare").args(["-rn", "ip", "link", "set", "lo", "up"]).run().status == Some(0)
 }
 
-/// Asserts that a drill passed, in silence where it could be isolated.
+/// Asserts that a drill passed, without output if it could be isolated.
 #[track_caller]
 pub(super) fn passed(output: &Output) {
     match can_isolate() {
@@ -40,11 +40,11 @@ fn network(process: &str) -> String {
     std::fs::read_link(format!("/proc/{process}/ns/net")).unwrap().to_str().unwrap().to_owned()
 }
 
-/// Asserts that nobody else can read anything in `folder`, which may go at any moment.
-fn assert_private(folder: &Path) {
+/// Asserts that other users can read nothing in `directory`, which may disappear at any moment.
+fn assert_private(directory: &Path) {
     let mode = |path: &Path| std::fs::symlink_metadata(path).map_or(0, |meta| meta.permissions().mode() & 0o7777);
-    assert_eq!(mode(folder) & 0o7077, 0);
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+    assert_eq!(mode(directory) & 0o7077, 0);
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
         assert_eq!(mode(&entry.path()) & 0o077, 0, "{:?}", entry.path());
         if entry.path().is_dir() {
             assert_private(&entry.path());
@@ -53,14 +53,14 @@ fn assert_private(folder: &Path) {
 }
 
 #[test]
-fn the_whole_drill() {
+fn ephemeral_drill_passes_isolated_and_leaves_nothing() {
     let site = Site::new();
     let object = site.production.object.clone();
-    // A staging server that is configured is left alone; here it is production itself.
+    // A configured staging server is not used; here it is production itself.
     let production = format!("address = {:?}\ntoken = \"env:ROOT\"\n", site.production.vault.address());
     let mut run = ephemeral(&site, &production).start();
     let tmp = run.tmp();
-    let (folder, server) = run.wait_for("its server", || room(&tmp));
+    let (directory, server) = run.wait_for("its server", || room(&tmp));
     if can_isolate() {
         assert_ne!(network(&server.to_string()), network("self"));
         let devices = std::fs::read_to_string(format!("/proc/{server}/net/dev")).unwrap();
@@ -68,15 +68,15 @@ fn the_whole_drill() {
     }
     let mut looked = 0;
     while run.is_running() {
-        looked += usize::from(folder.join("data/vault.db").exists());
-        assert_eq!(plaintext_in(&folder, &site), None);
-        assert_private(&folder);
+        looked += usize::from(directory.join("data/vault.db").exists());
+        assert_eq!(plaintext_in(&directory, &site), None);
+        assert_private(&directory);
     }
     assert!(looked > 1, "at the storage too");
     let output = run.wait();
     passed(&output);
     site.assert_clean(&output);
-    assert_gone(&folder);
+    assert_gone(&directory);
 
     let result = output.json();
     assert_eq!((&result["mode"], &result["staging_vault"]), (&json!("ephemeral"), &json!("ephemeral")));
@@ -94,10 +94,10 @@ fn the_whole_drill() {
 }
 
 #[test]
-fn as_configured_with_what_is_on_path_and_without_the_means_to_isolate() {
+fn ephemeral_drill_warns_if_it_cannot_isolate_the_server() {
     let site = Site::new();
     let older = site.seal_older(&site.production.vault.snapshot());
-    // Neither unshare, nor ip, nor setpriv; and a Vault by its other name.
+    // Without unshare, ip and setpriv, and with a Vault under its other name.
     let path = temp_dir();
     symlink("/bin/sh", path.path().join("sh")).unwrap();
     symlink(binary(), path.path().join("bao")).unwrap();
@@ -105,21 +105,21 @@ fn as_configured_with_what_is_on_path_and_without_the_means_to_isolate() {
     let tool = site.tool_of(&[], &configured).args(["verify-restore", &older]).env("PATH", path.path());
     let mut run = tool.start();
     let tmp = run.tmp();
-    let (folder, _) = run.wait_for("its server", || room(&tmp));
+    let (directory, _) = run.wait_for("its server", || room(&tmp));
     let output = run.wait();
     output.code(0).stderr_contains("has this machine's network").stderr_contains("may act, for example revoke leases");
     output.stderr_contains("no manifest, so no drill record was written");
     site.assert_clean(&output);
-    assert_gone(&folder);
+    assert_gone(&directory);
 }
 
 #[test]
-fn what_it_cannot_begin_with() {
+fn ephemeral_drill_reports_missing_settings_and_programs() {
     let site = Site::new();
     let room = temp_dir();
     let at = |name: &str| room.path().join(name).to_str().unwrap().to_owned();
     std::fs::write(at("data"), "no program").unwrap();
-    std::fs::create_dir(at("folder")).unwrap();
+    std::fs::create_dir(at("directory")).unwrap();
     site.file("broken.hcl", b"seal \"no-such-seal\" {}");
     let with = |binary: &str| format!("[staging]\nvault_binary = {binary:?}\n{LOGIN}");
     let broken = staging(&format!("vault_config = {:?}\n", site.path("broken.hcl")));
@@ -128,7 +128,7 @@ fn what_it_cannot_begin_with() {
     std::fs::create_dir(&long).unwrap();
     for (staging, env, parts) in [
         (with(&at("missing")), None, ["/missing: there is no such program", "path of a vault or bao program"]),
-        (with(&at("folder")), None, ["/folder: there is no such program", "staging.vault_binary"]),
+        (with(&at("directory")), None, ["/directory: there is no such program", "staging.vault_binary"]),
         (with(&at("data")), None, ["/data: there is no such program", "staging.vault_binary"]),
         (with("no-vault-of-this-name"), None, ["no-vault-of-this-name: there is no such program", ""]),
         (format!("[staging]\n{LOGIN}"), Some(("PATH", room.path())), ["neither vault nor bao is on PATH", "--offline"]),
@@ -148,14 +148,14 @@ fn what_it_cannot_begin_with() {
         site.assert_clean(&output);
         assert_eq!(std::fs::read_dir(&long).unwrap().count(), 0);
     }
-    // The server says why, and that the network is its own is said before.
+    // The server reports the reason, after the warning about the network.
     let output = site.tool_of(&[], &broken).args(["verify-restore", "--ephemeral"]).run();
     output.code(2).stderr_contains("no-such-seal").stderr_contains("staging.vault_config");
     site.assert_clean(&output);
 }
 
 #[test]
-fn a_drill_that_fails_leaves_nothing_either() {
+fn failed_ephemeral_drill_leaves_nothing() {
     let site = Site::new();
     let login = LOGIN.replace("SECRET_ID", "KEY");
     let missing = staging("canary = \"smtp/nothing\"\n");
@@ -166,13 +166,13 @@ fn a_drill_that_fails_leaves_nothing_either() {
     ] {
         let mut run = site.tool_of(&[], staging).args(["verify-restore", "--ephemeral"]).start();
         let tmp = run.tmp();
-        let (folder, _) = run.wait_for("its server", || room(&tmp));
+        let (directory, _) = run.wait_for("its server", || room(&tmp));
         let output = run.wait();
         output.code(6).stderr_contains(parts[0]).stderr_contains(parts[1]);
         site.assert_clean(&output);
-        assert_gone(&folder);
+        assert_gone(&directory);
     }
-    // Damage that only the last segment shows.
+    // Damage in the last segment only.
     let object = &site.production.object;
     let mut bytes = site.get(object);
     *bytes.last_mut().unwrap() ^= 1;
@@ -184,7 +184,7 @@ fn a_drill_that_fails_leaves_nothing_either() {
 }
 
 #[test]
-fn a_server_that_never_listens_is_not_waited_for_once_the_run_is_to_end() {
+fn stop_ends_the_wait_for_a_server_that_never_listens() {
     let site = Site::new();
     let script = site.file("vault", b"#!/bin/sh\nsleep 600\n");
     std::fs::set_permissions(&script, PermissionsExt::from_mode(0o700)).unwrap();
@@ -195,15 +195,15 @@ fn a_server_that_never_listens_is_not_waited_for_once_the_run_is_to_end() {
     for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
         let mut run = tool().start();
         let tmp = run.tmp();
-        let folder = run.wait_for("its folder", || {
-            let folder = std::fs::read_dir(&tmp).unwrap().next()?.unwrap().path();
-            processes(&folder).iter().any(|(_, line)| line.contains("600")).then_some(folder)
+        let directory = run.wait_for("its directory", || {
+            let directory = std::fs::read_dir(&tmp).unwrap().next()?.unwrap().path();
+            processes(&directory).iter().any(|(_, line)| line.contains("600")).then_some(directory)
         });
         run.signal(signal);
         let output = run.wait();
         output.fails(code, &[]);
         site.assert_clean(&output);
-        assert_gone(&folder);
+        assert_gone(&directory);
     }
     let output = tool().args(["--deadline", "1s"]).run();
     output.fails(124, &["the deadline passed"]);

@@ -1,4 +1,4 @@
-//! Drills that fail after the restore was accepted: exit 6, and why.
+//! Drills that fail after the restore was accepted: exit code 6 and the reason.
 
 use super::{LOGIN, drill, staging_at};
 use crate::support::fault::{FaultServer, Reply};
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// The path of a restore in Vault's API.
 const RESTORE: &str = "/v1/sys/storage/raft/snapshot-force";
 
-/// A staging Vault with the keys, and the token, of `site`'s production: it never seals itself.
+/// A staging Vault with the keys and the token of `site`'s production: it never seals itself.
 fn twin(site: &Site) -> Vault {
     let mut staging = Vault::builder().staging().start();
     staging.take_over(&site.production.vault, site.production.vault.snapshot());
@@ -27,7 +27,7 @@ fn open_with(canary: &str) -> String {
 }
 
 #[test]
-fn what_is_read_is_not_what_must_be() {
+fn drill_fails_if_the_canary_is_missing_deleted_or_too_old() {
     let site = Site::new();
     let staging = twin(&site);
     let drilled = |lines: &str| {
@@ -36,7 +36,7 @@ fn what_is_read_is_not_what_must_be() {
         output
     };
 
-    // The same keys: no share is needed, unless it is to be sealed.
+    // The same keys: no share is needed, except for sealing.
     let login = LOGIN.lines().nth(1).unwrap();
     drilled(&format!("{login}\nseal_after = false\n")).ok();
     let output = drilled(login);
@@ -64,7 +64,7 @@ fn what_is_read_is_not_what_must_be() {
     assert_eq!(site.names().iter().filter(|name| name.ends_with(".drill.json")).count(), 1, "of those that passed");
     assert_eq!(staging.health(), Some(ACTIVE));
 
-    // Sealed all the same after a failure.
+    // Also sealed after a failure.
     drilled(&open_with("smtp/nothing").replace("seal_after = false", "")).fails(6, &["smtp/nothing"]);
     assert_eq!(staging.health(), Some(SEALED));
     let failures = site.audit().into_iter().filter(|event| event["event"] == "vault_backup_test_failed");
@@ -80,7 +80,7 @@ fn what_is_read_is_not_what_must_be() {
     }
 }
 
-/// A proxy before `staging`, which does with the restore as `reply` says, and a drill through it.
+/// A proxy in front of `staging` that answers the restore with `reply`, and a drill through it.
 fn through(site: &Site, staging: &Vault, lines: &str, reply: fn() -> Reply) -> (FaultServer, Tool) {
     let proxy = FaultServer::proxy(&staging.address(), move |call| match call.path == RESTORE {
         true => reply(),
@@ -92,7 +92,7 @@ fn through(site: &Site, staging: &Vault, lines: &str, reply: fn() -> Reply) -> (
 }
 
 #[test]
-fn staging_that_keeps_its_old_state_or_does_not_come_back() {
+fn drill_fails_if_staging_keeps_its_old_state_or_does_not_come_back() {
     let site = Site::new();
     let staging = Vault::builder().staging().start();
     let short = format!("{LOGIN}wait = \"2s\"\n");
@@ -107,12 +107,12 @@ fn staging_that_keeps_its_old_state_or_does_not_come_back() {
     let result = output.json();
     assert_eq!((&result["error"]["exit_code"], &result["backup_tested"]), (&json!(6), &json!(site.production.object)));
     assert!(staging.token_is_valid(staging.root_token()));
-    let told: Value = notified.calls().pop().unwrap().json();
-    assert_eq!((&told["type"], &told["severity"]), (&json!("vault_backup_test_failure"), &json!("high")));
-    assert_eq!(told["details"]["staging_vault"], format!("{}/", proxy.address()));
-    assert_eq!(told["details"]["backup_tested"], site.production.object);
+    let message: Value = notified.calls().pop().unwrap().json();
+    assert_eq!((&message["type"], &message["severity"]), (&json!("vault_backup_test_failure"), &json!("high")));
+    assert_eq!(message["details"]["staging_vault"], format!("{}/", proxy.address()));
+    assert_eq!(message["details"]["backup_tested"], site.production.object);
 
-    // Refused: nothing was restored, so nothing is sealed, and nothing is feared.
+    // Refused: nothing was restored, so nothing is sealed.
     let refusal = || Reply::json(400, &json!({"errors": ["could not do it"]}));
     let (_proxy, tool) = through(&site, &staging, &short, refusal);
     let output = tool.run();
@@ -120,7 +120,7 @@ fn staging_that_keeps_its_old_state_or_does_not_come_back() {
     site.assert_clean(&output);
     assert_eq!(staging.health(), Some(ACTIVE));
 
-    // Accepted, and then silence.
+    // Accepted, and then no response.
     let hangs = Arc::new(AtomicBool::new(false));
     let hanging = hangs.clone();
     let proxy = FaultServer::proxy(&staging.address(), move |call| match call.path == RESTORE {
@@ -140,30 +140,30 @@ fn staging_that_keeps_its_old_state_or_does_not_come_back() {
 }
 
 #[test]
-fn shares_that_do_not_open_it() {
+fn drill_names_missing_duplicate_and_foreign_shares() {
     let site = Site::new();
     let staging = Vault::builder().staging().shares(5, 3).start();
     let drilled = |staging: &Vault, keys: &str| {
         let lines = LOGIN.replace("\"env:SHARE0\", \"env:SHARE1\"", keys);
-        // One whose number is not also that of SHARE0.
+        // A share with another number than SHARE0.
         let number = |share: &String| BASE64_STANDARD.decode(share).unwrap()[32];
         let of_another = |share: &&String| number(share) != number(&site.production.vault.shares()[0]);
         drill(&site, staging, &lines).env("WRONG", staging.shares().iter().find(of_another).unwrap()).run()
     };
-    // Too few: told beforehand, and nothing is sent.
+    // Too few: refused before anything is sent.
     let output = drilled(&staging, "\"env:SHARE2\"");
     output.fails(6, &["too few unseal key shares: 1 given", "nothing was restored: staging.unseal_keys, of cluster"]);
     site.assert_clean(&output);
     assert!(staging.token_is_valid(staging.root_token()));
 
-    // Another threshold: it must be restarted, and is told so.
+    // Another threshold: the message asks for a restart.
     let output = drill(&site, &staging, LOGIN).run();
     output.code(6).stderr_contains("initialised with threshold 3").stderr_contains("restart it and repeat the drill");
     site.assert_clean(&output);
     assert_eq!(staging.health(), Some(SEALED));
     staging.restart();
 
-    // Found sealed, and the shares do not open it: the guard.
+    // Found sealed, and the shares do not unseal it: refused.
     for (keys, code, says) in [
         ("\"env:SHARE2\"", 6, "too few unseal key shares: 1 given"),
         ("\"env:SHARE0\", \"env:WRONG\"", 2, "is sealed"),
@@ -180,7 +180,7 @@ fn shares_that_do_not_open_it() {
     output.ok();
     site.assert_clean(&output);
 
-    // Wrong: found out when the restored state is to be opened.
+    // Wrong shares: detected when the restored state is unsealed.
     let staging = Vault::builder().staging().start();
     let output = drilled(&staging, "\"env:SHARE0\", \"env:WRONG\"");
     output
@@ -195,10 +195,10 @@ fn shares_that_do_not_open_it() {
 }
 
 #[test]
-fn staging_that_makes_no_root_token_is_refused_before_the_restore() {
+fn staging_without_root_tokens_from_shares_is_refused_before_the_restore() {
     let site = Site::new();
     let staging = Vault::start();
-    // Vault 1.x has no setting for it, so the proxy refuses in the server's place.
+    // Vault 1.x has no such setting, so the proxy refuses instead of the server.
     let restored = Arc::new(AtomicBool::new(false));
     let (proxy, sent) = (staging.address(), restored.clone());
     let proxy = FaultServer::proxy(&proxy, move |call| {
@@ -226,7 +226,7 @@ fn staging_that_makes_no_root_token_is_refused_before_the_restore() {
     assert!(!restored.load(Ordering::SeqCst), "nothing was sent");
     assert!(!site.names().iter().any(|name| name.ends_with(".drill.json")));
 
-    // Nothing is to be sealed, so nothing is asked for.
+    // Nothing must be sealed, so this is not checked.
     staging.unseal(staging.enough_shares());
     run(&format!("{LOGIN}seal_after = false\n")).ok();
 }

@@ -24,7 +24,7 @@ fn from(s3: &S3, tool: Tool) -> Tool {
 }
 
 #[test]
-fn into_a_server_by_a_private_ca_from_a_bucket() {
+fn drill_from_s3_into_a_tls_server_with_a_private_ca() {
     let site = Site::new();
     let s3 = bucket(&site);
     let staging = Vault::builder().staging().tls(true).start();
@@ -42,13 +42,13 @@ fn into_a_server_by_a_private_ca_from_a_bucket() {
     let record = s3.get(BUCKET, &format!("{object}.drill.json")).expect("a drill record");
     let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
     assert_eq!(record["staging_vault"], format!("{}/", staging.address()));
-    // The second begins with a node that is sealed, and a store that has a record.
+    // The second starts with a sealed node and a store with a record.
     drilled(&format!("{trust}seal_after = false\n")).ok();
     assert_eq!(site.production.canary_at(&staging), Some(json!({"password": PLANTED})));
 }
 
 #[test]
-fn what_is_read_is_held_against_the_objects_metadata() {
+fn drill_compares_the_object_with_its_metadata() {
     let site = Site::new();
     let s3 = bucket(&site);
     let staging = Vault::builder().staging().start();
@@ -77,7 +77,7 @@ fn what_is_read_is_held_against_the_objects_metadata() {
         say(name, hash(&site.get(name)).to_uppercase());
         from(&s3, drill(&site, &staging, LOGIN).args(["--offline", name])).run().code(0);
     }
-    // As the older service would have left it, which wrote no manifest.
+    // Like a backup of the previous service, which wrote no manifest.
     let output = from(&s3, drill(&site, &staging, LOGIN).arg(&older)).run();
     output.code(0).stderr_contains("no manifest, so no drill record was written");
     site.assert_clean(&output);

@@ -1,4 +1,4 @@
-//! What is refused before anything is sent, and what a failure before the restore leaves.
+//! Refusals before anything is sent, and the state after a failure before the restore.
 
 use super::{LOGIN, drill, staging_at};
 use crate::support::cluster::Cluster;
@@ -9,13 +9,13 @@ use crate::support::vault::{ACTIVE, SEALED, UNINITIALISED, Vault};
 use serde_json::json;
 use vault_backup::formats::crypto::Header;
 
-/// `verify-restore` of `site` into what is at `address`, with production's root token.
+/// `verify-restore` of `site` into the server at `address`, with production's root token.
 fn into(site: &Site, addresses: &[String], address: &str) -> Output {
     site.tool_of(addresses, &staging_at(address, LOGIN)).arg("verify-restore").env_of_root(site).run()
 }
 
 trait Root {
-    /// Gives it production's root token as staging's.
+    /// Sets production's root token as staging's.
     fn env_of_root(self, site: &Site) -> Self;
 }
 
@@ -26,7 +26,7 @@ impl Root for crate::support::tool::Tool {
 }
 
 #[test]
-fn production_is_never_staging() {
+fn guard_refuses_production_as_staging() {
     let site = Site::new();
     let production = &site.production.vault;
     let by_name = production.address().replace("127.0.0.1", "localhost");
@@ -41,7 +41,7 @@ fn production_is_never_staging() {
     output.fails(2, &["is production", "both resolve to 127.0.0.1"]);
     site.assert_clean(&output);
 
-    // It is none of the addresses that are known, but the backup names its peers.
+    // Its address is not known, but the backup lists its peers.
     let output = into(&site, &[], &production.address());
     output.fails(2, &["is production", "its raft peer address", "give the staging node another cluster_addr"]);
     site.assert_clean(&output);
@@ -54,7 +54,7 @@ fn production_is_never_staging() {
 }
 
 #[test]
-fn staging_that_is_not_fit() {
+fn guard_refuses_uninitialised_and_sealed_staging_and_a_shared_node_id() {
     let site = Site::new();
     let refused = |staging: &Vault, parts: &[&str]| {
         let output = drill(&site, staging, LOGIN).run();
@@ -74,7 +74,7 @@ fn staging_that_is_not_fit() {
 }
 
 #[test]
-fn a_node_that_was_found_sealed_is_sealed_again() {
+fn a_staging_server_found_sealed_is_sealed_again() {
     let site = Site::new();
     let clone = Vault::builder().staging().node_id(site.production.vault.node_id()).start();
     clone.take_over(&site.production.vault, site.production.vault.snapshot());
@@ -88,7 +88,7 @@ fn a_node_that_was_found_sealed_is_sealed_again() {
 }
 
 #[test]
-fn a_cluster_of_three_is_neither_staging_nor_hidden_by_its_standbys() {
+fn guard_refuses_a_three_node_cluster_through_any_node() {
     let site = Site::new();
     let cluster = Cluster::start(3);
     let (leader, standby) = (cluster.leader(), cluster.standbys()[0]);
@@ -106,7 +106,7 @@ fn a_cluster_of_three_is_neither_staging_nor_hidden_by_its_standbys() {
     );
     refused(&[standby.address()], &["is production", "the same address as the production Vault's leader"]);
 
-    // Nor does a forced restore go into it.
+    // A forced restore is refused too.
     let restore = site.tool("").args(["restore", &site.production.object, "--address", &leader.address(), "--force"]);
     let name = leader.ok("GET", "sys/health", None)["cluster_name"].as_str().unwrap().to_owned();
     let output = restore.args(["--confirm", &name]).env("VAULT_TOKEN", leader.root_token()).run();
@@ -115,7 +115,7 @@ fn a_cluster_of_three_is_neither_staging_nor_hidden_by_its_standbys() {
 }
 
 #[test]
-fn a_backup_that_is_not_to_be_trusted() {
+fn drill_refuses_forged_damaged_and_missing_backups() {
     let site = Site::new();
     let object = &site.production.object;
     let staging = FaultServer::start(|_| Reply::status(500));
@@ -136,7 +136,7 @@ fn a_backup_that_is_not_to_be_trusted() {
     site.put(&format!("{other}.manifest.json"), &good);
     run("", &other).fails(5, &["its manifest is invalid", "it belongs to another object"]);
 
-    // One whose header is damaged, one that is cut, and one that is not there.
+    // A damaged header, a truncated backup, and a missing one.
     let mut bytes = site.get(object);
     bytes[2_000] ^= 1;
     site.put(object, &bytes);
@@ -156,7 +156,7 @@ fn a_backup_that_is_not_to_be_trusted() {
 }
 
 #[test]
-fn another_clusters_backup() {
+fn drill_refuses_a_backup_of_another_cluster() {
     let site = Site::new();
     let staging = FaultServer::start(|_| Reply::status(500));
     let id = site.production.vault.cluster_id();
@@ -176,7 +176,7 @@ fn another_clusters_backup() {
 }
 
 #[test]
-fn damage_that_shows_late_leaves_staging_as_it_was() {
+fn damage_in_the_last_segment_leaves_staging_unchanged() {
     let site = Site::new();
     let staging = Vault::builder().staging().start();
     let object = &site.production.object;
@@ -189,7 +189,7 @@ fn damage_that_shows_late_leaves_staging_as_it_was() {
     assert_eq!(staging.health(), Some(ACTIVE));
     assert!(staging.token_is_valid(staging.root_token()));
 
-    // Whole, and well encrypted, but not what the manifest speaks of.
+    // Complete and correctly encrypted, but not the object of the manifest.
     *bytes.last_mut().unwrap() ^= 1;
     let file = site.path("object.enc");
     std::fs::write(&file, &bytes).unwrap();
@@ -203,10 +203,10 @@ fn damage_that_shows_late_leaves_staging_as_it_was() {
     assert_eq!(warned.code(0).stderr_contains(replaced).stdout, plain.stdout);
     site.assert_clean(&output);
 
-    // Every segment opens, but the snapshot in them is cut.
-    let cut = site.seal(&plain.stdout[..plain.stdout.len() - 5]);
-    let output = drill(&site, &staging, LOGIN).arg(&cut).run();
-    output.fails(5, &[&cut]);
+    // Every segment decrypts, but the snapshot in them is truncated.
+    let truncated = site.seal(&plain.stdout[..plain.stdout.len() - 5]);
+    let output = drill(&site, &staging, LOGIN).arg(&truncated).run();
+    output.fails(5, &[&truncated]);
     site.assert_clean(&output);
     assert_eq!(staging.health(), Some(ACTIVE));
     assert!(staging.token_is_valid(staging.root_token()));

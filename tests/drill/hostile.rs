@@ -1,5 +1,4 @@
-//! A bucket in which somebody writes who has no key: the drill takes no wrong backup
-//! for the newest good one, and never passes one.
+//! A bucket with a writer that has no key: the drill never selects or passes a wrong backup.
 
 use crate::support::production::{Site, seal};
 use crate::support::tool::Output;
@@ -17,7 +16,7 @@ fn drill(site: &Site) -> Output {
     output
 }
 
-/// A name newer than the genuine backup's, near enough to now to be believed.
+/// A name newer than the genuine backup's, close enough to the current time to be plausible.
 fn newer(seconds: i64) -> BackupName {
     BackupName::new(BackupType::Daily, Utc::now() + TimeDelta::seconds(seconds))
 }
@@ -30,7 +29,7 @@ fn key(hex: &str) -> Key {
     Key::from_hex(&Secret::new(hex)).unwrap()
 }
 
-/// A snapshot of that production under `hex`, as a backup of this name would be.
+/// A snapshot of that production, encrypted with `hex`, like a backup with this name.
 fn object(site: &Site, name: &BackupName, hex: &str) -> Vec<u8> {
     let header = Header {
         key_id: key(hex).id().to_owned(),
@@ -41,7 +40,7 @@ fn object(site: &Site, name: &BackupName, hex: &str) -> Vec<u8> {
     seal(hex, &site.production.vault.snapshot(), &header)
 }
 
-/// A manifest under `hex` that says of `object` what is true.
+/// A valid manifest of `object`, signed with `hex`.
 fn manifest(name: &BackupName, object: &[u8], hex: &str) -> Vec<u8> {
     let manifest = Manifest {
         object: name.object().into(),
@@ -61,13 +60,13 @@ fn manifest(name: &BackupName, object: &[u8], hex: &str) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_newer_and_not_good_is_passed_over() {
+fn drill_skips_newer_backups_that_are_not_good() {
     let site = Site::new();
     let genuine = site.production.object.clone();
     let (bytes, own) = (site.get(&genuine), site.production.key.clone());
     let genuine_manifest = site.get(&format!("{genuine}.manifest.json"));
     let stranger = stranger();
-    // The genuine one renamed, with its manifest, and with one that was edited to fit.
+    // The genuine backup renamed, with its manifest and with an edited one.
     let renamed = [newer(1), newer(2)];
     site.put(renamed[0].object(), &bytes);
     site.put(&renamed[0].manifest(), &genuine_manifest);
@@ -85,11 +84,11 @@ fn what_is_newer_and_not_good_is_passed_over() {
             site.put(&name.manifest(), record.as_bytes());
         }
     }
-    // Good, until somebody put something else in its place.
+    // Good, until it was replaced.
     let swapped = newer(6);
     site.put(&swapped.manifest(), &manifest(&swapped, &object(&site, &swapped, &own), &own));
     site.put(swapped.object(), &bytes[1..]);
-    // Good in all but its time.
+    // Good except for its time.
     let future = newer(3_600);
     let early = object(&site, &future, &own);
     site.put(&future.manifest(), &manifest(&future, &early, &own));
@@ -99,21 +98,21 @@ fn what_is_newer_and_not_good_is_passed_over() {
     assert_eq!(output.code(0).json()["backup_tested"], genuine);
     let records: Vec<_> = site.names().into_iter().filter(|name| name.ends_with(".drill.json")).collect();
     assert_eq!(records, [format!("{genuine}.drill.json")]);
-    // A record that is copied beside another backup counts for nothing there.
+    // A record that is copied to another backup does not count there.
     site.put(&swapped.drill_record(), &site.get(&records[0]));
     let status = site.tool("").args(["status", "--max-drill-age", "1h", "--json"]).run();
     assert_eq!(status.code(0).json()["newest_drill"]["object"], genuine);
 
-    // By their names they are refused.
+    // They are refused by name.
     for (name, says) in [(&renamed[0], "it belongs to another object"), (&renamed[1], "invalid MAC")] {
         let output = site.tool_of(&[], SHARES).args(["verify-restore", "--offline", name.object()]).run();
         output.fails(5, &[name.object(), "its manifest is invalid", says]);
     }
 }
 
-/// Its size is right, its manifest genuine: that shows only when it is read.
+/// Size and manifest are right: only reading it shows the difference.
 #[test]
-fn a_swapped_object_of_the_same_size_fails_the_drill() {
+fn drill_refuses_a_replaced_object_of_the_same_size() {
     let site = Site::new();
     let genuine = site.production.object.clone();
     let own = site.production.key.clone();
@@ -124,7 +123,7 @@ fn a_swapped_object_of_the_same_size_fails_the_drill() {
         bytes.resize(good.len(), 0);
         bytes
     };
-    // Another cluster's, an older one of ours, and one of ours that is sealed once more.
+    // Another cluster's, an older one of ours, and one of ours encrypted again.
     for swapped in [same_size(other), same_size(site.get(&genuine)), same_size(object(&site, &name, &own))] {
         site.put(name.object(), &swapped);
         let output = drill(&site);
@@ -135,10 +134,10 @@ fn a_swapped_object_of_the_same_size_fails_the_drill() {
     assert_eq!(drill(&site).ok().json()["backup_tested"], name.object());
 }
 
-/// All manifests are gone, so that the drill must take one without: it passes none that
-/// was not made under the key and under that name.
+/// All manifests are missing, so that the drill must use a backup without one: it accepts only
+/// a backup with our key and that name.
 #[test]
-fn without_manifests_the_key_decides() {
+fn without_manifests_drill_accepts_only_backups_of_our_key() {
     let site = Site::new();
     let genuine = site.production.object.clone();
     let bytes = site.get(&genuine);

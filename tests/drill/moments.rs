@@ -1,18 +1,18 @@
-//! Random moments of a run, to end it at: spread over its duration, and named where a
-//! test fails, so that the test can be made to try them again.
+//! Random moments to end a run, spread over its duration. A failed test names them, so that
+//! they can be repeated.
 
 use crate::support::tool::{Output, Running, Tool};
 use rustix::process::Signal;
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Set to a number that a failure named, it makes the moments the same again.
+/// Set to the number that a failure named, it repeats the same moments.
 const SEED: &str = "VAULT_BACKUP_TEST_SEED";
 
-/// What starting a process may take on a busy machine.
+/// Time that a process may take to start on a busy machine.
 const BEGINNING: Duration = Duration::from_secs(1);
 
-/// The duration of a run, and where in it chance begins.
+/// The duration of a run, and the seed of its moments.
 pub(super) struct Moments {
     whole: Duration,
     seed: u64,
@@ -32,7 +32,7 @@ impl fmt::Display for Moment {
 }
 
 impl Moments {
-    /// The moments of what `run` runs to its end.
+    /// Measures `run` for its moments.
     pub(super) fn of(run: impl FnOnce()) -> Self {
         let begun = Instant::now();
         run();
@@ -58,7 +58,7 @@ impl Moments {
 }
 
 impl Moment {
-    /// Waits until `run`, which was just started, has come to this moment, or to its end.
+    /// Waits until this moment of `run`, which was just started, or its end.
     pub(super) fn wait_in(&self, run: &mut Running) {
         let begun = Instant::now();
         while begun.elapsed() < self.after && run.is_running() {
@@ -66,8 +66,8 @@ impl Moment {
         }
     }
 
-    /// Runs `tool` and ends it at this moment: by SIGTERM, SIGINT or, in whole seconds,
-    /// its deadline. Asserts that it ended by that, or else that it had passed.
+    /// Runs `tool` and ends it at this moment by SIGTERM, SIGINT or, in whole seconds, its
+    /// deadline. Asserts that this ended it, unless it had already passed.
     pub(super) fn end(&self, tool: Tool) -> Output {
         let signalled = |tool: Tool, signal| {
             let mut run = tool.start();
@@ -82,7 +82,7 @@ impl Moment {
         };
         match output.status {
             Some(0) => {}
-            // At first it does not listen for signals yet, nor has it begun.
+            // At first it does not handle signals yet and has not started to work.
             None => assert!(self.after < BEGINNING && code != 124 && output.stderr.is_empty(), "{output:?}"),
             Some(_) => {
                 output.code(code);

@@ -1,4 +1,4 @@
-//! The offline drill: no Vault is asked anything.
+//! The offline drill, which sends no request to a Vault.
 
 use crate::barrier::state::State;
 use crate::support::fault::{FaultServer, Reply};
@@ -23,12 +23,12 @@ fn staging(shares: &[usize], lines: &str) -> String {
     format!("[staging]\nunseal_keys = {shares:?}\n{lines}")
 }
 
-/// An offline drill of `object` that knows of no Vault at all.
+/// An offline drill of `object` without any Vault.
 fn offline(site: &Site, staging: &str, object: &str) -> Tool {
     site.tool_of(&[], staging).args(["verify-restore", "--offline", "--json", object])
 }
 
-/// The same, run to its end; nothing may be left.
+/// Runs it to its end; nothing may be left.
 fn run(site: &Site, staging: &str, object: &str) -> Output {
     let output = offline(site, staging, object).run();
     site.assert_clean(&output);
@@ -36,7 +36,7 @@ fn run(site: &Site, staging: &str, object: &str) -> Output {
 }
 
 #[test]
-fn every_entry_is_opened_and_the_canary_read() {
+fn offline_drill_decrypts_every_entry_and_reads_the_canary() {
     let site = Site::new();
     let object = site.production.object.clone();
     let output = run(&site, &staging(&[2, 0], ""), &object);
@@ -59,7 +59,7 @@ fn every_entry_is_opened_and_the_canary_read() {
 }
 
 #[test]
-fn the_canarys_rules_are_the_same() {
+fn offline_drill_applies_the_rules_of_the_canary() {
     let site = Site::new();
     let object = &site.production.object;
     let age = format!("canary_max_age = \"{CANARY_AGE}s\"\n");
@@ -84,7 +84,7 @@ fn the_canarys_rules_are_the_same() {
 }
 
 #[test]
-fn a_canary_deleted_just_before_the_backup() {
+fn offline_drill_fails_if_the_canary_was_deleted_before_the_backup() {
     let site = Arc::new(Production::start(3, 2)).site();
     let vault = &site.production.vault;
     let backup = || {
@@ -109,7 +109,7 @@ fn a_canary_deleted_just_before_the_backup() {
 }
 
 #[test]
-fn an_entry_outside_of_the_barrier_is_no_failure() {
+fn offline_drill_accepts_entries_outside_of_the_barrier() {
     let site = Arc::new(Production::start(3, 2)).site();
     let vault = &site.production.vault;
     // The server itself writes `sys/uiconfig_plaintext`.
@@ -121,7 +121,7 @@ fn an_entry_outside_of_the_barrier_is_no_failure() {
     let known = offline(&site, &staging(&[0, 1], ""), &object).run().code(0).json();
     assert_eq!(known["entries_unknown"], 0, "{known}");
 
-    // One that this version knows nothing of.
+    // An entry that this version does not know.
     let place = plain.places().into_iter().find(|place| place.key.starts_with("sys/policy/")).unwrap();
     let text = b"text ".iter().copied().cycle().take(place.length).collect::<Vec<_>>();
     let object = site.seal(&plain.with(&place.key, &text).packed_into(&snapshot));
@@ -135,7 +135,7 @@ fn an_entry_outside_of_the_barrier_is_no_failure() {
 }
 
 #[test]
-fn flags_of_the_offline_drill_are_refused_by_the_others() {
+fn flags_of_the_offline_drill_are_refused_by_other_modes() {
     let site = Site::new();
     for flags in [["--share", "env:SHARE0"], ["--seal-key", "env:SHARE0"]] {
         let output = site.tool_of(&[], &staging(&[0, 1], "")).args(["verify-restore", "--ephemeral"]).args(flags).run();
@@ -144,7 +144,7 @@ fn flags_of_the_offline_drill_are_refused_by_the_others() {
 }
 
 #[test]
-fn only_the_right_shares() {
+fn offline_drill_names_missing_duplicate_and_foreign_shares() {
     for (count, threshold, right, wrong) in [
         (1, 1, vec![vec![0]], vec![]),
         (
@@ -190,8 +190,8 @@ fn only_the_right_shares() {
         let output = offline(&site, malformed, &object).env("STRANGER", "qqqqqqqqqqqqqqqqqqqqqq").run();
         output.fails(2, &["share env:STRANGER: malformed"]).never_says("qqqq");
         if threshold > 1 {
-            // One of another cluster, with a number that none of ours has: alone among just
-            // enough, and as one too many, where it can be named.
+            // A share of another cluster with an unused number: among just enough shares, and
+            // as one too many, so that it can be named.
             let share = |x: u8| hex::encode([[7; 32].as_slice(), &[x]].concat());
             let x = (1..=255).find(|x| site.production.vault.shares().iter().all(|s| decoded(s)[32] != *x)).unwrap();
             let of = |shares: &[usize]| staging(shares, "").replace("\"]", "\", \"env:STRANGER\"]");
@@ -210,7 +210,7 @@ fn only_the_right_shares() {
 }
 
 #[test]
-fn a_flipped_byte_is_found_and_named() {
+fn offline_drill_names_the_entry_with_a_flipped_byte() {
     let site = Site::new();
     let snapshot = site.production.vault.snapshot();
     let state = State::read(&snapshot);
@@ -222,11 +222,11 @@ fn a_flipped_byte_is_found_and_named() {
         let object = site.seal(&damaged.packed_into(&snapshot));
         run(&site, &staging, &object).fails(6, &[&object, &place.key]);
     }
-    // As it was, it passes: the packing is not what is found.
+    // Unchanged it passes, so the repacking itself is not detected.
     let object = site.seal(&state.packed_into(&snapshot));
     run(&site, &staging, &object).code(0);
 
-    // Hashes that do not fit are the archive's affair.
+    // Wrong hashes are detected by the archive check.
     let place = inside("logical/");
     let mut members = crate::support::snapshot::Synthetic::whole(state.bytes());
     *members.member("state.bin") = state.flipped(place.value + 40).bytes().to_vec();
@@ -240,12 +240,12 @@ fn a_flipped_byte_is_found_and_named() {
 }
 
 #[test]
-fn ended_while_the_backup_is_read() {
+fn stop_during_an_offline_drill_leaves_nothing() {
     let (site, s3) = (Site::new(), S3::start());
     s3.bucket("backups");
     site.names().iter().for_each(|name| s3.put("backups", name, &site.get(name)));
     let object = site.production.object.clone();
-    // Enough for the first pass, which reads the keys alone; not for the second.
+    // Enough for the first pass, which reads only the keys, but not for the second.
     for (sent, end) in [(50_000, Signal::TERM), (2_000_000, Signal::INT), (2_000_000, Signal::TERM)] {
         let path = format!("/backups/{object}");
         let proxy = FaultServer::proxy(&s3.endpoint(), move |call| match call.method == "GET" && call.path == path {

@@ -1,5 +1,5 @@
-//! Offline reading of what OpenBao alone writes: sealable namespaces, the static seal,
-//! the earlier release. These tests are about OpenBao, whatever server the run is about.
+//! Offline drills of data that only OpenBao writes: sealable namespaces, the static seal, the
+//! earlier release. These tests always use OpenBao.
 
 use super::{LOGIN, staging_at};
 use crate::support::process::temp_dir;
@@ -16,7 +16,7 @@ fn staging(lines: &str) -> String {
     format!("[staging]\nunseal_keys = [\"env:SHARE0\", \"env:SHARE1\"]\n{lines}")
 }
 
-/// Makes a sealable namespace at `path` below `parent`, of 2 of 3 shares: the shares.
+/// Creates a sealable namespace at `path` below `parent` with 2 of 3 shares; returns the shares.
 fn sealable(vault: &Vault, parent: &str, path: &str) -> Vec<String> {
     let seal = json!({"seal": "seal \"shamir\" {\n  shares = 3\n  threshold = 2\n}"});
     let made = vault.ok_in(parent, "POST", &format!("sys/namespaces/{path}"), Some(seal));
@@ -29,7 +29,7 @@ fn sealable(vault: &Vault, parent: &str, path: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_earlier_release_is_read_offline() {
+fn offline_drill_reads_the_earlier_openbao_release() {
     let production = Production::of(Vault::builder().server(Server::OpenBaoOld).start());
     let site = Arc::new(production).site();
     let object = site.production.object.clone();
@@ -43,7 +43,7 @@ fn the_earlier_release_is_read_offline() {
 }
 
 #[test]
-fn the_earlier_release_is_drilled_and_restored() {
+fn drill_and_restore_work_with_the_earlier_openbao_release() {
     let old = || Vault::builder().server(Server::OpenBaoOld).staging();
     let site = Arc::new(Production::of(old().start())).site();
     let staged = old().start();
@@ -89,7 +89,7 @@ fn sum(result: &Value) -> u64 {
 }
 
 #[test]
-fn sealable_namespaces_are_counted_and_named_and_opened_with_their_shares() {
+fn offline_drill_unseals_sealable_namespaces_with_their_shares() {
     for server in BOTH {
         let (site, [tight, inner]) = site_with_namespaces(server);
         let drill = |lines: &str| {
@@ -167,7 +167,7 @@ fn sealable_namespaces_are_counted_and_named_and_opened_with_their_shares() {
     }
 }
 
-/// `inspect` names the namespaces, and says which ones the shares open.
+/// `inspect` lists the namespaces and those that the shares unseal.
 fn inspected(site: &Site, tight: &[String]) {
     let flags = ["env:SHARE0", "env:SHARE1", "tight=env:TIGHT0", "tight=env:TIGHT2"];
     let inspect = || {
@@ -188,7 +188,7 @@ fn inspected(site: &Site, tight: &[String]) {
 }
 
 #[test]
-fn the_static_seal_is_opened_by_its_key() {
+fn offline_drill_unseals_the_static_seal_with_its_key() {
     for server in BOTH {
         let dir = temp_dir();
         let private = |name: &str, bytes: &[u8]| {
@@ -229,7 +229,7 @@ fn the_static_seal_is_opened_by_its_key() {
         drill("unseal_keys = [\"env:SHARE0\"]\n")
             .run()
             .fails(2, &[&object, "wrapped by a static seal key", "--seal-key REF"]);
-        // Into a new cluster with the same seal, which opens itself with the restored state.
+        // Into a new cluster with the same seal, which unseals itself with the restored data.
         let mut target = Vault::builder().server(server).uninitialised().config(&stanza).start();
         target.initialise_automatic();
         let target = restored(&site, &target);

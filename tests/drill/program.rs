@@ -1,4 +1,4 @@
-//! The program that an ephemeral drill starts: chosen by the product and version of the backup.
+//! The program of an ephemeral drill, chosen by the product and version of the backup.
 
 use super::LOGIN;
 use crate::support::process::temp_dir;
@@ -9,7 +9,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use vault_backup::formats::product::Product;
 
-/// Puts a program there that names itself `version`, and is no server.
+/// Writes a program that reports `version` and is not a server.
 fn pretender(path: &Path, version: &str) {
     let script = format!("#!/bin/sh\n[ \"$1\" = version ] && echo '{version} (abc), built today' || exit 1\n");
     std::fs::write(path, script).unwrap();
@@ -17,7 +17,7 @@ fn pretender(path: &Path, version: &str) {
 }
 
 #[test]
-fn the_program_of_the_backups_product_is_chosen_from_path() {
+fn ephemeral_drill_starts_the_program_of_the_backups_product() {
     let site = Site::new();
     let path = temp_dir();
     for tool in ["sh", "unshare", "ip"] {
@@ -40,7 +40,7 @@ fn the_program_of_the_backups_product_is_chosen_from_path() {
 }
 
 #[test]
-fn a_program_that_cannot_take_the_backup_is_not_started() {
+fn ephemeral_drill_refuses_an_older_program_or_another_product() {
     let site = Site::new();
     let drill = |version: &str| -> Output {
         pretender(&site.path("server"), version);
@@ -59,7 +59,7 @@ fn a_program_that_cannot_take_the_backup_is_not_started() {
     if product() == Product::OpenBao {
         drill("Vault v99.0.0").fails(2, &["Vault 99.0.0 cannot take a backup of OpenBao 2.", "nothing was started"]);
     } else {
-        // A migration is allowed: the program is started, and is no server.
+        // A migration is allowed: the program is started, but is not a server.
         let output = drill("OpenBao v2.0.0");
         output.code(2).stderr_contains("migration: the backup was taken from Vault").stderr_contains("exit status: 1");
     }

@@ -1,4 +1,4 @@
-//! Tokens that a drill makes on staging: none outlives it where nothing was restored.
+//! Tokens that a drill creates on staging: none is left if nothing was restored.
 
 use super::{LOGIN, staging_at};
 use crate::support::fault::{FaultServer, Reply};
@@ -9,18 +9,18 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The accessors of all tokens that `vault` knows.
+/// Accessors of all tokens of `vault`.
 fn accessors(vault: &Vault) -> BTreeSet<String> {
     let keys = vault.ok("LIST", "auth/token/accessors", None)["data"]["keys"].clone();
     serde_json::from_value(keys).unwrap()
 }
 
 #[test]
-fn revoked_unless_the_restore_takes_them() {
+fn tokens_of_a_drill_are_revoked_unless_the_restore_removes_them() {
     let site = Site::new();
     let staging = Vault::builder().staging().start();
     let before = accessors(&staging);
-    // With its own shares a root token is made for it; those of the source would do so on a clone.
+    // A root token is generated with its own shares; on a clone, with those of the source.
     let own = LOGIN.replace("env:SHARE", "env:OWN");
     let given = "token = \"env:STAGING_TOKEN\"\n";
     for (token, end, code) in
@@ -33,7 +33,7 @@ fn revoked_unless_the_restore_takes_them() {
                 Reply::forward()
             }
             "/v1/sys/storage/raft/snapshot-force" => Reply::json(400, &json!({"errors": ["could not do it"]})),
-            // What is asked between the last token and the restore.
+            // A request between the last token and the restore.
             "/v1/sys/health" if end.is_some() && made.load(Ordering::SeqCst) => Reply::hang(),
             _ => Reply::forward(),
         });

@@ -1,4 +1,4 @@
-//! What each fuzz target does with its bytes: more than that nothing panics.
+//! Bodies of the fuzz targets: check properties beyond the absence of panics.
 //! Also run by `cargo test` (tests/fuzz.rs).
 
 #![allow(dead_code, reason = "every target uses one of these")]
@@ -19,7 +19,7 @@ fn keys() -> Keyring {
     Keyring::new(Key::from_hex(&Secret::new(KEY)).expect("64 hex digits"), Vec::new())
 }
 
-/// Opening ends in all of the plaintext or in an integrity error, which stays.
+/// Decryption ends with the whole plaintext or with an integrity error, which is repeated.
 pub fn open(data: &[u8]) {
     let keys = keys();
     let any = crypto::open(data, &keys, Layouts::Any).and_then(|mut opened| {
@@ -29,20 +29,20 @@ pub fn open(data: &[u8]) {
     if let Err(e) = any {
         assert_eq!(e.kind(), Kind::Integrity, "{e}");
     }
-    let Ok(mut opener) = Decryptor::new(data, &keys) else { return };
+    let Ok(mut decryptor) = Decryptor::new(data, &keys) else { return };
     let end = loop {
-        match opener.next_segment() {
+        match decryptor.next_segment() {
             Ok(Some(_)) => {}
             Ok(None) => break None,
             Err(e) => break Some(e.to_string()),
         }
     };
-    assert_eq!(opener.next_segment().err().map(|e| e.to_string()), end);
-    assert!(end.is_some() || opener.size() == data.len() as u64);
+    assert_eq!(decryptor.next_segment().err().map(|e| e.to_string()), end);
+    assert!(end.is_some() || decryptor.size() == data.len() as u64);
 }
 
-/// The check passes or refuses the same whatever reads state.bin on the way: bytes as
-/// they are, and a tar made of them.
+/// The check has the same result for any reader of state.bin. Input: the bytes themselves and
+/// a tar made of them.
 pub fn archive(data: &[u8]) {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(data).expect("memory");
@@ -58,7 +58,7 @@ fn verdict(result: Result<Snapshot>) -> Option<Snapshot> {
     result.map_err(|e| assert_eq!(e.kind(), Kind::Integrity, "{e}")).ok()
 }
 
-/// A header that is read says the same when it is written and read again.
+/// A parsed header is the same after it is written and parsed again.
 pub fn header(data: &[u8]) {
     let framed = [b"VLTBKUP1", &u16::try_from(data.len()).unwrap_or(u16::MAX).to_be_bytes()[..], data].concat();
     for bytes in [data, &framed] {
@@ -69,8 +69,7 @@ pub fn header(data: &[u8]) {
     }
 }
 
-/// The canonical form is read as what was written, and is its own canonical form;
-/// no document is trusted without its mac.
+/// The canonical form round-trips and is stable. No document is accepted without a valid MAC.
 pub fn manifest(data: &[u8]) {
     let Ok(value) = canonical::parse(data) else {
         assert!(Manifest::peek(data).is_none());
@@ -84,7 +83,7 @@ pub fn manifest(data: &[u8]) {
     assert!(DrillRecord::from_bytes(data, &name, &macs).is_err());
 }
 
-/// A name that is read is written as it was, and its companions are recognised.
+/// A parsed name round-trips, and the names of its manifest and drill record are recognised.
 pub fn naming(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     match Role::of(text) {

@@ -136,7 +136,7 @@ fn a_backup_on_a_terminal() {
         panic!("{said:?}");
     };
     assert!(
-        size.ends_with("iB") && time.ends_with(" s") && rate.ends_with("iB/s") && verified == " verified",
+        size.ends_with("iB") && time.ends_with(" s") && rate.ends_with("iB/s") && verified == " stored and verified",
         "{said}"
     );
 }

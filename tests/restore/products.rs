@@ -1,5 +1,4 @@
-//! Restores and drills from one product or version into another, on real servers of
-//! each, whatever server the other tests run on.
+//! Restores and drills between products and versions, always with real servers of each.
 
 use super::{cluster_name, index, restore};
 use crate::drill::{LOGIN, drill};
@@ -8,13 +7,13 @@ use crate::support::vault::{ACTIVE, SEALED, Server, Vault};
 use serde_json::json;
 use std::sync::Arc;
 
-/// A production on `server`, with a backup, and a server to restore into.
+/// A production on `server` with a backup, and a server to restore into.
 fn scene(server: Server, target: Server) -> (Site, Vault) {
     let site = Arc::new(Production::of(Vault::builder().server(server).start())).site();
     (site, Vault::builder().server(target).staging().start())
 }
 
-/// Restore and drill are refused with `parts`, and nothing changes in the target.
+/// Asserts that restore and drill are refused with `parts`, and nothing changes in the target.
 fn refused(site: &Site, target: &Vault, force: bool, parts: &[&str]) {
     let before = index(target);
     let object = &site.production.object;
@@ -31,7 +30,7 @@ fn refused(site: &Site, target: &Vault, force: bool, parts: &[&str]) {
 }
 
 #[test]
-fn a_backup_of_openbao_is_refused_by_vault_even_with_force() {
+fn restore_of_openbao_into_vault_is_refused_even_with_force() {
     let (site, target) = scene(Server::OpenBao, Server::Vault);
     let parts = [
         "refused: the backup was taken from OpenBao 2.",
@@ -43,7 +42,7 @@ fn a_backup_of_openbao_is_refused_by_vault_even_with_force() {
 }
 
 #[test]
-fn a_backup_is_refused_by_an_older_version_unless_forced() {
+fn restore_into_an_older_version_is_refused_unless_forced() {
     let (site, target) = scene(Server::OpenBao, Server::OpenBaoOld);
     refused(
         &site,
@@ -60,7 +59,7 @@ fn a_backup_is_refused_by_an_older_version_unless_forced() {
 }
 
 #[test]
-fn a_backup_goes_into_a_newer_version() {
+fn restore_into_a_newer_version_works() {
     let (site, target) = scene(Server::OpenBaoOld, Server::OpenBao);
     let dry = restore(&site, &site.production.object, &target).args(["--force", "--dry-run", "--json"]).run();
     assert_eq!(dry.ok().json()["note"], json!(null));
@@ -72,7 +71,7 @@ fn a_backup_goes_into_a_newer_version() {
 }
 
 #[test]
-fn a_backup_of_vault_migrates_to_openbao() {
+fn restore_of_vault_into_openbao_is_a_migration() {
     let (site, target) = scene(Server::Vault, Server::OpenBao);
     let object = &site.production.object;
     drill(&site, &target, LOGIN)

@@ -1,7 +1,7 @@
 """Reads and writes format 1 with Google Tink's streaming AEAD, an independent implementation.
 
-usage: tink_check.py open DIR                   prints NAME SHA256 or NAME refused for every DIR/*.enc
-       tink_check.py seal DIR HEADER SIZE...    writes DIR/SIZE.enc with the vectors' plaintext
+usage: tink_check.py decrypt DIR                   prints NAME SHA256 or NAME refused for every DIR/*.enc
+       tink_check.py encrypt DIR HEADER SIZE...    writes DIR/SIZE.enc with the vectors' plaintext
 
 DIR/key contains the key as hex.
 """
@@ -41,7 +41,7 @@ def primitive(key):
 def main(command, directory, *arguments):
     directory = pathlib.Path(directory)
     aead = primitive(bytes.fromhex((directory / "key").read_text()))
-    if command == "open":
+    if command == "decrypt":
         for path in sorted(directory.glob("*.enc")):
             data = path.read_bytes()
             ad = data[: 10 + int.from_bytes(data[8:10], "big")]

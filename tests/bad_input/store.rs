@@ -121,7 +121,7 @@ fn a_store_that_damages_what_it_keeps() {
         (|reply| reply.flip(3), 5, "does not begin with VLTBKUP1"),
         (|reply| reply.flip(90), 5, "header is malformed"),
         (|reply| reply.flip(9000), 5, "segment 0 of the backup does not authenticate"),
-        (|reply| reply.end_after(9000), 4, "the store does not say its size"),
+        (|reply| reply.end_after(9000), 4, "the store did not send its size"),
     ];
     for (damage, code, says) in damages {
         let place = Place::s3();

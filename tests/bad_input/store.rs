@@ -123,7 +123,7 @@ fn the_read_back_finds_what_the_store_corrupted() {
         (|reply| reply.flip(3), 5, "does not begin with VLTBKUP1"),
         (|reply| reply.flip(90), 5, "header is malformed"),
         (|reply| reply.flip(9000), 5, "segment 0 of the backup: authentication failed"),
-        (|reply| reply.end_after(9000), 4, "the store does not say its size"),
+        (|reply| reply.end_after(9000), 4, "the store did not send its size"),
     ];
     for (damage, code, says) in damages {
         let place = Place::s3();

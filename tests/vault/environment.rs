@@ -125,7 +125,7 @@ fn the_token_comes_from_the_helper_or_the_file_of_a_login() {
     with_helper(&format!("[ \"$1\" = get ] && [ -z \"$VAULT_BACKUP_KEY\" ] && echo {root}")).run().ok();
     // What a helper leaves behind may hold its output open.
     with_helper(&format!("sleep 60 >/dev/null & echo {root}")).run().ok();
-    with_helper("sleep 60 & echo planted").run().fails(2, &["token helper", "timeout after 10 s"]);
+    with_helper("sleep 60 & echo planted").run().fails(2, &["token helper", "did not end within 10 s"]);
     with_helper("exit 3").run().fails(2, &["token helper", "exit status: 3"]);
     with_helper("true").run().fails(2, &["token helper", "it printed no token"]);
     let relative = tool();

@@ -35,10 +35,10 @@ pub(super) fn unknown_profile(profile: impl Display) -> Advice {
 }
 
 /// Returns the advice for a response that is not from an S3 server: it has a body, but
-/// no S3 error in it. A gateway in front of S3 may answer with its own page if S3
-/// is down, so 5xx is not such a response.
+/// no S3 error in it. A gateway in front of S3 may answer with its own page if S3 is
+/// down, so this does not include 5xx. Nor does it include statuses that are handled.
 pub(super) fn not_s3(status: u16, code: &str, body: &str) -> Option<Advice> {
-    if !code.is_empty() || body.trim().is_empty() || status >= 500 {
+    if !code.is_empty() || body.trim().is_empty() || matches!(status, 405 | 412 | 416 | 500..) {
         return None;
     }
     let text = body.to_lowercase();
@@ -54,11 +54,11 @@ pub(super) fn not_s3(status: u16, code: &str, body: &str) -> Option<Advice> {
 pub(super) fn no_answer(why: &str) -> &'static str {
     let why = why.to_lowercase();
     if why.contains("certificate") {
-        "if a private authority signed it, set store.ca_cert"
+        "set store.ca_cert if a private authority signed the certificate"
     } else if why.contains("does not speak tls") {
-        "write store.endpoint with http://, or give the port for HTTPS"
+        "write store.endpoint with http://, or use the port for HTTPS"
     } else if why.contains("dns error") || why.contains("failed to lookup") {
-        "check store.endpoint and store.region; servers other than AWS mostly need store.path_style = true"
+        "check store.endpoint and store.region; set store.path_style = true for servers other than AWS"
     } else {
         "check store.endpoint, the network, and HTTPS_PROXY"
     }

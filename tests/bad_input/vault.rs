@@ -28,7 +28,7 @@ fn denied() {
 fn not_initialised_and_then_sealed() {
     let place = Place::folder();
     let mut vault = Vault::builder().uninitialised().start();
-    refused(&place, &vault.address(), "hvs.planted", &["it is not initialised", "is this the right Vault?"]);
+    refused(&place, &vault.address(), "hvs.planted", &["it is not initialised", "check that this is the right Vault"]);
     vault.initialise(1, 1);
     vault.wait_for_health(&[SEALED]);
     refused(&place, &vault.address(), "hvs.planted", &["it is sealed", "vault operator unseal"]);
@@ -39,7 +39,7 @@ fn nobody_there() {
     let place = Place::folder();
     let port = Port::reserve();
     let address = format!("http://{}", port.address());
-    refused(&place, &address, "hvs.planted", &["Connection refused", "is Vault running there?"]);
+    refused(&place, &address, "hvs.planted", &["Connection refused", "check that Vault is running there"]);
     let https = place.site.vault.address().replace("http:", "https:");
     refused(&place, &https, "hvs.planted", &["does not speak TLS"]);
 }
@@ -79,7 +79,7 @@ fn a_standby_alone() {
 fn something_else_than_a_vault() {
     let place = Place::folder();
     let page = FaultServer::start(|_| Reply::status(200).header("Content-Type", "text/html").body("<html>Welcome"));
-    refused(&place, page.address(), "hvs.planted", &["the answer is not Vault's", "check the address"]);
+    refused(&place, page.address(), "hvs.planted", &["the response is not from Vault", "check the address"]);
     assert!(page.calls().iter().all(|call| call.header("x-vault-token").is_empty()), "it was not given the token");
     refused(&place, &place.site.s3.endpoint(), "hvs.planted", &["HTTP 4"]);
 }

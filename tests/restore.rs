@@ -123,7 +123,7 @@ fn restore_into_the_same_cluster_after_a_rekey_needs_force() {
     vault.put_secret("smtp", "test-tenant-id/admin", &json!({"password": "overwritten by mistake"}));
     vault.rekey(5, 3);
     let output = restore(&site, &object, vault).args(["--confirm", &name]).run();
-    output.fails(3, &["nothing was changed", "under other seal keys", "if the cluster was rekeyed since", "--force"]);
+    output.fails(3, &["nothing was changed", "with other seal keys", "if the cluster was rekeyed since", "--force"]);
     assert_eq!(vault.health(), Some(ACTIVE));
     assert_ne!(vault.get_secret("smtp", "test-tenant-id/admin"), Some(json!({"password": PLANTED})));
 

@@ -1,15 +1,14 @@
-//! The client of Vault and OpenBao: who leads, logins, snapshots out and in, seals.
+//! The client of Vault and OpenBao: finding the leader, logins, snapshots, restores, seals.
 //!
-//! Here: every request that is sent to Vault, and each failure in words. Not
-//! here: what the snapshot's bytes are (`archive`), where the settings come from
-//! (`config`), and the order of a backup or a drill (`pipeline`).
+//! Every request to Vault is made here, and every failure is worded here. Not here: the order of
+//! requests in a backup or a restore drill (`pipeline`).
 //!
-//! vaultrs does what belongs to a token, over a reqwest client of ours; the rest,
-//! which it lacks or gives without what is needed (the number of a token's uses, bodies
-//! of answers other than 200, streams), goes through `call` and `snapshot`.
+//! vaultrs makes the requests about tokens, over our own reqwest client. `call` and `snapshot` make
+//! those that vaultrs lacks or whose response it does not return in full: the number of uses of a
+//! token, bodies of responses other than 200, streams.
 //!
-//! A token goes only to an address of [`VaultSettings::addresses`], or to the leader
-//! that one of those names, checked in `leader`; never from https to http.
+//! A token is sent only to an address of [`VaultSettings::addresses`], or to the leader that one of
+//! them names and `leader` has checked; never from https to http.
 
 mod auth;
 mod aws;
@@ -45,21 +44,22 @@ use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
 
-/// Where a Vault cluster is, and how to speak to it.
+/// Settings of a client of one Vault cluster.
 #[derive(Clone, Debug)]
 pub struct VaultSettings {
-    /// Addresses of its nodes, or of a load balancer before them; at least one.
-    /// `http` or `https`, host and port, and a path where a proxy maps one; or `unix:///PATH`.
+    /// Addresses of the nodes or of a load balancer in front of them; at least one. `http` or
+    /// `https`, host and port, and a path if a proxy adds one; or `unix:///PATH`.
     pub addresses: Vec<Url>,
-    /// The namespace of logins and secrets. Snapshots are always the root's.
+    /// Namespace of logins and secrets, if not the root namespace. Snapshots always use the root
+    /// namespace.
     pub namespace: Option<String>,
-    /// Certificates.
+    /// TLS settings.
     pub tls: http::TlsSettings,
-    /// Longest wait for a connection.
+    /// Time limit for a connection attempt.
     pub connect_timeout: Duration,
-    /// Longest time without a byte in a transfer or an answer.
+    /// Longest time without a byte of a transfer or a response.
     pub idle_timeout: Duration,
-    /// A socket to speak over, whatever the addresses' hosts.
+    /// Unix socket that is used instead of the addresses, if any.
     pub unix_socket: Option<PathBuf>,
     /// Proxy, if not `HTTPS_PROXY`. Never used for loopback addresses or plain http.
     pub proxy: Option<Url>,
@@ -79,7 +79,7 @@ impl Default for VaultSettings {
     }
 }
 
-/// A client of one cluster.
+/// Client of one cluster.
 pub struct Client {
     settings: VaultSettings,
     clients: Clients,
@@ -89,10 +89,10 @@ pub struct Client {
 }
 
 impl Client {
-    /// Checks the settings and reads the certificates. Nothing is sent.
+    /// Checks the settings and reads the certificates. Sends nothing.
     ///
     /// # Errors
-    /// `Usage` naming the address, file or setting that cannot be used.
+    /// `Usage` that names the address, file or setting that cannot be used.
     pub fn new(mut settings: VaultSettings) -> Result<Self> {
         if settings.addresses.is_empty() {
             return Err(Error::usage("no address of Vault").hint("set vault.addresses or VAULT_ADDR"));
@@ -103,48 +103,47 @@ impl Client {
         if let Some(namespace) = &settings.namespace
             && HeaderValue::from_str(namespace).is_err()
         {
-            return Err(Error::usage(format!("vault.namespace {namespace:?}: not fit for a header")));
+            return Err(Error::usage(format!("vault.namespace {namespace:?}: not valid in an HTTP header")));
         }
         let clients = Clients::new(options(&settings, Some(settings.idle_timeout)))?;
         Ok(Self { settings, clients, election: leader::ELECTION, follows: true, through_agent: false })
     }
 
-    /// The same client, which waits for a leader no longer than `limit` (30 s by default).
+    /// Limits the wait for a leader to `limit` (30 s by default).
     #[must_use]
     pub fn with_election_wait(self, limit: Duration) -> Self {
         Self { election: limit, ..self }
     }
 
-    /// The same client for a Vault of one node, such as a staging one: what it says
-    /// of a leader is never followed, nor even asked for.
+    /// Makes this the client of a Vault of one node, such as staging. It never follows the node to
+    /// a leader and never asks for one.
     ///
-    /// Until it is active, a node that has just been restored and unsealed believes
-    /// that the leader which its snapshot names still leads: the source's. It
-    /// forwards requests to it, and seals itself when told that it is no member
-    /// there ("node has been removed from the HA cluster"). So nothing but
-    /// `sys/health` and `sys/seal-status`, which no node forwards, may be sent to
-    /// it before [`Client::leader`] has returned.
+    /// Until it is active, a node that was just restored and unsealed takes the leader in its
+    /// snapshot, which is the source's, for its own leader. It forwards requests to that leader, and
+    /// seals itself when it learns that it is not a member there ("node has been removed from the HA
+    /// cluster"). Before [`Client::leader`] has returned, send only `sys/health` and
+    /// `sys/seal-status`, which no node forwards.
     #[must_use]
     pub fn single_node(self) -> Self {
         Self { follows: false, ..self }
     }
 
-    /// The same client for an agent or proxy that adds a token of its own: a standby
-    /// behind it is as good as the leader, and no other address is ever asked.
+    /// Makes this the client of an agent or proxy that adds its own token. A standby behind it
+    /// serves as well as the leader, and no other address is used.
     #[must_use]
     pub fn through_agent(self) -> Self {
         Self { follows: false, through_agent: true, ..self }
     }
 
-    /// The configured addresses.
+    /// Returns the configured addresses.
     pub fn addresses(&self) -> &[Url] {
         &self.settings.addresses
     }
 
-    /// vaultrs for `address`. `namespaced` calls carry the configured namespace.
+    /// Returns a vaultrs client of `address`. `namespaced` requests carry the configured namespace.
     fn vaultrs(&self, address: &Url, token: Option<&Secret>, namespaced: bool) -> Result<vaultrs::client::VaultClient> {
         let (client, url) = self.clients.of(address)?;
-        // vaultrs puts its version in front of the whole path.
+        // vaultrs puts the API version in front of the whole path.
         let (prefix, mut origin) = (url.path().trim_matches('/').to_owned(), url.clone());
         origin.set_path("");
         let version = if prefix.is_empty() { "v1".to_owned() } else { format!("{prefix}/v1") };
@@ -156,8 +155,8 @@ impl Client {
             .unwrap_or_default()
             .to_owned();
         let namespace = self.settings.namespace.clone().filter(|_| namespaced);
-        // Built from its parts: its own constructors read the environment and
-        // make a reqwest client that follows redirects.
+        // Built from its parts: its own constructors read the environment and build a reqwest
+        // client that follows redirects.
         Ok(vaultrs::client::VaultClient {
             http: rustify::clients::reqwest::Client::new(url.as_str(), client),
             middle: vaultrs::api::EndpointMiddleware {
@@ -182,9 +181,9 @@ impl Client {
     }
 }
 
-/// What this client's HTTP clients are built from.
+/// Returns the options of the HTTP clients.
 fn options(settings: &VaultSettings, idle_timeout: Option<Duration>) -> http::Options {
-    // Agents and proxies may demand it, against request forgery.
+    // Agents and proxies may require it as a protection against request forgery.
     let headers = HeaderMap::from_iter([(call::REQUEST_HEADER, HeaderValue::from_static("true"))]);
     http::Options {
         tls: settings.tls.clone(),
@@ -197,14 +196,17 @@ fn options(settings: &VaultSettings, idle_timeout: Option<Duration>) -> http::Op
     }
 }
 
-/// `address` without a slash at its end, or why it is no address.
+/// Returns `address` without a slash at its end.
+///
+/// # Errors
+/// `Usage` with the reason if it is not the address of a Vault.
 fn checked_address(address: &Url) -> Result<Url> {
     let wrong = if !matches!(address.scheme(), "http" | "https" | "unix") {
         "the scheme must be http, https or unix"
     } else if !address.username().is_empty() || address.password().is_some() {
-        "a user name or password has no place in it"
+        "it must not contain a user name or password"
     } else if address.query().is_some() || address.fragment().is_some() {
-        "nothing may follow host, port and path"
+        "it must not contain ? or #"
     } else {
         let mut address = address.clone();
         let path = address.path().trim_end_matches('/').to_owned();
@@ -216,16 +218,16 @@ fn checked_address(address: &Url) -> Result<Url> {
     Err(Error::usage(format!("address of Vault on {host:?}: {wrong}")).hint("write https://HOST:8200"))
 }
 
-/// The token, if it can stand in a header.
+/// Returns the token if it is valid in an HTTP header.
 fn checked_token(token: &Secret) -> Result<&str> {
     let text = token.expose();
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic()) {
         return Ok(text);
     }
-    Err(Error::usage("the Vault token is empty or holds white space or other characters that no token has"))
+    Err(Error::usage("the Vault token is empty, or contains white space or other invalid characters"))
 }
 
-/// `url` for messages: without the slash that `Url` puts behind the port.
+/// Returns `url` for messages, without the slash that `Url` adds after the port.
 fn shown(url: &Url) -> &str {
     url.as_str().trim_end_matches('/')
 }

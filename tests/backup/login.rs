@@ -193,5 +193,5 @@ fn a_login_in_a_namespace_cannot_take_a_snapshot() {
     says.iter().for_each(|text| {
         doctor.code(3).stdout_contains(text);
     });
-    assert!(!doctor.text().contains("its policy needs"), "{}", doctor.text());
+    assert!(!doctor.text().contains("add to its policy"), "{}", doctor.text());
 }

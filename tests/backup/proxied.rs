@@ -39,7 +39,7 @@ fn https_proxy_is_used_for_vault_and_store() {
     let direct = || through("server.test", "server.test").args(["backup", "--kind", "daily"]);
     direct().run().fails(4, &["s3://backups/x"]);
     let directory = direct().env("VAULT_BACKUP_STORE", format!("file://{}", store.path().display()));
-    directory.run().fails(3, &["https://server.test", "is Vault running there?"]);
+    directory.run().fails(3, &["https://server.test", "check that Vault is running there"]);
     assert_eq!(proxy.asked(), [""; 0]);
     crate::support::place::next_second();
     through("server.test", "elsewhere.example").args(["backup", "--kind", "daily"]).run().ok();

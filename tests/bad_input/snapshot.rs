@@ -125,7 +125,7 @@ fn a_broken_or_stalled_connection_is_a_vault_error() {
         run(&broken, "").fails(3, &[broken.address(), "snapshot, after 5000 bytes"]).leaves(&["config.toml"]);
         let stalled = place.site.vault_with(|_| Reply::forward().stall_after(5000));
         let output = run(&stalled, "[run]\nidle_timeout = \"1s\"\n");
-        output.fails(3, &[stalled.address(), "nothing came for 1 s", "run.idle_timeout"]);
+        output.fails(3, &[stalled.address(), "no data for 1 s", "run.idle_timeout"]);
         let page = place.site.vault_with(|_| Reply::status(200).header("Content-Type", "text/html").body("<html>"));
         run(&page, "").fails(3, &[page.address(), "not a snapshot but text/html"]);
         place.assert_empty();

@@ -28,7 +28,7 @@ fn a_denied_snapshot_names_the_missing_policy() {
 fn an_uninitialised_or_sealed_vault_is_reported() {
     let place = Place::folder();
     let mut vault = Vault::builder().uninitialised().start();
-    refused(&place, &vault.address(), "hvs.planted", &["it is not initialised", "is this the right Vault?"]);
+    refused(&place, &vault.address(), "hvs.planted", &["it is not initialised", "check that this is the right Vault"]);
     vault.initialise(1, 1);
     vault.wait_for_health(&[SEALED]);
     refused(&place, &vault.address(), "hvs.planted", &["it is sealed", "vault operator unseal"]);
@@ -39,7 +39,7 @@ fn an_unreachable_vault_is_reported() {
     let place = Place::folder();
     let port = Port::reserve();
     let address = format!("http://{}", port.address());
-    refused(&place, &address, "hvs.planted", &["Connection refused", "is Vault running there?"]);
+    refused(&place, &address, "hvs.planted", &["Connection refused", "check that Vault is running there"]);
     let https = place.site.vault.address().replace("http:", "https:");
     refused(&place, &https, "hvs.planted", &["does not speak TLS"]);
 }
@@ -79,7 +79,7 @@ fn a_standby_without_a_leader_is_reported() {
 fn a_server_that_is_not_vault_gets_no_token() {
     let place = Place::folder();
     let page = FaultServer::start(|_| Reply::status(200).header("Content-Type", "text/html").body("<html>Welcome"));
-    refused(&place, page.address(), "hvs.planted", &["the answer is not Vault's", "check the address"]);
+    refused(&place, page.address(), "hvs.planted", &["the response is not from Vault", "check the address"]);
     assert!(page.calls().iter().all(|call| call.header("x-vault-token").is_empty()), "it was not given the token");
     refused(&place, &place.site.s3.endpoint(), "hvs.planted", &["HTTP 4"]);
 }

@@ -63,7 +63,7 @@ async fn a_redirect_to_the_leader_is_followed_once() {
     let again = active("a", redirect(standby.address().to_owned()));
     let hasty = at(&again).with_election_wait(Duration::from_secs(1));
     let error = take(&hasty, "hvs.planted").await.unwrap_err();
-    assert_says(&error, Kind::Vault, &[standby.address(), "it answered as a standby"]);
+    assert_says(&error, Kind::Vault, &[standby.address(), "it is a standby, but was active just before"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -174,7 +174,7 @@ async fn what_is_no_vault() {
     let page = || Reply::status(200).header("Content-Type", "text/html").body("<html>Sign in</html>");
     let web = FaultServer::start(move |_| page());
     let error = snapshot_of(&web).await.unwrap_err();
-    assert_says(&error, Kind::Vault, &[web.address(), "health", "the answer is not Vault's", "check the address"]);
+    assert_says(&error, Kind::Vault, &[web.address(), "health", "the response is not from Vault", "check the address"]);
     assert!(!got_token(&web), "no token goes to a page");
 
     let portal = active("a", move |call| (call.path == SNAPSHOT).then(page));
@@ -191,7 +191,7 @@ async fn what_is_no_vault() {
     assert!(!got_token(&file));
 
     let endless = FaultServer::start(|_| Reply::status(200).body(vec![b' '; 5 << 20]));
-    assert_says(&snapshot_of(&endless).await.unwrap_err(), Kind::Vault, &["longer than any of Vault's"]);
+    assert_says(&snapshot_of(&endless).await.unwrap_err(), Kind::Vault, &["too long for Vault"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -208,7 +208,7 @@ async fn connections_that_break() {
     let mut hasty = settings(&[silent.address()]);
     hasty.idle_timeout = Duration::from_secs(1);
     let error = take(&Client::new(hasty).unwrap(), "hvs.planted").await.unwrap_err();
-    assert_says(&error, Kind::Vault, &[silent.address(), "nothing came for 1 s", "run.idle_timeout"]);
+    assert_says(&error, Kind::Vault, &[silent.address(), "no data for 1 s", "run.idle_timeout"]);
 
     let closed = active("a", |call| (call.path == SNAPSHOT).then(Reply::close));
     let error = snapshot_of(&closed).await.unwrap_err();
@@ -232,10 +232,10 @@ async fn secrets_in_answers_that_are_not_understood() {
     let auth =
         Auth::Userpass { mount: "userpass".into(), username: "ada".into(), password: Secret::new("planted").into() };
     let error = client.login(&node, &auth).await.unwrap_err();
-    assert_says(&error, Kind::Vault, &["login by userpass", "not Vault's"]);
+    assert_says(&error, Kind::Vault, &["login by userpass", "not from Vault"]);
     assert!(!format!("{error} {error:?}").contains("planted"), "{error:?}");
     let error = client.read_secret(&node.address, &Secret::new("hvs.x"), "smtp/a").await.unwrap_err();
-    assert_says(&error, Kind::Vault, &["reading smtp/a", "not Vault's"]);
+    assert_says(&error, Kind::Vault, &["reading smtp/a", "not from Vault"]);
     assert!(!format!("{error} {error:?}").contains("planted"), "{error:?}");
 }
 

@@ -57,9 +57,9 @@ async fn what_cannot_be_read() {
     assert_says(&error, Kind::Vault, &["reading smtp/a", r#"path "smtp/data/a" { capabilities = ["read"] }"#]);
     let none = Secret::new(vault.token(&["nothing"]));
     let error = client.read_secret(&at, &none, "smtp/a").await.unwrap_err();
-    assert_says(&error, Kind::Vault, &["permission denied, or no secrets engine is mounted there"]);
+    assert_says(&error, Kind::Vault, &["permission denied, or no secrets engine is mounted at this path"]);
     let error = client.read_secret(&at, &root(&vault), "nowhere/a").await.unwrap_err();
-    assert_says(&error, Kind::Vault, &["no secrets engine is mounted there"]);
+    assert_says(&error, Kind::Vault, &["no secrets engine is mounted at this path"]);
     let error = client.read_secret(&at, &root(&vault), "cubbyhole/a").await.unwrap_err();
     assert_says(&error, Kind::Vault, &[r#"is of type "cubbyhole""#, "only KV engines"]);
 }

@@ -79,7 +79,8 @@ async fn nobody_leads() {
     let all = Client::new(settings(&cluster.addresses())).unwrap().with_election_wait(Duration::from_secs(1));
     let error = all.leader().await.unwrap_err();
     let addresses = cluster.addresses();
-    let texts: Vec<_> = addresses.iter().map(String::as_str).chain(["no address leads", "refused"]).collect();
+    let texts: Vec<_> =
+        addresses.iter().map(String::as_str).chain(["no active Vault node at any address", "refused"]).collect();
     assert_says(&error, Kind::Vault, &texts);
 }
 
@@ -102,7 +103,11 @@ async fn states_that_no_waiting_changes() {
     let health = client.health(&url(&at)).await.unwrap();
     assert_eq!((health.status, health.sealed, health.initialized), (503, true, true));
     vault.stop();
-    assert_says(&client.leader().await.unwrap_err(), Kind::Vault, &[&at, "refused", "is Vault running there?"]);
+    assert_says(
+        &client.leader().await.unwrap_err(),
+        Kind::Vault,
+        &[&at, "refused", "check that Vault is running there"],
+    );
 }
 
 /// The addresses of `cluster` with the leader's last: the first connections of a balancer
@@ -174,5 +179,5 @@ async fn redacting_listeners() {
     let standby = cluster.standbys()[0].address();
     let alone = Client::new(settings(&[&standby])).unwrap().with_election_wait(Duration::from_secs(2));
     let error = alone.leader().await.unwrap_err();
-    assert_says(&error, Kind::Vault, &[&standby, "redacts its leader's address", "vault.addresses"]);
+    assert_says(&error, Kind::Vault, &[&standby, "redacts the leader's address", "vault.addresses"]);
 }

@@ -94,14 +94,14 @@ async fn by_approle_and_wrapped_secret_id() {
     let wrapped = wrap(&vault, "auth/approle/role/backup/secret-id");
     in_and_out(&client, &vault, &approle((role_id.clone(), wrapped.clone()))).await;
     let error = client.login(&node, &approle((role_id.clone(), wrapped))).await.unwrap_err();
-    assert_says(&error, Kind::Vault, &["expired or was used before", "revoke it"]);
+    assert_says(&error, Kind::Vault, &["expired or was already used", "revoke it"]);
 
     vault.ok("POST", "auth/approle/role/other", Some(json!({})));
     vault.mount_kv("kv", 1);
     vault.put_secret("kv", "x", &json!({"secret_id": "stolen"}));
     for foreign in ["auth/token/create", "sys/wrapping/wrap"] {
         let error = client.login(&node, &approle((role_id.clone(), wrap(&vault, foreign)))).await.unwrap_err();
-        assert_says(&error, Kind::Vault, &["was not made by auth/approle", foreign]);
+        assert_says(&error, Kind::Vault, &["was not created by auth/approle", foreign]);
     }
 }
 

@@ -76,7 +76,7 @@ async fn a_former_threshold_counts_until_the_restart() {
     staging.wait_for_health(&[SEALED]);
     let shares = shares_of(source.shares());
     let error = client.unseal(&node.address, &shares).await.unwrap_err();
-    assert_says(&error, Kind::Drill, &["share 2 of 5", "former threshold until it is restarted"]);
+    assert_says(&error, Kind::Drill, &["share 2 of 5", "it uses its old threshold"]);
     staging.restart();
     client.unseal(&node.address, &shares).await.unwrap();
     let restored = client.leader().await.unwrap();
@@ -115,7 +115,7 @@ async fn a_target_that_stands_still_or_dies() {
     let endless = || stream::repeat_with(|| Ok(Bytes::from_static(&[7; 64 << 10])));
     staging.pause();
     let error = client.restore(&node, &root(&staging), endless(), true).await.unwrap_err().error;
-    assert_says(&error, Kind::Vault, &["took nothing for 1 s", "run.idle_timeout"]);
+    assert_says(&error, Kind::Vault, &["no progress for 1 s", "run.idle_timeout"]);
     staging.resume();
 
     // A slow source is not a slow Vault.

@@ -21,16 +21,16 @@ async fn sealed_and_unsealed() {
     assert_eq!(status.storage_type.as_deref(), Some("raft"));
 
     let shares = shares_of(vault.shares());
-    // Somebody else's attempt is thrown away.
+    // An attempt in progress is discarded.
     vault.ok("PUT", "sys/unseal", Some(json!({"key": vault.shares()[4]})));
     let error = client.unseal(&at, &shares[..2]).await.unwrap_err();
-    assert_says(&error, Kind::Drill, &["still sealed after all 2 shares", "2 of 3 needed count"]);
+    assert_says(&error, Kind::Drill, &["still sealed after all 2 shares", "2 of 3 required shares accepted"]);
     let twice = [shares[0].clone(), shares[0].clone(), shares[1].clone()];
-    assert_says(&client.unseal(&at, &twice).await.unwrap_err(), Kind::Drill, &["2 of 3 needed count"]);
+    assert_says(&client.unseal(&at, &twice).await.unwrap_err(), Kind::Drill, &["2 of 3 required shares accepted"]);
 
     let foreign = Vault::builder().shares(5, 3).start();
     let error = client.unseal(&at, &shares_of(foreign.shares())).await.unwrap_err();
-    assert_says(&error, Kind::Drill, &["share 3 of 5 (env:SHARE2)", "a share is wrong"]);
+    assert_says(&error, Kind::Drill, &["share 3 of 5 (env:SHARE2)", "give the shares of the source Vault"]);
 
     let status = client.unseal(&at, &shares).await.unwrap();
     assert!(!status.sealed);
@@ -43,16 +43,16 @@ async fn a_root_token_from_shares() {
     let vault = Vault::builder().staging().start();
     let (client, at) = (client(&vault), url(&vault.address()));
     let shares = shares_of(vault.shares());
-    // Somebody else's attempt is thrown away.
+    // An attempt in progress is discarded.
     vault.ok("PUT", "sys/generate-root/attempt", Some(json!({})));
     let token = client.generate_root(&at, &shares).await.unwrap();
     assert_eq!(client.lookup_self(&at, &token).await.unwrap().policies, ["root"]);
 
     let error = client.generate_root(&at, &shares[..1]).await.unwrap_err();
-    assert_says(&error, Kind::Drill, &["do not suffice", "1 of 2 needed count"]);
+    assert_says(&error, Kind::Drill, &["not enough shares", "1 of 2 required shares accepted"]);
     let foreign = Vault::start();
     let error = client.generate_root(&at, &shares_of(foreign.shares())).await.unwrap_err();
-    assert_says(&error, Kind::Drill, &["share 2 of 3 (env:SHARE1)", "a share is wrong"]);
+    assert_says(&error, Kind::Drill, &["share 2 of 3 (env:SHARE1)", "give the shares of the source Vault"]);
     let attempt = vault.ok("GET", "sys/generate-root/attempt", None);
     assert_eq!(attempt["started"], false, "no attempt is left behind");
 

@@ -63,7 +63,7 @@ async fn a_server_that_stands_still() {
             Err(error) => break error,
         }
     };
-    assert_says(&error, Kind::Vault, &["nothing came for 1 s", "run.idle_timeout"]);
+    assert_says(&error, Kind::Vault, &["no data for 1 s", "run.idle_timeout"]);
     let error = client.leader().await.unwrap_err();
     assert_says(&error, Kind::Vault, &["run.idle_timeout"]);
     vault.resume();

@@ -1,8 +1,6 @@
-//! The proof of identity for a login by AWS IAM.
+//! The proof of identity for a login by AWS IAM: a signed `sts:GetCallerIdentity` request, which Vault
+//! forwards to AWS. Only the credential chain sends anything to AWS from here.
 //!
-//! Here: a signed `sts:GetCallerIdentity` request, which Vault sends on to AWS in
-//! our name. Not here: the login itself. Nothing is sent to AWS from here except
-//! by the credential chain.
 //! Source: Vault's documentation, "AWS auth method", "IAM auth method".
 
 use super::failure::RequestFailure;
@@ -16,20 +14,19 @@ use base64::engine::general_purpose::STANDARD;
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-/// The header that a server may demand, so that a request signed for one Vault is of no
-/// use at another.
+/// Header that a server may require, so that a request signed for one Vault is useless at another.
 const SERVER_ID: &str = "X-Vault-AWS-IAM-Server-ID";
 const BODY: &str = "Action=GetCallerIdentity&Version=2011-06-15";
 
-/// A signed request in the form that Vault takes: each part in base64.
+/// Signed request in the form that Vault accepts: each part in base64.
 pub(super) struct Proof {
     url: String,
     headers: String,
     body: String,
 }
 
-/// The STS endpoint that a request is signed for. Vault sends it there, unless its
-/// administrator set another one.
+/// STS endpoint that a request is signed for. Vault sends the request there, unless its administrator
+/// configured another endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Endpoint {
     host: String,
@@ -37,8 +34,8 @@ struct Endpoint {
 }
 
 impl Endpoint {
-    /// The endpoint of `region`; the global one where there is none. GovCloud's
-    /// (`us-gov-…`) are named like the others, China's (`cn-…`) lie in a domain of their own.
+    /// Returns the endpoint of `region`, or the global one. GovCloud's endpoints (`us-gov-…`) are
+    /// named like the others; those of China (`cn-…`) have another domain.
     fn of(region: Option<&str>) -> Self {
         let Some(region) = region else {
             return Self { host: "sts.amazonaws.com".to_owned(), region: "us-east-1".to_owned() };
@@ -49,7 +46,7 @@ impl Endpoint {
 }
 
 impl Proof {
-    /// The body of the login, without a role.
+    /// Returns the body of the login request, without a role.
     pub(super) fn body(&self) -> serde_json::Value {
         serde_json::json!({
             "iam_http_request_method": "POST",
@@ -60,20 +57,20 @@ impl Proof {
     }
 }
 
-/// Signs with the credentials of AWS's default chain, for the STS endpoint of `region` and
-/// with `server_id` among the signed headers.
+/// Signs a request for the STS endpoint of `region` with the credentials of AWS's default chain.
+/// `server_id` is one of the signed headers.
 pub(super) async fn identity_proof(server_id: Option<&str>, region: Option<&str>) -> Result<Proof, RequestFailure> {
     let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let config = aws_config::defaults(aws_config::BehaviorVersion::latest()).http_client(http).load().await;
-    let provider = config.credentials_provider().ok_or_else(|| failed(anyhow::anyhow!("there are none")))?;
+    let provider = config.credentials_provider().ok_or_else(|| failed(anyhow::anyhow!("the chain found none")))?;
     let credentials = provider.provide_credentials().await.map_err(failed)?;
     signed(&credentials.into(), SystemTime::now(), server_id, &Endpoint::of(region))
 }
 
 fn failed(cause: impl Into<anyhow::Error>) -> RequestFailure {
-    Error::vault("the AWS credentials for the login")
+    Error::vault("no AWS credentials for the login")
         .because(cause)
-        .hint("they come from AWS's default chain: environment, profile, container, instance")
+        .hint("provide them through AWS's default chain: environment, profile, container or instance")
         .into()
 }
 
@@ -113,7 +110,7 @@ mod tests {
     use aws_credential_types::Credentials;
     use std::time::Duration;
 
-    /// The signature is botocore's for the same request, credentials and time.
+    /// The expected signature is botocore's, for the same request, credentials and time.
     #[test]
     fn signed_as_botocore_does() {
         let key = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";

@@ -1,7 +1,6 @@
-//! One small request to Vault, with its answer as JSON.
+//! One small request to Vault with a JSON response: URL, headers, limits and retries.
 //!
-//! Here: URL, headers, limits and retries of control calls. Not here: streams
-//! (`snapshot`, `restore`), and what a failure is in words (`failure`).
+//! Not here: streams (`snapshot`, `restore`) and the wording of failures (`failure`).
 
 use super::failure::RequestFailure;
 use super::{Client, checked_token};
@@ -15,16 +14,15 @@ use std::time::Duration;
 use url::Url;
 use zeroize::Zeroizing;
 
-/// Says that a request was meant: agents and proxies may demand it.
+/// Marks a request as intended: agents and proxies may require it.
 pub(super) const REQUEST_HEADER: HeaderName = HeaderName::from_static("x-vault-request");
 const TOKEN_HEADER: HeaderName = HeaderName::from_static("x-vault-token");
 const NAMESPACE_HEADER: HeaderName = HeaderName::from_static("x-vault-namespace");
 
-/// The largest answer to a control call that is read, in bytes. Secrets of
-/// Vault's are at most 1 MiB.
+/// Size limit of a response, in bytes. A secret in Vault has at most 1 MiB.
 const MAX_ANSWER: usize = 4 << 20;
 
-/// A request to be made.
+/// Request to Vault.
 #[derive(Clone)]
 pub(super) struct Call<'a> {
     method: Method,
@@ -40,38 +38,39 @@ impl<'a> Call<'a> {
         Self { method, path, token: None, namespaced: false, body: None, accepts: is_success }
     }
 
-    /// GET `v1/<path>`; repeated where the failure may pass.
+    /// GET `v1/<path>`. Retried if the failure may be temporary.
     pub(super) fn get(path: &'a str) -> Self {
         Self::new(Method::GET, path)
     }
 
-    /// PUT `v1/<path>`; repeated only where it was never sent.
+    /// PUT `v1/<path>`. Retried only if Vault did not process it.
     pub(super) fn put(path: &'a str) -> Self {
         Self::new(Method::PUT, path)
     }
 
-    /// DELETE `v1/<path>`; repeated only where it was never sent.
+    /// DELETE `v1/<path>`. Retried only if Vault did not process it.
     pub(super) fn delete(path: &'a str) -> Self {
         Self::new(Method::DELETE, path)
     }
 
-    /// Sends `token` along.
+    /// Adds `token`.
     pub(super) fn token(self, token: &'a Secret) -> Self {
         Self { token: Some(token), ..self }
     }
 
-    /// In the configured namespace. Never for raft and other root calls: OpenBao refuses them then.
+    /// Uses the configured namespace. Not for Raft and other requests of the root namespace: OpenBao
+    /// refuses those with a namespace.
     pub(super) fn namespaced(self) -> Self {
         Self { namespaced: true, ..self }
     }
 
-    /// With `body` as JSON.
+    /// Adds `body` as JSON.
     pub(super) fn json(self, body: &impl Serialize) -> Result<Self, RequestFailure> {
         let body = serde_json::to_vec(body).map_err(RequestFailure::unsendable)?;
         Ok(Self { body: Some(Zeroizing::new(body)), ..self })
     }
 
-    /// Takes answers of other statuses than success for answers, too.
+    /// Accepts responses with further statuses.
     pub(super) fn accepting(self, accepts: fn(u16) -> bool) -> Self {
         Self { accepts, ..self }
     }
@@ -81,23 +80,23 @@ fn is_success(status: u16) -> bool {
     (200..300).contains(&status)
 }
 
-/// An answer that was accepted.
+/// Accepted response.
 pub(super) struct ApiResponse {
-    /// The HTTP status.
+    /// HTTP status.
     pub(super) status: u16,
     body: Zeroizing<Vec<u8>>,
 }
 
 impl ApiResponse {
-    /// The body.
+    /// Parses the body.
     pub(super) fn parse<T: DeserializeOwned>(&self) -> Result<T, RequestFailure> {
         // serde's message may quote the body, which may be a secret.
         serde_json::from_slice(&self.body)
-            .map_err(|_| RequestFailure::foreign(self.status, "the answer is not Vault's"))
+            .map_err(|_| RequestFailure::foreign(self.status, "the response is not from Vault"))
     }
 }
 
-/// A short series of attempts: what it cannot bridge, the next run meets.
+/// Returns the delays of a short series of retries. Longer outages are left to the next run.
 pub(super) fn backoff() -> ExponentialBuilder {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(200))
@@ -107,7 +106,7 @@ pub(super) fn backoff() -> ExponentialBuilder {
 }
 
 impl Client {
-    /// Makes the call, again after a failure that may pass.
+    /// Sends the request, with retries.
     pub(super) async fn call(&self, address: &Url, call: Call<'_>) -> Result<ApiResponse, RequestFailure> {
         let repeatable = call.method == Method::GET;
         (|| self.attempt(address, call.clone()))
@@ -129,11 +128,11 @@ impl Client {
         let mut body = Zeroizing::new(Vec::with_capacity(4096));
         while let Some(chunk) = response.chunk().await? {
             if body.len() + chunk.len() > MAX_ANSWER {
-                return Err(RequestFailure::foreign(status, "the answer is longer than any of Vault's"));
+                return Err(RequestFailure::foreign(status, "the response is too long for Vault"));
             }
             body.extend_from_slice(&chunk);
         }
-        // A gateway's page is no answer of Vault's, whatever its status.
+        // The page of a gateway is not a response of Vault, whatever its status.
         let speaks = is_success(status) || body.starts_with(b"{");
         if speaks && (call.accepts)(status) {
             Ok(ApiResponse { status, body })
@@ -142,7 +141,7 @@ impl Client {
         }
     }
 
-    /// A request to `v1/<path>` of `address` that carries `token`.
+    /// Builds a request to `v1/<path>` of `address` with `token`.
     pub(super) fn request(
         &self,
         method: Method,
@@ -155,7 +154,7 @@ impl Client {
     }
 }
 
-/// As [`Client::request`], over a given client.
+/// Builds a request as [`Client::request`] does, with the given HTTP client.
 pub(super) fn prepared(
     client: &reqwest::Client,
     method: Method,

@@ -1,4 +1,4 @@
-//! Initialising a Vault that is empty.
+//! Initialisation of an empty Vault.
 
 use super::Client;
 use super::call::Call;
@@ -10,11 +10,11 @@ use serde::Deserialize;
 use serde_json::json;
 use url::Url;
 
-/// What `sys/init` gives, once.
+/// Response of `sys/init`. Vault returns it only once.
 pub struct Initialised {
-    /// The root token.
+    /// Root token.
     pub root_token: Secret,
-    /// The unseal keys; recovery keys are not among them.
+    /// Unseal keys, without recovery keys.
     pub shares: Vec<Share>,
 }
 
@@ -26,11 +26,11 @@ struct InitResponse {
 }
 
 impl Client {
-    /// Initialises the Vault at `address` with `shares` key shares, `threshold` of
-    /// which open it. With an automatic seal they are recovery keys instead.
+    /// Initialises the Vault at `address` with `shares` key shares, of which `threshold` unseal it.
+    /// With an automatic seal they are recovery keys.
     ///
     /// # Errors
-    /// `Vault`, also where it has been initialised already.
+    /// `Vault`, also if it is already initialised.
     pub async fn initialise(&self, address: &Url, shares: u64, threshold: u64, automatic: bool) -> Result<Initialised> {
         let explain = |f: RequestFailure| f.explain(self, address, "initialising", None);
         let body = match automatic {

@@ -1,8 +1,6 @@
-//! Reading one secret from a KV engine of either version.
+//! Reads a secret from a KV engine, version 1 or 2.
 //!
-//! Here: which mount holds a path, and what became of the secret. Not here: what
-//! a drill makes of it (`pipeline`). vaultrs reads secrets too, but cannot tell a
-//! deleted version from one that never was.
+//! vaultrs reads secrets too, but does not distinguish a deleted version from a missing secret.
 
 use super::call::Call;
 use super::failure::RequestFailure;
@@ -15,29 +13,29 @@ use serde_json::{Map, Value};
 use std::fmt;
 use url::Url;
 
-/// What was found at a path.
+/// Content of a path.
 pub enum SecretRead {
     /// The secret.
     Found {
-        /// Its fields.
+        /// Fields.
         data: Map<String, Value>,
-        /// Its version; KV v1 has none.
+        /// Version, if on KV v2.
         version: Option<u64>,
-        /// When this version was written; KV v1 does not know.
+        /// Time at which this version was written, if on KV v2.
         created_time: Option<DateTime<Utc>>,
     },
-    /// There is none, and on KV v2 never was, or all of it was removed.
+    /// No secret. On KV v2, also no metadata.
     Missing,
-    /// Its latest version was deleted (KV v2).
+    /// The latest version was deleted (KV v2).
     Deleted {
-        /// The version.
+        /// Version.
         version: u64,
-        /// When it was deleted.
+        /// Time of the deletion, if known.
         deletion_time: Option<DateTime<Utc>>,
     },
-    /// Its latest version was destroyed (KV v2).
+    /// The latest version was destroyed (KV v2).
     Destroyed {
-        /// The version.
+        /// Version.
         version: u64,
     },
 }
@@ -56,11 +54,11 @@ impl fmt::Debug for SecretRead {
 }
 
 impl Client {
-    /// Reads the secret at `path`, as `vault kv get` names it: `smtp/test-tenant-id/admin`.
+    /// Reads the secret at `path`, in the form of `vault kv get`: `smtp/test-tenant-id/admin`.
     ///
     /// # Errors
-    /// `Vault` where it may not be read, or no KV engine is mounted there; Vault
-    /// does not tell a token without rights whether there is a mount.
+    /// `Vault` if it may not be read, or no KV engine is mounted there. Vault does not tell a token
+    /// without permissions whether the mount exists.
     pub async fn read_secret(&self, address: &Url, token: &Secret, path: &str) -> Result<SecretRead> {
         let path = path.trim_matches('/');
         let doing = format!("reading {path}");
@@ -68,15 +66,15 @@ impl Client {
             |failure: RequestFailure, right: &str| failure.explain(self, address, &doing, Some((right, &["read"])));
         let mount = self.mount(address, token, path).await.map_err(|failure| match failure.status() {
             Some(403) => Error::vault(format!(
-                "Vault {}: {doing}: permission denied, or no secrets engine is mounted there",
+                "Vault {}: {doing}: permission denied, or no secrets engine is mounted at this path",
                 shown(address)
             ))
-            .hint("check the path, and that the policy grants read on it"),
+            .hint("check the path, and that the policy grants `read` on it"),
             _ => explain(failure, path),
         })?;
         if !matches!(mount.engine.as_str(), "kv" | "generic") {
             let what = format!("Vault {}: {doing}: {} is of type {:?}", shown(address), mount.path, mount.engine);
-            return Err(Error::vault(what).hint("only KV engines, version 1 or 2, are read"));
+            return Err(Error::vault(what).hint("give a path in a KV engine, version 1 or 2"));
         }
         let rest = path.strip_prefix(mount.path.trim_end_matches('/')).unwrap_or(path).trim_matches('/');
         let real = if mount.is_v2() { format!("{}data/{rest}", mount.path) } else { path.to_owned() };
@@ -86,8 +84,8 @@ impl Client {
             match (mount.is_v2(), answer.status) {
                 (false, 404) => Ok(SecretRead::Missing),
                 (false, _) => answer.parse().map(|KvResponse { data }: KvResponse<Map<String, Value>>| found_v1(data)),
-                // A version that is gone answers 404 with its metadata; a path
-                // that never was, with no data at all.
+                // A deleted version returns 404 with its metadata, a path without a secret returns 404
+                // without data.
                 (true, _) => answer.parse().map(|Lenient { data }| data.map_or(SecretRead::Missing, found_v2)),
             }
         };
@@ -101,13 +99,13 @@ impl Client {
     }
 }
 
-/// An answer whose data must be there.
+/// Response with data.
 #[derive(Deserialize)]
 struct KvResponse<T> {
     data: T,
 }
 
-/// An answer of KV v2, or `{"errors": []}`.
+/// Response of KV v2, or `{"errors": []}`.
 #[derive(Deserialize)]
 struct Lenient {
     #[serde(default)]
@@ -117,7 +115,7 @@ struct Lenient {
 /// `sys/internal/ui/mounts/<path>`.
 #[derive(Deserialize)]
 struct KvMount {
-    /// With a slash at its end.
+    /// Path with a slash at its end.
     path: String,
     #[serde(rename = "type")]
     engine: String,
@@ -137,7 +135,7 @@ impl KvMount {
     }
 }
 
-/// One version of a KV v2 secret.
+/// Version of a KV v2 secret.
 #[derive(Deserialize)]
 struct KvVersion {
     data: Option<Map<String, Value>>,
@@ -149,7 +147,7 @@ struct KvMetadata {
     version: u64,
     destroyed: bool,
     created_time: String,
-    /// Empty while it is not deleted.
+    /// Empty unless it is deleted.
     deletion_time: String,
 }
 

@@ -1,14 +1,11 @@
-//! Which node is the active one, and where a redirect may lead.
+//! Finds the active node through the configured addresses, and decides which redirects to follow.
 //!
-//! Here: the search over the configured addresses, and the one rule for going
-//! from an address to one that it names. Not here: what is then asked of the node.
+//! Only the active node serves snapshots: a standby redirects (307) to its leader. Each address is
+//! asked whether it is active, and a standby for its leader.
 //!
-//! Only the active node has the snapshot: a standby answers 307 with its leader's
-//! address. So a node is asked whether it is active, and a standby who leads.
-//!
-//! An address may be that of a load balancer, and the leader's own one out of reach. So
-//! each round asks over new connections, and an address that is active for us is the
-//! leader's: later requests go over the connection on which it was active.
+//! An address may be a load balancer, and the leader's own address may be unreachable. So each round
+//! uses new connections, and an address at which an active node responds counts as the leader's:
+//! later requests use the connection on which it was active.
 
 use super::call::Call;
 use super::failure::RequestFailure;
@@ -20,40 +17,40 @@ use std::time::{Duration, Instant};
 use tracing::debug;
 use url::Url;
 
-/// How long an election is waited for. With Raft's defaults one takes ~12 s.
+/// Time limit for an election. With Raft's defaults, an election takes about 12 s.
 pub(super) const ELECTION: Duration = Duration::from_secs(30);
-/// How often the nodes are asked meanwhile.
+/// Polling interval during an election.
 pub(super) const POLL: Duration = Duration::from_millis(500);
 
-const LIST_PEERS: &str = "look at the cluster: vault operator raft list-peers";
-const ALL_ADDRESSES: &str = "put every node's own address, or a load balancer's, into vault.addresses";
-const NO_LEADER: &str = "either none is elected (vault operator raft list-peers), or the listener has \
-     redact_addresses: then put every node's own address, or a load balancer's, into vault.addresses";
+const LIST_PEERS: &str = "check the cluster: `vault operator raft list-peers`";
+const ALL_ADDRESSES: &str = "list the addresses of all nodes, or of a load balancer, in vault.addresses";
+const NO_LEADER: &str = "check that a leader is elected (`vault operator raft list-peers`); if the listener has \
+     redact_addresses, list the addresses of all nodes, or of a load balancer, in vault.addresses";
 
-/// Why an address led to no active node.
+/// Failure to find an active node through an address.
 struct NoLeader {
     error: Error,
-    /// Whether an election may change it.
-    passing: bool,
+    /// `true` if an election may resolve it.
+    temporary: bool,
 }
 
 impl From<Error> for NoLeader {
     fn from(error: Error) -> Self {
-        NoLeader { error, passing: false }
+        NoLeader { error, temporary: false }
     }
 }
 
-/// A state of the node at `address` that an election may change.
+/// Returns the failure for a state of the node at `address` that an election may change.
 fn waiting(address: &Url, why: &str, hint: &str) -> NoLeader {
-    NoLeader { error: Error::vault(format!("Vault {}: {why}", shown(address))).hint(hint), passing: true }
+    NoLeader { error: Error::vault(format!("Vault {}: {why}", shown(address))).hint(hint), temporary: true }
 }
 
 impl Client {
-    /// Finds the active node through the configured addresses, in their order. An
-    /// election is waited for, and so is a load balancer's choice of the leader.
+    /// Finds the active node through the configured addresses, in their order. Waits for an election,
+    /// and for a load balancer to choose the leader.
     ///
     /// # Errors
-    /// `Vault` with what each address answered.
+    /// `Vault` with the reason for each address.
     pub async fn leader(&self) -> Result<Node> {
         let mut begun = Instant::now();
         let mut silent = Vec::new();
@@ -67,9 +64,9 @@ impl Client {
                 }
             }
             if silent.len() > known {
-                begun = Instant::now(); // the wait for an answer was no wait for an election
+                begun = Instant::now(); // waiting for a response was not waiting for an election
             }
-            if !misses.iter().any(|miss| miss.passing) || begun.elapsed() >= self.election {
+            if !misses.iter().any(|miss| miss.temporary) || begun.elapsed() >= self.election {
                 return Err(none_active(misses));
             }
             debug!("no Vault node is active yet; asking again");
@@ -77,8 +74,8 @@ impl Client {
         }
     }
 
-    /// The active node at `address`, or at the address that it names as the leader's.
-    /// `silent` are named leaders that did not answer in time: they are asked once a search.
+    /// Returns the active node at `address`, or at the leader's address that it names. `silent`
+    /// collects leaders that did not respond in time: each is asked once per search.
     async fn active_through(&self, address: &Url, silent: &mut Vec<Url>) -> Result<Node, NoLeader> {
         let health = self.health(address).await?;
         if health.is_active() || (self.through_agent && matches!(health.status, 429 | 473)) {
@@ -86,17 +83,17 @@ impl Client {
         }
         refuse_unusable(address, &health)?;
         if !self.follows {
-            return Err(waiting(address, "it is unsealed, but not active", LIST_PEERS));
+            return Err(waiting(address, "unsealed, but not active", LIST_PEERS));
         }
         let Some(leader) = self.named_leader(address).await? else {
             return Err(match health.ha_connection_healthy {
-                Some(true) => waiting(address, "a standby whose listener redacts its leader's address", ALL_ADDRESSES),
+                Some(true) => waiting(address, "a standby whose listener redacts the leader's address", ALL_ADDRESSES),
                 _ => waiting(address, "a standby that names no leader", NO_LEADER),
             });
         };
         debug!("{} is a standby of {}", shown(address), shown(&leader));
         if silent.contains(&leader) {
-            let why = format!("a standby, and its leader {} did not answer in time", shown(&leader));
+            let why = format!("a standby, and its leader {} did not respond in time", shown(&leader));
             return Err(waiting(address, &why, ALL_ADDRESSES));
         }
         let asked = Instant::now();
@@ -108,10 +105,11 @@ impl Client {
         found
     }
 
-    /// The active node at `leader`, which `from`, a node of cluster `cluster_id`, names.
+    /// Returns the active node at `leader`, the leader according to `from`, a node of cluster
+    /// `cluster_id`.
     ///
     /// # Errors
-    /// Where it must not be followed, does not answer, is not active, or is another cluster's.
+    /// If it must not be followed, does not respond, is not active, or belongs to another cluster.
     async fn verified_leader(&self, from: &Url, leader: &Url, cluster_id: Option<&str>) -> Result<Node, NoLeader> {
         let what = format!("Vault {}: its leader {}", shown(from), shown(leader));
         may_follow(from, leader).map_err(|why| {
@@ -119,27 +117,27 @@ impl Client {
         })?;
         let health = self.health(leader).await.map_err(|e| NoLeader {
             error: e.context(format!("Vault {} is a standby", shown(from))).hint(ALL_ADDRESSES),
-            passing: true,
+            temporary: true,
         })?;
         if cluster_id.is_none() || health.cluster_id.as_deref() != cluster_id {
             return Err(Error::vault(format!("{what}: it belongs to another cluster")).into());
         }
         if !health.is_active() {
             let error = Error::vault(format!("{what}: it is not active (HTTP {})", health.status))
-                .hint("if this is a load balancer's address, set api_addr to each node's own");
-            return Err(NoLeader { error, passing: true });
+                .hint("if this is the address of a load balancer, set api_addr on each node to its own address");
+            return Err(NoLeader { error, temporary: true });
         }
         Ok(self.node_with(leader, health).await?)
     }
 
-    /// The node that `from` redirected to by `location`, if it may be trusted with the token.
+    /// Returns the node to which `from` redirected by `location`, if it may receive the token.
     ///
     /// # Errors
-    /// `Standby` where another attempt may find the leader.
+    /// `Standby` if another attempt may find the leader.
     pub(super) async fn redirected(&self, from: &Node, location: &str) -> Result<Node, RequestFailure> {
         let what = format!("Vault {}: the redirect of a standby", shown(&from.address));
         if !self.follows {
-            let error = Error::vault(what).hint("this client is of one node, which must be active itself");
+            let error = Error::vault(what).hint("wait until the node itself is active: its redirects are not followed");
             return Err(error.into());
         }
         let mut origin = from.address.join(location).map_err(|e| Error::vault(what).because(e))?;
@@ -147,18 +145,21 @@ impl Client {
         origin.set_query(None);
         origin.set_fragment(None);
         let cluster_id = from.health.cluster_id.as_deref();
-        self.clients.reconnect()?; // it may lead back to the same load balancer
-        self.verified_leader(&from.address, &origin, cluster_id).await.map_err(|miss| match miss.passing {
+        self.clients.reconnect()?; // it may be the same load balancer again
+        self.verified_leader(&from.address, &origin, cluster_id).await.map_err(|miss| match miss.temporary {
             true => RequestFailure::Standby(miss.error),
             false => RequestFailure::Ours(miss.error),
         })
     }
 
-    /// The leader's address as the node at `address` knows it; `None` where there is no
-    /// leader, and where the listener redacts addresses.
+    /// Asks the node at `address` for the leader's address; `None` if there is no leader, or the
+    /// listener redacts addresses.
     async fn named_leader(&self, address: &Url) -> Result<Option<Url>> {
         let asked = async { self.call(address, Call::get("sys/leader")).await?.parse::<Leader>() };
-        let named = asked.await.map_err(|f: RequestFailure| f.explain(self, address, "leader", None))?.leader_address;
+        let named = asked
+            .await
+            .map_err(|f: RequestFailure| f.explain(self, address, "finding the leader", None))?
+            .leader_address;
         match named.as_str() {
             "" => Ok(None),
             text => text.parse().map(Some).map_err(|e: url::ParseError| {
@@ -174,35 +175,36 @@ struct Leader {
     leader_address: String,
 }
 
-/// Whether a token may go from `from` to `to`, an address that `from` named.
+/// Checks that a token for `from` may be sent to `to`, an address that `from` named.
 ///
 /// # Errors
-/// Why not.
+/// The reason why not.
 pub(super) fn may_follow(from: &Url, to: &Url) -> Result<(), String> {
     if from.scheme() == "https" && to.scheme() != "https" {
-        return Err("it is not https, and the configured address is".to_owned());
+        return Err("not https, but the configured address is".to_owned());
     }
     if to.scheme() == "unix" {
-        return Err("it is a Unix socket".to_owned());
+        return Err("a Unix socket".to_owned());
     }
     checked_address(to).map(drop).map_err(|e| e.to_string())
 }
 
-/// Refuses the states that no election changes.
+/// Refuses states that an election does not change.
 fn refuse_unusable(address: &Url, health: &Health) -> Result<()> {
     let what = |state: &str| Error::vault(format!("Vault {}: {state}", shown(address)));
     match health.status {
-        501 => Err(what("it is not initialised").hint("is this the right Vault? If so: vault operator init")),
-        503 => Err(what("it is sealed").hint("unseal it: vault operator unseal")),
+        501 => Err(what("it is not initialised")
+            .hint("check that this is the right Vault, then initialise it: `vault operator init`")),
+        503 => Err(what("it is sealed").hint("unseal it: `vault operator unseal`")),
         472 => {
-            Err(what("a disaster-recovery secondary, which has no snapshot to give").hint("give the primary's address"))
+            Err(what("a disaster recovery secondary does not serve snapshots").hint("set the address of the primary"))
         }
-        530 => Err(what("the node was removed from its cluster").hint("take it out of vault.addresses")),
+        530 => Err(what("the node was removed from its cluster").hint("remove it from vault.addresses")),
         _ => Ok(()),
     }
 }
 
-/// The error for a search without result.
+/// Returns the error for a search without a result.
 fn none_active(mut misses: Vec<NoLeader>) -> Error {
     if misses.len() == 1
         && let Some(miss) = misses.pop()
@@ -210,7 +212,7 @@ fn none_active(mut misses: Vec<NoLeader>) -> Error {
         return miss.error;
     }
     let each: Vec<_> = misses.iter().map(|miss| miss.error.to_string()).collect();
-    Error::vault("no address leads to an active Vault node").because(anyhow::anyhow!(each.join(" | ")))
+    Error::vault("no active Vault node at any address").because(anyhow::anyhow!(each.join(" | ")))
 }
 
 #[cfg(test)]
@@ -218,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_a_token_may_go() {
+    fn a_token_is_sent_only_to_safe_addresses() {
         let follow = |from: &str, to: &str| may_follow(&from.parse().unwrap(), &to.parse().unwrap());
         assert_eq!(follow("https://a:8200", "https://b:8200"), Ok(()));
         assert_eq!(follow("http://a:8200", "https://b:8200"), Ok(()));

@@ -1,7 +1,4 @@
-//! From credentials to a token, and the token's end.
-//!
-//! Here: each way to log in, response-wrapped secret ids, revocation. Not here:
-//! where the credentials come from (`config`), and what AWS signs ([`super::aws`]).
+//! Logins with each method, response-wrapped secret ids, and revocation of the token.
 
 use super::auth::{Auth, is_token};
 use super::call::{Call, backoff};
@@ -19,45 +16,45 @@ use std::time::Instant;
 use tracing::{debug, info};
 use url::Url;
 
-/// What a login gave.
+/// Result of a login.
 #[derive(Deserialize)]
 struct Granted {
     client_token: String,
     policies: Option<Vec<String>>,
     token_type: String,
-    /// How often the token may be used; 0 for any number of times.
+    /// Number of uses of the token; 0 for no limit.
     #[serde(default)]
     num_uses: u64,
 }
 
-/// A token, and whether this run has to revoke it.
+/// Token of a run, and whether the run must revoke it.
 #[derive(Debug)]
 pub struct Session {
     token: Secret,
     address: Url,
     obtained: bool,
     revocable: bool,
-    /// The token dies by its uses, perhaps before it is revoked.
+    /// `true` if the token has a limited number of uses: it may be used up before it is revoked.
     counted: bool,
 }
 
 impl Session {
-    /// The token; empty where an agent adds its own.
+    /// Returns the token; empty if an agent adds its own.
     pub fn token(&self) -> &Secret {
         &self.token
     }
 
-    /// Whether this run obtained it, rather than being given it.
+    /// Returns `true` if this run logged in to get the token.
     pub fn obtained(&self) -> bool {
         self.obtained
     }
 }
 
 impl Client {
-    /// Logs in at `node`. A given token is not tried out: its first use tells.
+    /// Logs in at `node`. A configured token is not checked: its first use does that.
     ///
     /// # Errors
-    /// `Vault` where the login is refused; `Usage` where the credentials cannot even be sent.
+    /// `Vault` if the login is refused; `Usage` if the credentials cannot be read or sent.
     pub async fn login(&self, node: &Node, auth: &Auth) -> Result<Session> {
         let address = node.address.clone();
         if let Auth::Token { token } = auth {
@@ -83,14 +80,14 @@ impl Client {
         Ok(Session { token, address, obtained: true, revocable, counted })
     }
 
-    /// Revokes the session's token, if this run obtained it. One that is dead already needs
-    /// no revocation, such as a token whose uses (`token_num_uses`) are used up: OpenBao
-    /// refuses that one like a token without the right to revoke itself.
+    /// Revokes the session's token, if this run obtained it. A token that is no longer valid needs no
+    /// revocation. That includes a token that is used up (`token_num_uses`), which OpenBao refuses
+    /// like a token without permission to revoke itself.
     ///
-    /// An election is waited for: the leader may have been lost during the work.
+    /// Waits for an election: the leader may have been lost during the run.
     ///
     /// # Errors
-    /// `Vault`, once no address took the request; the token then lives until its time to live is over.
+    /// `Vault` if no address accepted the request. The token then stays valid until its TTL expires.
     pub async fn revoke(&self, session: Session) -> Result<()> {
         if !session.revocable {
             return Ok(());
@@ -106,7 +103,7 @@ impl Client {
                     Err(failure) => failure,
                 };
                 if failure.is_dead_token() || (session.counted && failure.status() == Some(403)) {
-                    debug!("the token of this run is dead already");
+                    debug!("the token of this run is no longer valid");
                     return Ok(());
                 }
                 let (answered, passing) = (failure.status().is_some(), failure.may_pass());
@@ -125,8 +122,8 @@ impl Client {
         }
     }
 
-    /// Sends the login: where to, and with what, depends on the method. It is repeated only
-    /// where the first request surely did nothing: it may use up a secret id.
+    /// Sends the login request. Retries only if Vault certainly did not process it: a login may use up
+    /// a secret id.
     async fn granted(&self, address: &Url, auth: &Auth) -> Result<Granted, RequestFailure> {
         #[derive(Deserialize)]
         struct LoginResponse {
@@ -145,13 +142,14 @@ impl Client {
                 (login_path(mount), json!({ "role": role, "jwt": jwt.read()?.expose() }))
             }
             Auth::AwsIam { mount, role, server_id, region } => {
-                // The credential chain makes a future of many kilobytes.
+                // The credential chain is a future of many kilobytes.
                 let proof = Box::pin(aws::identity_proof(server_id.as_deref(), region.as_deref())).await?;
                 (login_path(mount), with_role(proof.body(), role.as_deref(), "role"))
             }
             Auth::Cert { mount, role } => {
                 if self.settings.tls.client_cert.is_none() {
-                    let error = Error::usage("login by certificate needs vault.client_cert and vault.client_key");
+                    let error =
+                        Error::usage("login by certificate: vault.client_cert and vault.client_key are required");
                     return Err(error.into());
                 }
                 (login_path(mount), with_role(json!({}), role.as_deref(), "name"))
@@ -167,10 +165,10 @@ impl Client {
         Ok(self.call(address, call).await?.parse::<LoginResponse>()?.auth)
     }
 
-    /// The secret id that `given` is, or wraps.
+    /// Returns the secret id that `given` is or wraps.
     ///
-    /// A wrapping token is looked up first: one that was made by another path than
-    /// a secret id's was put there by somebody else.
+    /// Looks up a wrapping token first: if its creation path is not that of a secret id, it may have
+    /// been replaced by an attacker.
     async fn unwrapped(&self, address: &Url, mount: &str, given: Secret) -> Result<Secret, RequestFailure> {
         #[derive(Deserialize)]
         struct SecretId {
@@ -184,7 +182,7 @@ impl Client {
         let info = lookup.retry(backoff()).when(RequestFailure::may_pass).await.map_err(spent)?;
         if !is_secret_id_path(&info.creation_path, mount) {
             return Err(Error::vault(format!(
-                "the wrapped secret_id was not made by auth/{mount} but by {:?}: it may have been exchanged",
+                "the wrapped secret_id was not created by auth/{mount} but by {:?}: it may have been replaced",
                 info.creation_path
             ))
             .into());
@@ -199,7 +197,7 @@ fn login_path(mount: &str) -> String {
     format!("auth/{mount}/login")
 }
 
-/// `body` with `role` as `key`, where there is one.
+/// Returns `body` with `role`, if any, as `key`.
 fn with_role(mut body: Value, role: Option<&str>, key: &str) -> Value {
     if let Some(role) = role {
         body[key] = role.into();
@@ -207,17 +205,17 @@ fn with_role(mut body: Value, role: Option<&str>, key: &str) -> Value {
     body
 }
 
-/// The failure to look up or unwrap: with 400 or 403 the wrapping token is no more.
+/// Returns the failure to look up or unwrap: 400 and 403 mean that the wrapping token is not valid.
 fn spent(failure: RequestFailure) -> RequestFailure {
     match failure.status() {
-        Some(400 | 403) => Error::vault("the wrapping token of the secret_id has expired or was used before")
-            .hint("if not by you, somebody else has the secret_id: revoke it; then wrap a new one")
+        Some(400 | 403) => Error::vault("the wrapping token of the secret_id has expired or was already used")
+            .hint("wrap a new secret_id; if you did not use the token, someone else has the old secret_id: revoke it")
             .into(),
         _ => failure,
     }
 }
 
-/// Whether `path` makes secret ids of the AppRole method at `mount`, in any namespace.
+/// Returns `true` if `path` creates secret ids of the AppRole method at `mount`, in any namespace.
 fn is_secret_id_path(path: &str, mount: &str) -> bool {
     let made_by = format!("auth/{}/role/", mount.trim_matches('/'));
     path.rsplit_once('/').is_some_and(|(role, end)| {
@@ -231,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wrapped_secret_ids() {
+    fn wrapped_secret_ids_come_from_the_mount_of_the_role() {
         assert!(is_secret_id_path("auth/approle/role/backup/secret-id", "approle"));
         assert!(is_secret_id_path("team/auth/approle/role/backup/custom-secret-id", "approle"));
         for other in [

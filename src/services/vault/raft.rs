@@ -1,4 +1,4 @@
-//! The members of the Raft cluster.
+//! Lists the members of the Raft cluster.
 
 use super::Client;
 use super::call::Call;
@@ -8,16 +8,16 @@ use crate::base::secret::Secret;
 use serde::Deserialize;
 use url::Url;
 
-/// A member of the Raft cluster, as `sys/storage/raft/configuration` lists it.
+/// Member of the Raft cluster, as in `sys/storage/raft/configuration`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Peer {
-    /// Its id.
+    /// Node id.
     pub node_id: String,
-    /// Its cluster address, host and port.
+    /// Cluster address: host and port.
     pub address: String,
-    /// Whether it leads.
+    /// `true` if it is the leader.
     pub leader: bool,
-    /// Whether it votes.
+    /// `true` if it is a voter.
     pub voter: bool,
 }
 
@@ -37,16 +37,16 @@ struct Servers {
 }
 
 impl Client {
-    /// The members of the Raft cluster.
+    /// Lists the members of the Raft cluster.
     ///
     /// # Errors
-    /// `Vault`, also where the token may not read them.
+    /// `Vault`, also if the token may not list them.
     pub async fn raft_configuration(&self, address: &Url, token: &Secret) -> Result<Vec<Peer>> {
         const PATH: &str = "sys/storage/raft/configuration";
         let asked = async { self.call(address, Call::get(PATH).token(token)).await?.parse::<RaftConfiguration>() };
-        let answer = asked
-            .await
-            .map_err(|f: RequestFailure| f.explain(self, address, "raft configuration", Some((PATH, &["read"]))))?;
+        let answer = asked.await.map_err(|f: RequestFailure| {
+            f.explain(self, address, "reading the Raft configuration", Some((PATH, &["read"])))
+        })?;
         Ok(answer.data.config.servers)
     }
 }

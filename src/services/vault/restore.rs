@@ -1,9 +1,7 @@
-//! A snapshot into Vault.
+//! Uploads a snapshot to Vault. Vault returns 204 before it applies the snapshot.
 //!
-//! Here: the upload, its progress watched, and its end: a source that fails breaks
-//! the connection, so that Vault never takes a part for the whole. Not here: the
-//! guards before it, and what is to be seen after it (`pipeline`). Vault answers
-//! 204 before it applies anything.
+//! If the source of the snapshot fails, the connection is broken, so that Vault does not accept a
+//! truncated snapshot. Not here: the checks before and after a restore (`pipeline`).
 
 use super::call::prepared;
 use super::failure::{RequestFailure, transport};
@@ -22,24 +20,23 @@ use url::Url;
 
 const FORCE_PATH: &str = "sys/storage/raft/snapshot-force";
 
-/// A restore that Vault did not accept, as far as is known.
+/// Failed restore. Vault may still have accepted it, see `unanswered`.
 #[derive(Debug)]
 pub struct RestoreFailed {
-    /// Why.
+    /// Reason.
     pub error: Error,
-    /// Whether no answer came: if all was sent, Vault may have taken it all the same.
+    /// `true` if there was no response. If everything was sent, Vault may have accepted the snapshot.
     pub unanswered: bool,
-    /// Whether it was refused because the target has other seal keys.
+    /// `true` if it was refused because the target has other seal keys.
     pub other_keys: bool,
 }
 
 impl Client {
-    /// Sends `body` to `node`: to a cluster with the same seal keys, or with
-    /// `force` to any. When it returns, Vault has the whole snapshot and begins to
-    /// apply it.
+    /// Sends `body` to `node`, a cluster with the same seal keys, or any cluster with `force`. When
+    /// this returns, Vault has the whole snapshot and starts to apply it.
     ///
     /// # Errors
-    /// The body's own error, if that is why; else `Vault`.
+    /// The error of `body`, if that is the cause; otherwise `Vault`.
     pub async fn restore(
         &self,
         node: &Node,
@@ -56,7 +53,7 @@ impl Client {
         let limit = self.settings.idle_timeout;
         tokio::select! {
             result = sent => {
-                // A failure of the source is the reason of whatever followed from it.
+                // An error of the source is the cause of the failed request.
                 if let Some(error) = watch.take_error() {
                     return Err(unrestored(error, true));
                 }
@@ -69,16 +66,16 @@ impl Client {
             }
             () = watch.stalled(limit) => {
                 let bytes = watch.bytes();
-                let what = format!("Vault {}: restore: it took nothing for {} s (run.idle_timeout), after {bytes} bytes",
+                let what = format!("Vault {}: restore: no progress for {} s (run.idle_timeout), after {bytes} bytes",
                     shown(address), limit.as_secs_f64());
-                let todo = "look at the server's load and log; raise run.idle_timeout if it is only slow";
+                let todo = "check the server's load and log; raise run.idle_timeout if it is only slow";
                 Err(unrestored(Error::vault(what).hint(todo), true))
             }
         }
     }
 
     async fn send(&self, address: &Url, token: &Secret, path: &str, body: Body) -> Result<(), RequestFailure> {
-        // Without the read timeout, which would run during the whole upload.
+        // Without the read timeout, which would also apply during the upload.
         let (client, base) = Clients::new(options(&self.settings, None))?.of(address)?;
         let request = prepared(&client, Method::POST, base, path, Some(token))?;
         refuse_errors(request.body(body).send().await?).await.map(drop)
@@ -88,22 +85,21 @@ impl Client {
         match failure {
             RequestFailure::Transport(error) if bytes > 0 => {
                 let what = format!("Vault {}: restore, after {bytes} bytes", shown(address));
-                transport(&error, &what, &self.settings).hint(
-                    "Vault's listener cuts uploads that take longer than its http_read_timeout (30 s by default): raise it there",
-                )
+                transport(&error, &what, &self.settings)
+                    .hint("raise http_read_timeout of Vault's listener: it aborts longer uploads (30 s by default)")
             }
             other => other.explain(self, address, "restore", Some((path, &["update"]))),
         }
     }
 }
 
-/// What is known of an upload while it runs.
+/// State of a running upload.
 #[derive(Clone)]
 struct RestoreUpload(Arc<Mutex<UploadState>>);
 
 struct UploadState {
     bytes: u64,
-    /// When Vault was last given something; `None` while the source is waited for.
+    /// Time at which Vault was last given data; `None` while waiting for the source.
     given: Option<Instant>,
     error: Option<Error>,
 }
@@ -115,7 +111,7 @@ impl Default for RestoreUpload {
 }
 
 impl RestoreUpload {
-    /// `source` as a request's body. An error of it is kept here, and breaks the connection.
+    /// Returns `source` as the body of a request. Keeps an error of it, which breaks the connection.
     fn body(&self, source: impl Stream<Item = Result<Bytes>> + Send + 'static) -> Body {
         let (watch, mut source) = (self.clone(), source.boxed());
         Body::wrap_stream(futures_util::stream::poll_fn(move |cx| {
@@ -145,8 +141,7 @@ impl RestoreUpload {
         self.with(|p| p.error.take())
     }
 
-    /// Returns once Vault has been given something and neither taken more nor
-    /// answered for longer than `limit`.
+    /// Returns once Vault has neither accepted more data nor responded for longer than `limit`.
     async fn stalled(&self, limit: Duration) {
         loop {
             let idle = self.with(|p| p.given.map(|at| at.elapsed())).unwrap_or_default();

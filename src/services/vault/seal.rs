@@ -1,7 +1,4 @@
-//! The seal: opening it with key shares, closing it, and root tokens from shares.
-//!
-//! Here: `sys/unseal`, `sys/seal`, `sys/generate-root`. Not here: when a drill
-//! does which (`pipeline`). Shares that do not open are of kind `Drill`.
+//! `sys/unseal`, `sys/seal` and `sys/generate-root`. Errors about wrong shares are of kind `Drill`.
 
 use super::call::Call;
 use super::failure::RequestFailure;
@@ -19,7 +16,7 @@ use tracing::debug;
 use url::Url;
 use zeroize::Zeroizing;
 
-/// An attempt to make a root token, as Vault reports it.
+/// Attempt to generate a root token, as Vault reports it.
 #[derive(Deserialize)]
 struct Attempt {
     nonce: String,
@@ -40,12 +37,12 @@ pub const ALLOW_GENERATE_ROOT: &str = "allow root tokens from shares in the serv
 const ATTEMPT: &str = "sys/generate-root/attempt";
 
 impl Client {
-    /// Opens the seal at `address` with `shares` (hex or base64), one after the
-    /// other until it is open. An attempt that others began is thrown away.
+    /// Unseals the node at `address` with `shares` (hex or base64), one after the other. Discards an
+    /// attempt that is in progress.
     ///
     /// # Errors
-    /// `Drill` where all shares are given and it is still sealed, or one is none of
-    /// its own; `Vault` where the node does not answer.
+    /// `Drill` if it is still sealed after all shares, or a share is wrong; `Vault` if the node does
+    /// not respond.
     pub async fn unseal(&self, address: &Url, shares: &[Share]) -> Result<SealStatus> {
         let explain = |f: RequestFailure| f.explain(self, address, "unsealing", None);
         let mut status = self.seal_status(address).await?;
@@ -68,53 +65,53 @@ impl Client {
         }
         let what = format!("Vault {}: still sealed after all {} shares", shown(address), shares.len());
         Err(Error::new(crate::base::error::Kind::Drill, what)
-            .because(anyhow::anyhow!("{} of {} needed count", status.progress, status.threshold))
-            .hint("give as many different shares of the Vault that the snapshot came from as its threshold asks for"))
+            .because(anyhow::anyhow!("{} of {} required shares accepted", status.progress, status.threshold))
+            .hint("give as many different shares of the source Vault as its threshold requires"))
     }
 
-    /// Throws away the shares that were given so far. One that is still on its way
-    /// then counts as the first.
+    /// Discards the shares that were given so far. A share that is still in transit then counts as
+    /// the first one.
     ///
     /// # Errors
-    /// `Vault`, also where the node is not sealed.
+    /// `Vault`, also if the node is not sealed.
     pub async fn reset_unseal(&self, address: &Url) -> Result<()> {
-        let explain = |f: RequestFailure| f.explain(self, address, "resetting the unsealing", None);
+        let explain = |f: RequestFailure| f.explain(self, address, "resetting the unseal attempt", None);
         let reset = Call::put("sys/unseal").json(&json!({ "reset": true })).map_err(explain)?;
         self.call(address, reset).await.map(drop).map_err(explain)
     }
 
-    /// Returns the status that refuses root tokens made from shares at the unsealed node
-    /// at `address`; `None` where they can be made. Changes nothing.
+    /// Returns the HTTP status with which the unsealed node at `address` refuses root tokens from
+    /// shares; `None` if it generates them. Changes nothing.
     ///
     /// # Errors
-    /// `Vault` where the node does not answer, or is sealed.
+    /// `Vault` if the node does not respond, or is sealed.
     pub async fn refuses_generate_root(&self, address: &Url) -> Result<Option<u16>> {
-        // GET of an attempt could be allowed where the share itself is not.
+        // GET of an attempt may be allowed although giving a share is not.
         let asked = async {
             let call = Call::put("sys/generate-root/update").json(&json!({}))?;
             self.call(address, call.accepting(|status| matches!(status, 400 | 403..=405))).await
         };
         let explain = |f: RequestFailure| f.explain(self, address, "asking for root tokens from shares", None);
         let status = asked.await.map_err(explain)?.status;
-        // 400 says that the request has no share: the endpoint is there.
+        // 400 means that the request lacks a share: the endpoint exists.
         Ok((status != 400).then_some(status))
     }
 
-    /// A root token made from `shares`. An attempt that others began is thrown away.
+    /// Generates a root token from `shares`. Discards an attempt that is in progress.
     ///
     /// # Errors
     /// As [`Client::unseal`].
     pub async fn generate_root(&self, address: &Url, shares: &[Share]) -> Result<Secret> {
         let made = self.root_from(address, shares).await;
         if made.is_err() {
-            // Best effort: the error that is told is the one before.
+            // Best effort: the first error is the one to report.
             let _ = self.call(address, Call::delete(ATTEMPT)).await;
         }
         made
     }
 
     async fn root_from(&self, address: &Url, shares: &[Share]) -> Result<Secret> {
-        let doing = "making a root token";
+        let doing = "generating a root token";
         let explain = |f: RequestFailure| f.explain(self, address, doing, None);
         self.call(address, Call::delete(ATTEMPT)).await.map_err(|f| match f.status() {
             Some(405) => {
@@ -138,21 +135,21 @@ impl Client {
             }
             progress = (after.progress, after.required);
         }
-        Err(Error::drill(format!("Vault {}: {doing}: the shares do not suffice", shown(address)))
-            .because(anyhow::anyhow!("{} of {} needed count", progress.0, progress.1))
-            .hint("give as many different unseal shares as the threshold asks for"))
+        Err(Error::drill(format!("Vault {}: {doing}: not enough shares", shown(address)))
+            .because(anyhow::anyhow!("{} of {} required shares accepted", progress.0, progress.1))
+            .hint("give as many different unseal shares as the threshold requires"))
     }
 
     /// Seals the node at `address`.
     ///
     /// # Errors
-    /// `Vault`, also where the token may not.
+    /// `Vault`, also if the token may not.
     pub async fn seal(&self, address: &Url, token: &Secret) -> Result<()> {
         let sealed = self.call(address, Call::put("sys/seal").token(token)).await;
         sealed.map(drop).map_err(|f| f.explain(self, address, "sealing", Some(("sys/seal", &["sudo", "update"]))))
     }
 
-    /// The failure to take share number `i`, from 0: with 400 the shares are the reason.
+    /// Returns the error for share number `i`, from 0. With 400, a share is wrong.
     fn wrong_share(
         &self,
         failure: RequestFailure,
@@ -166,8 +163,8 @@ impl Client {
             failure.explain(self, address, &format!("{doing}, share {} of {of} ({})", i + 1, share.from()), None);
         if refused {
             error.with_kind(crate::base::error::Kind::Drill).hint(
-                "a share is wrong: take those of the Vault that the snapshot came from; or, right after a restore, \
-                     this Vault still counts shares by its former threshold until it is restarted",
+                "give the shares of the source Vault; if they are right, restart this Vault: after a restore it uses \
+                     its old threshold until then",
             )
         } else {
             error
@@ -175,18 +172,18 @@ impl Client {
     }
 }
 
-/// The root token from `sys/generate-root`: base64, with or without padding, XOR
-/// the one-time password that the attempt began with.
+/// Decodes the root token of `sys/generate-root`: base64, with or without padding, XOR the one-time
+/// password of the attempt.
 ///
 /// # Errors
-/// `Vault` where the two do not belong together.
+/// `Vault` if the token and the password do not match.
 pub fn decode_root_token(encoded: &str, otp: &str) -> Result<Secret> {
-    let broken = |why: &str| Error::vault(format!("the encoded root token: {why}"));
+    let broken = |why: &str| Error::vault(format!("invalid encoded root token: {why}"));
     let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let mut bytes =
         Zeroizing::new(GeneralPurpose::new(&STANDARD, config).decode(encoded).map_err(|_| broken("not base64"))?);
     if bytes.is_empty() || bytes.len() != otp.len() {
-        return Err(broken("its length is not the one-time password's"));
+        return Err(broken("its length differs from that of the one-time password"));
     }
     bytes.iter_mut().zip(otp.bytes()).for_each(|(byte, pad)| *byte ^= pad);
     match std::str::from_utf8(&bytes) {

@@ -1,8 +1,7 @@
-//! The snapshot out of Vault, as a stream.
+//! Streams a snapshot from Vault.
 //!
-//! Here: the one request, its answer before the first byte, and what may go wrong
-//! until the last. Not here: whether the bytes are a whole snapshot: Vault ends a
-//! stream that failed as cleanly as a good one, so only `archive` can tell.
+//! Not here: the check that the snapshot is complete. Vault ends a failed stream as cleanly as a good
+//! one, so only `archive` detects a truncated snapshot.
 
 use super::call::backoff;
 use super::failure::{RequestFailure, Right, transport};
@@ -24,23 +23,22 @@ use url::Url;
 pub(super) const PATH: &str = "sys/storage/raft/snapshot";
 const RIGHT: Right<'static> = Some((PATH, &["read"]));
 
-/// A snapshot on its way.
+/// Running download of a snapshot.
 pub struct SnapshotStream {
-    /// The node that sends it.
+    /// Node that sends the snapshot.
     pub node: Node,
-    /// Its bytes: a gzip'd tar, if all is well. The size is not known beforehand.
-    /// A broken or silent connection is an error of kind `Vault`.
+    /// Content, a gzipped tar of unknown size. A connection that breaks or stalls is an error of kind
+    /// `Vault`.
     pub body: BoxStream<'static, Result<Bytes>>,
 }
 
 impl Client {
-    /// Begins a snapshot at `node`. Where its answer is that it does not lead, or
-    /// cannot be had, the leader is looked for again: a few times, or, where a load
-    /// balancer chose a standby, for as long as an election may take. Once bytes come,
-    /// nothing is repeated.
+    /// Starts a snapshot at `node`. If that is not the leader or does not respond, finds the leader
+    /// again: a few times or, if a load balancer chose a standby, for the time limit of an election.
+    /// Never retries after the first byte.
     ///
     /// # Errors
-    /// `Vault`: denied, not Raft, sealed, no leader, or not a snapshot at all.
+    /// `Vault`: denied, not Raft, sealed, no leader, or not a snapshot.
     pub async fn snapshot(&self, node: &Node, session: &Session) -> Result<SnapshotStream> {
         let mut node = node.clone();
         let (begun, mut pauses) = (Instant::now(), backoff().build());
@@ -56,36 +54,34 @@ impl Client {
             };
             let error = self.refused(failure, &node);
             let Some(pause) = pause else { return Err(error) };
-            info!("{error}; looking for the leader again");
+            info!("{error}; finding the leader again");
             tokio::time::sleep(pause).await;
             let found = self.leader().await?;
             if found.health.cluster_id != node.health.cluster_id {
                 return Err(Error::vault(format!("Vault {}: it belongs to another cluster", shown(&found.address)))
-                    .hint("vault.addresses must all be of one cluster"));
+                    .hint("list addresses of one cluster only in vault.addresses"));
             }
             node = found;
         }
     }
 
-    /// Asks `node` and, if that is a standby after all, the leader it points to.
+    /// Asks `node` and, if that is a standby, the leader to which it redirects.
     async fn ask_with_one_hop(&self, node: &mut Node, session: &Session) -> Result<Response, RequestFailure> {
         let response = self.ask(&node.address, session).await?;
         let Some(location) = redirection(&response) else { return refuse_errors(response).await };
         *node = self.redirected(node, &location).await?;
         let response = self.ask(&node.address, session).await?;
         if redirection(&response).is_some() {
-            return Err(RequestFailure::Standby(Error::vault(
-                "it answered as a standby, though it was active just before",
-            )));
+            return Err(RequestFailure::Standby(Error::vault("it is a standby, but was active just before")));
         }
         refuse_errors(response).await
     }
 
-    /// The error for a refused snapshot.
+    /// Returns the error for a refused snapshot.
     fn refused(&self, failure: RequestFailure, node: &Node) -> Error {
         match (failure.status(), self.login_outside_root()) {
             (Some(403), Some(advice)) => Error::vault(format!(
-                "Vault {}: snapshot: permission denied: only a token of the root namespace may take one",
+                "Vault {}: snapshot: permission denied: only a token of the root namespace may take a snapshot",
                 shown(&node.address)
             ))
             .hint(advice),
@@ -93,14 +89,13 @@ impl Client {
         }
     }
 
-    /// What to do about a login that may not take snapshots, where that is in another
-    /// namespace than the root one.
+    /// Returns the hint for a login outside of the root namespace, which may not take snapshots.
     pub fn login_outside_root(&self) -> Option<String> {
         let name = self.settings.namespace.as_deref()?.trim_matches('/');
         let advice = || {
             format!(
-                "vault.namespace is {name:?}: leave it (and VAULT_NAMESPACE) out, log in in the root namespace, and \
-                 give that login a policy there: path \"{PATH}\" {{ capabilities = [\"read\"] }}"
+                "remove vault.namespace ({name:?}; or VAULT_NAMESPACE), log in in the root namespace, and give that \
+                 login a policy there: path \"{PATH}\" {{ capabilities = [\"read\"] }}"
             )
         };
         (!matches!(name, "" | "root")).then(advice)
@@ -110,7 +105,7 @@ impl Client {
         Ok(self.request(Method::GET, address, PATH, Some(session.token()))?.send().await?)
     }
 
-    /// The stream, if the answer can be one.
+    /// Returns the stream, if the response can be a snapshot.
     fn accepted(&self, node: Node, response: Response) -> Result<SnapshotStream> {
         let kind = response.headers().get(CONTENT_TYPE).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
         if !may_be_snapshot(kind.as_deref()) {
@@ -122,7 +117,7 @@ impl Client {
     }
 }
 
-/// Refuses a storage that surely has no snapshots, before anything is asked.
+/// Refuses a storage without snapshots before the request is sent.
 pub(super) fn refuse_other_storage(node: &Node) -> Result<()> {
     match node.seal.storage_type.as_deref() {
         None | Some("raft") => Ok(()),
@@ -130,19 +125,19 @@ pub(super) fn refuse_other_storage(node: &Node) -> Result<()> {
             "Vault {}: its storage is {other:?}, not Raft, so it has no snapshots",
             shown(&node.address)
         ))
-        .hint("back up the storage that it uses, or migrate it to Raft (integrated storage)")),
+        .hint("back up its storage in another way, or migrate it to Raft (integrated storage)")),
     }
 }
 
-/// Where a standby points to.
+/// Returns the target of a redirect, if the response is one.
 fn redirection(response: &Response) -> Option<String> {
     let location = response.headers().get(LOCATION).filter(|_| response.status().is_redirection())?;
     location.to_str().ok().map(str::to_owned)
 }
 
-/// The response, or the failure that its status and body tell.
+/// Returns the response, or the failure according to its status and body.
 pub(super) async fn refuse_errors(mut response: Response) -> Result<Response, RequestFailure> {
-    /// More than Vault's messages need.
+    /// Size limit of an error message, in bytes.
     const MAX: usize = 64 << 10;
     if response.status().is_success() {
         return Ok(response);
@@ -157,14 +152,15 @@ pub(super) async fn refuse_errors(mut response: Response) -> Result<Response, Re
     Err(RequestFailure::refused(response.status().as_u16(), &body))
 }
 
-/// Vault says `application/gzip`; some proxies drop that or make it something general.
+/// Returns `true` if the content type can be that of a snapshot. Vault sends `application/gzip`; some
+/// proxies remove or generalise it.
 fn may_be_snapshot(content_type: Option<&str>) -> bool {
     let Some(text) = content_type else { return true };
     let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     matches!(essence.as_str(), "application/gzip" | "application/x-gzip" | "application/octet-stream")
 }
 
-/// The response's bytes; after an error the stream ends.
+/// Returns the bytes of the response. The stream ends after an error.
 fn bytes_of(response: Response, address: Url, settings: VaultSettings) -> BoxStream<'static, Result<Bytes>> {
     let mut received = 0_u64;
     let body = response.bytes_stream().map(move |chunk| match chunk {
@@ -185,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn content_types() {
+    fn other_content_types_than_gzip_are_refused() {
         for good in [None, Some("application/gzip"), Some("Application/GZIP; x=y"), Some("application/octet-stream")] {
             assert!(may_be_snapshot(good), "{good:?}");
         }

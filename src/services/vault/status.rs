@@ -1,6 +1,4 @@
-//! What a node says of itself without a token: `sys/health` and `sys/seal-status`.
-//!
-//! Here: the two answers and what they mean. Not here: which node leads (`leader`).
+//! State of a node that needs no token: `sys/health` and `sys/seal-status`.
 
 use super::Client;
 use super::call::Call;
@@ -15,39 +13,38 @@ use url::Url;
 /// `sys/health`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Health {
-    /// The HTTP status: 200 active, 429 standby, 472 and 473 disaster-recovery
-    /// and performance standby, 474 standby without its active node, 501 not
+    /// HTTP status: 200 active, 429 standby, 472 and 473 disaster recovery and performance standby, 474 standby without its active node, 501 not
     /// initialised, 503 sealed, 530 removed from the cluster.
     #[serde(skip)]
     pub status: u16,
-    /// Whether the cluster has been initialised.
+    /// `true` if the cluster is initialised.
     pub initialized: bool,
-    /// Whether the node is sealed.
+    /// `true` if the node is sealed.
     pub sealed: bool,
-    /// Whether another node is the active one.
+    /// `true` if another node is the active one.
     pub standby: bool,
-    /// The node's clock, to the second.
+    /// Clock of the node, in whole seconds, if it reports it.
     #[serde(default, rename = "server_time_utc", deserialize_with = "unix_seconds")]
     pub server_time: Option<DateTime<Utc>>,
-    /// The server's version; absent where the listener redacts it.
+    /// Version of the server, unless the listener redacts it.
     #[serde(default, deserialize_with = "unless_redacted")]
     pub version: Option<String>,
-    /// The cluster's id; absent while sealed.
+    /// Id of the cluster, unless the node is sealed.
     #[serde(default, deserialize_with = "unless_redacted")]
     pub cluster_id: Option<String>,
-    /// The cluster's name; absent while sealed, and where the listener redacts it.
+    /// Name of the cluster, unless the node is sealed or the listener redacts it.
     #[serde(default, deserialize_with = "unless_redacted")]
     pub cluster_name: Option<String>,
-    /// Whether a standby reaches its leader; absent on the leader, and before Vault 1.19.
+    /// `true` if a standby reaches its leader. Absent on the leader, and before Vault 1.19.
     #[serde(default)]
     pub ha_connection_healthy: Option<bool>,
-    /// Present in every answer of Vault since 1.17, and in none of OpenBao.
+    /// Present in every response of Vault since 1.17, never in one of OpenBao.
     #[serde(default)]
     enterprise: Option<IgnoredAny>,
 }
 
 impl Health {
-    /// Whether this node serves requests itself.
+    /// Returns `true` if this node serves requests itself.
     pub fn is_active(&self) -> bool {
         self.status == 200 && self.initialized && !self.sealed && !self.standby
     }
@@ -56,81 +53,81 @@ impl Health {
 /// `sys/seal-status`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct SealStatus {
-    /// Whether the node is sealed.
+    /// `true` if the node is sealed.
     pub sealed: bool,
-    /// Whether the cluster has been initialised.
+    /// `true` if the cluster is initialised.
     pub initialized: bool,
-    /// The seal: `shamir`, `awskms`, ….
+    /// Type of the seal: `shamir`, `awskms`, ….
     #[serde(rename = "type")]
     pub seal_type: String,
-    /// Whether the seal opens by itself, so that the shares are recovery keys.
+    /// `true` if the node unseals itself: then the shares are recovery keys.
     #[serde(default)]
     pub recovery_seal: bool,
-    /// How many shares open it.
+    /// Number of shares that unseal it.
     #[serde(rename = "t")]
     pub threshold: u64,
-    /// How many shares there are.
+    /// Number of all shares.
     #[serde(rename = "n")]
     pub shares: u64,
-    /// How many shares have been given.
+    /// Number of shares given so far.
     pub progress: u64,
-    /// Which attempt the progress belongs to.
+    /// Id of the attempt that `progress` belongs to.
     #[serde(default)]
     pub nonce: String,
-    /// Vault's version.
+    /// Version of the server.
     pub version: String,
-    /// The storage: `raft`, ….
+    /// Type of the storage: `raft`, …; unless the listener redacts it.
     #[serde(default, deserialize_with = "unless_redacted")]
     pub storage_type: Option<String>,
-    /// The cluster's name; absent while sealed.
+    /// Name of the cluster, unless the node is sealed.
     #[serde(default, deserialize_with = "unless_redacted")]
     pub cluster_name: Option<String>,
-    /// The cluster's id; absent while sealed.
+    /// Id of the cluster, unless the node is sealed.
     #[serde(default, deserialize_with = "unless_redacted")]
     pub cluster_id: Option<String>,
-    /// Present in every answer of OpenBao since 2.6, and in none of Vault.
+    /// Present in every response of OpenBao since 2.6, never in one of Vault.
     #[serde(default)]
     commit_date: Option<IgnoredAny>,
 }
 
 impl SealStatus {
-    /// Whether the node unseals itself, by a key service or a configured key.
+    /// Returns `true` if the node unseals itself, with a key service or a configured key.
     pub fn is_automatic(&self) -> bool {
         self.recovery_seal || self.seal_type != "shamir"
     }
 }
 
-/// A node, with all that it says of itself.
+/// Node with its state.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// Where it is: a configured address, or the one that a standby named.
+    /// Address: a configured one, or the one that a standby named.
     pub address: Url,
-    /// `sys/health` of it.
+    /// Response of `sys/health`.
     pub health: Health,
-    /// `sys/seal-status` of it.
+    /// Response of `sys/seal-status`.
     pub seal: SealStatus,
 }
 
 impl Node {
-    /// Its product and version, as far as it tells them without a token; sealed or not.
+    /// Returns the product and version, as far as the node reports them without a token.
     pub fn server(&self) -> ServerVersion {
         let version = self.health.version.as_deref().unwrap_or(&self.seal.version);
         let product = product::detect(self.health.enterprise.is_some(), self.seal.commit_date.is_some(), Some(version));
         ServerVersion::new(product, Some(version))
     }
 
-    /// Its cluster's id, as either answer gave it.
+    /// Returns the id of the cluster from either response.
     pub fn cluster_id(&self) -> Option<&str> {
         self.health.cluster_id.as_deref().or(self.seal.cluster_id.as_deref()).filter(|id| !id.is_empty())
     }
 }
 
 impl Client {
-    /// What the node at `address` says of itself.
+    /// Asks the node at `address` for `sys/health`.
     ///
     /// # Errors
-    /// `Vault` where nothing answers, or what answers is no Vault. Any state of a
-    /// Vault, sealed included, is an answer.
+    /// `Vault` if there is no response, or it is not from a Vault. No state of a Vault, such as
+    /// sealed, is an error.
     pub async fn health(&self, address: &Url) -> Result<Health> {
         let asked = async {
             let answer = self.call(address, Call::get("sys/health").accepting(|_| true)).await?;
@@ -141,7 +138,7 @@ impl Client {
         asked.await.map_err(|f: RequestFailure| f.explain(self, address, "health", None))
     }
 
-    /// The node at `address`, active or not.
+    /// Returns the node at `address`, active or not.
     ///
     /// # Errors
     /// As [`Client::health`].
@@ -149,7 +146,7 @@ impl Client {
         self.node_with(address, self.health(address).await?).await
     }
 
-    /// The node at `address`, which has just answered with `health`.
+    /// Returns the node at `address`, whose `health` is known.
     ///
     /// # Errors
     /// As [`Client::health`].
@@ -158,7 +155,7 @@ impl Client {
         Ok(Node { address: address.clone(), health, seal })
     }
 
-    /// The state of the seal at `address`.
+    /// Returns the state of the seal at `address`.
     ///
     /// # Errors
     /// As [`Client::health`].

@@ -1,4 +1,4 @@
-//! The pure parts of the client, without a server.
+//! Tests of the client without a server.
 
 use super::failure::in_words;
 use super::*;
@@ -27,7 +27,7 @@ fn addresses_are_scheme_host_port_and_path_or_a_socket() {
 }
 
 #[test]
-fn tokens_that_no_header_takes() {
+fn tokens_that_are_invalid_in_a_header_are_refused() {
     assert!(checked_token(&Secret::new("hvs.CAESIJ-_x")).is_ok());
     for bad in ["", "hvs.x\n", "two words", "hvs.\u{e9}"] {
         let error = checked_token(&Secret::new(bad)).unwrap_err();
@@ -35,9 +35,9 @@ fn tokens_that_no_header_takes() {
     }
 }
 
-/// Messages of Vault 1.21.4 and OpenBao 2.7.2, and the hints to them.
+/// Messages of Vault 1.21.4 and OpenBao 2.7.2.
 #[test]
-fn refusals_in_words() {
+fn refusals_have_a_reason_and_a_hint() {
     let right = Some((snapshot::PATH, &["read"][..]));
     for (status, said, why, todo) in [
         (503, "Vault is sealed", "it is sealed", "vault operator unseal"),
@@ -51,8 +51,8 @@ fn refusals_in_words() {
             r#"path "sys/storage/raft/snapshot" { capabilities = ["read"] }"#,
         ),
         (403, "namespace not authorized", "permission denied: namespace not authorized", "capabilities"),
-        (403, "2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n", "not valid here", "get a new one"),
-        (403, "permission denied", "not valid here", "get a new one"), // OpenBao
+        (403, "2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n", "not valid here", "set a new token"),
+        (403, "permission denied", "not valid here", "set a new token"), // OpenBao
         (429, "request path \"x\": rate limit quota exceeded", "quota", "raise the quota"),
         (
             400,
@@ -60,7 +60,7 @@ fn refusals_in_words() {
             "other seal keys",
             "force",
         ),
-        (404, "", "nothing at this path", "check vault.addresses"),
+        (404, "", "no such path", "check vault.addresses"),
         (500, "disk on fire", "HTTP 500: disk on fire", ""),
     ] {
         let errors = if said.is_empty() { vec![] } else { vec![said.to_owned()] };

@@ -1,7 +1,4 @@
-//! What a token is and may do.
-//!
-//! Here: looking a token up, its capabilities, the token that a restore must
-//! kill, revoking one. Not here: getting one (`login`).
+//! Looks up, creates and revokes tokens, and reads their capabilities. Not here: logging in (`login`).
 
 use super::call::{Call, backoff};
 use super::failure::RequestFailure;
@@ -16,23 +13,23 @@ use std::time::Duration;
 use url::Url;
 use vaultrs::api::token::requests::CreateTokenRequest;
 
-/// What a token may do: path → capabilities, `deny` for none.
+/// Capabilities of a token by path; `deny` for none.
 pub type Capabilities = BTreeMap<String, Vec<String>>;
 
-/// What Vault says of a token.
+/// Properties of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenInfo {
-    /// All its policies, those by identity included.
+    /// All policies, including those of the identity.
     pub policies: Vec<String>,
-    /// How long it still lives; `None` for ever.
+    /// Remaining TTL, if it expires.
     pub ttl: Option<Duration>,
 }
 
 impl Client {
-    /// What `token` is.
+    /// Looks up `token`.
     ///
     /// # Errors
-    /// `Vault`, also where the token is dead.
+    /// `Vault`, also if the token is no longer valid.
     pub async fn lookup_self(&self, address: &Url, token: &Secret) -> Result<TokenInfo> {
         let found = self.lookup(address, token, true).await;
         let found = found.map_err(|f| f.explain(self, address, "looking up the token", Some((LOOKUP, &["read"]))))?;
@@ -44,17 +41,17 @@ impl Client {
         Ok(TokenInfo { policies, ttl })
     }
 
-    /// Whether `token`, made by [`Client::create_token`], is still valid. Asked only
-    /// of an active node: others would forward the question, and one that was just
-    /// restored would forward it to its source (see [`Client::single_node`]).
+    /// Returns `true` if `token`, created by [`Client::create_token`], is still valid. Asks only an
+    /// active node: others would forward the request, and one that was just restored would forward it
+    /// to its source (see [`Client::single_node`]).
     ///
     /// # Errors
-    /// `Vault` where it cannot be told.
+    /// `Vault` if the node is not active, or does not respond.
     pub async fn token_alive(&self, address: &Url, token: &Secret) -> Result<bool> {
         let health = self.health(address).await?;
         if !health.is_active() {
             let what = format!("Vault {}: not active (HTTP {})", shown(address), health.status);
-            return Err(Error::vault(what).hint("unseal it, or wait until it is"));
+            return Err(Error::vault(what).hint("unseal it, or wait until it is active"));
         }
         match self.lookup(address, token, false).await {
             Ok(_) => Ok(true),
@@ -63,11 +60,11 @@ impl Client {
         }
     }
 
-    /// A new token of the root namespace, with the `default` policy only, that
-    /// lives for `ttl`: a restore of another state must kill it.
+    /// Creates a token of the root namespace with only the policy `default` and the TTL `ttl`. A restore
+    /// of another state must invalidate it.
     ///
     /// # Errors
-    /// `Vault`, also where `token` may not make any.
+    /// `Vault`, also if `token` may not create tokens.
     pub async fn create_token(&self, address: &Url, token: &Secret, ttl: Duration) -> Result<Secret> {
         let made = async {
             let vault = &self.vaultrs(address, Some(token), false)?;
@@ -82,11 +79,11 @@ impl Client {
             attempt.retry(backoff()).when(RequestFailure::surely_not_done).await
         };
         let right = Some(("auth/token/create", &["update"][..]));
-        let info = made.await.map_err(|f: RequestFailure| f.explain(self, address, "making a token", right))?;
+        let info = made.await.map_err(|f: RequestFailure| f.explain(self, address, "creating a token", right))?;
         Ok(Secret::new(info.client_token))
     }
 
-    /// Ends the life of `token`, made by [`Client::create_token`] or from shares.
+    /// Revokes `token`, created by [`Client::create_token`] or from shares, at one address.
     ///
     /// # Errors
     /// `Vault`.
@@ -106,11 +103,11 @@ impl Client {
         attempt.retry(backoff()).when(RequestFailure::may_pass).await
     }
 
-    /// What `token` may do at each of `paths`. Those below `sys/` are the root
-    /// namespace's, the others the configured one's.
+    /// Returns the capabilities of `token` at each of `paths`. Paths below `sys/` are in the root
+    /// namespace, the others in the configured one.
     ///
     /// # Errors
-    /// `Vault`, also where the token may not even ask (it lacks the policy `default`).
+    /// `Vault`, also if the token may not ask (it lacks the policy `default`).
     pub async fn capabilities_self(&self, address: &Url, token: &Secret, paths: &[&str]) -> Result<Capabilities> {
         let (root, others): (Vec<&str>, Vec<&str>) = paths.iter().partition(|path| path.starts_with("sys/"));
         let mut all = Capabilities::new();
@@ -124,11 +121,16 @@ impl Client {
                 self.call(address, call).await?.parse::<CapabilitiesAnswer>()
             };
             let right = Some((CAPABILITIES, &["update"][..]));
-            let mut found =
-                asked.await.map_err(|f: RequestFailure| f.explain(self, address, "capabilities", right))?.data;
+            let mut found = asked
+                .await
+                .map_err(|f: RequestFailure| f.explain(self, address, "reading the capabilities", right))?
+                .data;
             for path in paths {
                 let capabilities = found.remove(path).ok_or_else(|| {
-                    Error::vault(format!("Vault {}: capabilities: {path} is not in the answer", shown(address)))
+                    Error::vault(format!(
+                        "Vault {}: reading the capabilities: {path} is not in the response",
+                        shown(address)
+                    ))
                 })?;
                 let capabilities = serde_json::from_value(capabilities).unwrap_or_default();
                 all.insert(path.to_owned(), capabilities);
@@ -153,7 +155,7 @@ pub(super) const REVOKE: &str = "auth/token/revoke-self";
 const LOOKUP: &str = "auth/token/lookup-self";
 const CAPABILITIES: &str = "sys/capabilities-self";
 
-/// Beside the asked-for paths, `data` has other keys.
+/// `data` has other keys in addition to the requested paths.
 #[derive(Deserialize)]
 struct CapabilitiesAnswer {
     data: serde_json::Map<String, serde_json::Value>,

@@ -181,3 +181,28 @@ impl DrillStatus {
         }
     }
 }
+
+#[cfg(test)]
+impl Backup {
+    /// Returns a good backup with an empty manifest.
+    pub(crate) fn good(name: BackupName) -> Self {
+        let manifest = Manifest {
+            object: String::new(),
+            size_bytes: 1,
+            sha256: String::new(),
+            plaintext_size_bytes: None,
+            plaintext_sha256: None,
+            created_at: String::new(),
+            backup_type: name.backup_type(),
+            key_id: String::new(),
+            run_id: None,
+            vault: super::manifest::VaultFacts::default(),
+            verification: None,
+            tool: None,
+        };
+        let mut backup = Self::new(name, 1);
+        backup.add_manifest();
+        backup.status = BackupStatus::Good(Box::new(manifest));
+        backup
+    }
+}

@@ -5,6 +5,7 @@ mod clusters;
 mod denied;
 mod ended;
 mod hostile;
+mod listing;
 mod locked;
 mod many;
 mod rules;

@@ -81,7 +81,7 @@ fn a_bucket_that_may_lock_and_does_not() {
     let daily = world.good_ones(BackupType::Daily, 0..35);
     let tool = world.tool().envs(world.place.may(&["s3:ListBucket", "s3:GetObject", "s3:DeleteObject"]));
     let output = tool.args(["prune", "--json"]).run();
-    output.code(0).stderr_contains("each backup that is due is asked whether it is locked");
+    output.code(0).stderr_contains("Object Lock is checked for each backup to delete");
     assert_eq!(list(&output.json()["deleted"]), objects(&daily[30..]));
 }
 

@@ -16,7 +16,15 @@ fn old_ones_go_with_their_manifests_and_nothing_else_is_touched() {
         foreign.iter().for_each(|name| world.write(name, b"mine"));
 
         let before = world.files();
-        world.tool().args(["prune", "--dry-run"]).run().ok().stdout_contains("10 of 41 backups would go");
+        world
+            .tool()
+            .args(["prune", "--dry-run"])
+            .run()
+            .ok()
+            .stdout_contains(
+                "remove 10, 100B\n  older than 30 days, and 30 newer good daily backups remain:\n    daily/",
+            )
+            .stdout_contains("keep 31, 310B\n  newest good daily backup:\n    daily/");
         let plan = world.tool().args(["prune", "--dry-run", "--json"]).run().ok().json();
         assert_eq!((&plan["dry_run"], &plan["proven"]), (&json!(true), &json!(true)));
         let due = plan["plan"].as_array().unwrap().iter().filter(|one| one["delete"] == true);
@@ -86,8 +94,8 @@ fn without_a_key_nothing_is_deleted() {
     world.good_ones(BackupType::Daily, 0..40);
     let before = world.files();
     let keyless = || tool().env("VAULT_BACKUP_STORE", world.place.url());
-    keyless().args(["prune"]).run().fails(2, &["no key", "manifest_key"]);
-    keyless().args(["prune", "--dry-run"]).run().code(0).stdout_contains("would go");
+    keyless().args(["prune"]).run().fails(2, &["no key to verify", "manifest_key"]);
+    keyless().args(["prune", "--dry-run"]).run().code(0).stdout_contains("remove 10, 100B\n");
     assert_eq!(world.files(), before);
 }
 

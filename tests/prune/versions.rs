@@ -22,7 +22,10 @@ fn a_marker_hides_what_goes_and_the_output_says_so() {
 
     world.good(BackupType::Daily, 34);
     let output = world.tool().args(["prune", "-v"]).run();
-    output.code(0).stderr_contains("1 backups deleted, 0 B freed; markers hide 1 of them").stderr_contains("lifecycle");
+    output
+        .code(0)
+        .stderr_contains("1 backup deleted, 0 B freed; 1 of them only hidden by delete markers")
+        .stderr_contains("lifecycle");
 }
 
 /// What `decrypt` makes of the backup `name`.

@@ -74,7 +74,8 @@ fn result(store: &dyn Store, planned: &Planned, pruned: &Pruned) -> OperationRes
 }
 
 fn closing(pruned: &Pruned) -> String {
-    let mut text = format!("{} backups deleted, {} freed", pruned.deleted.len(), output::bytes(pruned.freed));
+    let s = if pruned.deleted.len() == 1 { "" } else { "s" };
+    let mut text = format!("{} backup{s} deleted, {} freed", pruned.deleted.len(), output::bytes(pruned.freed));
     if pruned.hidden > 0 {
         let hidden = pruned.hidden;
         text += &format!("; {hidden} of them only hidden by delete markers: a lifecycle rule must remove old versions");

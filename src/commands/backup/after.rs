@@ -67,7 +67,7 @@ pub(super) async fn run(
                 result.result("monthly_copy", copy.map(|name| name.object().to_owned()));
             }
             Err(error) => {
-                result.problem(format!("the monthly copy failed; the next run tries again: {}", failed(error)?));
+                result.problem(format!("the monthly copy failed, the next run tries again: {}", failed(error)?));
             }
         }
     }

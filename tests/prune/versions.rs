@@ -68,7 +68,7 @@ fn what_was_overwritten_is_read_from_the_older_version() {
         let entry = &listed.code(0).json()["backups"][0];
         assert_eq!(entry["older_version"].is_string(), is_refused, "{entry}");
         if is_refused {
-            listed.stderr_contains("the current version is not what its manifest names; version ");
+            listed.stderr_contains("the current version does not match its manifest; version ");
             assert!(entry["reason"].as_str().unwrap().contains(&format!("it names {size} bytes")), "{entry}");
         }
     }

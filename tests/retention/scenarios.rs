@@ -28,9 +28,9 @@ pub fn scenarios() -> Vec<Scenario> {
         leap_day(),
         drills(),
         without_drill_key(),
-        unproven(),
+        unchecked(),
         hostile(),
-        older_service(),
+        legacy_service(),
         two_clusters(),
     ]
 }
@@ -226,11 +226,11 @@ fn without_drill_key() -> Scenario {
     }
 }
 
-fn unproven() -> Scenario {
+fn unchecked() -> Scenario {
     let mut backups = dailies(night(2025, 6, 30), 60, TimeDelta::days(1));
     backups.iter_mut().for_each(|b| b.status = BackupStatus::Unchecked);
     Scenario {
-        name: "unproven",
+        name: "unchecked",
         about: "No manifest was checked: nothing is deleted",
         policy: Policy::default(),
         nows: vec![at(2025, 6, 30, 2, 5, 0)],
@@ -255,18 +255,18 @@ fn hostile() -> Scenario {
     }
 }
 
-fn older_service() -> Scenario {
-    let older = |kind: BackupType, time: DateTime<Utc>| {
+fn legacy_service() -> Scenario {
+    let legacy = |kind: BackupType, time: DateTime<Utc>| {
         let name =
             format!("{kind}/{}/vault-snapshot-{}.enc", time.format("%Y-%m-%d"), time.format("%Y-%m-%dT%H-%M-%S-%3fZ"));
         let name = BackupName::parse(&name).unwrap();
         Backup::new(name, 1_000_000)
     };
-    let old_daily = (1..=30).map(|n| older(BackupType::Daily, night(2025, 5, 1) - TimeDelta::days(n)));
-    let old_monthly = (0..12).map(|n| older(BackupType::Monthly, night(2025, 4, 1) - Months::new(n)));
+    let old_daily = (1..=30).map(|n| legacy(BackupType::Daily, night(2025, 5, 1) - TimeDelta::days(n)));
+    let old_monthly = (0..12).map(|n| legacy(BackupType::Monthly, night(2025, 4, 1) - Months::new(n)));
     let ours = [dailies(night(2025, 5, 21), 21, TimeDelta::days(1)), monthlies(night(2025, 5, 1), 1)].concat();
     Scenario {
-        name: "older-service",
+        name: "legacy-service",
         about: "Three weeks after moving from the legacy service, which wrote no manifests",
         policy: Policy::default(),
         nows: vec![at(2025, 5, 21, 2, 5, 0)],

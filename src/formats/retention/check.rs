@@ -1,4 +1,4 @@
-//! Which manifests and drill records must be checked before a plan may delete.
+//! The manifests and drill records that must be checked before a plan may delete.
 //!
 //! A listing shows names, sizes and which backups have a manifest. A check costs a
 //! request. Anyone who can write to the bucket can put forged manifests there, so none

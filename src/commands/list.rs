@@ -8,7 +8,7 @@ use crate::commands::Done;
 use crate::formats::backup::{Backup, BackupStatus, DrillStatus};
 use crate::formats::manifest::{MacKey, rfc3339};
 use crate::formats::naming::{BackupName, BackupType};
-use crate::formats::retention::{Decision, Verdict};
+use crate::formats::retention::Decision;
 use crate::pipeline::survey::{Survey, survey};
 use crate::pipeline::versions;
 use crate::services::store::Store;
@@ -32,10 +32,8 @@ pub async fn run(context: &Context, args: &ListArgs) -> Result<Done> {
     let look = async {
         let mut listing = survey(store.as_ref(), &trust, &policy, context.started).await?;
         let all = listing.plan.decisions.len();
-        listing
-            .plan
-            .decisions
-            .retain(|d| args.kind.is_none_or(|kind| backup_type(kind) == d.backup.name.backup_type()));
+        let kind = args.kind.map(backup_type);
+        listing.plan.decisions.retain(|d| kind.is_none_or(|kind| kind == d.backup.name.backup_type()));
         listing.plan.decisions.truncate(args.last.unwrap_or(usize::MAX));
         let older = older_versions(store.as_ref(), &listing, &trust.keys).await?;
         Ok((listing, all, older))
@@ -106,11 +104,8 @@ fn style(status: &BackupStatus) -> Style {
 /// Returns what a prune now would do and why, and why documents do not count.
 fn reasons(decision: &Decision) -> String {
     let mut reasons = decision.verdict.to_string();
-    if let BackupStatus::Invalid(why) = &decision.backup.status {
+    if let Some(why) = decision.backup.status.reason() {
         reasons += &format!("; manifest: {why}");
-    }
-    if let (BackupStatus::OtherCluster(_, why), Verdict::Keep(_)) = (&decision.backup.status, &decision.verdict) {
-        reasons += &format!(": {why}");
     }
     if let DrillStatus::Invalid(why) = &decision.backup.drill {
         reasons += &format!("; drill record: {why}");
@@ -129,12 +124,13 @@ fn totals(listing: &Survey, all: usize) -> String {
     let of = if count < all { format!(" of {all}") } else { String::new() };
     let s = if all == 1 { "" } else { "s" };
     let by_status: Vec<_> = by_status.iter().map(|(word, count)| format!("{count} {word}")).collect();
+    let by_status = if by_status.is_empty() { String::new() } else { format!(": {}", by_status.join(", ")) };
     let foreign = match listing.foreign {
         0 => String::new(),
         1 => "; 1 foreign object ignored".to_owned(),
         n => format!("; {n} foreign objects ignored"),
     };
-    format!("{count}{of} backup{s}, {}: {}{foreign}\n", table::size(size), by_status.join(", "))
+    format!("{count}{of} backup{s}, {}{by_status}{foreign}\n", table::size(size))
 }
 
 fn document(listing: &Survey, older: &BTreeMap<BackupName, String>, store: &dyn Store) -> Value {

@@ -61,6 +61,7 @@ fn list_filters_by_number_and_kind() {
     let monthly: Vec<_> = all[..24].iter().skip(1).step_by(2).cloned().collect();
     assert_eq!(shown(&["--kind", "monthly"]), (names(&monthly), "12 of 47 backups, 120B: 12 good".to_owned()));
     assert_eq!(shown(&["--kind", "monthly", "--last", "2"]).0, names(&monthly[..2]));
+    world.tool().args(["list", "--last", "0"]).run().ok().stdout_contains("\n\n0 of 47 backups, 0B\n");
     let json = world.tool().args(["list", "--kind", "daily", "--last", "1", "--json"]).run().ok().json();
     assert_eq!(json["backups"].as_array().unwrap().len(), 1);
 }
@@ -96,7 +97,7 @@ fn list_reports_status_drill_and_reasons() {
         let unverified = "unverified, older than 30 days, and 30 newer good daily backups remain";
         assert_eq!(reason(&loose), format!("delete: {unverified}"));
         let plan = world.tool().args(["prune", "--dry-run"]).run();
-        plan.ok().stdout_contains("remove 2, 20B\n").stdout_contains(&format!("\n  {unverified}:\n    {loose}  "));
+        plan.code(0).stdout_contains("remove 2, 20B\n").stdout_contains(&format!("\n  {unverified}:\n    {loose}  "));
 
         let document = world.tool().args(["list", "--json"]).run().ok().json();
         let listed = document["backups"].as_array().unwrap();

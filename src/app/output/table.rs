@@ -89,7 +89,8 @@ pub fn age(age: TimeDelta) -> String {
             s @ 0..=119 => format!("{s}s"),
             s @ 120..=7_199 => format!("{}m", s / 60),
             s @ 7_200..=172_799 => format!("{}h", s / 3_600),
-            s => format!("{}d", s / 86_400),
+            s @ 172_800..=86_399_999 => format!("{}d", s / 86_400),
+            s => format!("{}y", s / 31_557_600),
         },
     }
 }
@@ -113,8 +114,9 @@ mod tests {
 
     #[test]
     fn ages_and_sizes_are_short() {
-        let ages = [59, 7_199, 7_200, 172_799, 3 * 86_400, 400 * 86_400].map(|s| age(TimeDelta::seconds(s)));
-        assert_eq!(ages, ["59s", "119m", "2h", "47h", "3d", "400d"]);
+        let ages =
+            [59, 7_199, 7_200, 172_799, 3 * 86_400, 999 * 86_400, 1_100 * 86_400].map(|s| age(TimeDelta::seconds(s)));
+        assert_eq!(ages, ["59s", "119m", "2h", "47h", "3d", "999d", "3y"]);
         assert_eq!(age(TimeDelta::seconds(-1)), "future");
         let sizes = [0, 999, 1_000, 1_263_000, 10_485_760, 1_047_000_000, 1_048_000_000].map(size);
         assert_eq!(sizes, ["0B", "999B", "1.0KiB", "1.2MiB", "10MiB", "998MiB", "999MiB"]);

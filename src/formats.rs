@@ -1,6 +1,7 @@
 //! Formats and rules, without I/O, clock or environment.
 
 pub mod archive;
+pub mod backup;
 pub mod barrier;
 pub mod crypto;
 pub mod manifest;

@@ -5,7 +5,6 @@
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
-use std::cmp::Reverse;
 use std::fmt;
 
 /// Suffix of a manifest's name, after the object's name.
@@ -13,14 +12,15 @@ pub const MANIFEST_SUFFIX: &str = ".manifest.json";
 /// Suffix of a drill record's name, after the object's name.
 pub const DRILL_SUFFIX: &str = ".drill.json";
 
-/// `daily` or `monthly`: the directory, the retention rule and `backup_type`.
+/// `daily` or `monthly`: the directory, the retention rule and `backup_type`. Of two backups
+/// of one run the daily one is the newer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BackupType {
-    /// Below `daily/`.
-    Daily,
     /// Below `monthly/`.
     Monthly,
+    /// Below `daily/`.
+    Daily,
 }
 
 impl BackupType {
@@ -49,7 +49,7 @@ impl fmt::Display for BackupType {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BackupName {
     created_at: DateTime<Utc>,
-    backup_type: Reverse<BackupType>,
+    backup_type: BackupType,
     object: String,
 }
 
@@ -63,7 +63,7 @@ impl BackupName {
         };
         let object = format!("{directory}/vault-snapshot-{}.enc", created_at.format("%Y%m%d-%H%M%S"));
         let created_at = DateTime::from_timestamp(created_at.timestamp(), 0).unwrap_or(created_at);
-        Self { created_at, backup_type: Reverse(backup_type), object }
+        Self { created_at, backup_type, object }
     }
 
     /// Parses a name of either grammar. `None` for any other text.
@@ -94,7 +94,7 @@ impl BackupName {
         }
         let again =
             format!("{directory}/{}/vault-snapshot-{}.enc", created_at.format("%Y-%m-%d"), created_at.format(TIME));
-        (again == object).then(|| Self { created_at, backup_type: Reverse(backup_type), object: object.to_owned() })
+        (again == object).then(|| Self { created_at, backup_type, object: object.to_owned() })
     }
 
     /// Returns the object's name, relative to the store's URL.
@@ -119,7 +119,7 @@ impl BackupName {
 
     /// Returns the type, daily or monthly.
     pub fn backup_type(&self) -> BackupType {
-        self.backup_type.0
+        self.backup_type
     }
 
     /// Returns the monthly name of the same run.

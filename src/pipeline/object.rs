@@ -2,11 +2,12 @@
 //!
 //! Not here: finding a backup by a short name (`select`), and reading it (`verified`).
 
-use super::catalog::{self, BackupStatus, ManifestCheck};
+use super::catalog::{self, ManifestCheck};
 use super::trust::{OTHER_CLUSTER, Trust};
 use super::verified::{Expected, ReadSpec};
 use super::versions;
 use crate::base::error::{Error, Kind, Result};
+use crate::formats::backup::BackupStatus;
 use crate::formats::crypto::{Keyring, Layouts};
 use crate::formats::manifest::Manifest;
 use crate::formats::naming::BackupName;
@@ -42,10 +43,10 @@ pub async fn choose(store: &dyn Store, object: &str, trust: &Trust) -> Result<Ch
     let missing = || Error::store(format!("{address}: no such backup"));
     let name = BackupName::parse(object).ok_or_else(|| missing().hint(SEE_LIST))?;
     let current = store.head(object).await?;
-    let claim = catalog::claim(store, &name, &trust.keys).await?;
-    let named = match &claim {
+    let manifest = catalog::read_manifest(store, &name, &trust.keys).await?;
+    let named = match &manifest {
         ManifestCheck::Authentic(manifest) => versions::named_by(manifest, store, &name, current.as_ref()).await?,
-        ManifestCheck::Worthless(_) => None,
+        ManifestCheck::Unusable(_) => None,
     };
     let head = match (named, current) {
         (Some(head), current) => {
@@ -62,7 +63,7 @@ pub async fn choose(store: &dyn Store, object: &str, trust: &Trust) -> Result<Ch
             return Err(missing().hint(if deleted { DELETED } else { SEE_LIST }));
         }
     };
-    Ok(Chosen { standing: claim.held_against(head.size, trust), name, head, address })
+    Ok(Chosen { standing: manifest.status(head.size, trust), name, head, address })
 }
 
 impl ReadSpec {
@@ -105,7 +106,9 @@ impl Chosen {
                 Err(Error::usage(format!("{}: {why}", self.address)).hint(OTHER_CLUSTER))
             }
             BackupStatus::Unverified => Ok(None),
-            BackupStatus::Unproven => Err(refused(NO_KEY).hint("add the key that made it to encryption.old_keys")),
+            BackupStatus::UnknownKey(_) | BackupStatus::Unchecked => {
+                Err(refused(NO_KEY).hint("add the key that made it to encryption.old_keys"))
+            }
             BackupStatus::Invalid(why) => Err(refused(&format!("its manifest is invalid: {why}"))
                 .hint("choose another backup: this one or its manifest was modified")),
         }
@@ -151,7 +154,7 @@ impl Chosen {
             // A backup of another cluster is reported by its header, which files have too.
             BackupStatus::Good(_) | BackupStatus::OtherCluster(..) => {}
             BackupStatus::Unverified => tracing::info!("{}: {NO_MANIFEST}", self.address),
-            BackupStatus::Unproven => tracing::warn!("{}: {NO_KEY}", self.address),
+            BackupStatus::UnknownKey(_) | BackupStatus::Unchecked => tracing::warn!("{}: {NO_KEY}", self.address),
             BackupStatus::Invalid(why) => tracing::warn!("{}: its manifest is invalid: {why}", self.address),
         }
     }

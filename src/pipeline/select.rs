@@ -3,9 +3,10 @@
 //! A backup that is not good is found by its full name only. Not here: the forms of a name
 //! (`formats::selection`) and the check before reading (`object`).
 
-use super::catalog::{self, Backup, Catalog};
+use super::catalog::{self, Catalog};
 use super::trust::Trust;
 use crate::base::error::{Error, Result};
+use crate::formats::backup::Backup;
 use crate::formats::naming::BackupName;
 use crate::formats::selection::{Selector, without_copies};
 use crate::services::store::Store;
@@ -37,13 +38,13 @@ pub async fn named(store: &dyn Store, text: &str, trust: &Trust, now: DateTime<U
         let newest = catalog.newest_good(store, trust, now, of).await?.map(|(backup, _)| backup.name);
         return newest.map(Some).ok_or_else(|| none_good(text, &catalog.backups, &selector, trust));
     }
-    let fitting: Vec<_> = catalog.backups.iter().filter(|backup| selector.fits(&backup.name)).cloned().collect();
+    let mut fitting: Vec<_> = catalog.backups.iter().filter(|backup| selector.fits(&backup.name)).cloned().collect();
     if fitting.is_empty() {
         return Ok(None);
     }
-    let statuses = catalog::standings(store, &fitting, trust).await?;
-    let good = fitting.iter().zip(statuses).filter(|(_, status)| status.is_good());
-    let good: Vec<_> = good.map(|(backup, _)| backup.name.clone()).collect();
+    catalog::check_manifests(store, &mut fitting, trust).await?;
+    let good = fitting.iter().filter(|backup| backup.status.is_good());
+    let good: Vec<_> = good.map(|backup| backup.name.clone()).collect();
     match without_copies(&good)[..] {
         [] => Err(none_good(text, &fitting, &selector, trust)),
         [name] => Ok(Some(name.clone())),
@@ -59,9 +60,10 @@ pub async fn random(store: &dyn Store, trust: &Trust, now: DateTime<Utc>) -> Res
     let all = Catalog::read(store).await?.backups;
     let mut left: Vec<_> = all.iter().filter(|backup| !backup.is_future(now)).collect();
     while !left.is_empty() {
-        let backup = left.swap_remove(below(left.len())?);
-        if catalog::standing(store, backup, trust).await?.is_good() {
-            return Ok(backup.name.clone());
+        let mut backup = left.swap_remove(below(left.len())?).clone();
+        catalog::check_manifests(store, [&mut backup], trust).await?;
+        if backup.status.is_good() {
+            return Ok(backup.name);
         }
     }
     Err(none_good("--random", &all, &Selector::Latest(None), trust))

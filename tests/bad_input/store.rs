@@ -113,7 +113,7 @@ fn an_object_that_is_not_there() {
 fn a_store_that_damages_what_it_keeps() {
     type Damage = fn(Reply) -> Reply;
     let damages: [(Damage, i32, &str); 4] = [
-        (|reply| reply.flip(3), 5, "does not begin with VLTBKUP1"),
+        (|reply| reply.flip(3), 5, "does not start with VLTBKUP1"),
         (|reply| reply.flip(90), 5, "header is malformed"),
         (|reply| reply.flip(9000), 5, "segment 0 of the backup: authentication failed"),
         (|reply| reply.end_after(9000), 4, "the store does not say its size"),

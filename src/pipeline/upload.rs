@@ -31,7 +31,7 @@ pub struct Sent {
     /// Size and hash of the snapshot.
     pub plaintext: Fingerprint,
     /// Size and hash of the object.
-    pub encrypted: EncryptedBackup,
+    pub sealed: EncryptedBackup,
     /// The object's metadata in the store.
     pub head: Head,
 }
@@ -61,7 +61,7 @@ pub async fn send(
         Ok((snapshot, plaintext, encrypted)) => {
             let completed = stop.guard(upload.complete(encrypted.sha256, encrypted.size)).await;
             let head = completed.map_err(|e| if e.kind().is_stop() { e.context(MAY_EXIST) } else { e })?;
-            Ok(Sent { snapshot, plaintext, encrypted, head })
+            Ok(Sent { snapshot, plaintext, sealed: encrypted, head })
         }
         Err(error) => {
             // It warns of what it cannot remove; what takes longer is waited for by `settle`.

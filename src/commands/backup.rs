@@ -46,7 +46,7 @@ async fn pipeline(context: &Context, args: &BackupArgs) -> Result<OperationResul
     let _lock = Lock::take(&config.run.lock_file)?;
     let store = context.store().await?;
     let outcome = Box::pin(make(context, args, store.as_ref(), &keyring)).await;
-    upload::finish_cleanup(store.as_ref()).await;
+    upload::settle(store.as_ref()).await;
     outcome
 }
 

@@ -45,7 +45,7 @@ const MAY_EXIST: &str = "the upload was being completed: the object may exist, u
 
 /// Uploads a snapshot. The object is created only after the archive check and the last
 /// segment. On any error, and when `stop` is raised, the upload is aborted; no object is
-/// left after [`finish_cleanup`].
+/// left after [`settle`].
 ///
 /// # Errors
 /// The first cause along the stream: the source's error, then the check's, then the
@@ -71,10 +71,11 @@ pub async fn send(
     }
 }
 
-/// Waits until the store has removed aborted uploads. Must be called before the run ends.
-pub async fn finish_cleanup(store: &dyn Store) {
+/// Waits until nothing is left of an upload that was given up. To be called before
+/// the run ends.
+pub async fn settle(store: &dyn Store) {
     if tokio::time::timeout(CLEAN_UP, store.settle()).await.is_err() {
-        tracing::warn!("the store did not respond: an incomplete upload may be left there; a later prune removes it");
+        tracing::warn!("the store did not answer, so an unfinished upload may be left there; a later prune removes it");
     }
 }
 

@@ -197,7 +197,7 @@ impl StagingServer {
             drop(server);
             return Ok(());
         }
-        self.target.revoke_tokens().await;
+        self.target.withdraw().await;
         match self.seal_after && self.target.is_touched() {
             true => self.target.seal().await,
             false => Ok(()),

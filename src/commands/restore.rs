@@ -110,10 +110,8 @@ async fn send(
 
 /// Revokes the token. After a restore it is invalid together with the old state.
 async fn revoke(target: &StagingTarget, session: Session) {
-    match tokio::time::timeout(REVOKE_TIMEOUT, target.client.revoke(session)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!("{error}"),
-        Err(_) => tracing::debug!("{} did not respond to the revocation", target.address),
+    if let Err(error) = crate::pipeline::source::revoke(&target.client, &target.address, session).await {
+        tracing::debug!("{error}");
     }
 }
 

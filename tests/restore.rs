@@ -164,7 +164,7 @@ fn restore_into_another_cluster_needs_force() {
         restore(&site, input, &target).arg("--dry-run").run().fails(2, &["refused", "--force"]);
     }
     let output = restore(&site, plain.to_str().unwrap(), &target).args(["--dry-run", "--force"]).run();
-    output.fails(5, &["plain.snap", "never encrypted", "vault operator raft snapshot restore"]);
+    output.fails(5, &["plain.snap", "a snapshot that is not encrypted", "vault operator raft snapshot restore"]);
     restore(&site, "-", &target).args(["--dry-run", "--force"]).run().fails(2, &["stdin cannot be read twice"]);
     assert_eq!(index(&target), before);
     assert!(target.token_is_valid(target.root_token()));

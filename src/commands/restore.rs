@@ -182,6 +182,9 @@ async fn confirm(context: &Context, args: &RestoreArgs, plan: &RestorePlan) -> R
     if given == plan.target_name {
         return Ok(());
     }
-    Err(Error::usage(format!("'{given}' is not the target's cluster name, which is '{}'", plan.target_name))
-        .hint("nothing was changed; check that --address is the intended cluster"))
+    Err(Error::usage(format!(
+        "'{given}' is not the target's cluster name, which is '{}'; nothing was changed",
+        plan.target_name
+    ))
+    .hint("check that --address is the intended cluster"))
 }

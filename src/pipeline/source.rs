@@ -108,14 +108,14 @@ pub fn expect_cluster(node: &Node, expected: Option<&str>) -> Result<()> {
     let address = &node.address;
     match node.cluster_id() {
         Some(id) if id == expected => Ok(()),
-        Some(id) => {
-            Err(Error::usage(format!("Vault {address}: its cluster is {id}, but vault.cluster_id is {expected}"))
-                .hint("nothing was read; correct vault.address or vault.cluster_id (`vault status` shows the id)"))
-        }
-        None => Err(Error::usage(format!(
-            "Vault {address}: it does not report its cluster id, but vault.cluster_id is {expected}"
+        Some(id) => Err(Error::usage(format!(
+            "Vault {address}: its cluster is {id}, but vault.cluster_id is {expected}; nothing was read"
         ))
-        .hint("nothing was read; use an address whose sys/health has cluster_id, or remove vault.cluster_id")),
+        .hint("correct vault.address or vault.cluster_id (`vault status` shows the id)")),
+        None => Err(Error::usage(format!(
+            "Vault {address}: it does not report its cluster id, but vault.cluster_id is {expected}; nothing was read"
+        ))
+        .hint("use an address whose sys/health has cluster_id, or remove vault.cluster_id")),
     }
 }
 

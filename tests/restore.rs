@@ -107,7 +107,7 @@ fn restore_on_a_terminal_shows_the_plan_and_asks_for_confirmation() {
     let before = index(vault);
     for line in ["yes", ""] {
         let output = typing(line);
-        output.code(2).stdout_contains("Type its cluster name to go on").stdout_contains("2 of 3 shares");
+        output.code(2).stdout_contains("Type its cluster name to continue").stdout_contains("2 of 3 shares");
         output.stdout_contains(&vault.cluster_id()).stdout_contains("is not the target's cluster name");
     }
     assert_eq!(index(vault), before);

@@ -46,7 +46,7 @@ async fn pipeline(context: &Context, args: &BackupArgs) -> Result<OperationResul
     let _lock = Lock::take(&config.run.lock_file)?;
     let store = context.store().await?;
     let outcome = Box::pin(make(context, args, store.as_ref(), &keyring)).await;
-    upload::settle(store.as_ref()).await;
+    upload::finish_cleanup(store.as_ref()).await;
     outcome
 }
 
@@ -154,7 +154,7 @@ async fn verify(
         VerifyMode::Head => {
             let head = context.stop.guard(store.head(name.object())).await?;
             match head {
-                Some(head) if head.size == sent.sealed.size && head.etag == sent.head.etag => Ok(Verification::Head),
+                Some(head) if head.size == sent.encrypted.size && head.etag == sent.head.etag => Ok(Verification::Head),
                 _ => Err(Error::integrity(format!(
                     "{}: size or ETag differs from the upload",
                     store.locate(name.object())
@@ -180,8 +180,8 @@ fn manifest(
     let meta = &sent.snapshot.meta;
     Manifest {
         object: name.object().to_owned(),
-        size_bytes: sent.sealed.size,
-        sha256: hex::encode(sent.sealed.sha256),
+        size_bytes: sent.encrypted.size,
+        sha256: hex::encode(sent.encrypted.sha256),
         plaintext_size_bytes: Some(sent.plaintext.size),
         plaintext_sha256: Some(hex::encode(sent.plaintext.sha256)),
         created_at: rfc3339(name.created_at()),

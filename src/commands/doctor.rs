@@ -117,7 +117,7 @@ pub async fn run(context: &Context, args: &DoctorArgs) -> Result<Done> {
     if let Some(store) = store.as_deref() {
         let checked = checks::store(context, &mut findings, store, &keys);
         let checked = unless_stopped(context, Box::pin(checked)).await;
-        upload::settle(store).await; // what tried the right to write
+        upload::finish_cleanup(store).await; // what tried the right to write
         newest = checked?.map(|manifest| (store, manifest));
     }
     Box::pin(staging::check(context, &mut findings, newest, &keys)).await?;

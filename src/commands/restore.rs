@@ -55,8 +55,8 @@ async fn restore(context: &Context, args: &RestoreArgs) -> Result<OperationResul
     context.note("target", &args.address);
     let (target, node, session) = connect(context, args).await?;
     let outcome = send(context, args, &target, &node, &session).await;
-    if tokio::time::timeout(REVOKE_TIMEOUT, target.withdraw()).await.is_err() {
-        tracing::debug!("{} did not answer the revocation", target.address);
+    if tokio::time::timeout(REVOKE_TIMEOUT, target.revoke_tokens()).await.is_err() {
+        tracing::debug!("{} did not respond to the revocation", target.address);
     }
     revoke(&target, session).await;
     outcome
@@ -175,7 +175,7 @@ async fn confirm(context: &Context, args: &RestoreArgs, plan: &RestorePlan) -> R
         None => {
             context.progress.clear();
             context.output.aside(&plan.text());
-            context.output.aside("Everything in the target will be replaced. Type its cluster name to go on:");
+            context.output.aside("Everything in the target will be replaced. Type its cluster name to continue:");
             prompt::line(&context.stop).await?.trim().to_owned()
         }
     };

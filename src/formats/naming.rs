@@ -12,7 +12,7 @@ pub const MANIFEST_SUFFIX: &str = ".manifest.json";
 /// Suffix of a drill record's name, after the object's name.
 pub const DRILL_SUFFIX: &str = ".drill.json";
 
-/// `daily` or `monthly`: the folder, the retention rule, and `backup_type`.
+/// `daily` or `monthly`: the directory, the retention rule and `backup_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BackupType {
@@ -43,7 +43,7 @@ impl fmt::Display for BackupType {
 
 /// Name of a backup's object, relative to the store's URL.
 ///
-/// Ordered by time, then type, then text, so that the newest is the greatest.
+/// Ordered by time, then type, then text, so that the newest backup is the greatest.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BackupName {
     created_at: DateTime<Utc>,
@@ -83,15 +83,15 @@ impl BackupName {
     /// below `monthly/`, also with the whole date in the directory.
     fn parse_legacy(object: &str) -> Option<Self> {
         const TIME: &str = "%Y-%m-%dT%H-%M-%S-%3fZ";
-        let (folder, file) = object.split_once('/')?;
-        let backup_type = BackupType::ALL.into_iter().find(|t| t.as_str() == folder)?;
+        let (directory, file) = object.split_once('/')?;
+        let backup_type = BackupType::ALL.into_iter().find(|t| t.as_str() == directory)?;
         let stem = file.split_once("/vault-snapshot-")?.1.strip_suffix(".enc")?;
         let created_at = NaiveDateTime::parse_from_str(stem, TIME).ok()?.and_utc();
         if created_at.timestamp_subsec_nanos() >= 1_000_000_000 {
             return None; // second 60, as above
         }
         let again =
-            format!("{folder}/{}/vault-snapshot-{}.enc", created_at.format("%Y-%m-%d"), created_at.format(TIME));
+            format!("{directory}/{}/vault-snapshot-{}.enc", created_at.format("%Y-%m-%d"), created_at.format(TIME));
         (again == object).then(|| Self { created_at, backup_type, object: object.to_owned() })
     }
 

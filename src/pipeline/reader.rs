@@ -128,8 +128,8 @@ pub async fn read_back(
     let differs = |what: &str| Error::integrity(format!("{address}: {what}"));
     // What anybody else will read: not by its version, for which the backup's role needs no right.
     let Download { head, body } = stop.guard(store.get(name.object(), ReadAt::default())).await?;
-    if head.size != sent.sealed.size {
-        return Err(differs(&format!("it has {} bytes instead of {}", head.size, sent.sealed.size)));
+    if head.size != sent.encrypted.size {
+        return Err(differs(&format!("it has {} bytes instead of {}", head.size, sent.encrypted.size)));
     }
     progress.stage("verifying", Some(head.size));
     let ((created_at, plaintext_size), object) =
@@ -142,7 +142,7 @@ pub async fn read_back(
         })
         .await
         .map_err(|e| e.context(&address))?;
-    if object.sha256 != sent.sealed.sha256 {
+    if object.sha256 != sent.encrypted.sha256 {
         return Err(differs("its SHA-256 is not that of what was sent"));
     }
     if plaintext_size != sent.plaintext.size || created_at != name.created_at() {

@@ -90,12 +90,12 @@ async fn attempts<T>(
 /// Revokes the session's token if this run obtained it, with a time limit.
 ///
 /// # Errors
-/// `Vault`: the token lives until its time to live is over.
+/// `Vault`; the token is then valid until its TTL expires.
 pub async fn revoke(client: &Client, address: &url::Url, session: Session) -> Result<()> {
-    let untold = |error: Error| Error::vault("the token of this run was not revoked").because(error);
+    let failed = |error: Error| Error::vault("the token of this run was not revoked").because(error);
     match tokio::time::timeout(REVOKE_TIMEOUT, client.revoke(session)).await {
-        Ok(revoked) => revoked.map_err(untold),
-        Err(_) => Err(untold(Error::vault(format!("{address} did not respond")))),
+        Ok(revoked) => revoked.map_err(failed),
+        Err(_) => Err(failed(Error::vault(format!("{address} did not respond")))),
     }
 }
 

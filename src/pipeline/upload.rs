@@ -31,7 +31,7 @@ pub struct Sent {
     /// Size and hash of the snapshot.
     pub plaintext: Fingerprint,
     /// Size and hash of the object.
-    pub sealed: EncryptedBackup,
+    pub encrypted: EncryptedBackup,
     /// The object's metadata in the store.
     pub head: Head,
 }
@@ -45,7 +45,7 @@ const MAY_EXIST: &str = "the upload was being completed: the object may exist, u
 
 /// Uploads a snapshot. The object is created only after the archive check and the last
 /// segment. On any error, and when `stop` is raised, the upload is aborted; no object is
-/// left after [`settle`].
+/// left after [`finish_cleanup`].
 ///
 /// # Errors
 /// The first cause along the stream: the source's error, then the check's, then the
@@ -61,7 +61,7 @@ pub async fn send(
         Ok((snapshot, plaintext, encrypted)) => {
             let completed = stop.guard(upload.complete(encrypted.sha256, encrypted.size)).await;
             let head = completed.map_err(|e| if e.kind().is_stop() { e.context(MAY_EXIST) } else { e })?;
-            Ok(Sent { snapshot, plaintext, sealed: encrypted, head })
+            Ok(Sent { snapshot, plaintext, encrypted, head })
         }
         Err(error) => {
             // It warns of what it cannot remove; what takes longer is waited for by `settle`.
@@ -71,11 +71,10 @@ pub async fn send(
     }
 }
 
-/// Waits until nothing is left of an upload that was given up. To be called before
-/// the run ends.
-pub async fn settle(store: &dyn Store) {
+/// Waits until the store has removed aborted uploads. Must be called before the run ends.
+pub async fn finish_cleanup(store: &dyn Store) {
     if tokio::time::timeout(CLEAN_UP, store.settle()).await.is_err() {
-        tracing::warn!("the store did not answer, so an unfinished upload may be left there; a later prune removes it");
+        tracing::warn!("the store did not respond: an incomplete upload may be left there; a later prune removes it");
     }
 }
 

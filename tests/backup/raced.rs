@@ -167,7 +167,7 @@ fn an_existing_manifest_is_a_conflict() {
         block_in_place(|| planting.put(&key, b"{}"));
         Reply::forward()
     });
-    output.fails(7, &["was uploaded whole, but stays unverified", ".manifest.json: exists already"]);
+    output.fails(7, &["uploaded, but not verified", ".manifest.json: exists already"]);
     assert_eq!(place.names().len(), 2);
 }
 

@@ -157,7 +157,7 @@ fn sigterm_ends_a_run_whose_store_never_responds() {
     let place = Arc::new(Place::s3());
     let scene = Scene { s3: hangs_at(&place, Request::Begin), vault: place.site.vault_sending(large()), place };
     let output = scene.ended(End::Terminate, |scene| called(&scene.s3, Request::Begin));
-    output.code(143).stderr_contains("terminated").stderr_contains("an unfinished upload may be left there");
+    output.code(143).stderr_contains("terminated").stderr_contains("an incomplete upload may be left there");
     scene.assert_nothing_left(&output);
 }
 

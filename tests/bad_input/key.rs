@@ -104,7 +104,7 @@ fn a_key_that_changes_under_the_run() {
         Reply::forward()
     });
     let output = tool.env("AWS_ENDPOINT_URL", s3.address()).args(["backup", "--config", "config.toml"]).run();
-    output.fails(5, &["was uploaded whole, but stays unverified", "wrong key", &place.site.key_id()]);
+    output.fails(5, &["uploaded, but not verified", "wrong key", &place.site.key_id()]);
     assert_eq!(place.names().len(), 1, "no manifest says that it is good");
 }
 
@@ -118,7 +118,7 @@ fn a_wrong_key_is_called_so() {
             let output = wrong().args([command, &name]).run();
             output.code(5).stdout_is("").leaves(&[]).stderr_contains(&place.site.key_id());
             output.stderr_contains(&format!(
-                "wrong key: the backup is under key {}, the keys at hand are {}",
+                "wrong key: the backup is encrypted with key {}, the available keys are {}",
                 place.site.key_id(),
                 key_id(&other)
             ));

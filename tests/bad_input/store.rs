@@ -113,9 +113,9 @@ fn an_object_that_is_not_there() {
 fn a_store_that_damages_what_it_keeps() {
     type Damage = fn(Reply) -> Reply;
     let damages: [(Damage, i32, &str); 4] = [
-        (|reply| reply.flip(3), 5, "does not begin with VLTBKUP1"),
+        (|reply| reply.flip(3), 5, "does not start with VLTBKUP1"),
         (|reply| reply.flip(90), 5, "header is malformed"),
-        (|reply| reply.flip(9000), 5, "segment 0 of the backup does not authenticate"),
+        (|reply| reply.flip(9000), 5, "segment 0 of the backup: authentication failed"),
         (|reply| reply.end_after(9000), 4, "the store does not say its size"),
     ];
     for (damage, code, says) in damages {
@@ -125,7 +125,7 @@ fn a_store_that_damages_what_it_keeps() {
             if is_read_back { damage(Reply::forward()) } else { Reply::forward() }
         });
         let output = backup(place.tool().env("AWS_ENDPOINT_URL", s3.address()));
-        output.fails(code, &[&place.url(), "was uploaded whole, but stays unverified", says]);
+        output.fails(code, &[&place.url(), "uploaded, but not verified", says]);
         assert_eq!(place.names().len(), 1, "the object, and no manifest");
         place.tool().arg("status").run().code(9);
     }

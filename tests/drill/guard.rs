@@ -129,12 +129,12 @@ fn drill_refuses_forged_damaged_and_missing_backups() {
     let good = site.get(&manifest);
     let edited = String::from_utf8(good.clone()).unwrap().replace("\"seal_threshold\":2", "\"seal_threshold\":1");
     site.put(&manifest, edited.as_bytes());
-    run("", object).fails(5, &[&site.store(), object, "its manifest fails", "its mac does not hold"]);
+    run("", object).fails(5, &[&site.store(), object, "its manifest fails", "invalid MAC"]);
     site.put(&manifest, &good);
 
     let other = site.seal(&site.production.vault.snapshot());
     site.put(&format!("{other}.manifest.json"), &good);
-    run("", &other).fails(5, &["its manifest fails", "it is another object's"]);
+    run("", &other).fails(5, &["its manifest fails", "it belongs to another object"]);
 
     // A damaged header, a truncated backup, and a missing one.
     let mut bytes = site.get(object);

@@ -198,7 +198,7 @@ fn a_question_that_nobody_answers() {
     assert_eq!(terminal.end(), expected("[124]", "the deadline passed"));
 
     terminal.run("VAULT_TOKEN=$ROOT vault-backup restore $NAME --address $VAULT_ADDR");
-    terminal.wait_for("Type its cluster name to go on:");
+    terminal.wait_for("Type its cluster name to continue:");
     terminal.key("C-c");
     let (code, screen) = terminal.end();
     assert_eq!((&code[..], &screen.last().unwrap()[..]), ("[130]", "^Cvault-backup: error: interrupted"));

@@ -197,7 +197,7 @@ impl StagingServer {
             drop(server);
             return Ok(());
         }
-        self.target.withdraw().await;
+        self.target.revoke_tokens().await;
         match self.seal_after && self.target.is_touched() {
             true => self.target.seal().await,
             false => Ok(()),

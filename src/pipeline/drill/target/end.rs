@@ -10,7 +10,7 @@ use std::time::Instant;
 
 impl StagingTarget {
     /// Revokes the tokens that were created here, unless a restore has removed them.
-    pub async fn withdraw(&self) {
+    pub async fn revoke_tokens(&self) {
         // In reverse order: the marker token is the root token's child.
         for token in self.made.take().iter().rev().filter(|_| !self.may_be_restored()) {
             if let Err(error) = self.client.revoke_token(&self.address, token).await {

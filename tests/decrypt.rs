@@ -177,7 +177,7 @@ fn an_existing_file_takes_precedence_over_an_object_of_that_name() {
     let tool = place.tool().args(["decrypt", &name]);
     std::fs::create_dir_all(tool.home().join(&name).parent().unwrap()).unwrap();
     std::fs::write(tool.home().join(&name), "no backup").unwrap();
-    tool.run().fails(5, &[&name, "cut: 9 bytes are too few"]);
+    tool.run().fails(5, &[&name, "truncated: 9 bytes are too few"]);
 }
 
 #[test]

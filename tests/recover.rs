@@ -84,7 +84,7 @@ fn a_wrong_request_is_reported() {
         (
             shares(bare(&encrypted).args(key), &["env:SHARE0", "env:SHARE0"]),
             6,
-            "share 2 of 2 (env:SHARE0): the same as",
+            "share 2 of 2 (env:SHARE0): duplicate of",
         ),
         (shares(bare(&encrypted).args(key), &["env:SHARE0", "env:KEY"]), 6, "share 2 of 2 (env:KEY): it has 32 bytes"),
         (shares(bare(&encrypted).args(key), &["env:SHARE0", "env:POWERLESS"]), 2, "share env:POWERLESS: malformed"),

@@ -107,7 +107,7 @@ fn restore_on_a_terminal_shows_the_plan_and_asks_for_confirmation() {
     let before = index(vault);
     for line in ["yes", ""] {
         let output = typing(line);
-        output.code(2).stdout_contains("Type its cluster name to go on").stdout_contains("2 of 3 shares");
+        output.code(2).stdout_contains("Type its cluster name to continue").stdout_contains("2 of 3 shares");
         output.stdout_contains(&vault.cluster_id()).stdout_contains("is not the target's cluster name");
     }
     assert_eq!(index(vault), before);
@@ -164,7 +164,7 @@ fn restore_into_another_cluster_needs_force() {
         restore(&site, input, &target).arg("--dry-run").run().fails(2, &["refused", "--force"]);
     }
     let output = restore(&site, plain.to_str().unwrap(), &target).args(["--dry-run", "--force"]).run();
-    output.fails(5, &["plain.snap", "never encrypted", "vault operator raft snapshot restore"]);
+    output.fails(5, &["plain.snap", "a snapshot that is not encrypted", "vault operator raft snapshot restore"]);
     restore(&site, "-", &target).args(["--dry-run", "--force"]).run().fails(2, &["stdin cannot be read twice"]);
     assert_eq!(index(&target), before);
     assert!(target.token_is_valid(target.root_token()));

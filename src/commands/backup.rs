@@ -111,8 +111,11 @@ async fn free_name(store: &dyn Store, kind: BackupType, started: DateTime<Utc>) 
         }
         tracing::info!("{}: already exists; using the name of the next second", store.locate(name.object()));
     }
-    let what = format!("{}: already exists, like the names of the next seconds", store.locate(first.object()));
-    Err(Error::conflict(what).hint("find out which program writes there; nothing was changed"))
+    let what = format!(
+        "{}: already exists, like the names of the next seconds; nothing was changed",
+        store.locate(first.object())
+    );
+    Err(Error::conflict(what).hint("find out which program writes there"))
 }
 
 fn header(name: &BackupName, facts: &VaultFacts, keyring: &Keyring) -> Header {

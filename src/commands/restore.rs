@@ -117,10 +117,8 @@ async fn send(
 
 /// Revokes the token. After a restore it is invalid together with the old state.
 async fn revoke(target: &StagingTarget, session: Session) {
-    match tokio::time::timeout(REVOKE_TIMEOUT, target.client.revoke(session)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!("{error}"),
-        Err(_) => tracing::debug!("{} did not respond to the revocation", target.address),
+    if let Err(error) = crate::pipeline::source::revoke(&target.client, &target.address, session).await {
+        tracing::debug!("{error}");
     }
 }
 
@@ -208,6 +206,9 @@ async fn confirm(context: &Context, args: &RestoreArgs, plan: &RestorePlan) -> R
     if given == plan.target_name {
         return Ok(());
     }
-    Err(Error::usage(format!("'{given}' is not the target's cluster name, which is '{}'", plan.target_name))
-        .hint("nothing was changed; check that --address is the intended cluster"))
+    Err(Error::usage(format!(
+        "'{given}' is not the target's cluster name, which is '{}'; nothing was changed",
+        plan.target_name
+    ))
+    .hint("check that --address is the intended cluster"))
 }

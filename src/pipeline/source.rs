@@ -34,7 +34,7 @@ pub async fn with_session<T>(
     let mut sessions = Vec::new();
     let result = attempts(client, auth, cluster, stop, retries, &mut sessions, work).await;
     for (node, session) in sessions {
-        if let Err(error) = revoke(client, &node, session).await {
+        if let Err(error) = revoke(client, &node.address, session).await {
             tracing::warn!("{error}");
         }
     }
@@ -91,11 +91,11 @@ async fn attempts<T>(
 ///
 /// # Errors
 /// `Vault`; the token is then valid until its TTL expires.
-pub async fn revoke(client: &Client, node: &Node, session: Session) -> Result<()> {
+pub async fn revoke(client: &Client, address: &url::Url, session: Session) -> Result<()> {
     let failed = |error: Error| Error::vault("the token of this run was not revoked").because(error);
     match tokio::time::timeout(REVOKE_TIMEOUT, client.revoke(session)).await {
         Ok(revoked) => revoked.map_err(failed),
-        Err(_) => Err(failed(Error::vault(format!("{} did not respond", node.address)))),
+        Err(_) => Err(failed(Error::vault(format!("{address} did not respond")))),
     }
 }
 
@@ -108,14 +108,14 @@ pub fn expect_cluster(node: &Node, expected: Option<&str>) -> Result<()> {
     let address = &node.address;
     match node.cluster_id() {
         Some(id) if id == expected => Ok(()),
-        Some(id) => {
-            Err(Error::usage(format!("Vault {address}: its cluster is {id}, but vault.cluster_id is {expected}"))
-                .hint("nothing was read; correct vault.address or vault.cluster_id (`vault status` shows the id)"))
-        }
-        None => Err(Error::usage(format!(
-            "Vault {address}: it does not report its cluster id, but vault.cluster_id is {expected}"
+        Some(id) => Err(Error::usage(format!(
+            "Vault {address}: its cluster is {id}, but vault.cluster_id is {expected}; nothing was read"
         ))
-        .hint("nothing was read; use an address whose sys/health has cluster_id, or remove vault.cluster_id")),
+        .hint("correct vault.address or vault.cluster_id (`vault status` shows the id)")),
+        None => Err(Error::usage(format!(
+            "Vault {address}: it does not report its cluster id, but vault.cluster_id is {expected}; nothing was read"
+        ))
+        .hint("use an address whose sys/health has cluster_id, or remove vault.cluster_id")),
     }
 }
 

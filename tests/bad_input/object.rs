@@ -39,10 +39,10 @@ fn edits(place: &Place, object: &[u8]) -> Vec<(Vec<u8>, String)> {
             header(object, &cluster, &"f".repeat(cluster.len())),
             says("segment 0 of the backup: authentication failed: the header or the data"),
         ),
-        (header(object, &place.site.key_id(), &other), format!("wrong key: the backup is under key {other}")),
+        (header(object, &place.site.key_id(), &other), format!("wrong key: the backup is encrypted with key {other}")),
         (header(object, "\"created_at\":\"2", "\"created_at\":\"1"), says("its header names another time: 1")),
         (header(object, "\"key_id\"", "\"KEY_ID\""), says("header")),
-        (flipped(object, 0), says("does not begin with VLTBKUP1")),
+        (flipped(object, 0), says("does not start with VLTBKUP1")),
         (flipped(object, 9), says("header")),
         (flipped(object, 1 << 19), says("segment 0 of the backup: authentication failed")),
         (flipped(object, 5 << 19), says("segment 2 of the backup: authentication failed: it was modified or moved")),
@@ -58,7 +58,7 @@ fn edits(place: &Place, object: &[u8]) -> Vec<(Vec<u8>, String)> {
         ([object, object].concat(), says("segment 3 of the backup: authentication failed")),
         (object[..60].to_vec(), says("header")),
         (Vec::new(), says("is empty")),
-        (b"not a backup at all, but long enough to be one".to_vec(), says("does not begin with VLTBKUP1")),
+        (b"not a backup at all, but long enough to be one".to_vec(), says("does not start with VLTBKUP1")),
     ]
 }
 
@@ -142,8 +142,8 @@ fn an_edited_manifest_is_a_warning() {
     let manifest = String::from_utf8(place.get(&manifest_name)).unwrap();
     for (edited, why) in [
         (manifest.replace("\"full\"", "\"head\""), "invalid MAC"),
-        (manifest.replace("\"schema\":1", "\"schema\":2"), "its schema is not 1"),
-        (manifest.replace("\"mac\"", "\"cam\""), "it has no mac"),
+        (manifest.replace("\"schema\":1", "\"schema\":2"), "schema is not 1"),
+        (manifest.replace("\"mac\"", "\"cam\""), "it has no `mac`"),
         (manifest[..100].to_owned(), "malformed: "),
         (String::new(), "malformed: "),
         (manifest.replace("{\"", "{\"object\":\"x\",\""), "malformed: "),

@@ -120,7 +120,7 @@ fn a_missing_object_is_reported() {
 fn the_read_back_finds_what_the_store_corrupted() {
     type Damage = fn(Reply) -> Reply;
     let damages: [(Damage, i32, &str); 4] = [
-        (|reply| reply.flip(3), 5, "does not begin with VLTBKUP1"),
+        (|reply| reply.flip(3), 5, "does not start with VLTBKUP1"),
         (|reply| reply.flip(90), 5, "header is malformed"),
         (|reply| reply.flip(9000), 5, "segment 0 of the backup: authentication failed"),
         (|reply| reply.end_after(9000), 4, "the store did not send its size"),

@@ -54,7 +54,7 @@ fn three_drills_into_the_same_staging_pass() {
     // The third finds it unsealed, with the source's keys. The legacy format has no cluster_id.
     let older = site.seal_older(&site.production.vault.snapshot());
     let output = drill(&site, &staging, LOGIN).arg(&older).run();
-    output.code(0).stderr_contains("no manifest, so no drill record was written");
+    output.code(0).stderr_contains("no drill record was written because the backup has no manifest");
     site.assert_clean(&output);
     assert_eq!(staging.health(), Some(SEALED));
     assert_eq!(site.json(&format!("{older}.drill.json")), None);

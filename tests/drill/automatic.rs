@@ -70,7 +70,7 @@ fn auto_unseal_works_only_with_the_seal_of_the_source() {
 
     let output = drill("another", "wait = \"20s\"\n");
     output.code(6).stderr_contains("did not come back with the restored state within 20 s (staging.wait)");
-    output.stderr_contains("it is sealed, and there are no shares");
+    output.stderr_contains("it is sealed, and no shares are configured");
     assert_eq!(output.json()["error"]["exit_code"], 6);
     let event = site.audit().pop().unwrap();
     assert_eq!((&event["event"], &event["severity"]), (&json!("vault_backup_test_failed"), &json!("high")));

@@ -108,7 +108,7 @@ fn ephemeral_drill_warns_if_it_cannot_isolate_the_server() {
     let (directory, _) = run.wait_for("its server", || room(&tmp));
     let output = run.wait();
     output.code(0).stderr_contains("has this machine's network").stderr_contains("may act, for example revoke leases");
-    output.stderr_contains("no manifest, so no drill record was written");
+    output.stderr_contains("no drill record was written because the backup has no manifest");
     site.assert_clean(&output);
     assert_gone(&directory);
 }

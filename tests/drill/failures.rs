@@ -50,11 +50,15 @@ fn drill_fails_if_the_canary_is_missing_deleted_or_too_old() {
         (open_with("no-mount/x"), 6, ["no-mount/x", ""]),
         (open_with("smtp/deleted"), 6, ["canary smtp/deleted was deleted in this backup", "undelete it"]),
         (open_with("smtp/destroyed"), 6, ["canary smtp/destroyed was destroyed in this backup", "write it again"]),
-        (open_with("smtp/test-tenant-id/admin") + &age, 6, ["more than staging.canary_max_age", "has stopped"]),
+        (
+            open_with("smtp/test-tenant-id/admin") + &age,
+            6,
+            ["more than staging.canary_max_age", "check the job that renews it"],
+        ),
         (
             open_with("old/canary") + &age,
             2,
-            ["old/canary is on KV v1, which keeps no time", "unset staging.canary_max_age"],
+            ["old/canary is on KV v1, which stores no time", "unset staging.canary_max_age"],
         ),
         (open_with("smtp/x").replace("SECRET_ID", "KEY"), 6, ["logging in with the source's credentials", "invalid"]),
         (open_with("fill/000000"), 6, ["fill/000000", "permission denied"]),

@@ -79,6 +79,6 @@ fn drill_compares_the_object_with_its_metadata() {
     }
     // Like a backup of the previous service, which wrote no manifest.
     let output = from(&s3, drill(&site, &staging, LOGIN).arg(&older)).run();
-    output.code(0).stderr_contains("no manifest, so no drill record was written");
+    output.code(0).stderr_contains("no drill record was written because the backup has no manifest");
     site.assert_clean(&output);
 }

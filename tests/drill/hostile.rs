@@ -144,9 +144,9 @@ fn without_manifests_drill_accepts_only_backups_of_our_key() {
     std::fs::remove_file(site.path("store").join(format!("{genuine}.manifest.json"))).unwrap();
     let name = newer(1);
     for (planted, says) in [
-        (object(&site, &name, &stranger()), "under key"),
+        (object(&site, &name, &stranger()), "encrypted with key"),
         (bytes.clone(), "its header names another time:"),
-        (site.production.vault.snapshot(), "it looks like a snapshot that was never encrypted"),
+        (site.production.vault.snapshot(), "it looks like a snapshot that is not encrypted"),
     ] {
         site.put(name.object(), &planted);
         let output = drill(&site);
@@ -155,5 +155,5 @@ fn without_manifests_drill_accepts_only_backups_of_our_key() {
     std::fs::remove_file(site.path("store").join(name.object())).unwrap();
     let output = drill(&site);
     assert_eq!(output.code(0).json()["backup_tested"], genuine);
-    output.stderr_contains("no manifest, so no drill record was written");
+    output.stderr_contains("no drill record was written because the backup has no manifest");
 }

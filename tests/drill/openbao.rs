@@ -219,7 +219,7 @@ fn offline_drill_unseals_the_static_seal_with_its_key() {
         };
         recover(&key).arg("-o").arg(site.path("secret")).run().ok();
         assert!(std::fs::read_to_string(site.path("secret")).unwrap().contains(PLANTED));
-        recover(&other).run().fails(6, &[&object, "the static seal key does not open this backup", "\"k1\""]);
+        recover(&other).run().fails(6, &[&object, "the static seal key does not unseal this backup", "\"k1\""]);
         site.tool_of(&[], "")
             .args(["inspect", &object, "--seal-key"])
             .arg(&key)

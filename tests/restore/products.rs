@@ -87,7 +87,7 @@ fn restore_of_vault_into_openbao_is_a_migration() {
         .stdout_contains("the target is OpenBao 2.");
     let tool = restore(&site, object, &target).args(["--confirm", &cluster_name(&target), "--force", "--json"]);
     let output = tool.run();
-    assert!(output.ok().json()["note"].as_str().unwrap().starts_with("a migration"));
+    assert!(output.ok().json()["note"].as_str().unwrap().starts_with("migration"));
     target.unseal(site.production.vault.enough_shares());
     assert_eq!(site.production.canary_at(&target), Some(json!({"password": PLANTED})));
 }

@@ -95,7 +95,7 @@ async fn a_source_that_fails_never_looks_whole() {
     let (node, _) = session(&client, staging.root_token()).await.unwrap();
     // Even when every byte was sent, the end must be missing.
     for cut in [1, snapshot.len() / 2, snapshot.len()] {
-        let failure = stream::once(async { Err(Error::integrity("segment 3: its tag does not hold")) });
+        let failure = stream::once(async { Err(Error::integrity("segment 3: authentication failed")) });
         let body = pieces(&snapshot[..cut]).chain(failure);
         let error = client.restore(&node, &root(&staging), body, true).await.unwrap_err().error;
         assert_says(&error, Kind::Integrity, &["segment 3"]);

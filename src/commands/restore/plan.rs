@@ -82,10 +82,10 @@ impl RestorePlan {
         let refuse = |what: String| Err(Error::usage(format!("refused: {what}")));
         match (self.foreign, force) {
             (true, false) => refuse(format!(
-                "the backup was taken from cluster {} ({}), the target is {} ({})",
+                "the backup was taken from cluster {} ({}), the target is {} ({}); nothing was changed",
                 self.source_name, self.source_cluster, self.target_name, self.target_cluster
             ))
-            .map_err(|e| e.hint("nothing was changed; use --force to restore it anyway (the target then needs the source's unseal keys)")),
+            .map_err(|e| e.hint("use --force to restore it anyway (the target then needs the source's unseal keys)")),
             (true, true) => self.refuse_several_peers(),
             // Vault itself checks the keys. `force` is used if it was rekeyed.
             (false, _) => Ok(()),
@@ -107,9 +107,10 @@ impl RestorePlan {
             return Ok(());
         }
         let peers = self.target_peers;
-        let what =
-            format!("refused: the target has {peers} raft peers, and a forced restore removes nodes from a cluster");
-        Err(Error::usage(what).hint("nothing was changed; restore into a single new node, then join the others to it"))
+        let what = format!(
+            "refused: the target has {peers} raft peers, and a forced restore removes nodes from a cluster; nothing was changed"
+        );
+        Err(Error::usage(what).hint("restore into a single new node, then join the others to it"))
     }
 
     /// Returns the plan as text.

@@ -60,13 +60,15 @@ pub fn peers(staging: &Url, ours: &[vault::Peer], source: &[archive::MetaPeer]) 
     };
     if source.iter().any(|s| s.address == peer.address) {
         let what = format!("the backup lists its raft peer address {} as one of the source's", peer.address);
-        return Err(is_production(staging, &what)
-            .hint("nothing was changed; if it is not production, give the staging node another cluster_addr"));
+        return Err(
+            is_production(staging, &what).hint("if it is not production, give the staging node another cluster_addr")
+        );
     }
     if source.iter().any(|s| s.id == peer.node_id) {
         let what = format!("the backup lists its raft node id '{}' as one of the source's", peer.node_id);
-        return Err(is_production(staging, &what)
-            .hint("nothing was changed; if it is not production, give the staging node another node_id"));
+        return Err(
+            is_production(staging, &what).hint("if it is not production, give the staging node another node_id")
+        );
     }
     Ok(())
 }
@@ -81,21 +83,21 @@ pub fn server(source: &ServerVersion, target: &ServerVersion, force: bool) -> Re
     let both = format!("the backup was taken from {source}, the target is {target}");
     match product::compare(source, target) {
         Compatibility::OtherProduct => {
-            Err(Error::usage(format!("refused: {both}, which would not find the backup's mounts"))
-                .hint("nothing was changed; restore it into OpenBao of the same or a newer version"))
+            Err(Error::usage(format!("refused: {both}, which would not find the backup's mounts; nothing was changed"))
+                .hint("restore it into OpenBao of the same or a newer version"))
         }
         Compatibility::OlderTarget if !force => Err(Error::usage(format!(
-            "refused: {both}, which is older and may fail to start with this data"
+            "refused: {both}, which is older and may fail to start with this data; nothing was changed"
         ))
-        .hint("nothing was changed; use a target of the same or a newer version (restore --force overrides this)")),
+        .hint("use a target of the same or a newer version (restore --force overrides this)")),
         Compatibility::OlderTarget => Ok(Some(format!("forced restore into an older version: {both}"))),
         other => Ok(other.note(source, target)),
     }
 }
 
 fn is_production(staging: &Url, how: &str) -> Error {
-    Error::usage(format!("refused: staging {staging} is production: {how}"))
-        .hint("nothing was changed; set staging.address to a Vault whose data may be replaced")
+    Error::usage(format!("refused: staging {staging} is production: {how}; nothing was changed"))
+        .hint("set staging.address to a Vault whose data may be replaced")
 }
 
 #[cfg(test)]

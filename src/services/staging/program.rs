@@ -28,10 +28,8 @@ fn admit(path: &Path, origin: &ServerVersion, target: &ServerVersion) -> Result<
     }
     let why =
         if result == Compatibility::OtherProduct { "Vault finds none of OpenBao's mounts" } else { "it is older" };
-    let what = format!("{}: {target} cannot take a backup of {origin}: {why}", path.display());
-    Err(Error::usage(what).hint(
-        "nothing was started; set staging.vault_binary to the product of the backup, in its version or a newer one",
-    ))
+    let what = format!("{}: {target} cannot take a backup of {origin}: {why}; nothing was started", path.display());
+    Err(Error::usage(what).hint("set staging.vault_binary to the product of the backup, in its version or a newer one"))
 }
 
 /// Finds the server's program, as [`locate`] does, and checks that it may take the backup.

@@ -25,19 +25,23 @@ impl StagingTarget {
     /// # Errors
     /// `Usage` naming the setting to change; nothing has been restored then.
     pub async fn sealable(&self, server: &ServerVersion, seal: &SealStatus) -> Result<()> {
-        let cannot =
-            |why: &str| Error::usage(format!("staging {}: it cannot be sealed after the restore: {why}", self.address));
+        let cannot = |why: &str| {
+            Error::usage(format!(
+                "staging {}: it cannot be sealed after the restore: {why}; nothing was restored",
+                self.address
+            ))
+        };
         // OpenBao 2.6.1 and 2.7.2 were unsealed again two seconds after sys/seal. Vault stays
         // sealed until it is restarted.
         if seal.is_automatic() && server.product != Some(Product::Vault) {
             return Err(cannot("its seal is automatic, and OpenBao unseals itself again").hint(
-                "nothing was restored; use --ephemeral, or set staging.seal_after = false and stop the staging server \
+                "use --ephemeral, or set staging.seal_after = false and stop the staging server \
                  manually after the drill",
             ));
         }
         if self.shares.is_empty() {
             return Err(cannot("no shares are configured to generate a root token").hint(
-                "nothing was restored; set staging.unseal_keys to production's unseal keys (recovery keys with an \
+                "set staging.unseal_keys to production's unseal keys (recovery keys with an \
                  automatic seal), or staging.seal_after = false",
             ));
         }

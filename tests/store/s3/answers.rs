@@ -137,7 +137,7 @@ async fn an_endpoint_that_is_not_an_s3_server_is_reported() {
         let (_server, store) = answering(move |_| Reply::status(status).body(body)).await;
         let mut errors = vec![store.clock().await.map(drop).unwrap_err(), store.list("").await.map(drop).unwrap_err()];
         // A web server may answer PUT with 200; the listing before it fails.
-        errors.extend(store.put("x", data(1).into(), Put::Create).await.err());
+        errors.extend(store.put("x", data(1), Put::Create).await.err());
         assert_eq!(errors.len(), if status == 200 { 2 } else { 3 });
         for error in errors {
             assert_eq!(error.kind(), Kind::Store);

@@ -1,7 +1,7 @@
 //! Building blocks that every other layer uses.
 
-pub mod atomic_file;
+pub(crate) mod atomic_file;
 pub mod error;
-pub mod lock;
+pub(crate) mod lock;
 pub mod secret;
 pub mod stop;

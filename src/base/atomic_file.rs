@@ -18,7 +18,7 @@ const RANDOM: usize = 16;
 
 /// A file that is being written and does not have its final name yet.
 #[derive(Debug)]
-pub struct AtomicFile {
+pub(crate) struct AtomicFile {
     file: NamedTempFile,
     target: PathBuf,
 }
@@ -29,7 +29,7 @@ impl AtomicFile {
     ///
     /// # Errors
     /// Those of the operating system; `InvalidInput` if `target` has no file name.
-    pub fn create(target: &Path, mode: u32) -> io::Result<Self> {
+    pub(crate) fn create(target: &Path, mode: u32) -> io::Result<Self> {
         let name = target.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file name"))?;
         let mut suffix = OsString::from(".");
         suffix.push(name);
@@ -48,14 +48,14 @@ impl AtomicFile {
     ///
     /// # Errors
     /// Those of [`AtomicFile::create`] and [`AtomicFile::commit_new`].
-    pub fn write_new_line(target: &Path, content: &str) -> io::Result<()> {
+    pub(crate) fn write_new_line(target: &Path, content: &str) -> io::Result<()> {
         let mut file = Self::create(target, 0o600)?;
         writeln!(file, "{content}")?;
         file.commit_new()
     }
 
     /// Returns the open file, for copying into it inside the kernel.
-    pub fn file_mut(&mut self) -> &mut File {
+    pub(crate) fn file_mut(&mut self) -> &mut File {
         self.file.as_file_mut()
     }
 
@@ -64,7 +64,7 @@ impl AtomicFile {
     /// # Errors
     /// `AlreadyExists` if the name is taken; the file of that name is not changed. The
     /// temporary file is removed after any error.
-    pub fn commit_new(self) -> io::Result<()> {
+    pub(crate) fn commit_new(self) -> io::Result<()> {
         self.file.as_file().sync_all()?;
         match self.file.persist_noclobber(&self.target) {
             Ok(_) => {}
@@ -82,7 +82,7 @@ impl AtomicFile {
     ///
     /// # Errors
     /// Those of the operating system. The temporary file is removed after any error.
-    pub fn commit_replacing(self) -> io::Result<()> {
+    pub(crate) fn commit_replacing(self) -> io::Result<()> {
         self.file.as_file().sync_all()?;
         self.file.persist(&self.target).map_err(|e| e.error)?;
         sync_entry(&self.target)
@@ -100,7 +100,7 @@ impl Write for AtomicFile {
 }
 
 /// Returns the target's name if `file` is one of our temporary names.
-pub fn target_of(file: &OsStr) -> Option<&OsStr> {
+pub(crate) fn target_of(file: &OsStr) -> Option<&OsStr> {
     let rest = file.as_bytes().strip_prefix(TEMPORARY.as_bytes())?;
     let (random, rest) = rest.split_at_checked(RANDOM)?;
     let target = rest.strip_prefix(b".")?;
@@ -112,7 +112,7 @@ pub fn target_of(file: &OsStr) -> Option<&OsStr> {
 ///
 /// # Errors
 /// Those of the operating system.
-pub fn create_directories(path: &Path, mode: u32) -> io::Result<()> {
+pub(crate) fn create_directories(path: &Path, mode: u32) -> io::Result<()> {
     match std::fs::DirBuilder::new().mode(mode).create(path) {
         Ok(()) => sync_entry(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

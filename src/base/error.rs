@@ -44,7 +44,7 @@ impl Kind {
     }
 
     /// Returns `true` if a signal or the deadline stopped the run.
-    pub fn is_stop(self) -> bool {
+    pub(crate) fn is_stop(self) -> bool {
         matches!(self, Kind::Deadline | Kind::Interrupted | Kind::Terminated)
     }
 }
@@ -70,7 +70,7 @@ impl Error {
 
     /// Adds the cause.
     #[must_use]
-    pub fn because(mut self, cause: impl Into<anyhow::Error>) -> Self {
+    pub(crate) fn because(mut self, cause: impl Into<anyhow::Error>) -> Self {
         self.cause = Some(cause.into());
         self
     }
@@ -99,7 +99,7 @@ impl Error {
 
     /// Returns the failure with another class.
     #[must_use]
-    pub fn with_kind(mut self, kind: Kind) -> Self {
+    pub(crate) fn with_kind(mut self, kind: Kind) -> Self {
         self.kind = kind;
         self
     }
@@ -107,13 +107,13 @@ impl Error {
     /// Marks a failure that may not happen again if the whole run is retried, such as a
     /// lost leader.
     #[must_use]
-    pub fn transient(mut self, transient: bool) -> Self {
+    pub(crate) fn transient(mut self, transient: bool) -> Self {
         self.transient = transient;
         self
     }
 
     /// Returns `true` if the failure may not happen again if the whole run is retried.
-    pub fn is_transient(&self) -> bool {
+    pub(crate) fn is_transient(&self) -> bool {
         self.transient
     }
 
@@ -139,12 +139,12 @@ impl Error {
     }
 
     /// Returns the hint on one line, if there is one.
-    pub fn next_step(&self) -> Option<String> {
+    pub(crate) fn next_step(&self) -> Option<String> {
         self.hint.as_deref().map(one_line)
     }
 
     /// Wraps this error in an `io::Error`.
-    pub fn into_io(self) -> std::io::Error {
+    pub(crate) fn into_io(self) -> std::io::Error {
         std::io::Error::other(self)
     }
 
@@ -195,7 +195,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// Returns `text` on one line: each run of control characters and white space becomes one space.
-pub fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     clean.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -16,7 +16,7 @@ const MAX_WAIT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// Those of the operating system.
-pub fn try_lock(file: impl AsFd) -> io::Result<bool> {
+pub(crate) fn try_lock(file: impl AsFd) -> io::Result<bool> {
     match flock(file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(true),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
@@ -28,7 +28,7 @@ pub fn try_lock(file: impl AsFd) -> io::Result<bool> {
 ///
 /// # Errors
 /// `TimedOut` if another process keeps the lock.
-pub fn lock_within_limit(file: &File) -> io::Result<()> {
+pub(crate) fn lock_within_limit(file: &File) -> io::Result<()> {
     let start = Instant::now();
     while !try_lock(file)? {
         if start.elapsed() >= MAX_WAIT {
@@ -41,7 +41,7 @@ pub fn lock_within_limit(file: &File) -> io::Result<()> {
 
 /// The lock of a run, released when dropped.
 #[derive(Debug)]
-pub struct Lock {
+pub(crate) struct Lock {
     _file: File,
 }
 
@@ -50,7 +50,7 @@ impl Lock {
     ///
     /// # Errors
     /// `Conflict` with the process that holds the lock; `Usage` if the file cannot be opened.
-    pub fn take(path: &Path) -> Result<Self> {
+    pub(crate) fn take(path: &Path) -> Result<Self> {
         let unusable = |e: io::Error| {
             Error::usage(format!("lock file {}: cannot be used", path.display()))
                 .because(e)

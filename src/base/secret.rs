@@ -110,7 +110,7 @@ impl Reference {
     ///
     /// # Errors
     /// As [`Reference::read`], and `Usage` for a file with too wide permissions.
-    pub fn read_key(&self) -> Result<Secret> {
+    pub(crate) fn read_key(&self) -> Result<Secret> {
         match self {
             Self::File(path) => self.read_file(path, |meta| check_rights(path, meta)),
             _ => self.read(),
@@ -122,7 +122,7 @@ impl Reference {
     ///
     /// # Errors
     /// As [`Reference::read_key`], and `Usage` for anything but 32 bytes.
-    pub fn read_raw_key(&self) -> Result<Zeroizing<[u8; 32]>> {
+    pub(crate) fn read_raw_key(&self) -> Result<Zeroizing<[u8; 32]>> {
         let bytes = match self {
             Self::Env(_) => Zeroizing::new(self.read()?.expose().as_bytes().to_vec()),
             Self::File(path) => self.read_bytes(path, |meta| check_rights(path, meta))?,

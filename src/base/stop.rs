@@ -44,7 +44,7 @@ impl Stop {
     }
 
     /// Raises the flag after `delay`.
-    pub fn raise_after(&self, delay: Duration, reason: Reason) {
+    pub(crate) fn raise_after(&self, delay: Duration, reason: Reason) {
         let stop = self.clone();
         tokio::spawn(async move {
             tokio::time::sleep(delay).await;

@@ -18,6 +18,6 @@ pub async fn check(store: &dyn Store) -> Result<Option<TimeDelta>> {
     if (ours - theirs).abs() <= TOLERANCE {
         return Ok(Some(ours - theirs));
     }
-    Err(Error::unexpected(format!("the clock here says {}, the store's {}", rfc3339(ours), rfc3339(theirs)))
+    Err(Error::unexpected(format!("this machine's clock says {}, the store's {}", rfc3339(ours), rfc3339(theirs)))
         .hint("set this machine's clock (NTP): names and retention depend on it"))
 }

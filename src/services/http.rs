@@ -45,7 +45,7 @@ pub struct Options {
 
 /// Settings with their files and variables read, for clients that differ only in the
 /// connect timeout. `tls.server_name` is not used.
-pub struct ClientTemplate {
+pub(crate) struct ClientTemplate {
     options: Options,
     resources: ClientResources,
 }
@@ -55,7 +55,7 @@ impl ClientTemplate {
     ///
     /// # Errors
     /// `Usage` with the file that cannot be used.
-    pub fn new(options: Options) -> Result<Self> {
+    pub(crate) fn new(options: Options) -> Result<Self> {
         let resources = ClientResources::read(&options)?;
         Ok(Self { options, resources })
     }
@@ -64,7 +64,7 @@ impl ClientTemplate {
     ///
     /// # Errors
     /// `Usage` if it cannot be set up.
-    pub fn client(&self, connect_timeout: Option<Duration>) -> Result<Client> {
+    pub(crate) fn client(&self, connect_timeout: Option<Duration>) -> Result<Client> {
         self.resources.client(&Options { connect_timeout, ..self.options.clone() })
     }
 
@@ -72,12 +72,12 @@ impl ClientTemplate {
     ///
     /// # Errors
     /// `Usage` with the variable whose proxy cannot be used.
-    pub fn check(&self, address: &Url) -> Result<()> {
+    pub(crate) fn check(&self, address: &Url) -> Result<()> {
         self.resources.proxies.of(address).map(drop)
     }
 
     /// Returns the proxy of a request to `address`, without its credentials, if any.
-    pub fn proxy_of(&self, address: &Url) -> Option<String> {
+    pub(crate) fn proxy_of(&self, address: &Url) -> Option<String> {
         self.resources.proxies.shown(address)
     }
 }
@@ -113,7 +113,7 @@ impl Clients {
     ///
     /// # Errors
     /// `Usage` if the client cannot be set up.
-    pub fn reconnect(&self) -> Result<()> {
+    pub(crate) fn reconnect(&self) -> Result<()> {
         *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = self.resources.client(&self.options)?;
         self.named.lock().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(())
@@ -163,7 +163,7 @@ impl Clients {
     }
 
     /// Returns the proxy of a request to `address`, without its credentials, if any.
-    pub fn proxy_of(&self, address: &Url) -> Option<String> {
+    pub(crate) fn proxy_of(&self, address: &Url) -> Option<String> {
         let direct = self.options.unix_socket.is_some()
             || (self.options.tls.server_name.is_some() && address.scheme() == "https");
         if direct { None } else { self.resources.proxies.shown(address) }

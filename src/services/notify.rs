@@ -6,7 +6,7 @@ pub mod audit;
 pub mod delivery;
 mod event;
 pub mod metrics;
-pub mod ping;
+pub(crate) mod ping;
 pub mod webhook;
 
 pub use event::{Event, EventOutcome, EventSource, Operation};

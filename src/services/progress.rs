@@ -50,7 +50,7 @@ impl Progress {
     }
 
     /// Adds to the bytes of the stage.
-    pub fn advance(&self, bytes: usize) {
+    pub(crate) fn advance(&self, bytes: usize) {
         self.0.inc(bytes as u64);
     }
 

@@ -25,7 +25,7 @@ pub type Metadata = BTreeMap<String, String>;
 pub const CHECKSUM: &str = "checksum";
 
 /// Metadata key of the id of the run that created the object.
-pub const RUN_ID: &str = "run-id";
+pub(crate) const RUN_ID: &str = "run-id";
 
 /// An object in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]

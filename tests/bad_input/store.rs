@@ -148,6 +148,6 @@ fn a_wrong_clock_stops_a_backup() {
         false => Reply::forward(),
     });
     let output = backup(place.tool().env("AWS_ENDPOINT_URL", s3.address()));
-    output.fails(1, &["the clock here says 2", "the store's 2025-11-26T02:00:00Z", "NTP"]);
+    output.fails(1, &["this machine's clock says 2", "the store's 2025-11-26T02:00:00Z", "NTP"]);
     place.assert_empty();
 }

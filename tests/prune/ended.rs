@@ -92,6 +92,6 @@ fn a_wrong_clock_deletes_nothing() {
         false => Reply::forward(),
     });
     let output = world.tool().env("AWS_ENDPOINT_URL", proxy.address()).arg("prune").run();
-    output.fails(1, &["the clock here says 2", "the store's 2025-11-26T02:00:00Z", "NTP"]);
+    output.fails(1, &["this machine's clock says 2", "the store's 2025-11-26T02:00:00Z", "NTP"]);
     assert_eq!(world.files(), before);
 }

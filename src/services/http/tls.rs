@@ -121,7 +121,7 @@ fn roots(settings: &TlsSettings) -> Result<Vec<CertificateDer<'static>>> {
 }
 
 fn read_file(what: &str, path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|e| Error::usage(format!("{what} {} cannot be read", path.display())).because(e))
+    std::fs::read(path).map_err(|e| Error::usage(format!("{what} {}: cannot be read", path.display())).because(e))
 }
 
 fn pem(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, rustls::pki_types::pem::Error> {

@@ -31,15 +31,15 @@ const RETRIES: usize = 3;
 
 /// Request body and its content type.
 #[derive(Clone, Debug)]
-pub struct NotificationBody {
+pub(crate) struct NotificationBody {
     /// `application/json` or `text/plain`.
-    pub content_type: &'static str,
+    pub(crate) content_type: &'static str,
     /// Text of the body.
-    pub body: String,
+    pub(crate) body: String,
 }
 
 /// HTTP client for notifications.
-pub struct Sender {
+pub(crate) struct Sender {
     template: ClientTemplate,
     client: reqwest::Client,
     retry: RetrySettings,
@@ -57,7 +57,7 @@ impl Sender {
     ///
     /// # Errors
     /// `Partial` if that fails.
-    pub fn new(retry: RetrySettings) -> Result<Self> {
+    pub(crate) fn new(retry: RetrySettings) -> Result<Self> {
         let limit = Some(retry.attempt);
         let options = http::Options { connect_timeout: limit, total_timeout: limit, ..http::Options::default() };
         let made = ClientTemplate::new(options).and_then(|template| Ok((template.client(limit)?, template)));
@@ -71,7 +71,7 @@ impl Sender {
     ///
     /// # Errors
     /// `Partial`, after the last attempt or the total timeout.
-    pub async fn send(
+    pub(crate) async fn send(
         &self,
         receiver: &str,
         to: &TextOrReference,

@@ -112,7 +112,7 @@ pub struct EventSource {
 
 impl EventSource {
     /// Returns the source of this machine's events.
-    pub fn here(cluster: Option<String>, store: Option<String>) -> Self {
+    pub(crate) fn here(cluster: Option<String>, store: Option<String>) -> Self {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         Self { host, cluster, store }
     }
@@ -199,13 +199,13 @@ impl Event {
     }
 
     /// Returns the type of its notification.
-    pub fn notification_type(&self) -> &'static str {
+    pub(crate) fn notification_type(&self) -> &'static str {
         let names = self.operation.names();
         if self.outcome == EventOutcome::Failure { names.notified_failed } else { names.notified_done }
     }
 
     /// Returns its line of the audit log, compact JSON without the newline.
-    pub fn audit_line(&self) -> String {
+    pub(crate) fn audit_line(&self) -> String {
         let names = self.operation.names();
         let line = AuditLine {
             timestamp: rfc3339(self.ended_at),
@@ -218,7 +218,7 @@ impl Event {
     }
 
     /// Returns the body of a JSON notification.
-    pub fn notification(&self, source: &EventSource) -> Value {
+    pub(crate) fn notification(&self, source: &EventSource) -> Value {
         let mut body = json!({
             "type": self.notification_type(),
             "severity": self.severity().unwrap_or("info"),

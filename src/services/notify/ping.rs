@@ -9,7 +9,7 @@ use url::Url;
 
 /// Signal to a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PingSignal<'a> {
+pub(crate) enum PingSignal<'a> {
     /// The run has started.
     Start,
     /// The run succeeded.
@@ -20,7 +20,7 @@ pub enum PingSignal<'a> {
 
 impl<'a> PingSignal<'a> {
     /// Returns the signal for `event`.
-    pub fn of(event: &'a Event) -> Self {
+    pub(crate) fn of(event: &'a Event) -> Self {
         match event.outcome {
             EventOutcome::Success => PingSignal::Success,
             EventOutcome::Partial | EventOutcome::Failure => PingSignal::Fail(&event.message),
@@ -41,7 +41,7 @@ impl<'a> PingSignal<'a> {
 ///
 /// # Errors
 /// `Partial`.
-pub async fn send(sender: &Sender, url: &TextOrReference, signal: PingSignal<'_>) -> Result<()> {
+pub(crate) async fn send(sender: &Sender, url: &TextOrReference, signal: PingSignal<'_>) -> Result<()> {
     let body = if let PingSignal::Fail(why) = signal { why } else { "" };
     let message = NotificationBody { content_type: "text/plain; charset=utf-8", body: body.to_owned() };
     sender.send("ping", url, |url| append(url, signal.suffix()), &message).await

@@ -32,7 +32,7 @@ pub struct Webhook {
 
 impl Webhook {
     /// Returns `true` if it gets this outcome.
-    pub fn wants(&self, outcome: EventOutcome) -> bool {
+    pub(crate) fn wants(&self, outcome: EventOutcome) -> bool {
         match outcome {
             EventOutcome::Success => self.on_success,
             EventOutcome::Partial => self.on_success || self.on_failure,
@@ -45,7 +45,13 @@ impl Webhook {
 ///
 /// # Errors
 /// `Partial`.
-pub async fn send(sender: &Sender, target: &Webhook, number: usize, source: &EventSource, event: &Event) -> Result<()> {
+pub(crate) async fn send(
+    sender: &Sender,
+    target: &Webhook,
+    number: usize,
+    source: &EventSource,
+    event: &Event,
+) -> Result<()> {
     let body = match target.format {
         WebhookFormat::Webhook => event.notification(source),
         WebhookFormat::Slack => slack(event, source),

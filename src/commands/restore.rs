@@ -111,10 +111,8 @@ async fn send(
 
 /// Once a restore went through, the token is dead with the old state.
 async fn revoke(target: &StagingTarget, session: Session) {
-    match tokio::time::timeout(REVOKE_TIMEOUT, target.client.revoke(session)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!("{error}"),
-        Err(_) => tracing::debug!("{} did not answer the revocation", target.address),
+    if let Err(error) = crate::pipeline::source::revoke(&target.client, &target.address, session).await {
+        tracing::debug!("{error}");
     }
 }
 

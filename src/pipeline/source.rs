@@ -35,7 +35,7 @@ pub async fn with_session<T>(
     let mut sessions = Vec::new();
     let result = attempts(client, auth, cluster, stop, retries, &mut sessions, work).await;
     for (node, session) in sessions {
-        if let Err(error) = revoke(client, &node, session).await {
+        if let Err(error) = revoke(client, &node.address, session).await {
             tracing::warn!("{error}");
         }
     }
@@ -92,11 +92,11 @@ async fn attempts<T>(
 ///
 /// # Errors
 /// `Vault`: the token lives until its time to live is over.
-pub async fn revoke(client: &Client, node: &Node, session: Session) -> Result<()> {
+pub async fn revoke(client: &Client, address: &url::Url, session: Session) -> Result<()> {
     let untold = |error: Error| Error::vault("the token of this run was not revoked").because(error);
     match tokio::time::timeout(REVOKE_TIMEOUT, client.revoke(session)).await {
         Ok(revoked) => revoked.map_err(untold),
-        Err(_) => Err(untold(Error::vault(format!("{} did not answer", node.address)))),
+        Err(_) => Err(untold(Error::vault(format!("{address} did not respond")))),
     }
 }
 

@@ -63,7 +63,7 @@ pub(super) async fn vault(context: &Context, findings: &mut Findings) -> Result<
         |s: &Session| if s.obtained() { "a token for this run".to_owned() } else { "with the token given".to_owned() };
     let Some(session) = findings.keep("login", auth, how) else { return Ok(()) };
     let checked = unless_stopped(context, rights(&client, &node, &session, findings)).await;
-    if let Err(error) = source::revoke(&client, &node, session).await {
+    if let Err(error) = source::revoke(&client, &node.address, session).await {
         findings.warn("revocation", error.to_string());
     }
     checked

@@ -1,11 +1,11 @@
-//! Configurations that do not fit: file, line and key are named, values never.
+//! Invalid configurations: errors name file, line and key, never a value.
 
 use crate::support::place::Place;
 use crate::support::tool::{Output, tool};
 use serde_json::json;
 use std::path::Path;
 
-/// A file's content, and what must be said; in all of them a value that must not be.
+/// Contents of a file with the expected error. Each contains a value that must not be repeated.
 const FILES: [(&str, &str); 9] = [
     ("[store]\nurll = \"pl4nted\"", "config.toml:2: store.urll: unknown key\nhint: did you mean url?"),
     ("[vualt]\naddresses = [\"pl4nted\"]", "config.toml:1: vualt: unknown key\nhint: did you mean vault?"),
@@ -34,7 +34,7 @@ fn run(config: &Path, command: &[&str]) -> Output {
 }
 
 #[test]
-fn a_file_that_does_not_fit() {
+fn an_invalid_file_is_refused_without_repeating_values() {
     let dir = crate::support::process::temp_dir();
     let path = dir.path().join("config.toml");
     for ((text, says), command) in FILES.into_iter().zip(COMMANDS.into_iter().cycle()) {
@@ -48,7 +48,7 @@ fn a_file_that_does_not_fit() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read() {
+fn an_unreadable_file_is_refused() {
     let dir = crate::support::process::temp_dir();
     for command in COMMANDS {
         run(dir.path(), command).fails(2, &[&dir.path().display().to_string(), "cannot be read"]).leaves(&[]);
@@ -58,9 +58,9 @@ fn a_file_that_cannot_be_read() {
     variable.fails(2, &["/no/such/file: there is no such file"]);
 }
 
-/// What is missing is asked for one after the other, with the ways to give it.
+/// Missing values are reported one after the other, with the ways to set them.
 #[test]
-fn nothing_configured() {
+fn missing_values_and_empty_variables_are_named() {
     let place = Place::folder();
     let bare = |args: &[&str]| tool().args(args).run();
     bare(&["backup"]).fails(2, &["no backup key configured", "VAULT_BACKUP_KEY"]);
@@ -76,15 +76,24 @@ fn nothing_configured() {
 }
 
 #[test]
-fn a_store_that_is_none() {
-    for url in ["ftp://pl4nted", "s3://", "s3://user:pl4nted@bucket", "file://pl4nted/dir", "pl4nted"] {
+fn an_invalid_store_url_is_refused() {
+    for url in [
+        "ftp://pl4nted",
+        "s3://",
+        "s3://user:pl4nted@bucket",
+        "file://pl4nted/dir",
+        "pl4nted",
+        "s3://bucket/../pl4nted",
+    ] {
         let output = tool().args(["list", "--store", url]).run();
         output.fails(2, &["--store: "]).never_says("pl4nted");
     }
+    let path = tool().args(["list", "--store", "/tmp/x"]).run();
+    path.fails(2, &["--store: must be s3://BUCKET", "hint: did you mean file:///tmp/x"]);
 }
 
 #[test]
-fn as_a_document_too() {
+fn json_output_reports_usage_errors() {
     let output = tool().args(["list", "--json", "--config", "/no/such/file"]).run();
     output.fails(2, &["/no/such/file"]);
     let error = &output.json()["error"];

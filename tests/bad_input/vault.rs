@@ -1,5 +1,4 @@
-//! Vaults that give no snapshot, each in the state in which a real one refuses,
-//! but for the two that no test can bring about.
+//! Vaults that refuse a snapshot: real ones, except for two states that no test can produce.
 
 use crate::support::fault::{FaultServer, Reply};
 use crate::support::place::Place;
@@ -7,7 +6,7 @@ use crate::support::process::Port;
 use crate::support::vault::{SEALED, Vault};
 use serde_json::{Value, json};
 
-/// What must be said of the Vault at `address`, and that it left nothing.
+/// Runs a backup of the Vault at `address`, which must fail with `says` and leave nothing behind.
 #[track_caller]
 fn refused(place: &Place, address: &str, token: &str, says: &[&str]) {
     let output = place.tool().env("VAULT_ADDR", address).env("VAULT_TOKEN", token).keeps([token]).arg("backup").run();
@@ -16,7 +15,7 @@ fn refused(place: &Place, address: &str, token: &str, says: &[&str]) {
 }
 
 #[test]
-fn denied() {
+fn a_token_without_permission_is_refused() {
     let place = Place::s3();
     let vault = &place.site.vault;
     let right = r#"path "sys/storage/raft/snapshot" { capabilities = ["read"] }"#;
@@ -25,7 +24,7 @@ fn denied() {
 }
 
 #[test]
-fn not_initialised_and_then_sealed() {
+fn an_uninitialised_or_sealed_vault_is_named() {
     let place = Place::folder();
     let mut vault = Vault::builder().uninitialised().start();
     refused(&place, &vault.address(), "hvs.planted", &["it is not initialised", "check that this is the right Vault"]);
@@ -35,7 +34,7 @@ fn not_initialised_and_then_sealed() {
 }
 
 #[test]
-fn nobody_there() {
+fn connection_refused_and_a_plain_port_are_named() {
     let place = Place::folder();
     let port = Port::reserve();
     let address = format!("http://{}", port.address());
@@ -44,7 +43,7 @@ fn nobody_there() {
     refused(&place, &https, "hvs.planted", &["does not speak TLS"]);
 }
 
-/// A node that says `health` and `more` of itself.
+/// Starts a node that reports `health` and `more`.
 fn double(status: u16, health: &Value, more: impl Fn(&str) -> Option<Value> + Send + Sync + 'static) -> FaultServer {
     let health = health.clone();
     FaultServer::start(move |call| match call.path.as_str() {
@@ -54,7 +53,7 @@ fn double(status: u16, health: &Value, more: impl Fn(&str) -> Option<Value> + Se
 }
 
 #[test]
-fn another_storage_than_raft() {
+fn another_storage_than_raft_is_refused() {
     let place = Place::folder();
     let health =
         json!({"initialized": true, "sealed": false, "standby": false, "version": "1.21.4", "cluster_id": "a"});
@@ -65,9 +64,9 @@ fn another_storage_than_raft() {
     assert!(vault.calls().iter().all(|call| call.header("x-vault-token").is_empty()), "it was not given the token");
 }
 
-/// Takes as long as an election is waited for.
+/// Takes as long as the time limit of an election.
 #[test]
-fn a_standby_alone() {
+fn a_standby_without_a_leader_times_out() {
     let place = Place::folder();
     let health = json!({"initialized": true, "sealed": false, "standby": true, "version": "1.21.4", "cluster_id": "a"});
     let vault = double(429, &health, |path| (path == "/v1/sys/leader").then(|| json!({"leader_address": ""})));
@@ -76,7 +75,7 @@ fn a_standby_alone() {
 }
 
 #[test]
-fn something_else_than_a_vault() {
+fn a_server_that_is_not_vault_is_refused() {
     let place = Place::folder();
     let page = FaultServer::start(|_| Reply::status(200).header("Content-Type", "text/html").body("<html>Welcome"));
     refused(&place, page.address(), "hvs.planted", &["the response is not from Vault", "check the address"]);

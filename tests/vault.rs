@@ -1,5 +1,4 @@
-//! The Vault client against real servers; doubles only for what no real one can
-//! be told to do.
+//! The Vault client against real servers. Test doubles only for behaviour that no real server can show.
 
 mod agent;
 mod environment;
@@ -28,7 +27,7 @@ fn url(address: &str) -> Url {
     address.parse().unwrap()
 }
 
-/// A client of one node.
+/// Returns a client of one node.
 fn client(vault: &Vault) -> Client {
     Client::new(settings(&[vault.address()])).unwrap()
 }
@@ -42,7 +41,7 @@ fn shares_of(texts: &[String]) -> Vec<Share> {
     texts.iter().enumerate().map(parse).collect()
 }
 
-/// Finds the leader and "logs in" with `token`.
+/// Finds the leader and creates a session with `token`.
 async fn session(client: &Client, token: &str) -> Result<(Node, Session)> {
     let node = client.leader().await?;
     let session = client.login(&node, &Auth::Token { token: Secret::new(token).into() }).await?;
@@ -53,13 +52,13 @@ async fn read(snapshot: SnapshotStream) -> Result<Vec<u8>> {
     snapshot.body.map_ok(|bytes| bytes.to_vec()).try_concat().await
 }
 
-/// A whole snapshot through `client`.
+/// Takes a whole snapshot.
 async fn take(client: &Client, token: &str) -> Result<Vec<u8>> {
     let (node, session) = session(client, token).await?;
     read(client.snapshot(&node, &session).await?).await
 }
 
-/// The names in a snapshot, whose gzip and tar must be whole.
+/// Returns the names in a snapshot, whose gzip and tar must be complete.
 fn entries(snapshot: &[u8]) -> Vec<String> {
     let mut archive = tar::Archive::new(flate2::read::MultiGzDecoder::new(snapshot));
     let entries = archive.entries().unwrap();
@@ -68,7 +67,7 @@ fn entries(snapshot: &[u8]) -> Vec<String> {
 
 const WHOLE: [&str; 4] = ["meta.json", "state.bin", "SHA256SUMS", "SHA256SUMS.sealed"];
 
-/// Asserts that `error` is of `kind` and says each of `texts`.
+/// Asserts that `error` is of `kind` and contains each of `texts`.
 #[track_caller]
 fn assert_says(error: &Error, kind: Kind, texts: &[&str]) {
     let said = error.to_string();

@@ -1,8 +1,5 @@
-//! What a command works with: the configuration, read when it is first needed,
-//! and the leaves made from it.
-//!
-//! Here: the one place where sections of the configuration become the leaves' own
-//! settings. Not here: what the sections mean (`config`).
+//! The context of a command: the configuration, read on first use, and the services, keys and clients
+//! that it configures.
 
 mod unseal;
 mod vaults;
@@ -30,17 +27,17 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// One run's surroundings.
+/// Context of a run.
 pub struct Context {
     /// Raised when the run must end early.
     pub stop: Stop,
-    /// How it prints.
+    /// Output of the run.
     pub output: Output,
-    /// The progress line.
+    /// Progress line.
     pub progress: Progress,
-    /// The start of the run, UTC, whole seconds: the time in names and documents.
+    /// Start of the run in UTC and whole seconds: the time in names and documents.
     pub started: DateTime<Utc>,
-    /// Random; tells this run's object from another's.
+    /// Random id, which distinguishes the objects of this run from those of another.
     pub run_id: String,
     clock: Instant,
     global: Global,
@@ -51,7 +48,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// Sets out; reads nothing yet.
+    /// Creates the context. Reads nothing yet.
     pub fn new(global: Global, output: Output, stop: Stop) -> Self {
         Self {
             progress: Progress::new(output.is_watched(), stop.clone()),
@@ -68,15 +65,15 @@ impl Context {
         }
     }
 
-    /// How long the run has taken so far.
+    /// Returns the time since the start of the run.
     pub fn elapsed(&self) -> Duration {
         self.clock.elapsed()
     }
 
-    /// The configuration. Its deadline counts from then on.
+    /// Returns the configuration. The first call reads it and sets its deadline.
     ///
     /// # Errors
-    /// `Usage` saying what is wrong with it and where.
+    /// `Usage` that names the file, line and key of a mistake.
     pub fn config(&self) -> Result<&Config> {
         if let Some(config) = self.config.get() {
             return Ok(config);
@@ -94,19 +91,19 @@ impl Context {
         Ok(self.config.get_or_init(|| config))
     }
 
-    /// Ends the run at `--deadline`, which needs no configuration to be read.
+    /// Sets the deadline of `--deadline`, which does not need the configuration.
     pub fn end_at_deadline(&self) {
         self.end_at(self.global.deadline);
     }
 
-    /// Counted from the run's start.
+    /// Sets the deadline, counted from the start of the run.
     fn end_at(&self, deadline: Option<Duration>) {
         if let Some(deadline) = deadline {
             self.stop.raise_after(deadline.saturating_sub(self.elapsed()), Reason::Deadline);
         }
     }
 
-    /// Notes what audit and notifications shall carry, however the run ends.
+    /// Records a detail for audit log and notifications, whatever the result of the run.
     pub fn note(&self, key: &str, value: impl Serialize) {
         self.notes.borrow_mut().insert(key.to_owned(), json_value(value));
     }
@@ -124,44 +121,44 @@ impl Context {
         EventSource::here(self.cluster.borrow().clone().or_else(expected), store)
     }
 
-    /// Everything noted so far.
+    /// Returns all recorded details.
     pub fn noted(&self) -> Map<String, Value> {
         self.notes.borrow().clone()
     }
 
-    /// The keys of `[encryption]`, read now.
+    /// Reads the keys of `[encryption]`.
     ///
     /// # Errors
-    /// `Usage` naming the reference that cannot be used.
+    /// `Usage` that names the reference that cannot be used.
     pub fn keyring(&self) -> Result<Keyring> {
         let mut keys = self.config()?.keys()?.into_iter().map(|(from, hex)| key(&from, &hex));
         let primary = keys.next().unwrap_or_else(|| Err(Error::usage("no backup key configured")))?;
         Ok(Keyring::new(primary, keys.collect::<Result<_>>()?))
     }
 
-    /// The key of `--key` alone, else [`Context::keyring`].
+    /// Reads only the key of `--key`, or else [`Context::keyring`].
     ///
     /// # Errors
-    /// `Usage` naming the reference that cannot be used.
+    /// `Usage` that names the reference that cannot be used.
     pub fn keyring_or(&self, flag: Option<&str>) -> Result<Keyring> {
         let Some(text) = flag else { return self.keyring() };
         let from = config::key_reference(text).map_err(|allowed| Error::usage(format!("--key: {allowed}")))?;
         Ok(Keyring::new(key(&from, &from.read_key()?)?, Vec::new()))
     }
 
-    /// The key of `--key` alone, else the configured ones, if there are any.
+    /// Reads only the key of `--key`, or else the configured keys, if any.
     ///
     /// # Errors
-    /// `Usage` naming the reference that cannot be used.
+    /// `Usage` that names the reference that cannot be used.
     pub fn keyring_if_any(&self, flag: Option<&str>) -> Result<Option<Keyring>> {
         let configured = self.config().is_ok_and(|config| config.encryption.key.is_some());
         if flag.is_some() || configured { self.keyring_or(flag).map(Some) } else { Ok(None) }
     }
 
-    /// What manifests can be checked with: the keys, the manifest key, or nothing.
+    /// Reads the keys that verify manifests: those of the backup keys, and the manifest key.
     ///
     /// # Errors
-    /// `Usage` naming the reference that cannot be used.
+    /// `Usage` that names the reference that cannot be used.
     pub fn mac_keys(&self) -> Result<Vec<MacKey>> {
         let section = &self.config()?.encryption;
         let mut keys = if section.key.is_some() { self.keyring()?.mac_keys() } else { Vec::new() };
@@ -171,13 +168,13 @@ impl Context {
         Ok(keys)
     }
 
-    /// The keys of a run, and the cluster whose backups alone count for it. Without a
-    /// configuration any does.
+    /// Returns `keys` with the cluster whose backups count. Without a configured cluster, the backups
+    /// of all clusters count.
     pub fn trust(&self, keys: Vec<MacKey>) -> Trust {
         Trust { keys, cluster: self.config().ok().and_then(|config| config.vault.cluster_id.clone()) }
     }
 
-    /// The store.
+    /// Opens the store.
     ///
     /// # Errors
     /// `Usage` if none is configured.
@@ -244,7 +241,7 @@ impl Context {
         }
     }
 
-    /// `[retention]`
+    /// Returns `[retention]`.
     ///
     /// # Errors
     /// `Usage` as [`Context::config`].
@@ -261,7 +258,7 @@ fn run_id() -> String {
     let mut bytes = [0; 16];
     match ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes) {
         Ok(()) => hex::encode(bytes),
-        // Without randomness no key or salt can be made either; the run fails there.
+        // Without randomness, the run fails when it generates a key or salt.
         Err(_) => String::new(),
     }
 }

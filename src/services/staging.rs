@@ -1,13 +1,9 @@
-//! An ephemeral Vault for one drill: a server of our own, thrown away afterwards.
+//! An ephemeral Vault for one restore drill: its start and its configuration.
 //!
-//! Here: what it is started with, its start, its configuration. Not here: its folder
-//! (`folder`), its process (`process`), its program (`program`), and what is restored into it
-//! (`pipeline::drill`).
-//!
-//! It is isolated: a restored clone would revoke leases that it believes expired, in
-//! real databases (hashicorp/vault#22275). The folder holds only Vault's own
-//! encrypted storage. StagingProcess and folder are gone when the drill ends; after `kill -9`
-//! the server is ended all the same, and the next drill removes the folder.
+//! It is isolated: a restored clone would revoke leases that it considers expired, in real databases
+//! (hashicorp/vault#22275). Its directory contains only Vault's own encrypted storage. The server and
+//! its directory are removed when the drill ends. After `kill -9` the server is stopped too, and the
+//! next drill removes the directory.
 
 mod directory;
 mod process;
@@ -17,81 +13,82 @@ pub use program::locate;
 
 use crate::base::error::{Error, Result};
 use crate::formats::product;
-use directory::Folder;
+use directory::DrillDirectory;
 use process::StagingProcess;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio::net::UnixStream;
 
-/// How long the server may take to listen on its socket.
+/// Time limit for the server to listen on its socket.
 const START: Duration = Duration::from_secs(30);
-/// How often that is looked for.
+/// Polling interval for the socket.
 const POLL: Duration = Duration::from_millis(20);
-/// The longest path that a socket can have, on Linux.
+/// Maximum length of the path of a socket on Linux, in bytes.
 const SOCKET_PATH: usize = 107;
 
-/// What an ephemeral Vault is started with.
+/// Settings of an ephemeral Vault.
 #[derive(Clone, Debug, Default)]
 pub struct StagingSettings {
-    /// The server's program; from PATH if absent, that of the backup's product first.
+    /// Program of the server, if not the one on `PATH` (that of the backup's product first).
     pub binary: Option<PathBuf>,
-    /// The server that the backup was taken from.
+    /// Server that the backup was taken from.
     pub origin: product::ServerVersion,
-    /// HCL that is added to its configuration, such as a seal stanza. A seal that
-    /// is a service needs the network, so the server is not isolated then.
+    /// File with HCL that is added to its configuration, such as a seal stanza, if any. A seal may
+    /// need the network, so the server is then not isolated.
     pub config: Option<PathBuf>,
 }
 
-/// A running server. Dropped, it is ended and its folder removed.
+/// Running server. Drop stops it and removes its directory.
 #[derive(Debug)]
 pub struct Ephemeral {
-    // In this order: the server ends before its folder goes.
+    // In this order: the server stops before its directory is removed.
     server: StagingProcess,
-    folder: Folder,
+    directory: DrillDirectory,
 }
 
 impl Ephemeral {
-    /// Starts a server, not initialised yet, that listens on a socket alone.
-    /// What killed drills left is removed first.
+    /// Starts an uninitialised server that listens only on a socket. Removes the remains of killed
+    /// drills first.
     ///
     /// # Errors
-    /// `Usage` if there is no server to start, or it ends at once; `Vault` if it does
-    /// not listen.
+    /// `Usage` if there is no server to start, or it exits at once; `Vault` if it does not listen.
     pub async fn start(settings: &StagingSettings) -> Result<Self> {
         let binary = program::choose(settings.binary.as_deref(), &settings.origin).await?;
         let extra = settings.config.as_deref().map(read_config).transpose()?;
-        let folder = Folder::create()?;
-        let socket = folder.socket();
+        let directory = DrillDirectory::create()?;
+        let socket = directory.socket();
         if socket.as_os_str().len() > SOCKET_PATH {
-            let what = format!("{}: too long a path for a socket", socket.display());
+            let what = format!("{}: path too long for a socket", socket.display());
             return Err(Error::usage(what).hint("set TMPDIR to a shorter path"));
         }
-        let text = configuration(folder.path(), extra.as_deref());
-        text.and_then(|text| folder.prepare(&text)).map_err(|e| directory::unusable(folder.path(), e))?;
+        let text = configuration(directory.path(), extra.as_deref());
+        text.and_then(|text| directory.prepare(&text)).map_err(|e| directory::unusable(directory.path(), e))?;
         let isolated = isolated(extra.is_some()).await;
-        let server = StagingProcess::start(&binary, folder.path(), &folder.config(), isolated)?;
-        let mut ephemeral = Self { server, folder };
+        let server = StagingProcess::start(&binary, directory.path(), &directory.config(), isolated)?;
+        let mut ephemeral = Self { server, directory };
         ephemeral.listening(&binary).await?;
         Ok(ephemeral)
     }
 
-    /// Where its API listens.
+    /// Returns the socket of its API.
     pub fn socket(&self) -> PathBuf {
-        self.folder.socket()
+        self.directory.socket()
     }
 
     async fn listening(&mut self, binary: &Path) -> Result<()> {
         let begun = Instant::now();
         while UnixStream::connect(self.socket()).await.is_err() {
             if let Some(status) = self.server.ended() {
-                let what = format!("{} server: {status}: {}", binary.display(), self.folder.last_words());
-                return Err(Error::usage(what)
-                    .hint("is staging.vault_binary a Vault, and staging.vault_config its configuration?"));
+                let what = format!("{} server: {status}: {}", binary.display(), self.directory.last_log_line());
+                return Err(Error::usage(what).hint(
+                    "check that staging.vault_binary is a Vault, and that staging.vault_config is valid for it",
+                ));
             }
             if begun.elapsed() >= START {
                 let (binary, seconds) = (binary.display(), START.as_secs());
-                let what = format!("{binary} server: not listening after {seconds} s: {}", self.folder.last_words());
+                let what =
+                    format!("{binary} server: not listening after {seconds} s: {}", self.directory.last_log_line());
                 return Err(Error::vault(what));
             }
             tokio::time::sleep(POLL).await;
@@ -100,15 +97,15 @@ impl Ephemeral {
     }
 }
 
-/// Whether the server is to be isolated; if not, that is said.
+/// Returns `true` if the server is to be isolated; otherwise warns.
 async fn isolated(needs_network: bool) -> bool {
     let why = match needs_network {
         true => "staging.vault_config may need it",
         false if process::can_isolate().await => return true,
-        false => "this system gives no network namespace by `unshare -rn` and `ip`",
+        false => "`unshare -rn` and `ip` cannot create a network namespace here",
     };
     tracing::warn!(
-        "the drill's Vault has this machine's network ({why}): whatever it restores may act, for example revoke leases"
+        "the restore drill's Vault has this machine's network ({why}): a restored Vault may act, for example revoke leases"
     );
     false
 }
@@ -118,15 +115,15 @@ fn read_config(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).map_err(failed)
 }
 
-fn configuration(folder: &Path, extra: Option<&str>) -> std::io::Result<String> {
-    // A port that is free now; in a network of its own any would do. Only a TCP listener yields
-    // the cluster address without which a server does not unseal. Its API answers no peer: the
-    // socket is the way in.
+fn configuration(directory: &Path, extra: Option<&str>) -> std::io::Result<String> {
+    // A port that is free now; in an isolated network, any port would work. A server does not unseal
+    // without a cluster address, which only a TCP listener provides. The API of this listener accepts
+    // no peer: the socket is used instead.
     let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-    let folder = folder.display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
+    let dir = directory.display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
     let mut text = format!(
-        "storage \"raft\" {{\n  path = \"{folder}/data\"\n  node_id = \"drill\"\n  performance_multiplier = \"1\"\n}}\n\
-         listener \"unix\" {{\n  address = \"{folder}/{socket}\"\n}}\n\
+        "storage \"raft\" {{\n  path = \"{dir}/data\"\n  node_id = \"drill\"\n  performance_multiplier = \"1\"\n}}\n\
+         listener \"unix\" {{\n  address = \"{dir}/{socket}\"\n}}\n\
          listener \"tcp\" {{\n  address = \"127.0.0.1:0\"\n  cluster_address = \"127.0.0.1:{port}\"\n  tls_disable = true\n  \
          proxy_protocol_behavior = \"deny_unauthorized\"\n  proxy_protocol_authorized_addrs = \"255.255.255.255\"\n}}\n\
          api_addr = \"http://127.0.0.1:8200\"\ncluster_addr = \"https://127.0.0.1:{port}\"\ndisable_mlock = true\n",

@@ -186,7 +186,7 @@ fn a_login_in_a_namespace_cannot_take_a_snapshot() {
         std::fs::write(tool.home().join("config.toml"), config).unwrap();
         tool.keeps(["planted-pw"]).args(["--config", "config.toml"])
     };
-    let says = ["only a token of the root namespace may take", "vault.namespace is \"team\""];
+    let says = ["only a token of the root namespace may take", "remove vault.namespace (\"team\""];
     tool().arg("backup").run().fails(3, &says).leaves(&["config.toml"]);
     place.assert_empty();
     let doctor = tool().arg("doctor").run();

@@ -77,10 +77,19 @@ fn missing_settings_are_reported() {
 
 #[test]
 fn an_invalid_store_url_is_reported_without_its_text() {
-    for url in ["ftp://pl4nted", "s3://", "s3://user:pl4nted@bucket", "file://pl4nted/dir", "pl4nted"] {
+    for url in [
+        "ftp://pl4nted",
+        "s3://",
+        "s3://user:pl4nted@bucket",
+        "file://pl4nted/dir",
+        "pl4nted",
+        "s3://bucket/../pl4nted",
+    ] {
         let output = tool().args(["list", "--store", url]).run();
         output.fails(2, &["--store: "]).never_says("pl4nted");
     }
+    let path = tool().args(["list", "--store", "/tmp/x"]).run();
+    path.fails(2, &["--store: must be s3://BUCKET", "hint: did you mean file:///tmp/x"]);
 }
 
 #[test]

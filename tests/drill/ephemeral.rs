@@ -132,10 +132,14 @@ fn ephemeral_drill_reports_missing_settings_and_programs() {
         (with(&at("data")), None, ["/data: there is no such program", "staging.vault_binary"]),
         (with("no-vault-of-this-name"), None, ["no-vault-of-this-name: there is no such program", ""]),
         (format!("[staging]\n{LOGIN}"), Some(("PATH", room.path())), ["neither vault nor bao is on PATH", "--offline"]),
-        (with("false"), None, ["server: exit status: 1", "is staging.vault_binary a Vault"]),
+        (with("false"), None, ["server: exit status: 1", "check that staging.vault_binary is a Vault"]),
         (missing, None, ["missing.hcl: cannot be read", "staging.vault_config"]),
-        (staging(""), Some(("TMPDIR", &room.path().join("none"))), ["no folder for the drill", "set TMPDIR"]),
-        (staging(""), Some(("TMPDIR", &long)), ["too long a path for a socket", "TMPDIR"]),
+        (
+            staging(""),
+            Some(("TMPDIR", &room.path().join("none"))),
+            ["cannot create the directory of the restore drill", "set TMPDIR"],
+        ),
+        (staging(""), Some(("TMPDIR", &long)), ["path too long for a socket", "TMPDIR"]),
         (
             format!("[staging]\nvault_binary = {:?}\n{}", binary(), LOGIN.lines().nth(1).unwrap()),
             None,

@@ -58,7 +58,7 @@ fn a_server_without_its_guard_process_is_ended_by_the_next_drill() {
     assert_eq!(run.wait().status, None);
     assert_eq!(room(tmp.path()), Some((directory.clone(), server)), "nothing ended it");
     let output = below(tmp.path(), &site).run();
-    output.code(0).stderr_contains("a server that a killed drill left");
+    output.code(0).stderr_contains("a server left by a killed drill");
     site.assert_clean(&output);
     assert_gone(&directory);
     assert_eq!(directories(tmp.path()), [] as [PathBuf; 0]);

@@ -1,4 +1,4 @@
-//! Behind OpenBao's agent and proxy, which add a token of their own.
+//! Requests through OpenBao's agent and proxy, which add their own token.
 
 use super::environment::backup;
 use crate::support::process::{Port, Process, temp_dir};
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 const NONE: &str = "[vault.auth]\nmethod = \"none\"\n";
 
-/// `bao agent` or `bao proxy` in front of a server.
+/// Running `bao agent` or `bao proxy` in front of a server.
 struct Agent {
     port: Port,
     dir: TempDir,
@@ -16,7 +16,7 @@ struct Agent {
 }
 
 impl Agent {
-    /// Starts it with an AppRole, and waits until it has a token where `secret` is valid.
+    /// Starts it with an AppRole. If `secret` is valid, waits until it has a token.
     fn start(mode: &str, vault: &Vault, (role, secret): (&str, &str), valid: bool) -> Self {
         let (port, dir) = (Port::reserve(), temp_dir());
         let [config, role_file, secret_file, socket] =
@@ -54,15 +54,15 @@ impl Agent {
 }
 
 #[test]
-fn the_token_is_the_agents() {
+fn the_agent_adds_its_token() {
     let vault = Vault::start();
     vault.snapshot_policy("backup");
     let (role, secret) = vault.approle("backup", &["backup"]);
     for mode in ["agent", "proxy"] {
         let agent = Agent::start(mode, &vault, (&role, &secret), true);
         for address in agent.addresses() {
-            // The second run needs the token that the first one did not revoke; and the
-            // client's own variable is not sent.
+            // The second run needs the token that the first run must not revoke. The client's own
+            // variable is not sent.
             backup(&address, NONE).run().ok();
             backup(&address, NONE).env("BAO_TOKEN", "planted").run().ok();
         }
@@ -79,6 +79,6 @@ fn an_agent_without_a_valid_token_is_named() {
         let run = backup(&address, NONE).run();
         run.fails(3, &[&address, "snapshot", "the agent adds no valid token"]).never_says(secret);
     }
-    // An agent that adds none, and the server itself, are the same to a client.
+    // For a client, an agent without a token behaves like the server itself.
     backup(&vault.address(), NONE).run().fails(3, &[&vault.address(), "the agent adds no valid token"]);
 }

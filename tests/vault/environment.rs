@@ -1,5 +1,5 @@
-//! What comes from the environment, so that the binary is what is tested: AWS
-//! credentials for a login (by a stand-in for AWS's security token service), proxies.
+//! Environment variables, tested with the binary: AWS credentials for a login (with a stand-in for
+//! AWS STS), proxies, addresses, tokens.
 
 use crate::support::fault::{Call, FaultServer, Reply};
 use crate::support::tool;
@@ -16,7 +16,7 @@ const IDENTITY: &str = r#"<GetCallerIdentityResponse xmlns="https://sts.amazonaw
 </GetCallerIdentityResponse>"#;
 
 #[test]
-fn by_aws_iam() {
+fn login_with_aws_iam_uses_the_credential_chain() {
     let sts = FaultServer::start(|call| match call.header("authorization").contains("Credential=AKIDGOOD/") {
         true => Reply::status(200).header("Content-Type", "text/xml").body(IDENTITY),
         false => {
@@ -41,7 +41,7 @@ fn by_aws_iam() {
             .run()
     };
     run("AKIDGOOD").ok();
-    // Vault asks more than once, on its own behalf, too.
+    // Vault sends further requests on its own behalf.
     let is_ours = |call: &Call| call.header("x-amz-security-token") == "planted";
     let ours: Vec<_> = sts.calls().into_iter().filter(is_ours).collect();
     assert!(!ours.is_empty());
@@ -54,7 +54,7 @@ fn by_aws_iam() {
     run("AKIDBAD").fails(3, &["login by AWS IAM at auth/aws", "check vault.auth"]).never_says("planted");
 }
 
-/// A proxy for everything, in every variable, that remembers each request.
+/// Starts a proxy that records each request, and returns it with all proxy variables set to it.
 fn recording_proxy() -> (FaultServer, Vec<(&'static str, String)>) {
     let proxy = FaultServer::start(|_| Reply::status(502).body("planted"));
     let names = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
@@ -64,11 +64,11 @@ fn recording_proxy() -> (FaultServer, Vec<(&'static str, String)>) {
 }
 
 #[test]
-fn no_proxy_for_loopback_nor_for_plain_http() {
+fn no_proxy_is_used_for_loopback_and_plain_http() {
     let vault = Vault::start();
     let (proxy, variables) = recording_proxy();
     backup(&vault.address(), "").env("VAULT_TOKEN", vault.root_token()).envs(variables.clone()).run().ok();
-    // Plain http elsewhere goes there directly, or nowhere: the token is in it.
+    // Plain HTTP to another host is sent directly or not at all: it contains the token.
     let elsewhere = backup("http://vault.invalid:8200", "").env("VAULT_TOKEN", "planted").envs(variables.clone()).run();
     elsewhere.fails(3, &["http://vault.invalid:8200", "check that Vault is running there"]).never_says("planted");
     assert!(proxy.calls().is_empty(), "{:?}", proxy.calls().iter().map(|call| &call.path).collect::<Vec<_>>());
@@ -97,7 +97,7 @@ fn a_proxy_that_fails_is_named_without_its_password() {
 }
 
 #[test]
-fn the_variables_of_bao_go_before_those_of_vault() {
+fn bao_variables_override_vault_variables() {
     let vault = Vault::start();
     let tool = || backup("http://127.0.0.1:9", "").env("VAULT_TOKEN", "planted").env("BAO_ADDR", vault.address());
     let output = tool().env("BAO_TOKEN", vault.root_token()).run();
@@ -110,7 +110,7 @@ fn the_variables_of_bao_go_before_those_of_vault() {
 }
 
 #[test]
-fn the_token_comes_from_the_helper_or_the_file_of_a_login() {
+fn the_token_comes_from_the_token_helper_or_file() {
     let vault = Vault::start();
     let tool = || backup(&vault.address(), "");
     let with_helper = |script: &str| {
@@ -123,7 +123,7 @@ fn the_token_comes_from_the_helper_or_the_file_of_a_login() {
     };
     let root = vault.root_token();
     with_helper(&format!("[ \"$1\" = get ] && [ -z \"$VAULT_BACKUP_KEY\" ] && echo {root}")).run().ok();
-    // What a helper leaves behind may hold its output open.
+    // A background process of a helper may keep its output open.
     with_helper(&format!("sleep 60 >/dev/null & echo {root}")).run().ok();
     with_helper("sleep 60 & echo planted").run().fails(2, &["token helper", "did not end within 10 s"]);
     with_helper("exit 3").run().fails(2, &["token helper", "exit status: 3"]);
@@ -141,7 +141,7 @@ fn the_token_comes_from_the_helper_or_the_file_of_a_login() {
 }
 
 #[test]
-fn srv_records_are_refused_where_they_would_be_looked_up() {
+fn srv_lookup_is_refused() {
     let vault = Vault::start();
     let tool = |address: &str| backup(address, "").env("VAULT_TOKEN", vault.root_token()).env("BAO_SRV_LOOKUP", "1");
     tool("https://vault.invalid").run().fails(2, &["BAO_SRV_LOOKUP", "https://vault.invalid", "vault.addresses"]);
@@ -149,13 +149,13 @@ fn srv_records_are_refused_where_they_would_be_looked_up() {
 }
 
 #[test]
-fn addresses_with_a_path_and_unix_sockets() {
+fn addresses_may_have_a_path_or_be_a_unix_socket() {
     let vault = Vault::start();
     let mapped = FaultServer::proxy(&vault.address(), |_| Reply::forward_without("/vault"));
     for path in ["/vault", "/vault/"] {
         let address = format!("{}{path}", mapped.address());
         backup(&address, "").env("VAULT_TOKEN", vault.root_token()).run().ok();
-        // A login goes by another library.
+        // A login uses another library.
         vault.snapshot_policy("backup");
         let (role, secret) = vault.approle("backup", &["backup"]);
         let auth = format!("[vault.auth]\nmethod = \"approle\"\nrole_id = {role:?}\nsecret_id = \"env:ID\"\n");
@@ -170,7 +170,7 @@ fn addresses_with_a_path_and_unix_sockets() {
 }
 
 #[test]
-fn unverified_tls_warns_in_each_run() {
+fn tls_skip_verify_warns_in_each_run() {
     let vault = Vault::builder().tls(true).start();
     let tool = || backup(&vault.address(), "").env("VAULT_TOKEN", vault.root_token());
     tool().run().code(3).stderr_contains("vault.ca_cert");
@@ -186,7 +186,7 @@ fn unverified_tls_warns_in_each_run() {
         .fails(3, &["plain HTTP was sent to a TLS port", "https://"]);
 }
 
-/// A backup of the Vault at `address` into a folder of the run's own.
+/// Returns a backup of the Vault at `address` into a directory of its own run.
 pub(super) fn backup(address: &str, config: &str) -> Tool {
     let tool = tool();
     let file = tool.home().join("config.toml");

@@ -1,5 +1,5 @@
-//! Failures and surroundings that a real server cannot be told to make: proxies,
-//! load balancers, redirects that must not be followed, answers of no Vault.
+//! Failures that a real server cannot produce on demand: proxies, load balancers, unsafe redirects,
+//! responses that are not from Vault.
 
 use super::{WHOLE, assert_says, entries, read, session, settings, take, url};
 use crate::support::cluster::Cluster;
@@ -18,7 +18,7 @@ use vault_backup::services::vault::{Auth, Client};
 
 const SNAPSHOT: &str = "/v1/sys/storage/raft/snapshot";
 
-/// What an active node of cluster `id` answers, but for what `special` answers.
+/// Returns the responses of an active node of cluster `id`, except for those of `special`.
 fn active(id: &'static str, special: impl Fn(&Call) -> Option<Reply> + Send + Sync + 'static) -> FaultServer {
     FaultServer::start(node(id, special))
 }
@@ -67,7 +67,7 @@ async fn a_redirect_to_the_leader_is_followed_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redirect_elsewhere_is_not() {
+async fn a_redirect_to_another_cluster_or_to_http_is_refused() {
     let other = active("b", |_| None);
     let standby = active("a", redirect(other.address().to_owned()));
     let error = snapshot_of(&standby).await.unwrap_err();
@@ -94,7 +94,7 @@ async fn a_redirect_elsewhere_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_standby_names_a_leader_that_must_not_be_used() {
+async fn a_leader_at_an_unsafe_address_is_refused() {
     let ca = Ca::new();
     let plain = active("a", |_| None);
     let named = plain.address().to_owned();
@@ -113,7 +113,7 @@ async fn a_standby_names_a_leader_that_must_not_be_used() {
     assert_says(&error, Kind::Vault, &[tls.address(), plain.address(), "not https", "api_addr"]);
     assert!(plain.calls().is_empty());
 
-    // The same over plain HTTP is followed; but not by a client of one node.
+    // Over plain HTTP it is followed, but not by a client of one node.
     let standby = active("a", standby);
     assert_eq!(at(&standby).leader().await.unwrap().address, url(plain.address()));
     let asked = plain.calls().len();
@@ -129,10 +129,10 @@ async fn a_standby_names_a_leader_that_must_not_be_used() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn through_a_load_balancer() {
+async fn a_snapshot_through_a_load_balancer_follows_the_leader() {
     let cluster = Cluster::start(2);
     let leader = cluster.leader();
-    // Its health checks reach the leader, the snapshot a standby.
+    // Its health check reaches the leader, the snapshot request a standby.
     let health = leader.ok("GET", "sys/health", None);
     let balancer = FaultServer::proxy(&cluster.standbys()[0].address(), move |call| match call.path.as_str() {
         "/v1/sys/health" => Reply::json(200, &health),
@@ -150,7 +150,7 @@ async fn through_a_load_balancer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_may_pass_is_tried_again() {
+async fn temporary_failures_are_retried() {
     let vault = Vault::start();
     let seen = Mutex::new(HashSet::new());
     let gateway =
@@ -170,7 +170,7 @@ async fn what_may_pass_is_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_vault() {
+async fn a_response_that_is_not_from_vault_is_refused() {
     let page = || Reply::status(200).header("Content-Type", "text/html").body("<html>Sign in</html>");
     let web = FaultServer::start(move |_| page());
     let error = snapshot_of(&web).await.unwrap_err();
@@ -195,7 +195,7 @@ async fn what_is_no_vault() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_break() {
+async fn broken_and_stalled_connections_are_errors() {
     let vault = Vault::start();
     let cut = FaultServer::proxy(&vault.address(), |call| match call.path.as_str() {
         SNAPSHOT => Reply::forward().break_after(1000),
@@ -217,7 +217,7 @@ async fn connections_that_break() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn secrets_in_answers_that_are_not_understood() {
+async fn an_unparsable_response_is_never_quoted() {
     let odd = active("a", |call| {
         let body = json!({"auth": {"accessor": "hvs.planted"}, "data": {"password": "planted"}});
         let mount = json!({"data": {"path": "smtp/", "type": "kv", "options": {"version": "2"}}});
@@ -258,8 +258,8 @@ async fn a_token_is_revoked_through_another_address() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn headers_and_namespaces() {
-    // Its community edition ignores the namespace's header, OpenBao does not.
+async fn requests_carry_headers_and_namespaces() {
+    // Vault's community edition ignores the namespace header, OpenBao does not.
     let vault = Vault::builder().server(Server::Vault).start();
     let (role_id, secret_id) = vault.approle("backup", &["root-like"]);
     vault.policy("root-like", r#"path "*" { capabilities = ["read", "update", "sudo"] }"#);

@@ -1,4 +1,4 @@
-//! Secrets read from both KV versions, and those that are gone.
+//! Reading secrets from both KV versions.
 
 use super::{assert_says, client, root, url};
 use crate::support::vault::Vault;
@@ -9,7 +9,7 @@ use vault_backup::base::secret::Secret;
 use vault_backup::services::vault::SecretRead;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_became_of_a_secret() {
+async fn deleted_destroyed_and_missing_secrets_are_distinguished() {
     let vault = Vault::start();
     let (client, at, token) = (client(&vault), url(&vault.address()), root(&vault));
     vault.mount_kv("smtp", 2);
@@ -46,7 +46,7 @@ async fn what_became_of_a_secret() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_read() {
+async fn unreadable_paths_are_errors() {
     let vault = Vault::start();
     let (client, at) = (client(&vault), url(&vault.address()));
     vault.mount_kv("smtp", 2);

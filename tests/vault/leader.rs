@@ -1,4 +1,4 @@
-//! Which node is asked, from wherever one starts.
+//! Finding the leader.
 
 use super::{WHOLE, assert_says, client, entries, read, root, session, settings, take, url};
 use crate::support::balancer::Balancer;
@@ -11,7 +11,7 @@ use vault_backup::base::error::Kind;
 use vault_backup::services::vault::Client;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cluster_through_each_of_its_nodes() {
+async fn the_leader_is_found_through_each_node() {
     let cluster = Cluster::start(3);
     let leader = cluster.leader();
     let token = leader.root_token();
@@ -31,7 +31,7 @@ async fn a_cluster_through_each_of_its_nodes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_leader_dies_before_the_snapshot() {
+async fn a_leader_lost_before_the_snapshot_is_replaced() {
     let cluster = Cluster::start(3);
     let client = Client::new(settings(&cluster.addresses())).unwrap();
     let dead = cluster.leader();
@@ -45,7 +45,7 @@ async fn the_leader_dies_before_the_snapshot() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_leader_dies_during_the_snapshot() {
+async fn a_leader_lost_during_the_snapshot_is_an_error() {
     let cluster = Cluster::start(3);
     let leader = cluster.leader();
     leader.fill(24 << 20);
@@ -66,7 +66,7 @@ async fn the_leader_dies_during_the_snapshot() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_leads() {
+async fn a_cluster_without_a_leader_times_out() {
     let cluster = Cluster::start(3);
     let standbys = cluster.standbys();
     let (last, other) = (standbys[0], standbys[1]);
@@ -85,7 +85,7 @@ async fn nobody_leads() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_node_among_the_addresses_is_passed_over() {
+async fn a_dead_node_among_the_addresses_is_skipped() {
     let vault = Vault::start();
     let gone = Vault::builder().uninitialised();
     let client = Client::new(settings(&[gone.address(), vault.address()])).unwrap();
@@ -93,7 +93,7 @@ async fn a_dead_node_among_the_addresses_is_passed_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn states_that_no_waiting_changes() {
+async fn a_sealed_or_uninitialised_vault_is_not_waited_for() {
     let mut vault = Vault::builder().uninitialised().start();
     let client = client(&vault);
     let at = vault.address();
@@ -110,16 +110,16 @@ async fn states_that_no_waiting_changes() {
     );
 }
 
-/// The addresses of `cluster` with the leader's last: the first connections of a balancer
-/// go to standbys.
+/// Returns the addresses of `cluster`, the leader's last: the first connections of a load balancer go
+/// to standbys.
 fn leader_last(cluster: &Cluster) -> Vec<String> {
     let standbys = cluster.standbys();
     standbys.into_iter().chain([cluster.leader()]).map(Vault::address).collect()
 }
 
-/// As Helm sets it up: each node names its pod's address, which nobody outside reaches.
+/// As with Vault's Helm chart: each node names its pod's address, which is unreachable from outside.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_balancer_in_front_of_nodes_that_name_an_unreachable_leader() {
+async fn a_load_balancer_works_although_the_named_leader_is_unreachable() {
     let cluster = Cluster::start_with(3, |node| node.api_addr("http://127.0.0.1:1"));
     let token = cluster.leader().root_token();
     let balancer = Balancer::start(&leader_last(&cluster));
@@ -129,7 +129,7 @@ async fn a_balancer_in_front_of_nodes_that_name_an_unreachable_leader() {
         assert_eq!(entries(&take(&client, token).await.unwrap()), WHOLE);
     }
 
-    // The connection stays at a node that no longer leads when the snapshot is asked for.
+    // The connection stays at a node that is not the leader any more at the snapshot request.
     let client = Client::new(settings(&[&balancer.address])).unwrap();
     let (node, session) = session(&client, token).await.unwrap();
     cluster.leader().step_down();
@@ -146,7 +146,7 @@ async fn a_balancer_in_front_of_nodes_that_name_an_unreachable_leader() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_named_leader_that_does_not_answer_is_asked_once() {
+async fn a_leader_that_does_not_respond_is_asked_once() {
     let silent = FaultServer::start(|_| Reply::hang());
     let cluster = Cluster::start_with(3, |node| node.api_addr(silent.address()));
     let balancer = Balancer::start(&leader_last(&cluster));
@@ -159,9 +159,9 @@ async fn a_named_leader_that_does_not_answer_is_asked_once() {
     assert_eq!(silent.calls().iter().filter(|call| call.path == "/v1/sys/health").count(), 1);
 }
 
-/// Vault alone has listeners that redact.
+/// Only Vault has listeners that redact.
 #[tokio::test(flavor = "multi_thread")]
-async fn redacting_listeners() {
+async fn a_listener_that_redacts_addresses_is_named() {
     let redact = "redact_addresses = true\n redact_cluster_name = true\n redact_version = true";
     let cluster = Cluster::start_with(3, |node| node.server(Server::Vault).listener(redact));
     let token = cluster.leader().root_token();

@@ -1,4 +1,4 @@
-//! Logins, and the end of what they gave. Kubernetes by a stand-in for its token review.
+//! Logins and the revocation of their tokens. Kubernetes is a stand-in for its token review.
 
 use super::{assert_says, client, session, url};
 use crate::support::fault::{FaultServer, Reply};
@@ -28,7 +28,7 @@ fn userpass(password: &str) -> Auth {
     Auth::Userpass { mount, username, password: Secret::new(password).into() }
 }
 
-/// Logs in, looks the token up, revokes it, and sees that it is dead.
+/// Logs in, looks the token up, revokes it, and checks that it is invalid.
 async fn in_and_out(client: &Client, vault: &Vault, auth: &Auth) -> TokenInfo {
     let node = client.leader().await.unwrap();
     let session = client.login(&node, auth).await.unwrap();
@@ -42,7 +42,7 @@ async fn in_and_out(client: &Client, vault: &Vault, auth: &Auth) -> TokenInfo {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn by_token() {
+async fn login_with_a_token() {
     let vault = Vault::start();
     let client = client(&vault);
     let (node, session) = session(&client, vault.root_token()).await.unwrap();
@@ -76,7 +76,7 @@ async fn by_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn by_approle_and_wrapped_secret_id() {
+async fn login_with_approle_and_a_wrapped_secret_id() {
     let vault = Vault::start();
     vault.snapshot_policy("backup");
     let client = client(&vault);
@@ -105,7 +105,7 @@ async fn by_approle_and_wrapped_secret_id() {
     }
 }
 
-/// What a POST to `path` answers, wrapped: the wrapping token.
+/// Returns the wrapping token for the response to a POST to `path`.
 fn wrap(vault: &Vault, path: &str) -> String {
     let url = format!("{}/v1/{path}", vault.address());
     let request = crate::support::http::client(None, None)
@@ -119,7 +119,7 @@ fn wrap(vault: &Vault, path: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn by_userpass() {
+async fn login_with_userpass() {
     let vault = Vault::start();
     vault.enable_auth("userpass");
     vault.ok("POST", "auth/userpass/users/ada", Some(json!({"password": "planted-pw", "token_policies": ["default"]})));
@@ -131,7 +131,7 @@ async fn by_userpass() {
     assert_says(&error, Kind::Vault, &["userpass at auth/userpass, user ada", "check vault.auth"]);
     assert!(!error.to_string().contains("planted"));
 
-    // A token that may not revoke itself; the error says what it takes.
+    // A token that may not revoke itself: the error names the missing permission.
     let body = json!({"password": "planted-pw", "token_no_default_policy": true, "token_policies": ["none"]});
     vault.ok("POST", "auth/userpass/users/ada", Some(body));
     let session = client.login(&node, &userpass("planted-pw")).await.unwrap();
@@ -147,7 +147,7 @@ async fn by_userpass() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn by_kubernetes() {
+async fn login_with_kubernetes() {
     let review = FaultServer::start(|call| {
         assert_eq!(call.path, "/apis/authentication.k8s.io/v1/tokenreviews");
         let good = call.json()["spec"]["token"] == jwt();
@@ -185,7 +185,7 @@ async fn by_kubernetes() {
     }
 }
 
-/// A service account's token; who checks its signature is the stand-in.
+/// Returns the token of a service account. The stand-in checks its signature.
 fn jwt() -> String {
     let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let claims = json!({"iss": "https://kubernetes.default.svc", "sub": "system:serviceaccount:ops:backup",
@@ -195,7 +195,7 @@ fn jwt() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_login_that_is_not_there() {
+async fn login_at_a_missing_mount_is_refused() {
     let vault = Vault::start();
     let client = client(&vault);
     let node = client.leader().await.unwrap();
@@ -209,7 +209,7 @@ async fn a_login_that_is_not_there() {
     assert!(!error.to_string().contains("planted"));
 }
 
-/// An issuer of JSON web tokens (ES256).
+/// Issuer of JSON web tokens (ES256).
 struct Issuer(EcdsaKeyPair);
 
 impl Issuer {
@@ -219,7 +219,7 @@ impl Issuer {
         Self(EcdsaKeyPair::from_pkcs8(kind, key.as_ref(), &random).unwrap())
     }
 
-    /// The public key in PEM. The DER prefix says that a P-256 point follows (RFC 5480).
+    /// Returns the public key in PEM. The DER prefix says that a P-256 point follows (RFC 5480).
     fn pem(&self) -> String {
         let mut der = hex::decode("3059301306072a8648ce3d020106082a8648ce3d030107034200").unwrap();
         der.extend_from_slice(self.0.public_key().as_ref());
@@ -237,7 +237,7 @@ impl Issuer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn by_jwt() {
+async fn login_with_jwt() {
     let (vault, issuer) = (Vault::start(), Issuer::new());
     vault.enable_auth("jwt");
     let config = json!({"jwt_validation_pubkeys": [issuer.pem()], "bound_issuer": "https://ci.example.com",
@@ -272,7 +272,7 @@ async fn by_jwt() {
 /// On OpenBao 2.6, in every run: 2.7 and the core of Vault that tests run are built without
 /// this method.
 #[tokio::test(flavor = "multi_thread")]
-async fn by_ldap() {
+async fn login_with_ldap() {
     let vault = Vault::builder().server(Server::OpenBaoOld).start();
     let directory = Ldap::start("cn=ada,ou=people,dc=example,dc=com", "planted-pw");
     vault.enable_auth("ldap");
@@ -296,9 +296,9 @@ async fn by_ldap() {
     }
 }
 
-/// Hardened roles give tokens for just the requests of a run.
+/// Hardened roles issue tokens for exactly the requests of a run.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_whose_uses_are_used_up_needs_no_revocation() {
+async fn a_token_without_remaining_uses_needs_no_revocation() {
     let vault = Vault::start();
     vault.snapshot_policy("backup");
     let client = client(&vault);

@@ -1,4 +1,4 @@
-//! Snapshots into Vault.
+//! Restoring snapshots into Vault.
 
 use super::{assert_says, client, root, session, settings, shares_of, take};
 use crate::support::vault::{SEALED, Vault};
@@ -10,14 +10,14 @@ use vault_backup::base::error::{Error, Kind, Result};
 use vault_backup::base::secret::Secret;
 use vault_backup::services::vault::Client;
 
-/// `bytes` in pieces.
+/// Returns `bytes` in pieces.
 fn pieces(bytes: &[u8]) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
     let pieces: Vec<_> = bytes.chunks(64 << 10).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
     stream::iter(pieces)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn into_itself_and_into_another() {
+async fn a_snapshot_is_restored_into_its_own_and_another_cluster() {
     let source = Vault::start();
     source.mount_kv("smtp", 2);
     source.put_secret("smtp", "a", &json!({"k": "before"}));
@@ -56,7 +56,7 @@ async fn into_itself_and_into_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_is_heard_while_sending() {
+async fn a_refusal_ends_the_upload() {
     let staging = Vault::start();
     let client = client(&staging);
     let (node, _) = session(&client, staging.root_token()).await.unwrap();
@@ -66,7 +66,7 @@ async fn a_refusal_is_heard_while_sending() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_former_threshold_counts_until_the_restart() {
+async fn the_old_threshold_is_used_until_a_restart() {
     let source = Vault::builder().shares(5, 3).start();
     let snapshot = take(&client(&source), source.root_token()).await.unwrap();
     let staging = Vault::builder().shares(3, 2).start();
@@ -85,7 +85,7 @@ async fn a_former_threshold_counts_until_the_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_source_that_fails_never_looks_whole() {
+async fn a_failed_source_never_completes_the_upload() {
     let source = Vault::start();
     source.fill(6 << 20);
     let snapshot = take(&client(&source), source.root_token()).await.unwrap();
@@ -93,7 +93,7 @@ async fn a_source_that_fails_never_looks_whole() {
     let before = staging.cluster_id();
     let client = client(&staging);
     let (node, _) = session(&client, staging.root_token()).await.unwrap();
-    // Even when every byte was sent, the end must be missing.
+    // Even if every byte was sent, the end of the body must be missing.
     for cut in [1, snapshot.len() / 2, snapshot.len()] {
         let failure = stream::once(async { Err(Error::integrity("segment 3: authentication failed")) });
         let body = pieces(&snapshot[..cut]).chain(failure);
@@ -106,7 +106,7 @@ async fn a_source_that_fails_never_looks_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_target_that_stands_still_or_dies() {
+async fn a_target_that_stalls_or_dies_is_an_error() {
     let staging = Vault::start();
     let mut settings = settings(&[staging.address()]);
     settings.idle_timeout = Duration::from_secs(1);
@@ -118,7 +118,7 @@ async fn a_target_that_stands_still_or_dies() {
     assert_says(&error, Kind::Vault, &["no progress for 1 s", "run.idle_timeout"]);
     staging.resume();
 
-    // A slow source is not a slow Vault.
+    // A slow source does not count as a slow Vault.
     let slow = stream::once(async {
         tokio::time::sleep(Duration::from_secs(3)).await;
         Err(Error::store("s3://b/o: it is slow"))
@@ -126,7 +126,7 @@ async fn a_target_that_stands_still_or_dies() {
     let error = client.restore(&node, &root(&staging), slow, true).await.unwrap_err().error;
     assert_says(&error, Kind::Store, &["it is slow"]);
 
-    // What it cannot read it would refuse before it dies.
+    // It would refuse an unreadable snapshot before it dies.
     staging.fill(6 << 20);
     let snapshot = take(&client, staging.root_token()).await.unwrap();
     let pid = rustix::process::Pid::from_raw(staging.pid() as i32).unwrap();

@@ -1,4 +1,4 @@
-//! Opening and closing the seal, and root tokens made from shares.
+//! Sealing, unsealing, and root tokens from shares.
 
 use super::{assert_says, client, root, settings, shares_of, url};
 use crate::support::fault::{FaultServer, Reply};
@@ -9,7 +9,7 @@ use vault_backup::base::secret::Secret;
 use vault_backup::services::vault::Client;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sealed_and_unsealed() {
+async fn a_vault_is_sealed_and_unsealed() {
     let vault = Vault::builder().shares(5, 3).start();
     let (client, at) = (client(&vault), url(&vault.address()));
     let error = client.seal(&at, &Secret::new(vault.token(&["nothing"]))).await.unwrap_err();
@@ -39,7 +39,7 @@ async fn sealed_and_unsealed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_root_token_from_shares() {
+async fn a_root_token_is_generated_from_shares() {
     let vault = Vault::builder().staging().start();
     let (client, at) = (client(&vault), url(&vault.address()));
     let shares = shares_of(vault.shares());

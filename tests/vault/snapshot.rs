@@ -1,4 +1,4 @@
-//! The snapshot's own failures, as the real server makes them.
+//! Snapshots from real servers, and their failures.
 
 use super::{WHOLE, assert_says, client, entries, root, session, settings, take};
 use crate::support::vault::Vault;
@@ -9,7 +9,7 @@ use vault_backup::base::error::Kind;
 use vault_backup::services::vault::Client;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_node_and_the_least_rights() {
+async fn a_snapshot_needs_only_read_on_its_path() {
     let vault = Vault::start();
     vault.snapshot_policy("backup");
     let client = client(&vault);
@@ -36,7 +36,7 @@ async fn one_node_and_the_least_rights() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sealed_between_lookup_and_snapshot() {
+async fn a_vault_that_is_sealed_before_the_snapshot_is_an_error() {
     let vault = Vault::start();
     let client = client(&vault);
     let (node, session) = session(&client, vault.root_token()).await.unwrap();
@@ -47,7 +47,7 @@ async fn sealed_between_lookup_and_snapshot() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_stands_still() {
+async fn a_stalled_server_times_out() {
     let vault = Vault::start();
     vault.fill(24 << 20);
     let mut settings = settings(&[vault.address()]);
@@ -70,7 +70,7 @@ async fn a_server_that_stands_still() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn over_a_unix_socket() {
+async fn a_snapshot_over_a_unix_socket() {
     let vault = Vault::builder().listener_unix().start();
     let mut settings = settings(&["http://localhost"]);
     settings.unix_socket = vault.socket();

@@ -1,4 +1,4 @@
-//! TLS with a private authority, names other than the address's, client certificates.
+//! TLS with a private CA, other names than the address's, client certificates.
 
 use super::{WHOLE, assert_says, entries, session, settings, take, url};
 use crate::support::cluster::Cluster;
@@ -18,7 +18,7 @@ fn client(address: &str, tls: TlsSettings) -> vault_backup::base::error::Result<
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_private_authority() {
+async fn a_private_ca_is_trusted() {
     let cluster = Cluster::start_tls(2);
     let leader = cluster.leader();
     let trusting = TlsSettings { ca_cert: Some(leader.ca_cert()), ..TlsSettings::default() };
@@ -50,7 +50,7 @@ async fn a_private_authority() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn by_client_certificate() {
+async fn login_with_a_client_certificate() {
     let vault = Vault::builder().tls(true).start();
     let ca = vault.ca().unwrap();
     vault.enable_auth("cert");
@@ -85,7 +85,7 @@ async fn by_client_certificate() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_name_is_asked_for_and_the_address_is_the_host() {
+async fn tls_server_name_is_sent_as_sni() {
     let ca = Ca::new();
     let named =
         |name: &str| TlsSettings { ca_cert: Some(ca.path()), server_name: Some(name.into()), ..TlsSettings::default() };
@@ -106,7 +106,7 @@ async fn the_name_is_asked_for_and_the_address_is_the_host() {
     assert_eq!(hello.await.unwrap().as_deref(), Some("vault.example.com"));
 }
 
-/// As `openssl req -x509` makes it: the server's certificate is an authority's.
+/// As `openssl req -x509` generates it: the server's certificate is a CA certificate.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_self_signed_certificate_is_accepted_when_it_is_the_one_in_ca_cert() {
     let (ours, other) = (Ca::self_signed(&["127.0.0.1"]), Ca::self_signed(&["127.0.0.1"]));
@@ -131,9 +131,9 @@ async fn a_self_signed_certificate_is_accepted_when_it_is_the_one_in_ca_cert() {
     }
 }
 
-/// A real server with a certificate that ring has no algorithm for.
+/// A real server with a certificate whose algorithm ring does not support.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_algorithm_that_is_not_supported_is_named() {
+async fn an_unsupported_algorithm_is_named() {
     let (port, dir) = (Port::reserve(), temp_dir());
     let [cert, key] = ["cert.pem", "key.pem"].map(|name| dir.path().join(name));
     let made = std::process::Command::new("openssl")
@@ -160,7 +160,7 @@ async fn an_algorithm_that_is_not_supported_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tls_on_a_port_without_it_is_named() {
+async fn tls_at_a_plain_http_port_is_named() {
     let vault = Vault::start();
     let address = vault.address().replace("http:", "https:");
     let error = client(&address, TlsSettings::default()).unwrap().health(&url(&address)).await.unwrap_err();
@@ -168,7 +168,7 @@ async fn tls_on_a_port_without_it_is_named() {
 }
 
 #[test]
-fn files_that_cannot_be_used() {
+fn unusable_certificate_files_are_named() {
     let ca = Ca::new();
     let identity = ca.client("x");
     let missing = ca.path().with_file_name("missing.pem");

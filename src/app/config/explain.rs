@@ -112,7 +112,7 @@ fn in_words(expected: &str) -> &str {
         "a boolean" => "true or false",
         "a sequence" => "a list in brackets",
         "i64" => "a whole number",
-        _ if expected.starts_with("struct ") => "a section of its own",
+        _ if expected.starts_with("struct ") => "a section",
         other => other,
     }
 }

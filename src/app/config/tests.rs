@@ -6,13 +6,13 @@ mod errors;
 mod example;
 mod precedence;
 
-/// Resolves `text` as a file would be, without flags or environment.
+/// Resolves `text` as the configuration file, without flags and environment.
 fn resolve(text: &str) -> Result<Config> {
     let file = explain::parse(Path::new("c.toml"), text)?;
     Config::resolve(file, &Overrides::default(), &|_| None)
 }
 
-/// The message of the error that `text` ends with.
+/// Returns the error message for `text`.
 fn refused(text: &str) -> String {
     let e = resolve(text).unwrap_err();
     assert_eq!(e.kind(), Kind::Usage);

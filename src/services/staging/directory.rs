@@ -1,8 +1,7 @@
-//! The private folder of a drill's server, and what killed drills left of theirs.
+//! The private directory of a drill's server, and the directories that killed drills left behind.
 //!
-//! A folder is locked, the folder itself, for as long as its drill lives. One that
-//! nobody has locked was left by a drill that was killed, at whatever moment. Here:
-//! making, locking and removing them. Not here: the server (`process`).
+//! The directory itself is locked while its drill runs. A directory without a lock was left by a drill
+//! that was killed.
 
 use super::process;
 use crate::base::error::{Error, Result};
@@ -19,118 +18,118 @@ use std::thread::sleep;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// How the folders of drills are named.
+/// Prefix of the directories of drills.
 const PREFIX: &str = "vault-backup-drill-";
-/// The name of the server's socket.
+/// Name of the server's socket.
 pub(super) const SOCKET: &str = "vault.sock";
-/// How often a folder is made or removed where others are at it too.
+/// Number of attempts to create or remove a directory that other processes change too.
 const ATTEMPTS: usize = 10;
-/// How long a process that was killed may still do something.
+/// Time that a killed process may need to exit.
 const DYING: Duration = Duration::from_millis(20);
 
-/// A private folder, locked. Dropped, it is removed.
+/// Locked private directory. Drop removes it.
 #[derive(Debug)]
-pub(super) struct Folder {
-    // In this order: it stays locked until it is gone.
-    folder: TempDir,
+pub(super) struct DrillDirectory {
+    // In this order: it stays locked until it is removed.
+    directory: TempDir,
     _lock: OwnedFd,
 }
 
-/// The failure to use a folder at, or below, `path`.
+/// Returns the error for a directory at or below `path`.
 pub(super) fn unusable(path: &Path, error: io::Error) -> Error {
-    Error::usage(format!("{}: no folder for the drill can be made there", path.display()))
+    Error::usage(format!("{}: cannot create the directory of the restore drill", path.display()))
         .because(error)
-        .hint("set TMPDIR to a folder that this user can write to")
+        .hint("set TMPDIR to a directory that this user can write to")
 }
 
-impl Folder {
-    /// Makes one below the folder for temporary files, after removing there what
-    /// killed drills left.
+impl DrillDirectory {
+    /// Creates a directory below the directory for temporary files. First removes what killed drills
+    /// left there.
     ///
     /// # Errors
     /// `Usage`.
     pub(super) fn create() -> Result<Self> {
         let parent = std::env::temp_dir();
-        // The server is started in its own folder, so its paths must be full ones.
+        // The server is started in its own directory, so its paths must be absolute.
         let parent = std::path::absolute(&parent).map_err(|e| unusable(&parent, e))?;
         remove_leftovers(&parent);
         for _ in 0..ATTEMPTS {
             let made =
                 tempfile::Builder::new().prefix(PREFIX).permissions(Permissions::from_mode(0o700)).tempdir_in(&parent);
-            let folder = made.map_err(|e| unusable(&parent, e))?;
-            // Before it was locked, another drill may have taken it for a leftover.
-            if let Some(lock) = lock(folder.path()).map_err(|e| unusable(folder.path(), e))? {
-                return Ok(Self { folder, _lock: lock });
+            let directory = made.map_err(|e| unusable(&parent, e))?;
+            // Before it was locked, another drill may have removed it as a leftover.
+            if let Some(lock) = lock(directory.path()).map_err(|e| unusable(directory.path(), e))? {
+                return Ok(Self { directory, _lock: lock });
             }
         }
         Err(unusable(&parent, io::ErrorKind::ResourceBusy.into()))
     }
 
     pub(super) fn path(&self) -> &Path {
-        self.folder.path()
+        self.directory.path()
     }
 
-    /// Where the server listens.
+    /// Returns the socket of the server.
     pub(super) fn socket(&self) -> PathBuf {
         self.path().join(SOCKET)
     }
 
-    /// The server's configuration file.
+    /// Returns the configuration file of the server.
     pub(super) fn config(&self) -> PathBuf {
         config(self.path())
     }
 
-    /// Writes what the server needs.
+    /// Creates the files that the server needs.
     pub(super) fn prepare(&self, configuration: &str) -> io::Result<()> {
         std::fs::create_dir(self.path().join("data"))?;
         std::fs::write(self.config(), configuration)
     }
 
-    /// The last line that the server logged.
-    pub(super) fn last_words(&self) -> String {
+    /// Returns the last line of the server's log.
+    pub(super) fn last_log_line(&self) -> String {
         let log = std::fs::read(process::log(self.path())).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
         let last = log.lines().rev().find(|line| !line.trim().is_empty());
-        last.unwrap_or("it logged nothing").chars().take(300).collect()
+        last.unwrap_or("its log is empty").chars().take(300).collect()
     }
 }
 
-fn config(folder: &Path) -> PathBuf {
-    folder.join("vault.hcl")
+fn config(directory: &Path) -> PathBuf {
+    directory.join("vault.hcl")
 }
 
-/// Locks the folder at `path`; `None` if it is locked, gone, or another user's.
+/// Locks the directory at `path`; `None` if it is locked, missing, or belongs to another user.
 fn lock(path: &Path) -> io::Result<Option<OwnedFd>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let folder = match open(path, flags, Mode::empty()) {
+    let directory = match open(path, flags, Mode::empty()) {
         Err(Errno::NOENT) => return Ok(None),
         opened => opened?,
     };
-    if !try_lock(&folder)? {
+    if !try_lock(&directory)? {
         return Ok(None);
     }
-    let locked = fstat(&folder)?;
-    // Whoever removes a folder has it locked, so it stays from here on.
+    let locked = fstat(&directory)?;
+    // A process locks a directory before it removes it, so this one stays from here on.
     let same = |there: Stat| (there.st_dev, there.st_ino) == (locked.st_dev, locked.st_ino);
     let ours = locked.st_uid == geteuid().as_raw() && lstat(path).is_ok_and(same);
-    Ok(ours.then_some(folder))
+    Ok(ours.then_some(directory))
 }
 
-/// Removes folders of drills that were killed, and ends what still runs in them.
+/// Removes the directories of killed drills and stops their servers.
 fn remove_leftovers(parent: &Path) {
     let Ok(entries) = std::fs::read_dir(parent) else { return };
     for entry in entries.flatten().filter(|e| e.file_name().to_string_lossy().starts_with(PREFIX)) {
         let path = entry.path();
         let Ok(Some(_lock)) = lock(&path) else { continue };
-        tracing::info!("removing {}, which a killed drill left", path.display());
+        tracing::info!("removing {}, left by a killed drill", path.display());
         process::end_left_over(&config(&path));
         if let Err(error) = remove(&path) {
-            tracing::warn!("{}: left by a killed drill, and cannot be removed: {error}", path.display());
+            tracing::warn!("{}: left by a killed drill, cannot be removed: {error}", path.display());
         }
     }
 }
 
-/// Removes a folder, also if what was just ended is still writing into it.
+/// Removes a directory, also if a process that was just killed still writes to it.
 fn remove(path: &Path) -> io::Result<()> {
     let mut tries = 0..ATTEMPTS;
     loop {
@@ -147,22 +146,22 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     #[test]
-    fn locked_until_it_is_gone() {
-        let folder = Folder::create().unwrap();
-        let path = folder.path().to_owned();
+    fn a_directory_is_locked_until_it_is_removed() {
+        let directory = DrillDirectory::create().unwrap();
+        let path = directory.path().to_owned();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         assert!(lock(&path).unwrap().is_none());
         remove_leftovers(path.parent().unwrap());
         assert!(path.is_dir());
-        drop(folder);
+        drop(directory);
         assert!(!path.exists() && lock(&path).unwrap().is_none());
     }
 
     #[test]
-    fn what_nobody_holds_is_removed_and_nothing_else() {
+    fn only_unlocked_directories_of_drills_are_removed() {
         let parent = tempfile::tempdir().unwrap();
         let at = |name: &str| parent.path().join(name);
-        // A drill that was killed before it had locked anything, and a later one.
+        // A drill that was killed before it locked the directory, and a later one.
         std::fs::create_dir(at("vault-backup-drill-1")).unwrap();
         std::fs::create_dir_all(at("vault-backup-drill-2/data")).unwrap();
         std::fs::create_dir(at("something-else")).unwrap();
@@ -176,14 +175,14 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_was_removed_meanwhile_is_not_ours() {
+    fn a_directory_that_was_replaced_is_locked_separately() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("x");
         std::fs::create_dir(&path).unwrap();
         let first = lock(&path).unwrap().unwrap();
         std::fs::remove_dir(&path).unwrap();
         std::fs::create_dir(&path).unwrap();
-        assert!(lock(&path).unwrap().is_some(), "another folder of that name");
+        assert!(lock(&path).unwrap().is_some(), "another directory of that name");
         drop(first);
     }
 }

@@ -1,4 +1,4 @@
-//! The program of a drill's server: which one, its product and its version.
+//! Finds the program of a drill's server and reads its product and version.
 
 use crate::base::error::{Error, Result};
 use crate::formats::product::{self, Compatibility, Product, ServerVersion};
@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 
 /// Time limit of `PROGRAM version`.
 const LIMIT: Duration = Duration::from_secs(10);
-/// The most output of it that is read, in bytes.
+/// Size limit of its output, in bytes.
 const OUTPUT: u64 = 4096;
 
 /// Checks that the program at `path`, which is `target`, may take a backup of `origin`.
@@ -45,11 +45,11 @@ pub(super) async fn choose(given: Option<&Path>, origin: &ServerVersion) -> Resu
     Ok(program)
 }
 
-/// The server's program, by its full path: `given`, or `vault` or `bao` from PATH, that of
+/// Returns the absolute path of the server's program: `given`, or `vault` or `bao` from `PATH`, that of
 /// the backup's product first.
 ///
 /// # Errors
-/// `Usage` if there is none that can be run.
+/// `Usage` if there is none that can be executed.
 pub fn locate(given: Option<&Path>, origin: &ServerVersion) -> Result<PathBuf> {
     let program = match given {
         Some(given) => find(given).ok_or_else(|| {
@@ -67,34 +67,34 @@ pub fn locate(given: Option<&Path>, origin: &ServerVersion) -> Result<PathBuf> {
             })?
         }
     };
-    // The server is started in its own folder.
+    // The server is started in its own directory.
     std::path::absolute(&program)
-        .map_err(|e| Error::usage(format!("{}: its full path cannot be told", program.display())).because(e))
+        .map_err(|e| Error::usage(format!("{}: cannot determine its absolute path", program.display())).because(e))
 }
 
-/// The program `name`, a path or a name on PATH, if it can be run.
+/// Finds the program `name`, a path or a name on `PATH`, if it can be executed.
 fn find(name: &Path) -> Option<PathBuf> {
     let usable = |file: &PathBuf| file.is_file() && access(file, Access::EXEC_OK).is_ok();
     if name.as_os_str().as_bytes().contains(&b'/') {
         return Some(name.to_owned()).filter(usable);
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).map(|folder| folder.join(name)).find(usable)
+    std::env::split_paths(&path).map(|directory| directory.join(name)).find(usable)
 }
 
-/// A process and its group. Dropped, both are ended.
+/// Process and its group. Drop kills both.
 struct Group(Child);
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // Once awaited it has no id any more: the number may be another's.
+        // Once waited for, it has no id: the number may belong to another process.
         if let Some(group) = self.0.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
             let _ = kill_process_group(group, Signal::KILL);
         }
     }
 }
 
-/// The product and the version of `program`, by its own words.
+/// Asks `program` for its product and version.
 async fn ask(program: &Path) -> Option<ServerVersion> {
     let mut command = Command::new(program);
     command.arg("version").env_clear().process_group(0).kill_on_drop(true);
@@ -102,7 +102,7 @@ async fn ask(program: &Path) -> Option<ServerVersion> {
     let mut group = Group(command.spawn().ok()?);
     let mut output = Vec::new();
     let mut stdout = group.0.stdout.take()?.take(OUTPUT);
-    // Not awaited before its output was read: then its group is still its own.
+    // Not waited for before its output is read, so the group is still its own.
     tokio::time::timeout(LIMIT, stdout.read_to_end(&mut output)).await.ok()?.ok()?;
     product::of_binary(&String::from_utf8_lossy(&output))
 }
@@ -140,8 +140,8 @@ mod tests {
     #[tokio::test]
     async fn a_program_is_asked_for_its_product_and_version() {
         use std::os::unix::fs::PermissionsExt;
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("server");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("server");
         let script = |text: &str| {
             std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
             std::fs::set_permissions(&path, PermissionsExt::from_mode(0o700)).unwrap();

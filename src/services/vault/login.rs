@@ -209,7 +209,9 @@ fn with_role(mut body: Value, role: Option<&str>, key: &str) -> Value {
 fn spent(failure: RequestFailure) -> RequestFailure {
     match failure.status() {
         Some(400 | 403) => Error::vault("the wrapping token of the secret_id has expired or was already used")
-            .hint("wrap a new secret_id; if you did not use the token, someone else has the old secret_id: revoke it")
+            .hint(
+                "wrap a new secret_id; if this program did not use the token, revoke the old secret_id: it has leaked",
+            )
             .into(),
         _ => failure,
     }

@@ -1,9 +1,9 @@
-//! What is said of a file that does not fit: file, line, key, what is allowed; never a value.
+//! Errors about the configuration file name file, line, key and allowed values, never a value.
 
 use super::*;
 
 #[test]
-fn unknown_keys_name_the_nearest() {
+fn an_unknown_key_suggests_the_nearest() {
     assert_eq!(
         refused("[retention]\ndaily_day = 3"),
         "c.toml:2: retention.daily_day: unknown key; did you mean daily_days? \
@@ -23,12 +23,12 @@ fn unknown_keys_name_the_nearest() {
 }
 
 #[test]
-fn wrong_values_say_what_is_allowed() {
+fn an_invalid_value_names_the_allowed_ones() {
     for (text, expected) in [
         ("[vault]\naddresses = 'https://v'", "2: vault.addresses: must be a list in brackets"),
         ("[vault]\naddresses = ['v:8200']", "2: vault.addresses: must be an address such as https://vault."),
         ("[vault]\nnamespace = 1979-05-27", "2: vault.namespace: must be text in quotes"),
-        ("[vault]\nauth = true", "2: vault.auth: must be a section of its own"),
+        ("[vault]\nauth = true", "2: vault.auth: must be a section"),
         (
             "[vault.auth]\nmethod = 'radius'",
             "2: vault.auth.method: unknown value; allowed: token, none, approle, kubernetes,",
@@ -67,7 +67,7 @@ fn wrong_values_say_what_is_allowed() {
 }
 
 #[test]
-fn logins_name_their_keys() {
+fn a_login_method_names_missing_and_unknown_keys() {
     for (text, expected) in [
         ("method = 'approle'", "the method approle needs the key role_id"),
         ("method = 'kubernetes'", "the method kubernetes needs the key role"),
@@ -88,7 +88,7 @@ fn logins_name_their_keys() {
 }
 
 #[test]
-fn what_is_not_toml() {
+fn invalid_toml_is_refused_with_its_line() {
     for (text, expected) in [
         ("[vault]\n\n[audit", "c.toml:3: not TOML: unclosed table"),
         ("[audit]\nfile = 'a'\nfile = 'b'", "c.toml:3: not TOML: duplicate key"),
@@ -101,7 +101,7 @@ fn what_is_not_toml() {
 
 /// Secrets in wrong places, and in files that are not even TOML.
 #[test]
-fn no_value_is_repeated() {
+fn an_error_never_repeats_a_value() {
     let key = "0123456789abcdef".repeat(4);
     for text in [
         "[vault.auth]\ntoken = 'hvs.planted'",

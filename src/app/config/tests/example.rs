@@ -1,4 +1,4 @@
-//! examples/config.toml is the whole schema, with the true defaults.
+//! examples/config.toml shows every key, with the real default.
 
 use super::*;
 use serde::Deserialize;
@@ -6,7 +6,7 @@ use serde::de::{Deserializer, Error as _, Visitor, value::Error as Seen};
 
 const EXAMPLE: &str = include_str!("../../../../examples/config.toml");
 
-/// The example's sections, with those of its keys uncommented that `keep` wants.
+/// Returns the example with those keys uncommented that `keep` selects.
 fn uncommented(keep: impl Fn(&str) -> bool) -> String {
     let word = |text: &str| text.chars().all(|c| c.is_ascii_lowercase() || c == '_');
     let lines = EXAMPLE.lines().filter(|line| {
@@ -17,7 +17,7 @@ fn uncommented(keep: impl Fn(&str) -> bool) -> String {
 }
 
 #[test]
-fn shown_defaults_are_the_real_ones() {
+fn the_example_shows_the_real_defaults() {
     const ON: &str = "#on = [\"success\", \"failure\"] ";
     assert!(EXAMPLE.lines().any(|line| line.starts_with(ON)));
     let notify = resolve("[[notify]]\ntype = 'slack'\nurl = 'env:U'").unwrap().notify.notify.remove(0);
@@ -31,7 +31,7 @@ fn shown_defaults_are_the_real_ones() {
 }
 
 #[test]
-fn shown_values_are_valid() {
+fn the_values_of_the_example_are_valid() {
     let mut all: toml::Table = uncommented(|_| true).parse().unwrap();
     for section in ["vault", "staging"] {
         let auth = all[section].as_table_mut().unwrap().remove("auth").unwrap();
@@ -41,7 +41,7 @@ fn shown_values_are_valid() {
 }
 
 #[test]
-fn every_key_is_shown() {
+fn the_example_shows_every_key() {
     let all: toml::Table = uncommented(|_| true).parse().unwrap();
     let shown = |path: &str| -> BTreeSet<String> {
         let mut value = &toml::Value::Table(all.clone());
@@ -71,7 +71,7 @@ fn every_key_is_shown() {
     }
 }
 
-/// The keys of a section: the fields that its `Deserialize` asks for.
+/// Returns the keys of a section: the fields that its `Deserialize` requests.
 fn keys<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
     let mut fields: &'static [&'static str] = &[];
     assert!(T::deserialize(Fields(&mut fields)).is_err());

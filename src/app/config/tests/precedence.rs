@@ -1,4 +1,4 @@
-//! Flag > environment > file > default, and what is demanded only when it is asked for.
+//! Flags override the environment, which overrides the file. Missing values are reported on use.
 
 use super::*;
 use crate::base::secret::TextOrReference;
@@ -36,7 +36,7 @@ fn token(config: &Config) -> Option<Reference> {
 }
 
 #[test]
-fn the_file_alone() {
+fn the_file_is_read() {
     let config = resolve(FILE).unwrap();
     assert_eq!(config.vault().unwrap().settings.addresses[0].as_str(), "https://file:8200/");
     assert_eq!(token(&config), Some(Reference::File("/token".into())));
@@ -46,7 +46,7 @@ fn the_file_alone() {
 }
 
 #[test]
-fn the_environment_goes_before_the_file() {
+fn the_environment_overrides_the_file() {
     let config = with(
         FILE,
         &Overrides::default(),
@@ -78,13 +78,13 @@ fn the_environment_goes_before_the_file() {
     assert_eq!(config.encryption.key, Some(Reference::Env("VAULT_BACKUP_KEY".into())));
     assert_eq!(config.encryption.old_keys, [Reference::Env("OLD".into())]);
     assert_eq!(config.run.lock_file, Path::new("/run/user/7/vault-backup-dab06648.lock"));
-    assert_eq!(config.staging.address().unwrap().as_str(), "https://staging:8200/", "staging has no variables");
-    assert!(config.staging.login().is_err(), "nor a token from them");
+    assert_eq!(config.staging.address().unwrap().as_str(), "https://staging:8200/", "no variable applies to staging");
+    assert!(config.staging.login().is_err(), "nor a token of the environment");
     assert!(!format!("{config:?}").contains("planted"), "secrets are not read");
 }
 
 #[test]
-fn flags_go_before_the_environment() {
+fn flags_override_the_environment() {
     let overrides = Overrides {
         config: None,
         store: Some("s3://flag/p".into()),
@@ -122,7 +122,7 @@ fn malformed_flags_and_variables_are_named() {
 }
 
 #[test]
-fn the_token_of_a_login_comes_last() {
+fn the_token_of_vault_login_is_the_last_resort() {
     let home = tempfile::tempdir().unwrap();
     let variables = [("HOME", home.path().to_str().unwrap())];
     assert_eq!(token(&with("", &Overrides::default(), &variables).unwrap()), None);
@@ -139,7 +139,7 @@ fn the_token_of_a_login_comes_last() {
 }
 
 #[test]
-fn nothing_is_demanded_before_it_is_used() {
+fn a_missing_value_is_reported_on_use() {
     let config = resolve("").unwrap();
     let said = |e: Error| {
         assert_eq!(e.kind(), Kind::Usage);
@@ -161,7 +161,7 @@ fn nothing_is_demanded_before_it_is_used() {
 }
 
 #[test]
-fn defaults_that_depend_on_other_keys() {
+fn some_defaults_depend_on_other_keys() {
     let retention = resolve("[retention]\ndaily_days = 7\nmonthly_months = 3").unwrap().retention;
     assert_eq!((retention.keep_daily, retention.keep_monthly), (7, 3));
     let store =
@@ -177,7 +177,7 @@ fn defaults_that_depend_on_other_keys() {
 }
 
 #[test]
-fn files() {
+fn a_named_file_must_be_readable() {
     let dir = tempfile::tempdir().unwrap();
     let load = |path: &Path| {
         let overrides = Overrides { config: Some(path.to_owned()), ..Overrides::default() };
@@ -204,7 +204,7 @@ fn files() {
 }
 
 #[test]
-fn keys_are_read_when_they_are_asked_for() {
+fn keys_are_read_on_use() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("key");
     let config = resolve(&format!("[encryption]\nkey = '{0}'\nold_keys = ['file:{0}']", path.display())).unwrap();
@@ -219,7 +219,7 @@ fn keys_are_read_when_they_are_asked_for() {
 }
 
 #[test]
-fn each_store_has_a_lock_file_of_its_own() {
+fn each_store_has_its_own_lock_file() {
     let lock = |store: Option<&str>, file: &str| {
         let overrides = Overrides { store: store.map(str::to_owned), ..Overrides::default() };
         with(file, &overrides, &[]).unwrap().run.lock_file

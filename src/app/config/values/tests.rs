@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn durations() {
+fn durations_are_a_whole_number_and_a_unit() {
     for (text, seconds) in [("90s", 90), ("10m", 600), ("26h", 93_600), ("8d", 691_200), ("36500d", 3_153_600_000)] {
         assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
     }
@@ -11,7 +11,7 @@ fn durations() {
 }
 
 #[test]
-fn part_sizes() {
+fn part_sizes_are_those_of_s3() {
     assert_eq!(part_size("5MiB"), Ok(5 << 20));
     assert_eq!(part_size("5GiB"), Ok(5 << 30));
     for bad in ["4MiB", "6GiB", "8MB", "8", "8388608", "+8MiB", "MiB", "99999999999999GiB"] {
@@ -20,7 +20,7 @@ fn part_sizes() {
 }
 
 #[test]
-fn addresses() {
+fn addresses_are_http_urls_without_credentials() {
     for good in ["http://127.0.0.1:8200", "https://vault.example.com", "https://[::1]:8200/"] {
         assert!(address(good).is_ok(), "{good}");
     }
@@ -30,7 +30,7 @@ fn addresses() {
 }
 
 #[test]
-fn locks_and_classes() {
+fn object_locks_and_storage_classes() {
     let lock = ObjectLock { mode: LockMode::Governance, period: Duration::from_secs(365 * 86_400) };
     assert_eq!(object_lock("governance:365d"), Ok(lock));
     for bad in ["compliance", "30d", "Compliance:30d", "compliance:30", "legal:30d"] {
@@ -41,7 +41,7 @@ fn locks_and_classes() {
 }
 
 #[test]
-fn secrets_are_referred_to() {
+fn secrets_must_be_references() {
     assert_eq!(secret_ref("env:A"), Ok(Reference::Env("A".into())));
     assert!(secret_ref("hvs.literal").is_err());
     assert_eq!(key_reference("/etc/key"), Ok(Reference::File("/etc/key".into())));
@@ -52,7 +52,7 @@ fn secrets_are_referred_to() {
 }
 
 #[test]
-fn text_that_may_be_secret() {
+fn text_or_a_reference_is_kept_secret() {
     assert_eq!(text_or_reference("role"), Ok(TextOrReference::Text(Secret::new("role"))));
     assert_eq!(text_or_reference("env:R"), Ok(TextOrReference::Reference(Reference::Env("R".into()))));
     assert!(text_or_reference("env:").is_err() && text_or_reference("").is_err());

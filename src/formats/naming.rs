@@ -13,14 +13,15 @@ pub const MANIFEST_SUFFIX: &str = ".manifest.json";
 /// What follows an object's name to make its drill record's.
 pub const DRILL_SUFFIX: &str = ".drill.json";
 
-/// `daily` or `monthly`: the folder, the retention rule, and `backup_type`.
+/// `daily` or `monthly`: the folder, the retention rule, and `backup_type`. Of two backups
+/// of one run the daily one is the newer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BackupType {
-    /// Below `daily/`.
-    Daily,
     /// Below `monthly/`.
     Monthly,
+    /// Below `daily/`.
+    Daily,
 }
 
 impl BackupType {
@@ -233,7 +234,7 @@ mod tests {
     #[test]
     fn the_newest_is_the_greatest() {
         let at = |h| BackupName::new(BackupType::Daily, Utc.with_ymd_and_hms(2025, 11, 26, h, 0, 0).unwrap());
-        assert!(at(3) > at(2) && at(2).as_monthly() > at(2));
+        assert!(at(3) > at(2) && at(2) > at(2).as_monthly() && at(3).as_monthly() > at(2));
     }
 
     proptest! {

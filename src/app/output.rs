@@ -7,12 +7,13 @@
 //! - With `--json`, exactly one JSON document is on stdout, also after a failure.
 //! - A failure is one line on stderr, and a second one that begins with `hint: ` where
 //!   there is something to do. They are the last ones.
-//! - No colour; so NO_COLOR has nothing to switch off.
+//! - Only `list` has colours, on a terminal; `NO_COLOR` switches them off.
 //! - A reader that closed stdout early (`| head`) is no failure.
 //!
 //! Not here: progress bars (`notify::progress`), which draw on a terminal only.
 
 mod done;
+pub mod table;
 
 pub use done::Done;
 

@@ -1,6 +1,7 @@
 //! Formats and rules. Pure: no I/O of their own, no clock, no environment.
 
 pub mod archive;
+pub mod backup;
 pub mod barrier;
 pub mod crypto;
 pub mod manifest;

@@ -122,7 +122,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Done> {
         Command::Restore(args) => commands::restore::run(context, &args).await,
         Command::Doctor(args) => commands::doctor::run(context, &args).await,
         Command::Decrypt(args) => commands::decrypt::run(context, &args).await,
-        Command::List(_) => commands::list::run(context).await,
+        Command::List(args) => commands::list::run(context, &args).await,
         Command::Prune(args) => commands::prune::run(context, &args).await,
         Command::Status(args) => commands::status::run(context, &args).await,
         Command::Inspect(args) => commands::inspect::run(context, &args).await,

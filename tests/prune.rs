@@ -1,10 +1,11 @@
-//! `prune`, `list` and `status` over stores that were made up by hand: what goes,
-//! what stays, and what a hostile writer to the bucket can not bring about.
+//! `prune`, `list` and `status` with generated stores, also against an attacker who can
+//! write to the bucket.
 
 mod clusters;
 mod denied;
 mod ended;
 mod hostile;
+mod listing;
 mod locked;
 mod many;
 mod rules;
@@ -22,10 +23,10 @@ use vault_backup::formats::crypto::Key;
 use vault_backup::formats::manifest::{DrillRecord, Manifest, VaultFacts, rfc3339};
 use vault_backup::formats::naming::{BackupName, BackupType};
 
-/// The body of every made-up backup: prune never reads them.
+/// Body of every generated backup: prune never reads it.
 const BODY: &[u8] = b"ten bytes.";
 
-/// A store with made-up backups.
+/// A store with generated backups.
 struct World {
     place: Place,
     key: Key,
@@ -37,7 +38,7 @@ impl World {
         Self { place, key }
     }
 
-    /// One in a bucket, one in a folder.
+    /// Returns one in a bucket and one in a directory.
     fn both() -> [Self; 2] {
         Place::both().map(Self::new)
     }
@@ -50,7 +51,7 @@ impl World {
         self.place.put(name, bytes);
     }
 
-    /// A manifest of `name`, under `key`.
+    /// Returns a manifest of `name` under `key`.
     fn manifest(&self, name: &BackupName, key: &Key) -> Vec<u8> {
         self.manifest_of(name).to_bytes(&key.mac_key()).unwrap()
     }
@@ -72,7 +73,7 @@ impl World {
         }
     }
 
-    /// A record of a drill that `name` passed, under `key`.
+    /// Returns a record of a drill that `name` passed, under `key`.
     fn drill_record(&self, name: &BackupName, key: &Key) -> Vec<u8> {
         let record = DrillRecord {
             object: name.object().into(),
@@ -87,12 +88,12 @@ impl World {
         record.to_bytes(&key.mac_key()).unwrap()
     }
 
-    /// A good backup, `days` old.
+    /// Writes a good backup, `days` old.
     fn good(&self, kind: BackupType, days: i64) -> BackupName {
         self.good_ones(kind, [days]).remove(0)
     }
 
-    /// Good backups, so many days old.
+    /// Writes good backups, `days` old.
     fn good_ones(&self, kind: BackupType, days: impl IntoIterator<Item = i64>) -> Vec<BackupName> {
         let names: Vec<_> = days.into_iter().map(|day| BackupName::new(kind, ago(day))).collect();
         let files = |name: &BackupName| {
@@ -115,17 +116,17 @@ fn ago(days: i64) -> DateTime<Utc> {
     Utc::now() - TimeDelta::days(days) - TimeDelta::hours(1)
 }
 
-/// The strings of a list.
+/// Returns the strings of a list.
 fn list(value: &Value) -> BTreeSet<String> {
     value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
 }
 
-/// The names of objects with what lies beside each.
+/// Returns the names of backups and of their manifests.
 fn with_manifests<'a>(names: impl IntoIterator<Item = &'a BackupName>) -> BTreeSet<String> {
     names.into_iter().flat_map(|name| [name.object().to_owned(), name.manifest()]).collect()
 }
 
-/// The names of objects.
+/// Returns the names of backups.
 fn objects<'a>(names: impl IntoIterator<Item = &'a BackupName>) -> BTreeSet<String> {
     names.into_iter().map(|name| name.object().to_owned()).collect()
 }

@@ -109,8 +109,9 @@ pub enum Command {
     /// List the backups
     #[command(after_long_help = examples("\
   vault-backup list
+  vault-backup list --long --last 5      also what a prune would do, and why
   vault-backup list --json | jq -r '.backups[] | select(.standing != \"good\").object'"))]
-    List(JsonArgs),
+    List(ListArgs),
     /// Tell whether the newest backup and drill are fresh enough
     #[command(after_long_help = examples("\
   vault-backup status --max-age 26h --max-drill-age 8d

@@ -1,99 +1,142 @@
 //! `list`: the backups, one a line.
 
+use crate::app::cli::{ListArgs, ListKind};
 use crate::app::context::Context;
-use crate::app::output;
+use crate::app::output::table::{self, Column, Screen, table};
 use crate::base::error::Result;
 use crate::commands::Done;
+use crate::formats::backup::{Backup, BackupStatus, DrillStatus};
 use crate::formats::manifest::{MacKey, rfc3339};
-use crate::formats::naming::BackupName;
-use crate::pipeline::catalog::BackupStatus;
-use crate::pipeline::survey::{ListedBackup, Survey, survey};
+use crate::formats::naming::{BackupName, BackupType};
+use crate::formats::retention::Decision;
+use crate::pipeline::survey::{Survey, survey};
 use crate::pipeline::versions;
 use crate::services::store::Store;
-use chrono::TimeDelta;
+use chrono::{DateTime, Utc};
+use console::Style;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
-/// For how many backups older versions are looked for at a time.
+/// Number of backups whose older versions are looked up at a time.
 const CONCURRENCY: usize = 16;
 
-/// Lists every backup with what is known of it, newest first.
+/// Lists the backups with their status, newest first.
 ///
 /// # Errors
 /// The store's.
-pub async fn run(context: &Context) -> Result<Done> {
+pub async fn run(context: &Context, args: &ListArgs) -> Result<Done> {
     let store = context.store().await?;
     let trust = context.trust(context.mac_keys()?);
     let policy = context.policy()?;
     let look = async {
-        let listing = survey(store.as_ref(), &trust, &policy, context.started).await?;
+        let mut listing = survey(store.as_ref(), &trust, &policy, context.started).await?;
+        let all = listing.plan.decisions.len();
+        let kind = args.kind.map(backup_type);
+        listing.plan.decisions.retain(|d| kind.is_none_or(|kind| kind == d.backup.name.backup_type()));
+        listing.plan.decisions.truncate(args.last.unwrap_or(usize::MAX));
         let older = older_versions(store.as_ref(), &listing, &trust.keys).await?;
-        Ok((listing, older))
+        Ok((listing, all, older))
     };
-    let (listing, older) = context.stop.guard(look).await?;
+    let (listing, all, older) = context.stop.guard(look).await?;
     for (name, version) in &older {
         let address = store.locate(name.object());
-        tracing::warn!("{address}: the current version is not what its manifest names; version {version} may be");
+        tracing::warn!("{address}: the current version does not match its manifest; version {version} may");
     }
-    Ok(Done::document(document(&listing, &older, store.as_ref())).with_text(table(&listing)))
+    let text = if all == 0 {
+        listing.no_backups(store.as_ref()) + "\n"
+    } else {
+        text(&listing, args.long, Screen::stdout()) + "\n" + &totals(&listing, all)
+    };
+    Ok(Done::document(document(&listing, &older, store.as_ref())).with_text(text))
 }
 
-/// Of backups whose manifest does not fit the object: the older version that it fits.
+fn backup_type(kind: ListKind) -> BackupType {
+    match kind {
+        ListKind::Daily => BackupType::Daily,
+        ListKind::Monthly => BackupType::Monthly,
+    }
+}
+
+/// Returns, for backups whose manifest does not match the object, an older version that
+/// it matches.
 async fn older_versions(store: &dyn Store, listing: &Survey, keys: &[MacKey]) -> Result<BTreeMap<BackupName, String>> {
-    let refused = listing.backups.iter().filter(|s| matches!(s.standing, BackupStatus::Invalid(_)));
-    let look = stream::iter(refused).map(async |s| {
-        let name = &s.backup.name;
+    let refused = listing.backups().filter(|b| matches!(b.status, BackupStatus::Invalid(_)));
+    let look = stream::iter(refused).map(async |backup| {
+        let name = &backup.name;
         Ok(versions::older_id(store, name, keys).await?.map(|version| (name.clone(), version)))
     });
     let found: Vec<_> = look.buffered(CONCURRENCY).try_collect().await?;
     Ok(found.into_iter().flatten().collect())
 }
 
-fn table(listing: &Survey) -> String {
-    let mut text = String::new();
-    if listing.backups.is_empty() {
-        return "no backups\n".into();
+/// Returns the table. With `long` it has all columns and the reasons, however wide.
+fn text(listing: &Survey, long: bool, screen: Screen) -> String {
+    let each = |cell: &dyn Fn(&Backup) -> String| listing.backups().map(cell).collect::<Vec<_>>().into_iter();
+    let age = |time: DateTime<Utc>| table::age(listing.now - time);
+    let date = each(&|b| b.name.created_at().format("%Y-%m-%d").to_string());
+    let drill = each(&|b| b.drill.at().map_or("-".to_owned(), age));
+    let status = listing.backups().map(|b| (b.status.word().to_owned(), style(&b.status)));
+    let mut columns = vec![
+        Column::new("NAME", each(&|b| b.name.to_string())),
+        // The name has the date already.
+        Column { optional: Some(0), ..Column::new("DATE", date) },
+        Column { optional: Some(1), right: true, ..Column::new("AGE", each(&|b| age(b.name.created_at()))) },
+        Column { optional: Some(3), right: true, ..Column::new("SIZE", each(&|b| table::size(b.size))) },
+        Column { cells: status.collect(), ..Column::new("STATUS", std::iter::empty()) },
+        Column { optional: Some(2), ..Column::new("DRILL", drill) },
+    ];
+    if !long {
+        return table(columns, screen);
     }
-    let width = listing.backups.iter().map(|s| s.backup.name.object().len()).max().unwrap_or(0);
-    let _ = writeln!(
-        text,
-        "{:<width$}  {:>8}  {:>10}  {:<13}  {:<10}  RETENTION",
-        "NAME", "AGE", "SIZE", "VERIFIED", "DRILLED"
-    );
-    for s in &listing.backups {
-        let drilled = s.drilled.at().map_or("-".to_owned(), |at| at.format("%Y-%m-%d").to_string());
-        let _ = writeln!(
-            text,
-            "{:<width$}  {:>8}  {:>10}  {:<13}  {drilled:<10}  {}",
-            s.backup.name,
-            age(listing.now - s.backup.name.created_at()),
-            output::bytes(s.backup.size),
-            s.standing.word(),
-            s.verdict,
-        );
-    }
-    text
+    columns.push(Column::new("REASON", listing.plan.decisions.iter().map(reasons)));
+    table(columns, Screen { width: usize::MAX / 2, ..screen })
 }
 
-/// An age in its largest unit.
-fn age(age: TimeDelta) -> String {
-    match age.to_std() {
-        Err(_) => "future".to_owned(),
-        Ok(age) => match age.as_secs() {
-            s @ 0..=119 => format!("{s} s"),
-            s @ 120..=7_199 => format!("{} min", s / 60),
-            s @ 7_200..=172_799 => format!("{} h", s / 3_600),
-            s => format!("{} d", s / 86_400),
-        },
+fn style(status: &BackupStatus) -> Style {
+    match status {
+        BackupStatus::Good(_) => Style::new().green(),
+        BackupStatus::Invalid(_) => Style::new().red(),
+        _ => Style::new().yellow(),
     }
+}
+
+/// Returns what a prune now would do and why, and why documents do not count.
+fn reasons(decision: &Decision) -> String {
+    let mut reasons = decision.verdict.to_string();
+    if let Some(why) = decision.backup.status.reason() {
+        reasons += &format!("; manifest: {why}");
+    }
+    if let DrillStatus::Invalid(why) = &decision.backup.drill {
+        reasons += &format!("; drill record: {why}");
+    }
+    reasons
+}
+
+/// Returns the last line: number and size of the listed backups, and the number of each status.
+fn totals(listing: &Survey, all: usize) -> String {
+    let (mut count, mut size) = (0, 0);
+    let mut by_status = BTreeMap::<_, usize>::new();
+    for backup in listing.backups() {
+        (count, size) = (count + 1, size + backup.size);
+        *by_status.entry(backup.status.word()).or_default() += 1;
+    }
+    let of = if count < all { format!(" of {all}") } else { String::new() };
+    let s = if all == 1 { "" } else { "s" };
+    let by_status: Vec<_> = by_status.iter().map(|(word, count)| format!("{count} {word}")).collect();
+    let by_status = if by_status.is_empty() { String::new() } else { format!(": {}", by_status.join(", ")) };
+    let foreign = match listing.foreign {
+        0 => String::new(),
+        1 => "; 1 foreign object ignored".to_owned(),
+        n => format!("; {n} foreign objects ignored"),
+    };
+    format!("{count}{of} backup{s}, {}{by_status}{foreign}\n", table::size(size))
 }
 
 fn document(listing: &Survey, older: &BTreeMap<BackupName, String>, store: &dyn Store) -> Value {
-    let entries = listing.backups.iter().map(|s| {
-        let mut entry = entry(listing, s, store);
-        if let Some(version) = older.get(&s.backup.name) {
+    let entries = listing.plan.decisions.iter().map(|decision| {
+        let mut entry = entry(listing.now, decision, store);
+        if let Some(version) = older.get(&decision.backup.name) {
             entry["older_version"] = version.clone().into();
         }
         entry
@@ -102,26 +145,27 @@ fn document(listing: &Survey, older: &BTreeMap<BackupName, String>, store: &dyn 
     json!({ "backups": backups, "orphans": listing.orphans, "foreign_objects": listing.foreign })
 }
 
-fn entry(listing: &Survey, s: &ListedBackup, store: &dyn Store) -> Value {
-    let name = &s.backup.name;
+fn entry(now: DateTime<Utc>, decision: &Decision, store: &dyn Store) -> Value {
+    let Decision { backup, verdict } = decision;
+    let name = &backup.name;
     let mut entry = json!({
         "object": name.object(),
         "url": store.locate(name.object()),
         "backup_type": name.backup_type(),
         "created_at": rfc3339(name.created_at()),
-        "age_seconds": (listing.now - name.created_at()).num_seconds(),
-        "size_bytes": s.backup.size,
-        "standing": s.standing.word(),
-        "drilled_at": s.drilled.at().map(rfc3339),
-        "delete": s.verdict.is_delete(),
-        "retention": s.verdict.to_string(),
+        "age_seconds": (now - name.created_at()).num_seconds(),
+        "size_bytes": backup.size,
+        "standing": backup.status.word(),
+        "drilled_at": backup.drill.at().map(rfc3339),
+        "delete": verdict.is_delete(),
+        "retention": verdict.to_string(),
     });
-    if let Some(manifest) = s.standing.authentic() {
+    if let Some(manifest) = backup.status.authentic() {
         entry["sha256"] = manifest.sha256.clone().into();
         entry["key_id"] = manifest.key_id.clone().into();
         entry["vault"] = json!(manifest.vault);
     }
-    if let Some(why) = s.standing.reason() {
+    if let Some(why) = backup.status.reason() {
         entry["reason"] = why.into();
     }
     entry

@@ -1,24 +1,27 @@
-//! `prune`: backups past their retention go, and only those.
+//! `prune`: deletes the backups that are past their retention, and only those.
 
 use crate::app::cli::PruneArgs;
 use crate::app::context::Context;
-use crate::app::output;
+use crate::app::output::table;
 use crate::app::reporting;
-use crate::app::reporting::prune::{execute, plan};
+use crate::app::reporting::prune::{execute, list, plan};
 use crate::base::error::Result;
 use crate::base::lock::Lock;
 use crate::commands::Done;
-use crate::formats::retention::Candidate;
+use crate::formats::backup::Backup;
+use crate::pipeline::clock;
 use crate::pipeline::prune::Planned;
 use crate::services::notify::Operation;
+use chrono::{DateTime, Utc};
 use serde_json::json;
 use std::fmt::Write;
 
-/// Plans, and unless it is a dry run, deletes. A dry run is no event: nobody but
-/// the one who asked is told.
+/// Deletes the backups that are due, or prints the plan. A dry run is not audited and
+/// sends no notifications.
 ///
 /// # Errors
-/// The store's; `Usage` where nothing could be proven for want of a key.
+/// The store's; `Usage` without a key to verify the backups that stay; `Unexpected` if the
+/// clock is wrong.
 pub async fn run(context: &Context, args: &PruneArgs) -> Result<Done> {
     if args.dry_run {
         return dry_run(context).await;
@@ -26,34 +29,49 @@ pub async fn run(context: &Context, args: &PruneArgs) -> Result<Done> {
     let work = async {
         let _lock = Lock::take(&context.config()?.run.lock_file)?;
         let store = context.store().await?;
-        execute(context, store.as_ref()).await
+        context.stop.guard(clock::check(store.as_ref())).await?;
+        execute(context, store.as_ref(), list(context, store.as_ref()).await?).await
     };
     reporting::run(context, Operation::Prune, Box::pin(work)).await
 }
 
 async fn dry_run(context: &Context) -> Result<Done> {
     let store = context.store().await?;
-    let planned = plan(context, store.as_ref()).await?;
-    if !planned.proven {
-        tracing::warn!("no key: manifests were taken at their word; a real prune would delete nothing");
+    let planned = plan(context, store.as_ref(), list(context, store.as_ref()).await?).await?;
+    if !planned.verified {
+        tracing::warn!("no key: manifests were not verified; without a key `prune` deletes nothing");
     }
     let decisions: Vec<_> = planned
         .plan
         .decisions
         .iter()
-        .map(|d| json!({ "object": d.candidate.name.object(), "delete": d.verdict.is_delete(), "reason": d.verdict.to_string() }))
+        .map(|d| json!({ "object": d.backup.name.object(), "delete": d.verdict.is_delete(), "reason": d.verdict.to_string() }))
         .collect();
-    Ok(Done::document(json!({ "dry_run": true, "proven": planned.proven, "plan": decisions }))
-        .with_text(text(&planned)))
+    Ok(Done::document(json!({ "dry_run": true, "proven": planned.verified, "plan": decisions }))
+        .with_text(text(&planned, context.started)))
 }
 
-fn text(planned: &Planned) -> String {
+/// Returns the plan in two groups, each by reason.
+fn text(planned: &Planned, now: DateTime<Utc>) -> String {
     let mut text = String::new();
-    for decision in &planned.plan.decisions {
-        let Candidate { name, size, .. } = &decision.candidate;
-        let _ = writeln!(text, "{name}  {:>10}  {}", output::bytes(*size), decision.verdict);
+    for (delete, word) in [(true, "remove"), (false, "keep")] {
+        let mut groups: Vec<(String, Vec<&Backup>)> = Vec::new();
+        for decision in planned.plan.decisions.iter().filter(|d| d.verdict.is_delete() == delete) {
+            let reason = decision.verdict.reason().to_string();
+            match groups.iter_mut().find(|(other, _)| *other == reason) {
+                Some((_, backups)) => backups.push(&decision.backup),
+                None => groups.push((reason, vec![&decision.backup])),
+            }
+        }
+        let all = || groups.iter().flat_map(|(_, backups)| backups);
+        let _ = writeln!(text, "{word} {}, {}", all().count(), table::size(all().map(|b| b.size).sum()));
+        for (reason, backups) in &groups {
+            let _ = writeln!(text, "  {reason}:");
+            for Backup { name, size, .. } in backups {
+                let (age, size) = (table::age(now - name.created_at()), table::size(*size));
+                let _ = writeln!(text, "    {name:<51}  {age:>6}  {size:>7}");
+            }
+        }
     }
-    let (count, size) = planned.plan.deletions().fold((0, 0), |(n, size), c| (n + 1, size + c.size));
-    let _ = writeln!(text, "{count} of {} backups would go, {}", planned.plan.decisions.len(), output::bytes(size));
     text
 }

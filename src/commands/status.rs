@@ -1,4 +1,4 @@
-//! `status`: are the newest backup and the newest drill fresh enough?
+//! `status`: checks the age of the newest backup and of the newest restore drill.
 
 use crate::app::cli::StatusArgs;
 use crate::app::context::Context;
@@ -8,15 +8,16 @@ use crate::commands::Done;
 use crate::formats::manifest::rfc3339;
 use crate::formats::naming::BackupType;
 use crate::pipeline::survey::{Survey, survey};
+use crate::services::store::Store;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::time::Duration;
 
-/// Where staging is configured, a drill is expected weekly.
+/// Maximum age of the newest restore drill if staging is configured: weekly, with a day's delay.
 const DRILL_AGE: Duration = Duration::from_hours(8 * 24);
 
-/// Nagios's own codes: <https://nagios-plugins.org/doc/guidelines.html>.
+/// Exit codes of Nagios plugins: <https://nagios-plugins.org/doc/guidelines.html>.
 mod nagios {
     pub(super) const OK: u8 = 0;
     pub(super) const WARNING: u8 = 1;
@@ -24,7 +25,7 @@ mod nagios {
     pub(super) const UNKNOWN: u8 = 3;
 }
 
-/// Says how fresh the backups are: exit code 0 or 9, or 0 to 3 for Nagios.
+/// Reports the age of the backups. Exit code 0 or 9, or 0 to 3 for Nagios.
 ///
 /// # Errors
 /// The store's; with `--nagios` they are UNKNOWN instead.
@@ -45,26 +46,45 @@ async fn report(context: &Context, args: &StatusArgs) -> Result<Report> {
     let trust = context.trust(context.mac_keys()?);
     let survey = context.stop.guard(survey(store.as_ref(), &trust, &context.policy()?, context.started)).await?;
     let max_drill_age = args.max_drill_age.or(staging.then_some(DRILL_AGE));
-    Ok(Report::new(survey, args.max_age, max_drill_age))
+    let none = no_good_backup(&survey, store.as_ref());
+    Ok(Report::new(survey, none, args.max_age, max_drill_age))
+}
+
+/// Returns the reason why there is no good backup, for a store that has none.
+fn no_good_backup(survey: &Survey, store: &dyn Store) -> String {
+    if survey.backups().next().is_none() {
+        return survey.no_backups(store);
+    }
+    let stated = survey.unknown_keys().into_iter().map(|(id, count)| {
+        let s = if count == 1 { "" } else { "s" };
+        match id {
+            Some(id) => format!("{count} backup{s} under key {id}, which is not configured"),
+            None => format!("{count} backup{s} under an unknown key"),
+        }
+    });
+    let stated: Vec<_> = stated.collect();
+    if stated.is_empty() { "no good backup".to_owned() } else { format!("no good backup: {}", stated.join("; ")) }
 }
 
 struct Report {
     survey: Survey,
-    /// Why the exit code is 9.
+    /// Reasons for exit code 9.
     stale: Vec<String>,
 }
 
 impl Report {
-    fn new(survey: Survey, max_age: Duration, max_drill_age: Option<Duration>) -> Self {
-        let newest = BackupType::ALL
-            .iter()
-            .filter_map(|t| survey.good(*t).next())
-            .map(|(s, _)| s.backup.name.created_at())
-            .max();
+    fn new(survey: Survey, no_good_backup: String, max_age: Duration, max_drill_age: Option<Duration>) -> Self {
+        let newest =
+            BackupType::ALL.iter().filter_map(|t| survey.good(*t).next()).map(|(b, _)| b.name.created_at()).max();
         let mut stale = Vec::new();
-        stale.extend(too_old("good backup", survey.now, newest, max_age));
-        if let Some(limit) = max_drill_age {
-            stale.extend(too_old("passed drill", survey.now, survey.newest_drill().map(|(at, _)| at), limit));
+        match newest {
+            None => stale.push(no_good_backup),
+            Some(at) => stale.extend(too_old("good backup", survey.now, at, max_age)),
+        }
+        match (max_drill_age, survey.newest_drill()) {
+            (None, _) => {}
+            (Some(_), None) => stale.push("no restore drill has passed".to_owned()),
+            (Some(limit), Some((at, _))) => stale.extend(too_old("restore drill", survey.now, at, limit)),
         }
         Self { survey, stale }
     }
@@ -75,30 +95,29 @@ impl Report {
     }
 
     fn nagios(&self) -> Done {
-        let odd = || self.survey.anomalies.iter().map(ToString::to_string);
+        let anomalies = || self.survey.anomalies.iter().map(ToString::to_string);
         let (code, word, reasons): (_, _, Vec<String>) = if !self.stale.is_empty() {
-            (nagios::CRITICAL, "CRITICAL", self.stale.iter().cloned().chain(odd()).collect())
+            (nagios::CRITICAL, "CRITICAL", self.stale.iter().cloned().chain(anomalies()).collect())
         } else if !self.survey.anomalies.is_empty() {
-            (nagios::WARNING, "WARNING", odd().collect())
+            (nagios::WARNING, "WARNING", anomalies().collect())
         } else {
             (nagios::OK, "OK", vec![self.newest_line(BackupType::Daily)])
         };
-        // A bar would begin Nagios's performance data.
+        // A vertical bar starts Nagios's performance data.
         let said = reasons.join("; ").replace('|', "/");
         let newest = self.survey.good(BackupType::Daily).next();
-        let data = newest.map_or(String::new(), |(s, _)| {
-            let age = (self.survey.now - s.backup.name.created_at()).num_seconds();
-            format!(" | age={age}s size={}B backups={}", s.backup.size, self.survey.backups.len())
+        let data = newest.map_or(String::new(), |(b, _)| {
+            let age = (self.survey.now - b.name.created_at()).num_seconds();
+            format!(" | age={age}s size={}B backups={}", b.size, self.survey.backups().count())
         });
         Done::text(format!("VAULT-BACKUP {word} - {said}{data}\n")).with_code(code)
     }
 
     fn newest_line(&self, of: BackupType) -> String {
         match self.survey.good(of).next() {
-            Some((s, _)) => {
-                let name = &s.backup.name;
-                let age = said_age(self.survey.now, name.created_at());
-                format!("newest good {of} backup {name}, {age} old, {}", output::bytes(s.backup.size))
+            Some((backup, _)) => {
+                let (name, size) = (&backup.name, output::bytes(backup.size));
+                format!("newest good {of} backup {name}, {} old, {size}", age(self.survey.now, name.created_at()))
             }
             None => format!("no good {of} backup"),
         }
@@ -106,23 +125,26 @@ impl Report {
 
     fn text(&self) -> String {
         let mut text = String::new();
+        if self.survey.backups().next().is_none() {
+            return self.stale.iter().map(|reason| format!("STALE: {reason}\n")).collect();
+        }
         for of in BackupType::ALL {
             let count = self.survey.good(of).count();
             let _ = writeln!(text, "{} ({count} good)", self.newest_line(of));
         }
         let _ = match self.survey.newest_drill() {
-            Some((at, s)) => {
-                writeln!(text, "newest passed drill {} ago, of {}", said_age(self.survey.now, at), s.backup.name)
+            Some((at, backup)) => {
+                writeln!(text, "newest restore drill {} ago, of {}", age(self.survey.now, at), backup.name)
             }
-            None => writeln!(text, "no passed drill"),
+            None => writeln!(text, "no restore drill has passed"),
         };
-        let total: u64 = self.survey.backups.iter().map(|s| s.backup.size).sum();
-        let _ = writeln!(text, "{} backups, {} in all", self.survey.backups.len(), output::bytes(total));
+        let total = self.survey.backups().map(|b| b.size).sum();
+        let _ = writeln!(text, "{} backups, {} in total", self.survey.backups().count(), output::bytes(total));
         if self.survey.of_other_clusters() > 0 {
             let _ = writeln!(text, "{} backups of another cluster, not counted", self.survey.of_other_clusters());
         }
         for anomaly in &self.survey.anomalies {
-            let _ = writeln!(text, "odd: {anomaly}");
+            let _ = writeln!(text, "warning: {anomaly}");
         }
         for reason in &self.stale {
             let _ = writeln!(text, "STALE: {reason}");
@@ -133,20 +155,20 @@ impl Report {
     fn document(&self) -> Value {
         let survey = &self.survey;
         let of = |t: BackupType| {
-            let newest = survey.good(t).next().map(|(s, m)| {
+            let newest = survey.good(t).next().map(|(b, m)| {
                 json!({
                     "object": m.object,
                     "created_at": m.created_at,
-                    "age_seconds": (survey.now - s.backup.name.created_at()).num_seconds(),
-                    "size_bytes": s.backup.size,
+                    "age_seconds": (survey.now - b.name.created_at()).num_seconds(),
+                    "size_bytes": b.size,
                 })
             });
-            let all = survey.backups.iter().filter(|s| s.backup.name.backup_type() == t);
+            let all = survey.backups().filter(|b| b.name.backup_type() == t);
             json!({ "newest_good": newest, "good": survey.good(t).count(), "count": all.count() })
         };
-        let drill = survey.newest_drill().map(|(at, s)| {
+        let drill = survey.newest_drill().map(|(at, b)| {
             json!({
-                "object": s.backup.name.object(),
+                "object": b.name.object(),
                 "drilled_at": rfc3339(at),
                 "age_seconds": (survey.now - at).num_seconds(),
             })
@@ -158,23 +180,18 @@ impl Report {
             "monthly": of(BackupType::Monthly),
             "newest_drill": drill,
             "other_cluster": survey.of_other_clusters(),
-            "size_bytes": survey.backups.iter().map(|s| s.backup.size).sum::<u64>(),
+            "size_bytes": survey.backups().map(|b| b.size).sum::<u64>(),
             "anomalies": survey.anomalies.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })
     }
 }
 
-fn said_age(now: DateTime<Utc>, then: DateTime<Utc>) -> String {
+fn age(now: DateTime<Utc>, then: DateTime<Utc>) -> String {
     output::duration((now - then).to_std().unwrap_or_default())
 }
 
-fn too_old(what: &str, now: DateTime<Utc>, newest: Option<DateTime<Utc>>, limit: Duration) -> Option<String> {
-    let allowed = output::duration(limit);
-    match newest {
-        None => Some(format!("there is no {what}")),
-        Some(at) if (now - at).to_std().unwrap_or_default() > limit => {
-            Some(format!("the newest {what} is {} old, more than {allowed}", said_age(now, at)))
-        }
-        Some(_) => None,
-    }
+fn too_old(what: &str, now: DateTime<Utc>, newest: DateTime<Utc>, limit: Duration) -> Option<String> {
+    let exceeded = (now - newest).to_std().unwrap_or_default() > limit;
+    exceeded
+        .then(|| format!("the newest {what} is {} old, the maximum is {}", age(now, newest), output::duration(limit)))
 }

@@ -1,115 +1,34 @@
-//! What is in the store: the backups, and which of them are good.
+//! The backups in the store: the listing by name, and the checks of manifests and drill
+//! records.
 //!
-//! Here: the listing by name, and the check of manifests and drill records
-//! against it. Not here: what follows from it (`retention`, `commands`).
-
-mod drills;
-
-pub use drills::{DrillStatus, drills};
+//! Not here: conclusions from it (`retention`, `commands`).
 
 use super::trust::Trust;
 use crate::base::error::Result;
-use crate::formats::manifest::{DocumentError, MAX_DOCUMENT, MacKey, Manifest};
+use crate::formats::backup::{Backup, BackupStatus, DrillStatus};
+use crate::formats::manifest::{DocumentError, DrillRecord, MAX_DOCUMENT, MacKey, Manifest};
 use crate::formats::naming::{BackupName, BackupType, Role};
-use crate::formats::retention;
 use crate::services::store::{Listed, ReadAt, Store};
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::BTreeMap;
 
-/// How many small documents are fetched at a time.
+/// Number of small documents that are read at a time.
 const CONCURRENCY: usize = 16;
 
-/// A backup as the listing shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Backup {
-    /// Its name.
-    pub name: BackupName,
-    /// Its size in bytes.
-    pub size: u64,
-    /// A manifest lies beside it. It says nothing before it was checked.
-    pub has_manifest: bool,
-    /// A drill record lies beside it. It says nothing before it was checked.
-    pub has_drill_record: bool,
-}
-
-impl Backup {
-    /// Whether the name's time is too far ahead of `now` to be believed.
-    pub fn is_future(&self, now: DateTime<Utc>) -> bool {
-        retention::is_ahead(now, &self.name)
-    }
-}
-
-/// The store's listing, sorted out by name.
+/// The store's listing, sorted by role.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     /// The backups, newest first.
     pub backups: Vec<Backup>,
     /// Manifests and drill records without their object.
     pub orphans: Vec<Listed>,
-    /// How many other objects lie in the two folders.
+    /// Number of other objects below `daily/` and `monthly/`.
     pub foreign: usize,
 }
 
-/// Whether a backup is to be counted on.
-#[derive(Debug)]
-pub enum BackupStatus {
-    /// Its manifest is there, authentic, its own, and names the listed size.
-    Good(Box<Manifest>),
-    /// Its manifest is authentic, and names another cluster than `vault.cluster_id`.
-    OtherCluster(Box<Manifest>, String),
-    /// It has no manifest: it was not verified, or is of the older service.
-    Unverified,
-    /// It has a manifest that fails, and why.
-    Invalid(String),
-    /// It has a manifest that no key at hand can check.
-    Unproven,
-}
-
-impl BackupStatus {
-    /// The manifest of a good backup.
-    pub fn manifest(&self) -> Option<&Manifest> {
-        match self {
-            BackupStatus::Good(manifest) => Some(manifest),
-            _ => None,
-        }
-    }
-
-    /// The manifest, where it is authentic: a good backup's, or another cluster's.
-    pub fn authentic(&self) -> Option<&Manifest> {
-        match self {
-            BackupStatus::Good(manifest) | BackupStatus::OtherCluster(manifest, _) => Some(manifest),
-            BackupStatus::Unverified | BackupStatus::Invalid(_) | BackupStatus::Unproven => None,
-        }
-    }
-
-    /// The reason why its manifest does not count, where there is one to tell.
-    pub fn reason(&self) -> Option<&str> {
-        match self {
-            BackupStatus::OtherCluster(_, why) | BackupStatus::Invalid(why) => Some(why),
-            BackupStatus::Good(_) | BackupStatus::Unverified | BackupStatus::Unproven => None,
-        }
-    }
-
-    /// Whether it is good.
-    pub fn is_good(&self) -> bool {
-        matches!(self, BackupStatus::Good(_))
-    }
-
-    /// The word that `list` and JSON use.
-    pub fn word(&self) -> &'static str {
-        match self {
-            BackupStatus::Good(_) => "good",
-            BackupStatus::OtherCluster(..) => "other-cluster",
-            BackupStatus::Unverified => "unverified",
-            BackupStatus::Invalid(_) => "refused",
-            BackupStatus::Unproven => "unproven",
-        }
-    }
-}
-
 impl Catalog {
-    /// Lists both folders to their ends.
+    /// Lists everything below `daily/` and `monthly/`.
     ///
     /// # Errors
     /// The store's; an incomplete listing is never returned.
@@ -121,7 +40,7 @@ impl Catalog {
         Ok(Self::of(listed))
     }
 
-    /// Sorts a listing out.
+    /// Sorts a listing by role.
     pub fn of(listed: Vec<Listed>) -> Self {
         let mut catalog = Self::default();
         let mut backups = BTreeMap::new();
@@ -129,9 +48,7 @@ impl Catalog {
         for object in listed {
             match Role::of(&object.name) {
                 Role::Backup(name) => {
-                    let size = object.size;
-                    let backup = Backup { name: name.clone(), size, has_manifest: false, has_drill_record: false };
-                    backups.insert(name, backup);
+                    backups.insert(name.clone(), Backup::new(name, object.size));
                 }
                 Role::Manifest(name) => documents.push((name, true, object)),
                 Role::DrillRecord(name) => documents.push((name, false, object)),
@@ -140,8 +57,8 @@ impl Catalog {
         }
         for (name, is_manifest, object) in documents {
             match backups.get_mut(&name) {
-                Some(backup) if is_manifest => backup.has_manifest = true,
-                Some(backup) => backup.has_drill_record = true,
+                Some(backup) if is_manifest => backup.add_manifest(),
+                Some(backup) => backup.add_drill_record(),
                 None => catalog.orphans.push(object),
             }
         }
@@ -149,12 +66,18 @@ impl Catalog {
         catalog
     }
 
-    /// The backup of that name.
-    pub fn find(&self, name: &BackupName) -> Option<&Backup> {
-        self.backups.iter().find(|backup| &backup.name == name)
+    /// Adds a good backup that this run made, listed already or not.
+    pub fn add(&mut self, name: &BackupName, manifest: Manifest) {
+        self.backups.retain(|backup| backup.name != *name);
+        let mut backup = Backup::new(name.clone(), manifest.size_bytes);
+        backup.add_manifest();
+        backup.status = BackupStatus::Good(Box::new(manifest));
+        let at = self.backups.partition_point(|other| other.name > backup.name);
+        self.backups.insert(at, backup);
     }
 
-    /// The newest good backup whose time is believable, with its manifest.
+    /// Returns the newest good backup whose time is not in the future, with its manifest,
+    /// if there is one.
     ///
     /// # Errors
     /// The store's.
@@ -167,37 +90,77 @@ impl Catalog {
     ) -> Result<Option<(Backup, Manifest)>> {
         let of_type = |b: &&Backup| of.is_none_or(|t| t == b.name.backup_type());
         for backup in self.backups.iter().filter(of_type).filter(|b| !b.is_future(now)) {
-            if let BackupStatus::Good(manifest) = standing(store, backup, trust).await? {
-                return Ok(Some((backup.clone(), *manifest)));
+            let mut backup = backup.clone();
+            check_manifest(store, &mut backup, trust).await?;
+            if let BackupStatus::Good(manifest) = &backup.status {
+                let manifest = (**manifest).clone();
+                return Ok(Some((backup, manifest)));
             }
         }
         Ok(None)
     }
 }
 
-/// Fetches and checks the manifest of `backup`.
+/// Checks the manifests of `backups` that were not checked yet.
 ///
 /// # Errors
-/// The store's; a manifest that fails is an answer, not an error.
-pub async fn standing(store: &dyn Store, backup: &Backup, trust: &Trust) -> Result<BackupStatus> {
-    if !backup.has_manifest {
-        return Ok(BackupStatus::Unverified);
-    }
-    Ok(claim(store, &backup.name, &trust.keys).await?.held_against(backup.size, trust))
+/// The store's; an invalid manifest is a status, not an error.
+pub async fn check_manifests(
+    store: &dyn Store,
+    backups: impl IntoIterator<Item = &mut Backup>,
+    trust: &Trust,
+) -> Result<()> {
+    let checks = stream::iter(backups).map(|backup| check_manifest(store, backup, trust));
+    checks.buffer_unordered(CONCURRENCY).try_collect().await
 }
 
-/// What lies beside a backup as its manifest.
+/// Checks the drill records of `backups` that were not checked yet. Check the manifests first.
+///
+/// # Errors
+/// The store's; an invalid record is a status, not an error.
+pub async fn check_drills(
+    store: &dyn Store,
+    backups: impl IntoIterator<Item = &mut Backup>,
+    keys: &[MacKey],
+) -> Result<()> {
+    let checks = stream::iter(backups).map(|backup| check_drill(store, backup, keys));
+    checks.buffer_unordered(CONCURRENCY).try_collect().await
+}
+
+async fn check_manifest(store: &dyn Store, backup: &mut Backup, trust: &Trust) -> Result<()> {
+    if backup.status == BackupStatus::Unchecked {
+        backup.status = read_manifest(store, &backup.name, &trust.keys).await?.status(backup.size, trust);
+    }
+    Ok(())
+}
+
+async fn check_drill(store: &dyn Store, backup: &mut Backup, keys: &[MacKey]) -> Result<()> {
+    if backup.drill != DrillStatus::Unchecked {
+        return Ok(());
+    }
+    let record = document(store, &backup.name.drill_record()).await?;
+    let checked = record.map(|bytes| DrillRecord::from_bytes(&bytes, &backup.name, keys));
+    backup.set_drill(match checked {
+        None => DrillStatus::Never,
+        Some(Ok(record)) => DrillStatus::Passed(Box::new(record)),
+        Some(Err(DocumentError::UnknownKey)) => DrillStatus::UnknownKey,
+        Some(Err(invalid)) => DrillStatus::Invalid(invalid.to_string()),
+    });
+    Ok(())
+}
+
+/// Result of reading a manifest, before it is compared with an object.
 #[derive(Debug)]
 pub enum ManifestCheck {
     /// An authentic manifest of this name.
     Authentic(Box<Manifest>),
-    /// Nothing, or what cannot be relied on.
-    Worthless(BackupStatus),
+    /// No manifest that counts, and the status of its backup.
+    Unusable(BackupStatus),
 }
 
 impl ManifestCheck {
-    /// What it is worth for an object of `size` bytes.
-    pub fn held_against(self, size: u64, trust: &Trust) -> BackupStatus {
+    /// Returns the status of an object of `size` bytes.
+    pub fn status(self, size: u64, trust: &Trust) -> BackupStatus {
         match self {
             ManifestCheck::Authentic(m) => match trust.other_cluster(&m) {
                 Some(why) => BackupStatus::OtherCluster(m, why),
@@ -206,36 +169,36 @@ impl ManifestCheck {
                 }
                 None => BackupStatus::Good(m),
             },
-            ManifestCheck::Worthless(standing) => standing,
+            ManifestCheck::Unusable(status) => status,
         }
     }
 }
 
-/// Fetches and checks the manifest of `name`, whatever its object is.
+/// Reads and authenticates the manifest of `name`.
 ///
 /// # Errors
 /// The store's.
-pub async fn claim(store: &dyn Store, name: &BackupName, keys: &[MacKey]) -> Result<ManifestCheck> {
+pub async fn read_manifest(store: &dyn Store, name: &BackupName, keys: &[MacKey]) -> Result<ManifestCheck> {
     let Some(bytes) = document(store, &name.manifest()).await? else {
-        return Ok(ManifestCheck::Worthless(BackupStatus::Unverified));
+        return Ok(ManifestCheck::Unusable(BackupStatus::Unverified));
     };
     Ok(match Manifest::from_bytes(&bytes, name, keys) {
         Ok(manifest) => ManifestCheck::Authentic(Box::new(manifest)),
-        Err(DocumentError::UnknownKey) => ManifestCheck::Worthless(BackupStatus::Unproven),
-        Err(refused) => ManifestCheck::Worthless(BackupStatus::Invalid(refused.to_string())),
+        Err(DocumentError::UnknownKey) => {
+            let stated = Manifest::peek(&bytes).map(|m| m.key_id).filter(|id| is_key_id(id));
+            ManifestCheck::Unusable(BackupStatus::UnknownKey(stated))
+        }
+        Err(invalid) => ManifestCheck::Unusable(BackupStatus::Invalid(invalid.to_string())),
     })
 }
 
-/// The standings of `backups`, in the same order, fetched side by side.
-///
-/// # Errors
-/// The store's.
-pub async fn standings(store: &dyn Store, backups: &[Backup], trust: &Trust) -> Result<Vec<BackupStatus>> {
-    stream::iter(backups).map(|b| standing(store, b, trust)).buffered(CONCURRENCY).try_collect().await
+/// Returns `true` for text that is safe to print as a key id.
+fn is_key_id(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
-/// Reads a small document whole; `None` if it has gone since it was listed. One
-/// that is too large is read cut, and so fails its check.
+/// Reads a small document; returns `None` if it was deleted after the listing. One that is
+/// too large is truncated, so its check fails.
 async fn document(store: &dyn Store, name: &str) -> Result<Option<Vec<u8>>> {
     let at = ReadAt { version: None, first: Some(MAX_DOCUMENT) };
     let download = match store.get(name, at).await {
@@ -253,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sorts_a_listing_out() {
+    fn a_listing_is_sorted_by_role() {
         let day = |d: u32| format!("daily/2025-11-{d:02}/vault-snapshot-202511{d:02}-020000.enc");
         let names = [
             day(1),

@@ -1,7 +1,6 @@
 //! The monthly copy of a verified daily backup.
 //!
-//! Here: whether this month still lacks one, and the copy inside the store with
-//! its own manifest. Not here: which months are kept (`retention`).
+//! Not here: the number of months that are kept (`retention`).
 
 use super::catalog::{self, Catalog};
 use super::trust::Trust;
@@ -11,33 +10,34 @@ use crate::formats::naming::{BackupName, BackupType};
 use crate::services::store::{Head, Put, Store};
 use bytes::Bytes;
 
-/// Whether the month of `name` has no good monthly backup yet.
+/// Returns `true` if the month of `name` has no good monthly backup yet.
 ///
 /// # Errors
 /// The store's.
-pub async fn is_due(store: &dyn Store, name: &BackupName, trust: &Trust) -> Result<bool> {
-    let monthly = name.as_monthly();
-    let folder = monthly.object().rsplit_once('/').map_or("", |(folder, _)| folder);
-    let catalog = Catalog::of(store.list(&format!("{folder}/")).await?);
-    let standings = catalog::standings(store, &catalog.backups, trust).await?;
-    Ok(!standings.iter().any(catalog::BackupStatus::is_good))
+pub async fn is_due(store: &dyn Store, catalog: &mut Catalog, name: &BackupName, trust: &Trust) -> Result<bool> {
+    let month = |name: &BackupName| name.created_at().format("%Y-%m").to_string();
+    let copies = catalog.backups.iter_mut();
+    let mut copies: Vec<_> =
+        copies.filter(|b| b.name.backup_type() == BackupType::Monthly && month(&b.name) == month(name)).collect();
+    catalog::check_manifests(store, copies.iter_mut().map(|backup| &mut **backup), trust).await?;
+    Ok(!copies.iter().any(|backup| backup.status.is_good()))
 }
 
-/// Copies the backup of `manifest`, as `head` saw it, to `monthly/`, then commits
-/// the copy with a manifest of its own.
+/// Copies the backup of `manifest`, in the version of `head`, to `monthly/`, then commits
+/// the copy with its own manifest. Returns both.
 ///
 /// # Errors
-/// The store's; nothing is written over.
+/// The store's; nothing is overwritten.
 pub async fn copy(
     store: &dyn Store,
     name: &BackupName,
     manifest: &Manifest,
     head: &Head,
     key: &MacKey,
-) -> Result<BackupName> {
+) -> Result<(BackupName, Manifest)> {
     let monthly = name.as_monthly();
     store.copy(name.object(), head, monthly.object()).await?;
     let own = Manifest { object: monthly.object().into(), backup_type: BackupType::Monthly, ..manifest.clone() };
     store.put(&monthly.manifest(), Bytes::from(own.to_bytes(key)?), Put::Create).await?;
-    Ok(monthly)
+    Ok((monthly, own))
 }

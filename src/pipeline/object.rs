@@ -3,10 +3,11 @@
 //!
 //! Here: the choice, before a byte is read. Not here: reading it (`reader`).
 
-use super::catalog::{self, BackupStatus, ManifestCheck};
+use super::catalog::{self, ManifestCheck};
 use super::trust::{OTHER_CLUSTER, Trust};
 use super::versions;
 use crate::base::error::{Error, Result};
+use crate::formats::backup::BackupStatus;
 use crate::formats::crypto::Layouts;
 use crate::formats::manifest::Manifest;
 use crate::formats::naming::BackupName;
@@ -40,10 +41,10 @@ pub async fn choose(store: &dyn Store, object: &str, trust: &Trust) -> Result<Ch
     let missing = || Error::store(format!("{address}: no such backup"));
     let name = BackupName::parse(object).ok_or_else(|| missing().hint(SEE_LIST))?;
     let current = store.head(object).await?;
-    let claim = catalog::claim(store, &name, &trust.keys).await?;
-    let named = match &claim {
+    let manifest = catalog::read_manifest(store, &name, &trust.keys).await?;
+    let named = match &manifest {
         ManifestCheck::Authentic(manifest) => versions::named_by(manifest, store, &name, current.as_ref()).await?,
-        ManifestCheck::Worthless(_) => None,
+        ManifestCheck::Unusable(_) => None,
     };
     let head = match (named, current) {
         (Some(head), current) => {
@@ -60,7 +61,7 @@ pub async fn choose(store: &dyn Store, object: &str, trust: &Trust) -> Result<Ch
             return Err(missing().hint(if hidden { HIDDEN } else { SEE_LIST }));
         }
     };
-    Ok(Chosen { standing: claim.held_against(head.size, trust), name, head, address })
+    Ok(Chosen { standing: manifest.status(head.size, trust), name, head, address })
 }
 
 /// What a backup's bytes must hash to: the hex SHA-256 that its manifest, if that is
@@ -124,7 +125,7 @@ impl Chosen {
                 Err(Error::usage(format!("{}: {why}", self.address)).hint(OTHER_CLUSTER))
             }
             BackupStatus::Unverified => Ok(None),
-            BackupStatus::Unproven => {
+            BackupStatus::UnknownKey(_) | BackupStatus::Unchecked => {
                 Err(Error::integrity(format!("{}: no key at hand can check its manifest", self.address))
                     .hint("add the key that made it to encryption.old_keys"))
             }
@@ -150,7 +151,9 @@ impl Chosen {
             // Another cluster's is told of by its header, which files have too.
             BackupStatus::Good(_) | BackupStatus::OtherCluster(..) => {}
             BackupStatus::Unverified => tracing::info!("{}: it has no manifest: it was never verified", self.address),
-            BackupStatus::Unproven => tracing::warn!("{}: no key at hand can check its manifest", self.address),
+            BackupStatus::UnknownKey(_) | BackupStatus::Unchecked => {
+                tracing::warn!("{}: no key at hand can check its manifest", self.address);
+            }
             BackupStatus::Invalid(why) => tracing::warn!("{}: its manifest fails: {why}", self.address),
         }
     }

@@ -1,5 +1,4 @@
-//! The conditions that a backup must meet to count: the keys that check its documents,
-//! and the cluster that it must be of.
+//! The keys that check a backup's documents, and the cluster that it must be of.
 
 use crate::base::error::{Error, Result};
 use crate::formats::crypto::Header;
@@ -9,7 +8,7 @@ use crate::formats::manifest::{MacKey, Manifest};
 pub(super) const OTHER_CLUSTER: &str =
     "nothing was touched; choose a backup of that cluster, or correct vault.cluster_id";
 
-/// Keys, and `vault.cluster_id`.
+/// The conditions that a backup must meet to count.
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
     /// The keys that check MACs.
@@ -19,14 +18,14 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// The reason why an authentic manifest is of another cluster than the configured
-    /// one; none if it is not. A manifest that names no cluster may be of any.
+    /// Returns the reason why an authentic manifest is of another cluster than the
+    /// configured one, if it is. A manifest without a cluster may be of any.
     pub fn other_cluster(&self, manifest: &Manifest) -> Option<String> {
         self.differs(manifest.vault.cluster_id.as_deref())
     }
 
-    /// Refuses a backup of another cluster than the configured one; `cluster` is the
-    /// one that its header names.
+    /// Refuses a backup of another cluster than the configured one. `cluster` is the
+    /// one in its header.
     ///
     /// # Errors
     /// `Usage` naming both.
@@ -37,7 +36,7 @@ impl Trust {
         }
     }
 
-    /// For `decrypt` and `inspect`: says that a backup is of another cluster, and goes on.
+    /// Warns about a backup of another cluster, for `decrypt` and `inspect`.
     pub fn warn_of_cluster(&self, object: &str, header: Option<&Header>) {
         if let Some(why) = self.differs(header.and_then(|header| header.vault.cluster_id.as_deref())) {
             tracing::warn!("{object}: {why}");
@@ -57,7 +56,7 @@ mod tests {
     use crate::base::error::Kind;
 
     #[test]
-    fn another_cluster_is_refused_where_one_is_configured() {
+    fn a_backup_of_another_cluster_is_refused() {
         let trust = |cluster: Option<&str>| Trust { cluster: cluster.map(str::to_owned), ..Trust::default() };
         trust(Some("a")).check_cluster("o", Some("a")).unwrap();
         trust(None).check_cluster("o", Some("a")).unwrap();

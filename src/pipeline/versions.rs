@@ -53,7 +53,7 @@ pub async fn named_by(
 /// # Errors
 /// The store's, but none where versions cannot be listed.
 pub async fn older_id(store: &dyn Store, name: &BackupName, keys: &[MacKey]) -> Result<Option<String>> {
-    let ManifestCheck::Authentic(manifest) = catalog::claim(store, name, keys).await? else { return Ok(None) };
+    let ManifestCheck::Authentic(manifest) = catalog::read_manifest(store, name, keys).await? else { return Ok(None) };
     match older(store, name, manifest.size_bytes).await {
         Ok(versions) => Ok(versions.into_iter().next().and_then(|head| head.version)),
         Err(error) => {

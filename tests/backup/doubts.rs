@@ -66,7 +66,7 @@ fn doubtful(place: &Place) {
         let output = pruning(place).args(["backup", "--kind", "daily", "--prune", "--json"]).run();
         let said = output.code(8).json();
         output.stderr_contains("warning: ").stderr_contains(says).stderr_contains(before.object());
-        output.stderr_contains("not pruned: the new backup looks doubtful").stderr_contains("vault-backup prune");
+        output.stderr_contains("prune skipped: the new backup looks suspicious").stderr_contains("vault-backup prune");
         assert!(said["object"].is_string() && said["pruned"].is_null(), "{said}");
         assert!(place.names().contains(&OLD.to_owned()));
     }

@@ -138,7 +138,7 @@ fn other_commands_agree(place: &Place, said: &Value, monthly: &str) {
     }
     run(place, &["list"]).stdout_contains(daily).stdout_contains(monthly).stdout_contains("good");
     run(place, &["status"]).stdout_contains(daily);
-    run(place, &["prune", "--dry-run"]).stdout_contains("0 of 2 backups would go");
+    run(place, &["prune", "--dry-run"]).stdout_contains("remove 0, 0B\nkeep 2, ");
     run(place, &["prune"]).stdout_is("");
 
     for name in [daily, monthly] {

@@ -48,7 +48,7 @@ fn every_entry_is_opened_and_the_canary_read() {
     let record = site.json(&format!("{object}.drill.json")).unwrap();
     assert_eq!((&record["mode"], record.get("staging_vault")), (&json!("offline"), None));
     assert_eq!(record["drilled_at"], result["drilled_at"]);
-    site.tool("").args(["status", "--max-drill-age", "1h"]).run().ok().stdout_contains("newest passed drill");
+    site.tool("").args(["status", "--max-drill-age", "1h"]).run().ok().stdout_contains("newest restore drill");
     let event = site.audit().pop().unwrap();
     assert_eq!(event["event"], "vault_backup_test_success");
     assert_eq!((&event["details"]["backup_tested"], &event["details"]["mode"]), (&json!(object), &json!("offline")));

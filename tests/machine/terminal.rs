@@ -203,3 +203,22 @@ fn a_question_that_nobody_answers() {
     let (code, screen) = terminal.end();
     assert_eq!((&code[..], &screen.last().unwrap()[..]), ("[130]", "^Cvault-backup: error: interrupted"));
 }
+
+#[test]
+fn list_has_colours_on_a_terminal_unless_no_color_is_set() {
+    let place = Place::folder();
+    place.backup();
+    let name = place.names().remove(0);
+    place.put("daily/2020-01-01/vault-snapshot-20200101-020000.enc", b"x");
+    let terminal = terminal(&place, &place.site.vault.address(), "");
+    let colours = |prefix: &str| {
+        terminal.run(&format!("{prefix} vault-backup list"));
+        let coloured = || Some(terminal.ask(&["capture-pane", "-p", "-e", "-t", "s"])).filter(|s| s.contains("[0]"));
+        let screen = wait_for("the table", PATIENCE, coloured);
+        let (code, lines) = terminal.end();
+        assert!(code == "[0]" && lines.len() == 5 && lines[1].starts_with(&name), "one line each: {lines:?}");
+        screen.matches('\u{1b}').count()
+    };
+    assert!(colours("NO_COLOR=") > 0 && colours("") > 0);
+    assert_eq!(colours("NO_COLOR=1"), 0);
+}

@@ -1,4 +1,4 @@
-//! Another cluster's backups in the same place, under the same key.
+//! Another cluster's backups in the same store, under the same key.
 
 use super::{BODY, World, ago, list, objects};
 use crate::support::tool::Tool;
@@ -6,7 +6,7 @@ use serde_json::json;
 use vault_backup::formats::manifest::{Manifest, VaultFacts};
 use vault_backup::formats::naming::{BackupName, BackupType};
 
-/// Backups of `cluster`, so many days old.
+/// Writes backups of `cluster`, `days` old.
 fn of_cluster(world: &World, cluster: &str, days: impl IntoIterator<Item = i64>) -> Vec<BackupName> {
     let vault = VaultFacts { cluster_id: Some(cluster.into()), ..VaultFacts::default() };
     let names: Vec<_> = days.into_iter().map(|day| BackupName::new(BackupType::Daily, ago(day))).collect();
@@ -31,28 +31,28 @@ fn another_clusters_backups_are_neither_counted_nor_deleted() {
     for world in World::both() {
         let own = of_cluster(&world, "ours", (0..70).step_by(2));
         let other = of_cluster(&world, "theirs", (1..80).step_by(2));
-        // One that names none is of this cluster, as far as anybody can tell.
+        // One without a cluster id counts as this cluster's.
         let unnamed = world.good(BackupType::Daily, 72);
         let record = world.drill_record(&other[0], &world.key);
         world.write(&other[0].drill_record(), &record);
 
         let dry = ours(&world).args(["prune", "--dry-run"]).run();
-        dry.code(0).stdout_contains("keep: of another cluster");
+        dry.code(0).stdout_contains("\n  of another cluster:\n");
         let deleted = list(&ours(&world).args(["prune", "--json"]).run().code(0).json()["deleted"]);
-        // 35 of our own, of which 30 are kept at least: none of theirs stood in for one.
+        // 35 of this cluster, of which at least 30 are kept: none of the other's counted.
         let due: Vec<_> = own[30..].iter().chain([&unnamed]).cloned().collect();
         assert_eq!(deleted, objects(&due));
 
         let status = ours(&world).args(["status", "--json"]).run().json();
         assert_eq!(status["daily"]["newest_good"]["object"], own[0].object());
         assert_eq!([&status["daily"]["good"], &status["other_cluster"]], [&json!(30), &json!(other.len())]);
-        assert_eq!(status["newest_drill"], json!(null), "a drill of theirs proves none of ours");
+        assert_eq!(status["newest_drill"], json!(null), "a drill of another cluster does not count");
     }
 }
 
-/// Without `vault.cluster_id` it is as before: every good backup counts, and goes.
+/// Without `vault.cluster_id` every good backup counts, and may be deleted.
 #[test]
-fn without_a_configured_cluster_all_count() {
+fn without_a_configured_cluster_all_backups_count() {
     let world = World::both().into_iter().next().unwrap();
     of_cluster(&world, "ours", (0..70).step_by(2));
     let other = of_cluster(&world, "theirs", (1..80).step_by(2));

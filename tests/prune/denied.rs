@@ -1,5 +1,5 @@
-//! Deletions that the store refuses: exit 8, a reason for each, and no document goes
-//! before its object.
+//! Deletions that the store denies: exit 8 with a reason for each, and no document is
+//! deleted before its object.
 
 use super::{World, list, objects, with_manifests};
 use crate::support::place::Place;
@@ -7,7 +7,7 @@ use crate::support::tool::Tool;
 use std::collections::BTreeSet;
 use vault_backup::formats::naming::BackupType;
 
-/// The binary as an account that may do all that prune needs, but not delete these keys.
+/// Returns the tool with an account that has all permissions except to delete these keys.
 fn denied(world: &World, keys: &[String]) -> Tool {
     let place = &world.place;
     let statements = [place.statement("Allow", &["s3:*"], &[]), place.statement("Deny", &["s3:DeleteObject"], keys)];
@@ -15,7 +15,7 @@ fn denied(world: &World, keys: &[String]) -> Tool {
 }
 
 #[test]
-fn some_objects() {
+fn denied_deletions_of_some_objects_are_reported_by_reason() {
     let world = World::new(Place::s3());
     let daily = world.good_ones(BackupType::Daily, 0..40);
     let kept = [&daily[32], &daily[36], &daily[39]];
@@ -30,14 +30,14 @@ fn some_objects() {
     assert_eq!((result["kept"].as_u64(), result["problems"].as_array().unwrap().len()), (Some(33), 1));
     assert_eq!(world.files(), with_manifests(daily[..30].iter().chain(kept)), "with their manifests");
 
-    // Once it is allowed, the rest goes.
+    // Once it is allowed, the rest is deleted.
     let output = world.prune();
     assert_eq!(list(&output.ok().json()["deleted"]), objects(kept));
     assert_eq!(world.files(), with_manifests(&daily[..30]));
 }
 
 #[test]
-fn all_objects() {
+fn denied_deletions_of_all_objects_delete_nothing() {
     let world = World::new(Place::s3());
     world.good_ones(BackupType::Daily, 0..40);
     let before = world.files();
@@ -47,9 +47,9 @@ fn all_objects() {
     assert_eq!(world.files(), before);
 }
 
-/// The object goes, its manifest may not: it is a stray from then on.
+/// The object is deleted, its manifest is not: it is an orphan from then on.
 #[test]
-fn documents() {
+fn a_denied_deletion_of_a_manifest_is_reported() {
     let world = World::new(Place::s3());
     let daily = world.good_ones(BackupType::Daily, 0..31);
     let output = denied(&world, &[world.place.key("*.manifest.json")]).args(["prune", "--json"]).run();
@@ -58,17 +58,17 @@ fn documents() {
     assert_eq!(list(&result["failed"]), BTreeSet::from([daily[30].manifest()]));
 }
 
-/// A folder that cannot be changed, not even by root, who has given that up.
+/// The tool runs without root's right to override permissions.
 #[test]
-fn files() {
+fn files_in_a_read_only_directory_are_reported() {
     let world = World::new(Place::folder());
     let daily = world.good_ones(BackupType::Daily, 0..40);
     let kept = [&daily[32], &daily[39]];
-    let folders = kept.map(|name| world.place.path().join(name.object()).parent().unwrap().to_owned());
+    let dirs = kept.map(|name| world.place.path().join(name.object()).parent().unwrap().to_owned());
     let set = |mode| {
         use std::os::unix::fs::PermissionsExt;
-        folders.iter().for_each(|folder| {
-            std::fs::set_permissions(folder, std::fs::Permissions::from_mode(mode)).unwrap();
+        dirs.iter().for_each(|dir| {
+            std::fs::set_permissions(dir, std::fs::Permissions::from_mode(mode)).unwrap();
         });
     };
     set(0o500);

@@ -1,4 +1,4 @@
-//! Runs that end early: a listing that is not whole, a signal.
+//! Runs that end early: an incomplete listing, a signal, a wrong clock.
 
 use super::{BODY, World, ago, list, objects};
 use crate::support::fault::{FaultServer, Reply};
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use vault_backup::formats::naming::{BackupName, BackupType};
 
-/// Thirty good backups, and older ones, of which there are more than one request takes.
+/// Returns thirty good backups, and `due` older ones: more than one request deletes.
 fn world(due: i32) -> (World, Vec<BackupName>) {
     let world = World::new(Place::s3());
     world.good_ones(BackupType::Daily, 0..30);
@@ -23,12 +23,12 @@ fn world(due: i32) -> (World, Vec<BackupName>) {
 }
 
 #[test]
-fn on_half_a_listing_nothing_is_deleted() {
+fn a_truncated_listing_deletes_nothing() {
     let (world, _) = world(1_200);
     let before = world.files();
-    let cut = "<ListBucketResult><IsTruncated>true</IsTruncated><Contents><Key>prod/daily/x</Key></Contents></ListBucketResult>";
+    let truncated = "<ListBucketResult><IsTruncated>true</IsTruncated><Contents><Key>prod/daily/x</Key></Contents></ListBucketResult>";
     let denied = "<Error><Code>AccessDenied</Code></Error>";
-    for (status, body, says) in [(200, cut, "cut the listing short"), (403, denied, "denied: s3:ListBucket")] {
+    for (status, body, says) in [(200, truncated, "cut the listing short"), (403, denied, "denied: s3:ListBucket")] {
         let pages = AtomicUsize::new(0);
         let proxy = FaultServer::proxy(&world.place.site.s3.endpoint(), move |call| {
             let is_page = call.query.contains("list-type=2") && !call.query.contains("max-keys=1");
@@ -37,14 +37,14 @@ fn on_half_a_listing_nothing_is_deleted() {
         });
         let output = world.tool().env("AWS_ENDPOINT_URL", proxy.address()).args(["prune", "--json"]).run();
         output.fails(4, &[&world.place.url(), says]);
-        assert!(proxy.calls().iter().all(|call| call.method == "GET"), "it only looked");
+        assert!(proxy.calls().iter().all(|call| call.method == "GET"), "only read");
     }
     assert_eq!(world.files(), before);
 }
 
-/// The request under way is seen through, so that what it did is known; no other follows.
+/// The request in flight completes, so that its result is known; no other follows.
 #[test]
-fn a_signal_ends_it_between_two_requests() {
+fn sigterm_stops_prune_between_two_requests() {
     let (world, due) = world(1_200);
     let (go, gone) = mpsc::channel::<()>();
     let (arrived, gone) = (Arc::new(AtomicBool::new(false)), Mutex::new(gone));
@@ -68,7 +68,7 @@ fn a_signal_ends_it_between_two_requests() {
 }
 
 #[test]
-fn list_ends_while_it_looks_for_older_versions() {
+fn sigint_stops_list_while_it_looks_up_versions() {
     let world = World::new(Place::versioned());
     let daily = world.good(BackupType::Daily, 0);
     world.write(daily.object(), b"of another size");
@@ -82,9 +82,9 @@ fn list_ends_while_it_looks_for_older_versions() {
     run.wait().fails(130, &["interrupted"]).stdout_is("");
 }
 
-/// Ages go by the clock: with a wrong one nothing goes.
+/// Ages depend on the clock.
 #[test]
-fn with_a_wrong_clock_nothing_is_deleted() {
+fn a_wrong_clock_deletes_nothing() {
     let (world, _) = world(5);
     let before = world.files();
     let proxy = FaultServer::proxy(&world.place.site.s3.endpoint(), |call| match call.query.contains("max-keys=1") {

@@ -1,4 +1,4 @@
-//! Somebody who can write to the bucket, and has no key.
+//! An attacker who can write to the bucket, and has no key.
 
 use super::{BODY, World, ago, list};
 use chrono::{TimeDelta, Utc};
@@ -11,7 +11,7 @@ fn stranger() -> Key {
     Key::generate().unwrap()
 }
 
-/// What a writer can put beside a name of their own choice: each must count for nothing.
+/// Returns manifests that an attacker can write for any name: none of them may count.
 fn forged(world: &World, name: &BackupName, genuine: &BackupName) -> [Vec<u8>; 7] {
     let edit = |change: fn(&mut Value)| {
         let mut document: Value = serde_json::from_slice(&world.manifest(genuine, &world.key)).unwrap();
@@ -34,9 +34,9 @@ fn forged(world: &World, name: &BackupName, genuine: &BackupName) -> [Vec<u8>; 7
     ]
 }
 
-/// Newer "backups" by the dozen, none of them good, must not push out the good ones.
+/// Many newer backups, none of them good.
 #[test]
-fn forged_backups_push_nothing_out() {
+fn forged_backups_do_not_displace_good_ones() {
     for world in World::both() {
         let good = world.good_ones(BackupType::Daily, 60..90);
         let monthly = world.good_ones(BackupType::Monthly, (15..27).map(|month| month * 31));
@@ -49,11 +49,11 @@ fn forged_backups_push_nothing_out() {
             planted.push((name.object().to_owned(), BODY.to_vec()));
             planted.push((name.manifest(), documents[n % documents.len()].clone()));
         }
-        // A genuine manifest beside an object of another size.
+        // A genuine manifest next to an object of another size.
         let swapped = BackupName::new(BackupType::Daily, Utc::now() - TimeDelta::minutes(1));
         planted.push((swapped.object().to_owned(), b"of another size".to_vec()));
         planted.push((swapped.manifest(), world.manifest(&swapped, &world.key)));
-        // Genuine in everything but its time.
+        // Genuine except for its time.
         let future = BackupName::new(BackupType::Daily, Utc::now() + TimeDelta::days(400));
         planted.push((future.object().to_owned(), BODY.to_vec()));
         planted.push((future.manifest(), world.manifest(&future, &world.key)));
@@ -61,7 +61,9 @@ fn forged_backups_push_nothing_out() {
 
         let output = world.prune();
         let deleted = list(&output.code(0).json()["deleted"]);
-        output.stderr_contains("its name lies in the future").stderr_contains("its manifest fails");
+        output
+            .stderr_contains("its name is in the future")
+            .stderr_contains("invalid manifest, so the backup does not count: ");
         for name in good.iter().chain(&monthly).chain([&future]) {
             assert!(!deleted.contains(name.object()), "{name} was deleted");
         }
@@ -74,13 +76,13 @@ fn forged_backups_push_nothing_out() {
         assert_eq!(status["monthly"]["newest_good"]["object"], monthly[0].object());
         let listed = world.tool().args(["list", "--json"]).run().code(0).json();
         let counted = listed["backups"].as_array().unwrap().iter().filter(|one| one["standing"] == "good").count();
-        assert_eq!(counted, good.len() + monthly.len() + 1, "those, and the one from the future");
+        assert_eq!(counted, good.len() + monthly.len() + 1, "and the one from the future");
     }
 }
 
-/// Good backups, old enough to go, whose names and manifests were copied to today, are no newer backups.
+/// Good backups, old enough to delete, copied with their manifests to newer names.
 #[test]
-fn old_ones_renamed_to_today_are_no_new_ones() {
+fn old_backups_renamed_to_today_do_not_count_as_new() {
     for world in World::both() {
         let good = world.good_ones(BackupType::Daily, 40..70);
         let renamed: Vec<_> = (0..30).map(|day| BackupName::new(BackupType::Daily, ago(day))).collect();
@@ -96,9 +98,9 @@ fn old_ones_renamed_to_today_are_no_new_ones() {
     }
 }
 
-/// A forged record makes nothing drilled, and does not take the place of a genuine one.
+/// A forged record does not count, and does not displace a genuine one.
 #[test]
-fn forged_drill_records_are_no_drills() {
+fn forged_drill_records_do_not_count() {
     for world in World::both() {
         let daily = world.good_ones(BackupType::Daily, 0..60);
         let genuine = &daily[50];
@@ -106,7 +108,7 @@ fn forged_drill_records_are_no_drills() {
         let other = |name: &BackupName| {
             let record = world.drill_record(name, &world.key);
             let text = String::from_utf8(record).unwrap();
-            // Of an object that was here before, and is not any more.
+            // Of an object that was replaced.
             text.replace(&"00".repeat(32), &"11".repeat(32)).into_bytes()
         };
         for (n, name) in daily[..49].iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Object Lock: what is locked stays, and is reported; what is written gets locked.
+//! Object Lock: locked backups are kept and reported; new objects get locked.
 
 use super::{World, list, objects};
 use crate::support::place::Place;
@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use vault_backup::formats::manifest::rfc3339;
 use vault_backup::formats::naming::{BackupName, BackupType};
 
-/// Forty good daily backups in a bucket with Object Lock, of which two are retained, one
-/// was, and one is on hold; and what the report must say of each that is locked.
+/// Writes forty good daily backups to a bucket with Object Lock: two are retained, and one
+/// has a legal hold. Returns them, and the expected report of each that is locked and due.
 fn locked(world: &World) -> (Vec<BackupName>, BTreeMap<String, String>) {
     let daily = world.good_ones(BackupType::Daily, 0..40);
     let (s3, bucket) = (&world.place.site.s3, world.place.bucket());
@@ -31,7 +31,7 @@ fn reported(result: &Value) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn what_is_locked_is_skipped_and_reported() {
+fn locked_backups_are_skipped_and_reported() {
     let world = World::new(Place::locked());
     let (daily, report) = locked(&world);
     let output = world.prune();
@@ -39,7 +39,7 @@ fn what_is_locked_is_skipped_and_reported() {
     assert_eq!(reported(&result), report);
     let gone = daily[30..].iter().filter(|name| !report.contains_key(name.object()));
     assert_eq!(list(&result["deleted"]), objects(gone));
-    assert_eq!((&result["hidden"], &result["freed_bytes"]), (&json!(7), &json!(0)), "they are behind markers");
+    assert_eq!((&result["hidden"], &result["freed_bytes"]), (&json!(7), &json!(0)), "delete markers hide them");
     let left = world.files();
     for name in daily[..30].iter().chain(daily.iter().filter(|name| report.contains_key(name.object()))) {
         assert!(left.contains(name.object()) && left.contains(&name.manifest()), "{name}");
@@ -55,9 +55,9 @@ fn what_is_locked_is_skipped_and_reported() {
     assert_eq!(world.files(), left);
 }
 
-/// Who may not ask the bucket asks each object, and says so.
+/// Without permission to read the bucket's configuration, each object is checked, with a warning.
 #[test]
-fn a_bucket_that_will_not_say_whether_it_locks() {
+fn without_permission_to_read_the_lock_configuration_each_object_is_checked() {
     let world = World::new(Place::locked());
     let (_, report) = locked(&world);
     let tool = world.tool().envs(world.place.may(&[
@@ -74,20 +74,20 @@ fn a_bucket_that_will_not_say_whether_it_locks() {
     assert_eq!(reported(&output.json()), report);
 }
 
-/// A bucket without Object Lock, asked by somebody who may not know: as ever.
+/// In a bucket without Object Lock the missing permission changes nothing.
 #[test]
-fn a_bucket_that_may_lock_and_does_not() {
+fn without_permission_and_without_object_lock_prune_deletes() {
     let world = World::new(Place::s3());
     let daily = world.good_ones(BackupType::Daily, 0..35);
     let tool = world.tool().envs(world.place.may(&["s3:ListBucket", "s3:GetObject", "s3:DeleteObject"]));
     let output = tool.args(["prune", "--json"]).run();
-    output.code(0).stderr_contains("each backup that is due is asked whether it is locked");
+    output.code(0).stderr_contains("Object Lock is checked for each backup to delete");
     assert_eq!(list(&output.json()["deleted"]), objects(&daily[30..]));
 }
 
-/// The object, its manifest, the monthly copy and its manifest, in each its own mode and time.
+/// The object, its manifest, the monthly copy and its manifest, each with the mode and time of its kind.
 #[test]
-fn what_backup_writes_is_locked() {
+fn new_objects_are_locked() {
     let place = Place::locked();
     let tool = place.tool();
     let config = format!(

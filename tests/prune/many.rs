@@ -1,4 +1,4 @@
-//! More objects than one answer lists or one request deletes, and several prunes at once.
+//! More objects than one response lists or one request deletes, and concurrent prunes.
 
 use super::{BODY, World, ago, list, objects, with_manifests};
 use crate::support::fault::{FaultServer, Reply};
@@ -14,21 +14,21 @@ use vault_backup::formats::naming::{BackupName, BackupType};
 const DUE: usize = 2_500;
 const FOREIGN: usize = 500;
 
-/// What is in the store: what must go, and what must stay.
+/// Content of the store, by expected result.
 struct Crowd {
     due: Vec<BackupName>,
     stays: BTreeSet<String>,
 }
 
-/// Thirty good backups of these days, and others below and among which `due` older ones
-/// and `foreign` objects lie; every fifth of the old ones has a manifest.
+/// Writes thirty recent good backups, `due` older ones, and `foreign` objects among them.
+/// Every fifth of the old ones has a manifest.
 fn crowd(world: &World, due: usize, foreign: usize) -> Crowd {
     let kept = world.good_ones(BackupType::Daily, 0..30);
     let old =
         |n: usize| BackupName::new(BackupType::Daily, ago(40) - TimeDelta::minutes(37) * i32::try_from(n).unwrap());
     let due: Vec<_> = (0..due).map(old).collect();
     let manifests = due.iter().step_by(5).map(|name| (name.manifest(), world.manifest(name, &world.key)));
-    // In the same folders, and of names that are nearly ours.
+    // In the same directories, with similar names.
     let foreign = (0..foreign).map(|n| match n % 5 {
         0 => format!("{}.bak", due[n].object()),
         1 => due[n].object().replace("daily/", "daily/of/"),
@@ -43,7 +43,7 @@ fn crowd(world: &World, due: usize, foreign: usize) -> Crowd {
 }
 
 #[test]
-fn thousands_go_and_hundreds_of_foreign_ones_stay() {
+fn thousands_of_objects_are_deleted_and_foreign_ones_kept() {
     let world = World::new(Place::s3());
     let crowd = crowd(&world, DUE, FOREIGN);
     let proxy = FaultServer::proxy(&world.place.site.s3.endpoint(), |_| Reply::forward());
@@ -59,13 +59,13 @@ fn thousands_go_and_hundreds_of_foreign_ones_stay() {
     assert!(count("GET", "list-type=2") >= 5, "{}", count("GET", "list-type=2"));
     // Three times objects, then their manifests.
     assert_eq!(count("POST", "delete"), 6);
-    // The thirty that protect are fetched, and nothing else.
+    // Only the thirty that protect others are read.
     let read = calls.iter().filter(|c| c.method == "GET" && c.path.ends_with(".manifest.json")).count();
     assert_eq!(read, 30);
 }
 
 #[test]
-fn thousands_of_files_go() {
+fn thousands_of_files_are_deleted() {
     let world = World::new(Place::folder());
     let crowd = crowd(&world, DUE, FOREIGN);
     let output = world.prune();
@@ -73,9 +73,9 @@ fn thousands_of_files_go() {
     assert_eq!(world.files(), crowd.stays);
 }
 
-/// From several hosts, which do not see one another's lock.
+/// On several hosts, which do not share a lock file.
 #[test]
-fn several_at_once_do_no_harm() {
+fn concurrent_prunes_do_not_fail() {
     for world in World::both() {
         let crowd = crowd(&world, 1_200, 100);
         let runs: Vec<_> = (0..3).map(|_| world.tool().args(["prune", "--json"]).start()).collect();
@@ -91,10 +91,10 @@ fn several_at_once_do_no_harm() {
     }
 }
 
-/// The server is killed when the first thousand objects are gone, before the manifests
-/// beside them; it comes back with what it has.
+/// The server is killed after the first thousand objects were deleted, before their
+/// manifests, and restarted with its data.
 #[test]
-fn a_server_that_dies_half_way() {
+fn a_second_prune_completes_after_a_server_crash() {
     let s3 = S3::start();
     s3.bucket("backups");
     let world = World::new(Place::folder());
@@ -125,13 +125,13 @@ fn a_server_that_dies_half_way() {
 
     s3.lock().unwrap().restart();
     let mut expected: BTreeSet<_> = crowd.stays.iter().cloned().chain(failed).chain(manifested(left)).collect();
-    assert_eq!(names(), expected, "the manifest of what could not be deleted stays");
+    assert_eq!(names(), expected, "manifests of backups that were not deleted are kept");
     let result = prune(&endpoint).ok().json();
     assert_eq!(list(&result["deleted"]), objects(left));
-    let strays = manifested(gone);
-    expected = crowd.stays.iter().cloned().chain(strays.iter().cloned()).collect();
+    let orphans = manifested(gone);
+    expected = crowd.stays.iter().cloned().chain(orphans.iter().cloned()).collect();
     assert_eq!(names(), expected);
-    strays.iter().for_each(|name| s3.lock().unwrap().age("backups", name, Duration::from_hours(25)));
-    assert_eq!(prune(&endpoint).ok().json()["orphans_deleted"], strays.len());
+    orphans.iter().for_each(|name| s3.lock().unwrap().age("backups", name, Duration::from_hours(25)));
+    assert_eq!(prune(&endpoint).ok().json()["orphans_deleted"], orphans.len());
     assert_eq!(names(), crowd.stays);
 }

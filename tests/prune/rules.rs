@@ -1,4 +1,4 @@
-//! The rules of retention, seen through the binary.
+//! The rules of retention, with the binary.
 
 use super::{World, ago, list, objects, with_manifests};
 use crate::support::place::Place;
@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use vault_backup::formats::naming::BackupType;
 
 #[test]
-fn old_ones_go_with_their_manifests_and_nothing_else_is_touched() {
+fn old_backups_are_deleted_with_their_manifests_and_nothing_else() {
     for world in World::both() {
         let daily = world.good_ones(BackupType::Daily, 0..40);
         let monthly = world.good(BackupType::Monthly, 500);
@@ -16,7 +16,15 @@ fn old_ones_go_with_their_manifests_and_nothing_else_is_touched() {
         foreign.iter().for_each(|name| world.write(name, b"mine"));
 
         let before = world.files();
-        world.tool().args(["prune", "--dry-run"]).run().ok().stdout_contains("10 of 41 backups would go");
+        world
+            .tool()
+            .args(["prune", "--dry-run"])
+            .run()
+            .ok()
+            .stdout_contains(
+                "remove 10, 100B\n  older than 30 days, and 30 newer good daily backups remain:\n    daily/",
+            )
+            .stdout_contains("keep 31, 310B\n  newest good daily backup:\n    daily/");
         let plan = world.tool().args(["prune", "--dry-run", "--json"]).run().ok().json();
         assert_eq!((&plan["dry_run"], &plan["proven"]), (&json!(true), &json!(true)));
         let due = plan["plan"].as_array().unwrap().iter().filter(|one| one["delete"] == true);
@@ -41,7 +49,7 @@ fn old_ones_go_with_their_manifests_and_nothing_else_is_touched() {
     }
 }
 
-/// One that points outside, in place of a backup, of a manifest and of a folder.
+/// Links to the outside, in place of a backup, of a manifest and of a directory.
 #[test]
 fn symbolic_links_are_not_followed() {
     let world = World::new(Place::folder());
@@ -51,12 +59,12 @@ fn symbolic_links_are_not_followed() {
     let precious = outside.path().join("vault-snapshot-20200102-000000.enc");
     std::fs::write(&precious, b"precious").unwrap();
     let link = std::os::unix::fs::symlink::<std::path::PathBuf, std::path::PathBuf>;
-    let folder = store.join("daily/2020-01-03");
-    std::fs::create_dir(&folder).unwrap();
-    let to_file = folder.join("vault-snapshot-20200103-000000.enc");
+    let dir = store.join("daily/2020-01-03");
+    std::fs::create_dir(&dir).unwrap();
+    let to_file = dir.join("vault-snapshot-20200103-000000.enc");
     link(precious.clone(), to_file.clone()).unwrap();
-    let to_folder = store.join("daily/2020-01-02");
-    link(outside.path().to_owned(), to_folder.clone()).unwrap();
+    let to_dir = store.join("daily/2020-01-02");
+    link(outside.path().to_owned(), to_dir.clone()).unwrap();
     let manifest = store.join(daily[39].manifest());
     std::fs::remove_file(&manifest).unwrap();
     link(precious.clone(), manifest.clone()).unwrap();
@@ -64,13 +72,13 @@ fn symbolic_links_are_not_followed() {
     let output = world.prune();
     assert_eq!(list(&output.ok().json()["deleted"]), objects(&daily[30..]));
     assert_eq!(std::fs::read(&precious).unwrap(), b"precious");
-    for kept in [to_file, to_folder, manifest] {
+    for kept in [to_file, to_dir, manifest] {
         assert!(kept.is_symlink(), "{}", kept.display());
     }
 }
 
 #[test]
-fn if_backups_stop_so_does_clean_up() {
+fn prune_stops_deleting_if_backups_stop() {
     let world = World::new(Place::folder());
     world.good_ones(BackupType::Daily, 100..130);
     let before = world.files();
@@ -86,13 +94,13 @@ fn without_a_key_nothing_is_deleted() {
     world.good_ones(BackupType::Daily, 0..40);
     let before = world.files();
     let keyless = || tool().env("VAULT_BACKUP_STORE", world.place.url());
-    keyless().args(["prune"]).run().fails(2, &["no key", "manifest_key"]);
-    keyless().args(["prune", "--dry-run"]).run().code(0).stdout_contains("would go");
+    keyless().args(["prune"]).run().fails(2, &["no key to verify", "manifest_key"]);
+    keyless().args(["prune", "--dry-run"]).run().code(0).stdout_contains("remove 10, 100B\n");
     assert_eq!(world.files(), before);
 }
 
 #[test]
-fn the_manifest_key_alone_suffices() {
+fn prune_needs_only_the_manifest_key() {
     let world = World::new(Place::folder());
     world.good_ones(BackupType::Daily, 0..40);
     let mac = hex::encode(world.key.mac_key().manifest.as_slice());
@@ -102,9 +110,9 @@ fn the_manifest_key_alone_suffices() {
     assert_eq!(output.ok().json()["deleted"].as_array().unwrap().len(), 10);
 }
 
-/// The newest that passed a drill stays, however old; a record of a drill is not a backup's worth.
+/// The newest backup that passed a drill is kept at any age.
 #[test]
-fn the_newest_drilled_one_stays() {
+fn the_newest_drilled_backup_is_kept() {
     for world in World::both() {
         let daily = world.good_ones(BackupType::Daily, 0..60);
         for name in [&daily[45], &daily[50]] {

@@ -1,4 +1,4 @@
-//! What lies beside no backup: documents without their object, uploads without end.
+//! Orphans: documents without their object, unfinished uploads.
 
 use super::{World, ago};
 use crate::support::place::Place;
@@ -10,36 +10,36 @@ const TWO_DAYS: Duration = Duration::from_hours(48);
 const NEARLY_A_DAY: Duration = Duration::from_hours(23);
 
 #[test]
-fn stray_documents_go_after_a_day() {
+fn orphaned_documents_are_deleted_after_a_day() {
     for world in World::both() {
         let daily = world.good(BackupType::Daily, 0);
         let gone = [3, 4].map(|day| BackupName::new(BackupType::Daily, ago(day)));
-        let strays = gone.each_ref().map(|name| [name.manifest(), name.drill_record()]).concat();
-        strays.iter().for_each(|name| world.write(name, b"{}"));
-        // As old as they are, these are nobody's strays.
+        let orphans = gone.each_ref().map(|name| [name.manifest(), name.drill_record()]).concat();
+        orphans.iter().for_each(|name| world.write(name, b"{}"));
+        // Foreign objects of the same age.
         let others = ["daily/2020-01-01/notes.manifest.json".to_owned(), format!("{}.bak", gone[0].manifest())];
         others.iter().for_each(|name| world.write(name, b"{}"));
-        let old = [&strays[0], &strays[3]];
+        let old = [&orphans[0], &orphans[3]];
         old.into_iter().chain(&others).for_each(|name| world.place.age(name, TWO_DAYS));
-        [&strays[1], &strays[2]].into_iter().for_each(|name| world.place.age(name, NEARLY_A_DAY));
+        [&orphans[1], &orphans[2]].into_iter().for_each(|name| world.place.age(name, NEARLY_A_DAY));
         world.place.age(&daily.manifest(), TWO_DAYS);
 
         let output = world.prune();
         assert_eq!(output.ok().json()["orphans_deleted"], 2);
-        let mut left = [strays[1].clone(), strays[2].clone(), daily.object().to_owned(), daily.manifest()].to_vec();
+        let mut left = [orphans[1].clone(), orphans[2].clone(), daily.object().to_owned(), daily.manifest()].to_vec();
         left.extend(others);
-        assert_eq!(world.files(), left.into_iter().collect(), "what is younger may be of a run that still goes");
+        assert_eq!(world.files(), left.into_iter().collect(), "younger ones may belong to a running backup");
     }
 }
 
-/// Two uploads that ours could be, of which one is old, and one that is not ours.
+/// Returns the names of two of our uploads and a foreign one.
 fn names() -> [String; 3] {
     let ours = |day| BackupName::new(BackupType::Daily, ago(day)).object().to_owned();
-    [ours(3), "daily/2020-01-01/somebody-elses".to_owned(), ours(2)]
+    [ours(3), "daily/2020-01-01/foreign".to_owned(), ours(2)]
 }
 
 #[test]
-fn abandoned_uploads_go_after_a_day() {
+fn abandoned_uploads_are_aborted_after_a_day() {
     let world = World::new(Place::s3());
     world.good(BackupType::Daily, 0);
     let (place, names) = (&world.place, names());
@@ -56,13 +56,13 @@ fn abandoned_uploads_go_after_a_day() {
 }
 
 #[test]
-fn abandoned_files_go_after_a_day() {
+fn abandoned_files_are_deleted_after_a_day() {
     let world = World::new(Place::folder());
     let daily = world.good(BackupType::Daily, 0);
     let names = names();
     let parts = names.each_ref().map(|name| {
-        let (folder, base) = name.rsplit_once('/').unwrap();
-        format!("{folder}/.tmp-0123456789abcdef.{base}")
+        let (dir, base) = name.rsplit_once('/').unwrap();
+        format!("{dir}/.tmp-0123456789abcdef.{base}")
     });
     parts.iter().for_each(|part| world.write(part, b"half"));
     parts[..2].iter().for_each(|part| world.place.age(part, TWO_DAYS));

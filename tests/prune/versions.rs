@@ -1,4 +1,4 @@
-//! Buckets that keep versions: deletes hide, and what was overwritten is still there.
+//! Buckets with versioning: a delete only hides an object, and overwritten versions remain.
 
 use super::{World, list, objects};
 use crate::support::place::Place;
@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use vault_backup::formats::naming::BackupType;
 
 #[test]
-fn a_marker_hides_what_goes_and_the_output_says_so() {
+fn prune_reports_backups_that_a_delete_marker_hides() {
     let world = World::new(Place::versioned());
     let daily = world.good_ones(BackupType::Daily, 0..33);
     let output = world.prune();
@@ -16,16 +16,19 @@ fn a_marker_hides_what_goes_and_the_output_says_so() {
     assert_eq!(list(&result["deleted"]), objects(&daily[30..]));
     assert_eq!((&result["hidden"], &result["freed_bytes"]), (&json!(3), &json!(0)));
     let (versions, markers) = world.place.site.s3.versions(world.place.bucket());
-    assert_eq!((versions.len(), markers.len()), (66, 6), "markers hide three backups and their manifests");
+    assert_eq!((versions.len(), markers.len()), (66, 6), "delete markers for three backups and their manifests");
     assert_eq!(world.files().len(), 60);
     assert_eq!(list(&world.prune().ok().json()["deleted"]), BTreeSet::new());
 
     world.good(BackupType::Daily, 34);
     let output = world.tool().args(["prune", "-v"]).run();
-    output.code(0).stderr_contains("1 backups deleted, 0 B freed; markers hide 1 of them").stderr_contains("lifecycle");
+    output
+        .code(0)
+        .stderr_contains("1 backup deleted, 0 B freed; 1 of them only hidden by delete markers")
+        .stderr_contains("lifecycle");
 }
 
-/// What `decrypt` makes of the backup `name`.
+/// Decrypts the backup `name`; returns the output and the snapshot.
 fn decrypt(place: &Place, name: &str) -> (Output, Vec<u8>) {
     let output = place.tool().args(["decrypt", name, "-o", "out.snap"]).run();
     output.code(0).stdout_is("").leaves(&["out.snap"]);
@@ -33,7 +36,7 @@ fn decrypt(place: &Place, name: &str) -> (Output, Vec<u8>) {
     (output, snapshot)
 }
 
-/// `restore` up to the question: everything is read and checked.
+/// Runs `restore --dry-run`, which reads and checks everything.
 fn restore_plan(place: &Place, name: &str) -> Output {
     let vault = &place.site.vault;
     let tool = place.tool().env("VAULT_TOKEN", vault.root_token());
@@ -41,7 +44,7 @@ fn restore_plan(place: &Place, name: &str) -> Output {
 }
 
 #[test]
-fn what_was_overwritten_is_read_from_the_older_version() {
+fn an_overwritten_backup_is_read_from_the_older_version() {
     let place = Place::versioned();
     let said = place.backup();
     let (name, size) = (said["object"].as_str().unwrap(), said["size_bytes"].as_u64().unwrap());
@@ -52,7 +55,7 @@ fn what_was_overwritten_is_read_from_the_older_version() {
     flipped[original.len() / 2] ^= 1;
     let instead = "the current version is not what its manifest names; reading version";
 
-    // Another size; the size and other bytes; both; and the right bytes put once more.
+    // Another size; the same size and other bytes; both; then the right bytes again.
     for (versions, is_refused) in [(vec![&b"x"[..]], true), (vec![&flipped], false), (vec![&flipped, b"y"], true)] {
         versions.iter().for_each(|body| place.put(name, body));
         let (output, found) = decrypt(&place, name);
@@ -65,7 +68,7 @@ fn what_was_overwritten_is_read_from_the_older_version() {
         let entry = &listed.code(0).json()["backups"][0];
         assert_eq!(entry["older_version"].is_string(), is_refused, "{entry}");
         if is_refused {
-            listed.stderr_contains("the current version is not what its manifest names; version ");
+            listed.stderr_contains("the current version does not match its manifest; version ");
             assert!(entry["reason"].as_str().unwrap().contains(&format!("it names {size} bytes")), "{entry}");
         }
     }
@@ -75,9 +78,9 @@ fn what_was_overwritten_is_read_from_the_older_version() {
     assert!(found == snapshot);
 }
 
-/// Who may not list versions is told so, and gets what there is.
+/// Without the permission to list versions there is a warning, and the current version is read.
 #[test]
-fn without_the_right_to_list_versions() {
+fn without_permission_to_list_versions_the_current_one_is_read() {
     let place = Place::versioned();
     let said = place.backup();
     let name = said["object"].as_str().unwrap();
@@ -90,7 +93,7 @@ fn without_the_right_to_list_versions() {
 }
 
 #[test]
-fn what_was_deleted_is_found_again() {
+fn a_deleted_backup_is_read_from_the_older_version() {
     let place = Place::versioned();
     let said = place.backup();
     let name = said["object"].as_str().unwrap();
@@ -101,7 +104,7 @@ fn what_was_deleted_is_found_again() {
     output.stderr_contains("deleted; reading version");
     assert!(found == snapshot);
     restore_plan(&place, name).code(0).stderr_contains("deleted; reading version");
-    // As prune does: then nothing says which version it was.
+    // As prune does: then no manifest names the version.
     s3.delete(bucket, &place.key(&format!("{name}.manifest.json")));
     let output = place.tool().args(["decrypt", name]).run();
     output.fails(4, &["no such backup", "it was deleted, and the bucket still has it", "delete markers"]);

@@ -1,14 +1,16 @@
-//! `status` and `list`: how fresh the backups are, what looks odd, what is there.
+//! `status`: the age of the backups, and anomalies.
 
 use super::{BODY, World, ago};
 use crate::support::place::Place;
+use crate::support::tool::tool;
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
+use vault_backup::formats::crypto::Key;
 use vault_backup::formats::manifest::VaultFacts;
 use vault_backup::formats::naming::{BackupName, BackupType};
 
-/// A good backup `days` old, of `size` bytes, with these facts.
-fn with_facts(world: &World, days: i64, size: usize, raft_index: u64, cluster: &str) -> BackupName {
+/// Writes a good backup, `days` old, of `size` bytes, with these details in its manifest.
+fn detailed(world: &World, days: i64, size: usize, raft_index: u64, cluster: &str) -> BackupName {
     let name = BackupName::new(BackupType::Daily, ago(days));
     let mut manifest = world.manifest_of(&name);
     manifest.size_bytes = size as u64;
@@ -24,28 +26,28 @@ fn anomalies(status: &Value) -> Vec<String> {
 }
 
 #[test]
-fn what_looks_odd_is_said() {
+fn status_reports_anomalies() {
     for world in World::both() {
-        with_facts(&world, 9, 10, 500, "a");
-        with_facts(&world, 8, 10, 1_000, "a");
+        detailed(&world, 9, 10, 500, "a");
+        detailed(&world, 8, 10, 1_000, "a");
         let sane = world.tool().args(["status", "--json", "--max-age", "9d"]).run();
         assert_eq!(anomalies(&sane.ok().json()), [""; 0]);
 
-        let backwards = with_facts(&world, 7, 10, 900, "a");
-        let fell = with_facts(&world, 6, 4, 1_100, "a");
-        let changed = with_facts(&world, 5, 10, 1, "b");
-        // Four and three days ago there is none.
+        let backwards = detailed(&world, 7, 10, 900, "a");
+        let fell = detailed(&world, 6, 4, 1_100, "a");
+        let changed = detailed(&world, 5, 10, 1, "b");
+        // None four and three days ago.
         let loose = BackupName::new(BackupType::Daily, ago(2));
         world.write(loose.object(), BODY);
-        let newest = with_facts(&world, 0, 10, 2, "b");
+        let newest = detailed(&world, 0, 10, 2, "b");
         let ahead = BackupName::new(BackupType::Daily, Utc::now() + TimeDelta::days(2));
         world.write(ahead.object(), BODY);
 
         let status = world.tool().args(["status", "--json"]).run().ok().json();
         let said = anomalies(&status);
         let expected = [
-            (&ahead, "lies in the future".to_owned()),
-            (&loose, "has no manifest that holds".to_owned()),
+            (&ahead, "is in the future".to_owned()),
+            (&loose, "has no valid manifest".to_owned()),
             (&changed, format!("is of cluster b, {fell} was of a")),
             (&fell, format!("has 4 bytes, less than half of the 10 bytes of {backwards}")),
             (&backwards, "has raft index 900, below the 1000 of".to_owned()),
@@ -57,10 +59,14 @@ fn what_looks_odd_is_said() {
         let gap = format!("no good daily backup from {from} to {to}");
         assert!(said.contains(&gap), "{gap}: {said:#?}");
         assert_eq!(said.len(), expected.len() + 1, "{said:#?}");
-        assert_eq!(status["daily"]["newest_good"]["object"], newest.object(), "the one from the future is not it");
+        assert_eq!(
+            status["daily"]["newest_good"]["object"],
+            newest.object(),
+            "a backup from the future is never the newest"
+        );
 
         let text = world.tool().arg("status").run();
-        assert_eq!(text.ok().text().matches("odd: ").count(), said.len());
+        assert_eq!(text.ok().text().matches("warning: ").count(), said.len());
         let nagios = world.tool().args(["status", "--nagios"]).run();
         nagios.code(1).stderr_is("").stdout_contains("VAULT-BACKUP WARNING - ").stdout_contains(&gap);
         assert_eq!(nagios.text().lines().count(), 1);
@@ -68,7 +74,7 @@ fn what_looks_odd_is_said() {
 }
 
 #[test]
-fn status_says_how_fresh_they_are() {
+fn status_reports_the_age_of_backups_and_drills() {
     let world = World::new(Place::folder());
     let daily = world.good_ones(BackupType::Daily, 0..3);
     let monthly = world.good(BackupType::Monthly, 0);
@@ -88,45 +94,46 @@ fn status_says_how_fresh_they_are() {
     let stale = status(&["--json", "--max-age", "30m", "--max-drill-age", "2d"]);
     let said = stale.code(9).stderr_is("").json();
     assert_eq!((&said["fresh"], said["stale"].as_array().unwrap().len()), (&json!(false), 2), "{said}");
-    status(&["--max-drill-age", "1d"]).code(9).stdout_contains("STALE: the newest passed drill is");
+    status(&["--max-drill-age", "1d"]).code(9).stdout_contains("STALE: the newest restore drill is");
 
     let line = status(&["--nagios"]);
     line.ok().stdout_contains("VAULT-BACKUP OK - newest good daily backup ").stdout_contains("| age=");
     status(&["--nagios", "--max-age", "30m"]).code(2).stdout_contains("VAULT-BACKUP CRITICAL - the newest good backup");
-    status(&["--nagios", "--store", "file:///no/such/folder"]).code(3).stdout_contains("VAULT-BACKUP UNKNOWN - ");
+    status(&["--nagios", "--store", "file:///no/such/directory"]).code(3).stdout_contains("VAULT-BACKUP UNKNOWN - ");
+}
+
+/// An empty prefix is perhaps a mistyped one.
+#[test]
+fn status_reports_an_empty_store_and_its_foreign_objects() {
+    let world = World::new(Place::s3());
+    let none = format!("no backups in {}; the first run of `backup` creates them", world.place.url());
+    let text = world.tool().arg("status").run();
+    text.code(9).stderr_is("").stdout_is(&format!("STALE: {none}\n"));
+    world.tool().arg("list").run().ok().stdout_is(&format!("{none}\n"));
+
+    world.write("daily/notes", b"mine");
+    let foreign = format!("{none} (1 foreign object: is it the right place?)");
+    let status = world.tool().args(["status", "--json"]).run().code(9).json();
+    assert_eq!((&status["stale"], &status["daily"]["count"]), (&json!([foreign]), &json!(0)));
+    world.tool().args(["status", "--nagios"]).run().code(2).stdout_contains(&format!("CRITICAL - {foreign}"));
 }
 
 #[test]
-fn list_says_what_is_known_of_each() {
+fn status_without_the_key_names_the_key_id_that_the_backups_need() {
     for world in World::both() {
-        let daily = world.good_ones(BackupType::Daily, 0..32);
-        world.write(&daily[3].drill_record(), &world.drill_record(&daily[3], &world.key));
-        world.write(&daily[4].manifest(), b"{}");
-        let loose = BackupName::new(BackupType::Daily, ago(50));
-        world.write(loose.object(), BODY);
-        world.write("daily/notes", b"mine");
-        let output = world.tool().arg("list").run();
-        let text = output.ok().text();
-        let row = |name: &BackupName| -> Vec<String> {
-            let line = text.lines().find(|line| line.starts_with(name.object())).unwrap_or_else(|| panic!("{text}"));
-            line.split("  ").map(|cell| cell.trim().to_owned()).filter(|cell| !cell.is_empty()).collect()
-        };
-        let drilled = daily[3].created_at().format("%Y-%m-%d").to_string();
-        assert!(text.starts_with("NAME"), "{text}");
-        assert_eq!(row(&daily[0])[2..], ["10 B", "good", "-", "keep: newest good daily backup"]);
-        assert_eq!(row(&daily[3])[1..], ["3 d", "10 B", "good", &drilled, "keep: within 30 days"]);
-        assert_eq!(row(&daily[4])[3], "refused");
-        assert_eq!(row(&daily[30])[5], "keep: one of the 30 newest good daily backups");
-        assert_eq!(
-            row(&loose)[3..],
-            ["unverified", "-", "delete: unverified, older than 30 days, and 30 newer good daily backups remain"]
-        );
-        let document = world.tool().args(["list", "--json"]).run().ok().json();
-        let listed = document["backups"].as_array().unwrap();
-        assert_eq!(listed.len(), 33);
-        assert_eq!((&listed[0]["object"], &listed[0]["standing"]), (&json!(daily[0].object()), &json!("good")));
-        assert_eq!((&listed[32]["object"], &listed[32]["delete"]), (&json!(loose.object()), &json!(true)));
-        assert!(listed[4]["reason"].as_str().unwrap().contains("malformed"), "{}", listed[4]);
-        assert_eq!(document["foreign_objects"], 1);
+        world.good_ones(BackupType::Daily, 0..3);
+        let unnamed = world.good(BackupType::Daily, 4);
+        let mut manifest: Value = serde_json::from_slice(&world.manifest(&unnamed, &world.key)).unwrap();
+        manifest["key_id"] = json!("\u{1b}[31m forged");
+        world.write(&unnamed.manifest(), manifest.to_string().as_bytes());
+        let key_id = world.key.id();
+        let other = Key::generate().unwrap().to_hex();
+        let output = world.tool().env("VAULT_BACKUP_KEY", other.expose()).arg("status").run();
+        output.code(9).stdout_contains("no good daily backup (0 good)").stdout_contains(&format!(
+            "STALE: no good backup: 1 backup under an unknown key; 3 backups under key {key_id}, which is not configured\n"
+        ));
+        assert!(!output.text().contains('\u{1b}'));
+        let keyless = tool().envs(world.place.site.s3.env()).env("VAULT_BACKUP_STORE", world.place.url());
+        keyless.arg("status").run().code(9).stdout_contains(&format!("3 backups under key {key_id}, which is not"));
     }
 }

@@ -127,12 +127,30 @@ pub struct RestoreArgs {
     pub json: bool,
 }
 
-/// A command that takes nothing but `--json`.
+/// `list`
 #[derive(Debug, Args)]
-pub struct JsonArgs {
+pub struct ListArgs {
+    /// Add the reasons: what a prune would do now, and why a backup is not good
+    #[arg(long, short = 'l')]
+    pub long: bool,
+    /// Show only the newest N backups
+    #[arg(long, value_name = "N")]
+    pub last: Option<usize>,
+    /// Show only backups of this kind
+    #[arg(long, value_enum)]
+    pub kind: Option<ListKind>,
     /// Print one JSON document on stdout
     #[arg(long)]
     pub json: bool,
+}
+
+/// Kind of backups to list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ListKind {
+    /// Daily backups
+    Daily,
+    /// Monthly backups
+    Monthly,
 }
 
 /// `status`

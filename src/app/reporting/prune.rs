@@ -1,30 +1,37 @@
-//! A prune within an operation: what `prune` and `backup --prune` share.
+//! The steps that `prune` and `backup --prune` share, and their result.
 //!
-//! Here: its plan and its outcome, from the run's surroundings. Not here: listing,
-//! proving and deleting (`pipeline::prune`).
+//! Not here: checking and deleting (`pipeline::prune`).
 
 use super::OperationResult;
 use crate::app::context::Context;
 use crate::app::output;
 use crate::base::error::{Error, Result};
-use crate::formats::retention::Candidate;
-use crate::pipeline::clock;
+use crate::formats::backup::Backup;
+use crate::pipeline::catalog::Catalog;
 use crate::pipeline::prune::{self, Planned, Pruned};
 use crate::services::store::Store;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// Lists and plans; names in the future are warned of.
+/// Lists the store.
 ///
 /// # Errors
 /// The store's.
-pub async fn plan(context: &Context, store: &dyn Store) -> Result<Planned> {
-    let (trust, policy) = (context.trust(context.mac_keys()?), context.policy()?);
+pub async fn list(context: &Context, store: &dyn Store) -> Result<Catalog> {
     context.progress.stage("listing", None);
-    let planned = context.stop.guard(prune::plan(store, &trust, &policy, context.started)).await?;
+    context.stop.guard(Catalog::read(store)).await
+}
+
+/// Plans the prune of what is listed. Warns about names in the future.
+///
+/// # Errors
+/// The store's.
+pub async fn plan(context: &Context, store: &dyn Store, catalog: Catalog) -> Result<Planned> {
+    let (trust, policy) = (context.trust(context.mac_keys()?), context.policy()?);
+    let planned = context.stop.guard(prune::plan(store, catalog, &trust, &policy, context.started)).await?;
     for ahead in planned.plan.ahead() {
         tracing::warn!(
-            "{}: its name lies in the future, so it is kept and not counted",
+            "{}: its name is in the future, so it is kept and not counted",
             store.locate(ahead.name.object())
         );
     }
@@ -34,61 +41,59 @@ pub async fn plan(context: &Context, store: &dyn Store) -> Result<Planned> {
 /// Plans and deletes.
 ///
 /// # Errors
-/// The store's; `Usage` where nothing could be proven for want of a key; `Unexpected`
-/// where the clock is wrong.
-pub async fn execute(context: &Context, store: &dyn Store) -> Result<OperationResult> {
-    context.stop.guard(clock::check(store)).await?;
-    let planned = plan(context, store).await?;
+/// The store's; `Usage` without a key to verify the backups that stay.
+pub async fn execute(context: &Context, store: &dyn Store, catalog: Catalog) -> Result<OperationResult> {
+    let planned = plan(context, store, catalog).await?;
     context.progress.stage("pruning", None);
     let pruned = prune::execute(store, &planned, context.started, &context.stop).await?;
-    Ok(outcome(store, &planned, &pruned))
+    Ok(result(store, &planned, &pruned))
 }
 
-fn outcome(store: &dyn Store, planned: &Planned, pruned: &Pruned) -> OperationResult {
-    let mut outcome = OperationResult::new();
-    let names = |list: &[Candidate]| -> Vec<Value> { list.iter().map(|c| c.name.object().into()).collect() };
+fn result(store: &dyn Store, planned: &Planned, pruned: &Pruned) -> OperationResult {
+    let mut result = OperationResult::new();
+    let names = |list: &[Backup]| -> Vec<Value> { list.iter().map(|b| b.name.object().into()).collect() };
     let locked: Vec<_> =
         pruned.locked.iter().map(|(n, until)| json!({ "object": n.object(), "until": until })).collect();
-    outcome.result("deleted", names(&pruned.deleted));
-    outcome.result("hidden", pruned.hidden);
-    outcome.result("freed_bytes", pruned.freed);
-    outcome.result("kept", planned.plan.decisions.len() - pruned.deleted.len());
-    outcome.result("locked", locked);
-    outcome.result("failed", pruned.failed.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>());
-    outcome.result("failures", pruned.failed.iter().map(|(_, error)| error.to_string()).collect::<Vec<_>>());
-    outcome.result("orphans_deleted", pruned.orphans);
-    outcome.result("uploads_aborted", &pruned.uploads);
+    result.result("deleted", names(&pruned.deleted));
+    result.result("hidden", pruned.hidden);
+    result.result("freed_bytes", pruned.freed);
+    result.result("kept", planned.plan.decisions.len() - pruned.deleted.len());
+    result.result("locked", locked);
+    result.result("failed", pruned.failed.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>());
+    result.result("failures", pruned.failed.iter().map(|(_, error)| error.to_string()).collect::<Vec<_>>());
+    result.result("orphans_deleted", pruned.orphans);
+    result.result("uploads_aborted", &pruned.uploads);
     for (name, until) in &pruned.locked {
         tracing::info!("{}: due, but locked until {until}", store.locate(name.object()));
     }
     for failure in failures(store, &pruned.failed) {
-        outcome.problem(failure);
+        result.problem(failure);
     }
-    outcome.closing = closing(pruned);
-    outcome
+    result.closing = closing(pruned);
+    result
 }
 
 fn closing(pruned: &Pruned) -> String {
-    let mut said = format!("{} backups deleted, {} freed", pruned.deleted.len(), output::bytes(pruned.freed));
+    let s = if pruned.deleted.len() == 1 { "" } else { "s" };
+    let mut text = format!("{} backup{s} deleted, {} freed", pruned.deleted.len(), output::bytes(pruned.freed));
     if pruned.hidden > 0 {
         let hidden = pruned.hidden;
-        said +=
-            &format!("; markers hide {hidden} of them, whose bytes stay until a lifecycle rule removes old versions");
+        text += &format!("; {hidden} of them only hidden by delete markers: a lifecycle rule must remove old versions");
     }
     if !pruned.locked.is_empty() {
-        said += &format!("; {} due, but locked", pruned.locked.len());
+        text += &format!("; {} due, but locked", pruned.locked.len());
     }
-    said
+    text
 }
 
-/// One line for each reason: what denies one object mostly denies a thousand.
+/// Returns one line for each reason: the store mostly refuses many objects for the same one.
 fn failures(store: &dyn Store, failed: &[(String, Error)]) -> Vec<String> {
     let mut by_reason: BTreeMap<String, (String, usize)> = BTreeMap::new();
     for (name, error) in failed {
         let address = store.locate(name);
-        let said = error.to_string();
-        let reason = said.strip_prefix(&format!("{address}: ")).unwrap_or(&said);
-        // Some servers repeat the object's name in their reason.
+        let error = error.to_string();
+        let reason = error.strip_prefix(&format!("{address}: ")).unwrap_or(&error);
+        // Some servers repeat the object's name in the reason.
         let seen = by_reason
             .entry(reason.replace(name.as_str(), ""))
             .or_insert_with(|| (format!("{address}: not deleted: {reason}"), 0));

@@ -1,19 +1,19 @@
-//! What follows a backup that is verified and committed: the monthly copy, the
-//! comparison with the backup before it, the prune. None of it can make the
-//! backup a failed one.
+//! The steps after a backup is verified and committed: the monthly copy, the comparison
+//! with the previous backup, the prune. None of them can make the backup a failed one.
 
 use crate::app::cli::{BackupArgs, BackupKind};
 use crate::app::context::Context;
 use crate::app::output;
 use crate::app::reporting::{OperationResult, prune};
 use crate::base::error::{Error, Result};
+use crate::formats::backup::{Backup, BackupStatus};
 use crate::formats::crypto::Keyring;
 use crate::formats::manifest::{Manifest, Verification};
 use crate::formats::naming::{BackupName, BackupType};
-use crate::formats::retention;
-use crate::formats::retention::anomaly::{self, BackupFacts};
+use crate::formats::retention::anomaly;
 use crate::pipeline::catalog::Catalog;
 use crate::pipeline::monthly;
+use crate::pipeline::trust::Trust;
 use crate::services::store::{Head, Store};
 
 /// A backup that is verified and has its manifest.
@@ -22,14 +22,15 @@ pub(super) struct Committed {
     pub(super) name: BackupName,
     /// Its manifest.
     pub(super) manifest: Manifest,
-    /// What the store said of the object.
+    /// The object's metadata after the upload.
     pub(super) head: Head,
 }
 
-/// Does all of it; what fails is a problem of the outcome.
+/// Runs the steps. They share one listing of the store. A failed step is a problem of the
+/// result.
 ///
 /// # Errors
-/// The stop's reason alone, saying that the backup is good.
+/// Only the stop's reason, with a note that the backup is good.
 pub(super) async fn run(
     context: &Context,
     args: &BackupArgs,
@@ -37,44 +38,54 @@ pub(super) async fn run(
     keyring: &Keyring,
     backup: &Committed,
 ) -> Result<OperationResult> {
-    let mut outcome = completed(context, store, &backup.manifest);
+    let mut result = completed(context, store, &backup.manifest);
     let newest = Some((backup.name.created_at(), backup.manifest.size_bytes));
     match backup.name.backup_type() {
-        BackupType::Daily => outcome.figures.newest_daily = newest,
-        BackupType::Monthly => outcome.figures.newest_monthly = newest,
+        BackupType::Daily => result.figures.newest_daily = newest,
+        BackupType::Monthly => result.figures.newest_monthly = newest,
     }
-    let tell = |error: Error| {
+    let failed = |error: Error| {
         let good = format!("{} is good, but the run ended before its last steps", store.locate(backup.name.object()));
         if error.kind().is_stop() { Err(error.context(good)) } else { Ok(error) }
     };
+    let mut catalog = match prune::list(context, store).await {
+        Ok(catalog) => catalog,
+        Err(error) => {
+            let error = failed(error)?;
+            result.problem(format!("the backup is good, but the steps after it were skipped: {error}"));
+            return Ok(result);
+        }
+    };
+    catalog.add(&backup.name, backup.manifest.clone());
+    let trust = context.trust(keyring.mac_keys());
     if args.kind == BackupKind::Scheduled {
-        match Box::pin(monthly_copy(context, store, keyring, backup)).await {
+        match Box::pin(monthly_copy(context, store, keyring, &trust, &mut catalog, backup)).await {
             Ok(copy) => {
                 if copy.is_some() {
-                    outcome.figures.newest_monthly = newest;
+                    result.figures.newest_monthly = newest;
                 }
-                outcome.result("monthly_copy", copy.map(|name| name.object().to_owned()));
+                result.result("monthly_copy", copy.map(|name| name.object().to_owned()));
             }
             Err(error) => {
-                outcome.problem(format!("the monthly copy failed, the next run tries again: {}", tell(error)?));
+                result.problem(format!("the monthly copy failed, the next run tries again: {}", failed(error)?));
             }
         }
     }
-    let doubtful = match Box::pin(doubts(context, store, keyring, backup)).await {
-        Ok(doubtful) => doubtful,
+    let suspicious = match Box::pin(is_suspicious(context, store, &trust, &catalog, backup)).await {
+        Ok(suspicious) => suspicious,
         Err(error) => {
-            let error = tell(error)?;
-            outcome.problem(format!("the backup is good, but was not compared with the one before it: {error}"));
+            let error = failed(error)?;
+            result.problem(format!("the backup is good, but was not compared with the previous one: {error}"));
             true
         }
     };
-    if args.prune && doubtful {
-        outcome.problem("not pruned: the new backup looks doubtful beside the one before it; see the warnings, then run: vault-backup prune");
+    if args.prune && suspicious {
+        result.problem("prune skipped: the new backup looks suspicious compared with the previous one; check the warnings, then run `vault-backup prune`");
     } else if args.prune {
-        let pruned = Box::pin(prune::execute(context, store)).await;
-        outcome.pruned(context, pruned).or_else(|error| tell(error).map(drop))?;
+        let pruned = Box::pin(prune::execute(context, store, catalog)).await;
+        result.pruned(context, pruned).or_else(|error| failed(error).map(drop))?;
     }
-    Ok(outcome)
+    Ok(result)
 }
 
 /// Copies the backup to `monthly/` if its month has no good one yet.
@@ -82,45 +93,48 @@ async fn monthly_copy(
     context: &Context,
     store: &dyn Store,
     keyring: &Keyring,
+    trust: &Trust,
+    catalog: &mut Catalog,
     backup: &Committed,
 ) -> Result<Option<BackupName>> {
     let copy = async {
-        if !monthly::is_due(store, &backup.name, &context.trust(keyring.mac_keys())).await? {
+        if !monthly::is_due(store, catalog, &backup.name, trust).await? {
             return Ok(None);
         }
         context.progress.stage("monthly copy", None);
         let mac_key = keyring.primary().mac_key();
-        monthly::copy(store, &backup.name, &backup.manifest, &backup.head, &mac_key).await.map(Some)
+        let (name, manifest) = monthly::copy(store, &backup.name, &backup.manifest, &backup.head, &mac_key).await?;
+        catalog.add(&name, manifest);
+        Ok(Some(name))
     };
     context.stop.guard(copy).await
 }
 
-/// Whether this backup looks odd beside the good one before it; what is odd is
-/// warned of. Clean-up then waits until somebody has looked.
-async fn doubts(context: &Context, store: &dyn Store, keyring: &Keyring, backup: &Committed) -> Result<bool> {
-    let before = async {
-        let mut catalog = Catalog::read(store).await?;
-        catalog.backups.retain(|b| b.name.created_at() < backup.name.created_at());
-        catalog.newest_good(store, &context.trust(keyring.mac_keys()), context.started, None).await
-    };
-    let Some((earlier, manifest)) = context.stop.guard(before).await? else { return Ok(false) };
-    let facts = [(&backup.name, &backup.manifest), (&earlier.name, &manifest)].map(|(name, m)| BackupFacts {
-        name: name.clone(),
-        size: m.size_bytes,
-        standing: retention::Standing::Good,
-        raft_index: m.vault.raft_index,
-        cluster_id: m.vault.cluster_id.clone(),
-    });
-    let doubts = anomaly::suspicions(context.started, &facts);
-    for doubt in &doubts {
-        tracing::warn!("{doubt}");
+/// Returns `true` if this backup looks suspicious compared with the good one before it, and
+/// warns. The prune then waits until an operator has looked.
+async fn is_suspicious(
+    context: &Context,
+    store: &dyn Store,
+    trust: &Trust,
+    catalog: &Catalog,
+    backup: &Committed,
+) -> Result<bool> {
+    let earlier = catalog.backups.iter().filter(|b| b.name.created_at() < backup.name.created_at());
+    let earlier = Catalog { backups: earlier.cloned().collect(), ..Catalog::default() };
+    let before = context.stop.guard(earlier.newest_good(store, trust, context.started, None)).await?;
+    let Some((before, _)) = before else { return Ok(false) };
+    let mut new = Backup::new(backup.name.clone(), backup.manifest.size_bytes);
+    new.status = BackupStatus::Good(Box::new(backup.manifest.clone()));
+    let suspicions = anomaly::suspicions(context.started, &[new, before]);
+    for suspicion in &suspicions {
+        tracing::warn!("{suspicion}");
     }
-    Ok(!doubts.is_empty())
+    Ok(!suspicions.is_empty())
 }
 
-/// The outcome of the backup itself.
+/// Returns the result of the backup itself.
 fn completed(context: &Context, store: &dyn Store, manifest: &Manifest) -> OperationResult {
-    let mut outcome = OperationResult::new();
+    let mut result = OperationResult::new();
     let address = store.locate(&manifest.object);
     let elapsed = context.elapsed();
     let rate = manifest.size_bytes as f64 / elapsed.as_secs_f64().max(0.001);
@@ -128,25 +142,25 @@ fn completed(context: &Context, store: &dyn Store, manifest: &Manifest) -> Opera
     context.note("checksum", &manifest.sha256);
     context.note("size_bytes", manifest.size_bytes);
     context.note("backup_type", manifest.backup_type);
-    outcome.result("object", &manifest.object);
-    outcome.result("url", &address);
-    outcome.result("backup_type", manifest.backup_type);
-    outcome.result("created_at", &manifest.created_at);
-    outcome.result("sha256", &manifest.sha256);
-    outcome.result("size_bytes", manifest.size_bytes);
-    outcome.result("plaintext_size_bytes", manifest.plaintext_size_bytes);
-    outcome.result("key_id", &manifest.key_id);
-    outcome.result("run_id", &manifest.run_id);
-    outcome.result("verification", manifest.verification);
-    outcome.result("vault", &manifest.vault);
-    outcome.result("attempts", context.noted().get("attempts"));
-    outcome.result("duration_ms", elapsed.as_millis() as u64);
-    outcome.closing = format!(
+    result.result("object", &manifest.object);
+    result.result("url", &address);
+    result.result("backup_type", manifest.backup_type);
+    result.result("created_at", &manifest.created_at);
+    result.result("sha256", &manifest.sha256);
+    result.result("size_bytes", manifest.size_bytes);
+    result.result("plaintext_size_bytes", manifest.plaintext_size_bytes);
+    result.result("key_id", &manifest.key_id);
+    result.result("run_id", &manifest.run_id);
+    result.result("verification", manifest.verification);
+    result.result("vault", &manifest.vault);
+    result.result("attempts", context.noted().get("attempts"));
+    result.result("duration_ms", elapsed.as_millis() as u64);
+    result.closing = format!(
         "{address}: {} in {}, {}/s, {}",
         output::bytes(manifest.size_bytes),
         output::duration(elapsed),
         output::bytes(rate as u64),
         if manifest.verification == Some(Verification::Full) { "verified" } else { "verified by its checksum" },
     );
-    outcome
+    result
 }

@@ -1,35 +1,20 @@
-//! What looks odd in a list of backups.
+//! Anomalies in a list of backups: gaps, sudden changes from one backup to the next,
+//! backups that do not count.
 //!
-//! Here: gaps, sudden changes from one backup to the next, backups that cannot be
-//! counted on. Not here: how old the newest may be, which is `status`'s own question.
+//! Not here: the age of the newest one, which `status` checks.
 
-use super::{Policy, Standing, is_ahead};
+use super::Policy;
+use crate::formats::backup::{Backup, BackupStatus};
 use crate::formats::naming::{BackupName, BackupType};
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, Utc};
 use std::fmt;
 
-/// A backup and what its manifest says of the Vault it was taken from. What a
-/// manifest says is left out until the manifest has been checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BackupFacts {
-    /// Its name.
-    pub name: BackupName,
-    /// The object's size in bytes.
-    pub size: u64,
-    /// What its manifest is worth.
-    pub standing: Standing,
-    /// The snapshot's last raft index.
-    pub raft_index: Option<u64>,
-    /// The cluster that it was taken from.
-    pub cluster_id: Option<String>,
-}
-
-/// Something odd. `Display` is one clause that names the backup.
+/// An anomaly. `Display` is one clause that names the backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Anomaly {
-    /// Days (or months) without a backup between two that there are.
+    /// Days (or months) without a backup between two existing ones.
     Gap {
-        /// Of which kind.
+        /// Kind of the missing backups.
         kind: BackupType,
         /// The first day without one; for months, the first of that month.
         first: NaiveDate,
@@ -69,13 +54,13 @@ pub enum Anomaly {
         /// The cluster of that one.
         cluster_id_before: String,
     },
-    /// Backups without a manifest that holds, newest first, those of the older
-    /// service aside: it wrote none.
+    /// Backups without a valid manifest, newest first, except those of the legacy
+    /// service, which wrote none.
     Unverified {
         /// Their names; at least one.
         names: Vec<BackupName>,
     },
-    /// A backup's name lies in the future.
+    /// A backup's name is in the future.
     Ahead {
         /// Its name.
         name: BackupName,
@@ -104,65 +89,67 @@ impl fmt::Display for Anomaly {
             }
             Anomaly::Unverified { names } => match names.as_slice() {
                 [] => f.write_str("no backup is unverified"),
-                [name] => write!(f, "{name} has no manifest that holds"),
-                [name, others @ ..] => write!(f, "{name} and {} more have no manifest that holds", others.len()),
+                [name] => write!(f, "{name} has no valid manifest"),
+                [name, others @ ..] => write!(f, "{name} and {} more have no valid manifest", others.len()),
             },
-            Anomaly::Ahead { name } => write!(f, "the name of {name} lies in the future"),
+            Anomaly::Ahead { name } => write!(f, "the name of {name} is in the future"),
         }
     }
 }
 
-/// Everything odd in `facts`, whose order does not matter. Gaps are looked for
-/// within the policy's windows only: beyond them, clean-up makes its own.
-pub fn anomalies(now: DateTime<Utc>, facts: &[BackupFacts], policy: &Policy) -> Vec<Anomaly> {
-    let (ahead, present) = newest_first(now, facts);
-    let mut found: Vec<_> = ahead.into_iter().map(|fact| Anomaly::Ahead { name: fact.name.clone() }).collect();
+/// Returns all anomalies in `backups`, whose order does not matter. Gaps are reported
+/// only within the policy's windows: prune makes gaps in what is older.
+pub fn anomalies(now: DateTime<Utc>, backups: &[Backup], policy: &Policy) -> Vec<Anomaly> {
+    let (ahead, present) = newest_first(now, backups);
+    let mut found: Vec<_> = ahead.into_iter().map(|b| Anomaly::Ahead { name: b.name.clone() }).collect();
     found.extend(unverified(&present));
     let runs = good_runs(&present);
-    found.extend(runs.iter().zip(runs.iter().skip(1)).flat_map(|(fact, before)| changes(fact, before)));
+    found.extend(runs.iter().zip(runs.iter().skip(1)).flat_map(|(backup, before)| changes(backup, before)));
     found.extend(BackupType::ALL.into_iter().flat_map(|kind| gaps(now, &present, kind, policy)));
     found
 }
 
-/// What makes the newest good backup doubtful: it fell to less than half, its raft
-/// index went backwards, or it is of another cluster than the one before it. Needs
-/// the facts of the newest two good runs; with fewer there is nothing to compare.
-pub fn suspicions(now: DateTime<Utc>, facts: &[BackupFacts]) -> Vec<Anomaly> {
-    let (_, present) = newest_first(now, facts);
+/// Returns the anomalies of the newest good backup: its size fell to less than half, its
+/// raft index went backwards, or it is of another cluster than the one before it. Compares
+/// the newest two good runs; with fewer there is nothing to compare.
+pub fn suspicions(now: DateTime<Utc>, backups: &[Backup]) -> Vec<Anomaly> {
+    let (_, present) = newest_first(now, backups);
     match good_runs(&present).as_slice() {
         [newest, before, ..] => changes(newest, before),
         _ => Vec::new(),
     }
 }
 
-/// The backups whose names lie in the future, and the others.
-fn newest_first(now: DateTime<Utc>, facts: &[BackupFacts]) -> (Vec<&BackupFacts>, Vec<&BackupFacts>) {
-    let mut sorted: Vec<&BackupFacts> = facts.iter().collect();
+/// Returns the backups whose names are in the future, and the others.
+fn newest_first(now: DateTime<Utc>, backups: &[Backup]) -> (Vec<&Backup>, Vec<&Backup>) {
+    let mut sorted: Vec<&Backup> = backups.iter().collect();
     sorted.sort_by(|a, b| b.name.cmp(&a.name));
-    sorted.into_iter().partition(|fact| is_ahead(now, &fact.name))
+    sorted.into_iter().partition(|backup| backup.is_future(now))
 }
 
-/// One good backup of each run: a monthly copy has its run's time.
-fn good_runs<'a>(newest_first: &[&'a BackupFacts]) -> Vec<&'a BackupFacts> {
-    let mut runs: Vec<_> = newest_first.iter().copied().filter(|f| f.standing == Standing::Good).collect();
-    runs.dedup_by_key(|fact| fact.name.created_at());
+/// Returns one good backup of each run: a monthly copy has the time of its run.
+fn good_runs<'a>(newest_first: &[&'a Backup]) -> Vec<&'a Backup> {
+    let mut runs: Vec<_> = newest_first.iter().copied().filter(|b| b.status.is_good()).collect();
+    runs.dedup_by_key(|backup| backup.name.created_at());
     runs
 }
 
-fn changes(fact: &BackupFacts, before: &BackupFacts) -> Vec<Anomaly> {
-    let (name, earlier) = (|| fact.name.clone(), || before.name.clone());
+fn changes(backup: &Backup, before: &Backup) -> Vec<Anomaly> {
+    let (name, earlier) = (|| backup.name.clone(), || before.name.clone());
     let mut found = Vec::new();
-    if u128::from(fact.size) * 2 < u128::from(before.size) {
-        let (size, size_before) = (fact.size, before.size);
+    if u128::from(backup.size) * 2 < u128::from(before.size) {
+        let (size, size_before) = (backup.size, before.size);
         found.push(Anomaly::SizeFell { name: name(), size, before: earlier(), size_before });
     }
-    match (&fact.cluster_id, &before.cluster_id) {
+    let [vault, vault_before] = [backup, before].map(|b| b.status.manifest().map(|m| &m.vault));
+    let (Some(vault), Some(vault_before)) = (vault, vault_before) else { return found };
+    match (&vault.cluster_id, &vault_before.cluster_id) {
         (Some(id), Some(id_before)) if id != id_before => {
             let (cluster_id, cluster_id_before) = (id.clone(), id_before.clone());
             found.push(Anomaly::ClusterChanged { name: name(), cluster_id, before: earlier(), cluster_id_before });
         }
-        // Indexes of two clusters have nothing to do with each other.
-        _ => match (fact.raft_index, before.raft_index) {
+        // The indexes of two clusters cannot be compared.
+        _ => match (vault.raft_index, vault_before.raft_index) {
             (Some(index), Some(index_before)) if index < index_before => {
                 found.push(Anomaly::IndexBackwards { name: name(), index, before: earlier(), index_before });
             }
@@ -172,16 +159,16 @@ fn changes(fact: &BackupFacts, before: &BackupFacts) -> Vec<Anomaly> {
     found
 }
 
-fn unverified(newest_first: &[&BackupFacts]) -> Option<Anomaly> {
+fn unverified(newest_first: &[&Backup]) -> Option<Anomaly> {
     let ours = |name: &BackupName| *name == BackupName::new(name.backup_type(), name.created_at());
-    let unverified = newest_first.iter().filter(|f| f.standing == Standing::Unverified && ours(&f.name));
-    let names: Vec<_> = unverified.map(|fact| fact.name.clone()).collect();
+    let unverified = newest_first.iter().filter(|b| b.status.is_unverified() && ours(&b.name));
+    let names: Vec<_> = unverified.map(|backup| backup.name.clone()).collect();
     (!names.is_empty()).then_some(Anomaly::Unverified { names })
 }
 
-/// The gaps of `kind` within its window, newest first. A manifest that has not been
-/// checked yet fills one.
-fn gaps(now: DateTime<Utc>, newest_first: &[&BackupFacts], kind: BackupType, policy: &Policy) -> Vec<Anomaly> {
+/// Returns the gaps of `kind` within its window, newest first. A backup whose manifest
+/// was not or could not be checked is not missing.
+fn gaps(now: DateTime<Utc>, newest_first: &[&Backup], kind: BackupType, policy: &Policy) -> Vec<Anomaly> {
     let period = |time: DateTime<Utc>| match kind {
         BackupType::Daily => time.date_naive(),
         BackupType::Monthly => first_of_month(time.date_naive()),
@@ -194,12 +181,13 @@ fn gaps(now: DateTime<Utc>, newest_first: &[&BackupFacts], kind: BackupType, pol
         BackupType::Daily => date.checked_sub_days(Days::new(1)),
         BackupType::Monthly => date.checked_sub_months(Months::new(1)),
     };
-    // The period in which the window begins may have lost its backup to clean-up.
+    // Prune may have deleted the backup of the period in which the window starts.
     let floor = period(policy.window(kind).start(now));
+    let missing = |s: &BackupStatus| s.is_unverified() || matches!(s, BackupStatus::OtherCluster(..));
     let periods: Vec<_> = newest_first
         .iter()
-        .filter(|f| f.name.backup_type() == kind && matches!(f.standing, Standing::Claimed | Standing::Good))
-        .map(|f| period(f.name.created_at()))
+        .filter(|b| b.name.backup_type() == kind && !missing(&b.status))
+        .map(|b| period(b.name.created_at()))
         .collect();
     let between = periods.iter().zip(periods.iter().skip(1)).filter_map(|(later, earlier)| {
         let (first, last) = (next((*earlier).max(floor))?, previous(*later)?);

@@ -1,4 +1,4 @@
-//! How long backups stay at least, and how many.
+//! The minimum age and number of backups that are kept.
 
 use crate::formats::naming::BackupType;
 use chrono::{DateTime, Months, TimeDelta, Utc};
@@ -7,13 +7,13 @@ use std::fmt;
 /// `[retention]` of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// How long daily backups stay at least, in days.
+    /// Minimum age in days before a daily backup is deleted.
     pub daily_days: u32,
-    /// How long monthly backups stay at least, in calendar months.
+    /// Minimum age in calendar months before a monthly backup is deleted.
     pub monthly_months: u32,
-    /// How many good daily backups stay at least, however old. 0 counts as 1.
+    /// Minimum number of good daily backups to keep, of any age. 0 counts as 1.
     pub keep_daily: u32,
-    /// How many good monthly backups stay at least, however old. 0 counts as 1.
+    /// Minimum number of good monthly backups to keep, of any age. 0 counts as 1.
     pub keep_monthly: u32,
 }
 
@@ -24,17 +24,17 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// How many newer good backups of `kind` must remain before one goes.
+    /// Returns the number of newer good backups of `kind` that must remain when one is deleted.
     pub fn keep(&self, kind: BackupType) -> usize {
         let keep = match kind {
             BackupType::Daily => self.keep_daily,
             BackupType::Monthly => self.keep_monthly,
         };
-        // With none at all, backups without a manifest could go down to the last.
+        // With 0, even the last backup without a manifest could be deleted.
         keep.max(1) as usize
     }
 
-    /// How old backups of `kind` must be before one goes.
+    /// Returns the minimum age of a backup of `kind` that is deleted.
     pub fn window(&self, kind: BackupType) -> Window {
         match kind {
             BackupType::Daily => Window::Days(self.daily_days),
@@ -48,18 +48,18 @@ impl Policy {
 pub enum Window {
     /// Days of 24 hours.
     Days(u32),
-    /// Calendar months: 31 March less one is 28 or 29 February, at the same time of day.
+    /// Calendar months: 31 March minus one month is 28 or 29 February, at the same time of day.
     Months(u32),
 }
 
 impl Window {
-    /// Where the window that ends `now` begins. A backup made at that instant is inside.
+    /// Returns the start of the window that ends `now`. A backup made at that instant is inside.
     pub fn start(self, now: DateTime<Utc>) -> DateTime<Utc> {
         let start = match self {
             Window::Days(days) => now.checked_sub_signed(TimeDelta::days(days.into())),
             Window::Months(months) => now.checked_sub_months(Months::new(months)),
         };
-        // A window longer than the calendar holds every backup.
+        // A window longer than the calendar contains every backup.
         start.unwrap_or(DateTime::<Utc>::MIN_UTC)
     }
 }
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn months_are_calendar_months() {
+    fn a_window_in_months_uses_calendar_months() {
         let month = Window::Months(1);
         assert_eq!(month.start(at(2025, 3, 31)), at(2025, 2, 28));
         assert_eq!(month.start(at(2024, 3, 31)), at(2024, 2, 29));
@@ -94,20 +94,20 @@ mod tests {
     }
 
     #[test]
-    fn days_are_24_hours() {
+    fn a_window_in_days_uses_24_hours_a_day() {
         assert_eq!(Window::Days(30).start(at(2025, 3, 31)), at(2025, 3, 1));
         assert_eq!(Window::Days(0).start(at(2025, 3, 31)), at(2025, 3, 31));
     }
 
     #[test]
-    fn longer_than_the_calendar() {
+    fn a_window_longer_than_the_calendar_contains_everything() {
         for window in [Window::Days(u32::MAX), Window::Months(u32::MAX)] {
             assert_eq!(window.start(at(2025, 3, 31)), DateTime::<Utc>::MIN_UTC);
         }
     }
 
     #[test]
-    fn at_least_one_stays() {
+    fn keep_0_counts_as_1() {
         let none = Policy { keep_daily: 0, keep_monthly: 0, ..Policy::default() };
         assert_eq!(BackupType::ALL.map(|kind| none.keep(kind)), [1, 1]);
     }

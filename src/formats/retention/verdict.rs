@@ -1,39 +1,44 @@
-//! The verdicts of a plan and their reasons, each of which reads as one clause.
+//! The verdicts of a plan. Each reason reads as one clause.
 
 use super::Window;
 use crate::formats::naming::BackupType;
 use std::fmt;
 
-/// Whether a backup goes, and why.
+/// Verdict on one backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It stays.
+    /// The backup stays.
     Keep(KeepReason),
-    /// It goes.
+    /// The backup is deleted.
     Delete(DeleteReason),
 }
 
 impl Verdict {
-    /// Whether the backup goes.
+    /// Returns `true` if the backup is deleted.
     pub fn is_delete(&self) -> bool {
         matches!(self, Verdict::Delete(_))
+    }
+
+    /// Returns the reason alone.
+    pub fn reason(&self) -> &dyn fmt::Display {
+        match self {
+            Verdict::Keep(reason) => reason,
+            Verdict::Delete(reason) => reason,
+        }
     }
 }
 
 /// `keep: within 30 days`
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Verdict::Keep(reason) => write!(f, "keep: {reason}"),
-            Verdict::Delete(reason) => write!(f, "delete: {reason}"),
-        }
+        write!(f, "{}: {}", if self.is_delete() { "delete" } else { "keep" }, self.reason())
     }
 }
 
-/// Why a backup stays.
+/// Reason to keep a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeepReason {
-    /// Its name lies in the future: somebody's clock is wrong, so it is not judged.
+    /// Its name is in the future: a clock was wrong, so its age is unknown.
     Ahead,
     /// It is of another cluster than the one that is backed up here.
     OtherCluster,
@@ -51,19 +56,19 @@ pub enum KeepReason {
     OneOfNewest {
         /// Its kind.
         kind: BackupType,
-        /// How many are kept.
+        /// Number of good backups of this kind to keep.
         keep: usize,
     },
     /// It is not known to be good, and too few newer good ones of its kind remain.
     TooFewNewer {
         /// Its kind.
         kind: BackupType,
-        /// How many newer good ones remain.
+        /// Number of newer good ones that remain.
         newer: usize,
-        /// How many there must be.
+        /// Number of newer good ones that are required.
         keep: usize,
     },
-    /// It is the newest whose drill record holds.
+    /// It is the newest good one with a valid drill record.
     NewestDrilled,
     /// It is the newest with a drill record; the record, or the backup, could not be checked.
     NewestDrillRecord,
@@ -72,7 +77,7 @@ pub enum KeepReason {
 impl fmt::Display for KeepReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ahead => f.write_str("its name lies in the future"),
+            Self::Ahead => f.write_str("its name is in the future"),
             Self::OtherCluster => f.write_str("of another cluster"),
             Self::NewestGood { kind } => write!(f, "newest good {kind} backup"),
             Self::Within { window } => write!(f, "within {window}"),
@@ -87,16 +92,16 @@ impl fmt::Display for KeepReason {
     }
 }
 
-/// Why a backup goes: it is older than its window, and enough newer good ones remain.
+/// Reason to delete a backup: it is older than its window, and enough newer good ones remain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeleteReason {
     /// Its kind.
     pub kind: BackupType,
-    /// The window that it has outlived.
+    /// Window that it is older than.
     pub window: Window,
-    /// How many newer good ones of its kind remain.
+    /// Number of newer good ones of its kind that remain.
     pub newer: usize,
-    /// Whether it has no manifest that holds.
+    /// `true` if it has no valid manifest.
     pub unverified: bool,
 }
 

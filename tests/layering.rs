@@ -46,7 +46,6 @@ const WORLD: &[&[&str]] = &[
     &["libc"],
     &["rustix"],
     &["tempfile"],
-    &["hostname"],
     &["reqwest"],
     &["vaultrs"],
     &["aws_config"],

@@ -61,7 +61,7 @@ mod tests {
         assert_eq!(message, "unrecognized subcommand 'bakcup'");
         assert_eq!(hint.as_deref(), Some("a similar subcommand exists: 'backup'"));
         let (message, hint) = parsed(&["decrypt"]);
-        assert_eq!(message, "the following required arguments were not provided: <INPUT>");
+        assert!(message.starts_with("the following required arguments were not provided: <"), "{message}");
         assert_eq!(hint.as_deref(), Some("see `vault-backup decrypt --help`"));
         assert_eq!(parsed(&[]).0, "no command given");
     }

@@ -1,11 +1,9 @@
-//! One run of the tool, from the command line to the exit code.
-//!
-//! Here: what is the same for every command: process hygiene, signals, the
-//! deadline, dispatch, printing the end. Not here: what the commands do.
+//! One run of the tool, from the command line to the exit code: process hygiene, signals,
+//! the deadline, dispatch, printing the result.
 
 use crate::app::cli::{Cli, Command};
 use crate::app::context::Context;
-use crate::app::output::Output;
+use crate::app::output::{Output, usage};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::stop::{Reason, Stop};
 use crate::commands::{self, Done};
@@ -18,19 +16,15 @@ use tokio::signal::unix::{SignalKind, signal};
 pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help and version are no errors; a reader that left is none either.
-            let _ = error.print();
-            return if error.use_stderr() { Kind::Usage.code().into() } else { ExitCode::SUCCESS };
-        }
+        Err(error) => return usage::print(&error, std::env::args_os().skip(1)),
     };
     guard_secrets();
     http::install_crypto();
     let output = Output::start(&cli.global, wants_json(&cli.command));
     let code = match runtime() {
         Ok(runtime) => {
-            let code = runtime.block_on(ended_by_second_signal(cli, output));
-            // A thread may still wait for stdin or a dead server: it must not hold up the end.
+            let code = runtime.block_on(run_until_second_signal(cli, output));
+            // A thread may still wait for stdin or a dead server: it must not delay the exit.
             runtime.shutdown_background();
             code
         }
@@ -42,18 +36,17 @@ pub fn run() -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Keeps key material out of core dumps and out of other users' files.
+/// Keeps key material out of core dumps and out of files that other users can read.
 fn guard_secrets() {
     use rustix::process::{DumpableBehavior, set_dumpable_behavior, umask};
-    // Refused only where the kernel lacks it; there is nothing to do instead.
+    // Fails only on kernels without it, where nothing else can be done.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     umask(rustix::fs::Mode::from_raw_mode(0o077));
-    hush_panics();
+    silence_panics();
 }
 
-/// Keeps a panic's message from being printed: it may hold data, and its backtrace is
-/// nobody's line to act on.
-pub fn hush_panics() {
+/// Suppresses panic messages: they may contain data, and no operator can act on a backtrace.
+pub fn silence_panics() {
     std::panic::set_hook(Box::new(|info| match info.location() {
         Some(at) => tracing::debug!("panic at {at}"),
         None => tracing::debug!("panic"),
@@ -61,21 +54,21 @@ pub fn hush_panics() {
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {
-    // One thread moves the bytes, the stages that compute have their own: workers that
-    // hand each small chunk of Vault's on would take more of the processor than the work.
+    // One thread for I/O; the stages that compute have their own threads. A pool of workers
+    // would spend more CPU time on passing Vault's small chunks around than on the work.
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|e| Error::unexpected("the asynchronous runtime could not be started").because(e))
+        .map_err(|e| Error::unexpected("cannot start the asynchronous runtime").because(e))
 }
 
-/// The first signal asks the run to end and clean up; the second ends it at once.
-async fn ended_by_second_signal(cli: Cli, output: Output) -> u8 {
+/// Runs the command. The first signal makes it stop and clean up, the second one exits at once.
+async fn run_until_second_signal(cli: Cli, output: Output) -> u8 {
     let stop = Stop::default();
     let (mut interrupt, mut terminate) = match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
         (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
         (Err(e), _) | (_, Err(e)) => {
-            let error = Error::unexpected("signals cannot be handled").because(e);
+            let error = Error::unexpected("cannot install signal handlers").because(e);
             output.failure(&error, serde_json::Map::new());
             return error.kind().code();
         }
@@ -99,7 +92,7 @@ async fn ended_by_second_signal(cli: Cli, output: Output) -> u8 {
     }
 }
 
-/// Runs the command and prints how it ended.
+/// Runs the command and prints its result.
 async fn finish(cli: Cli, output: Output, stop: Stop) -> u8 {
     let context = Context::new(cli.global, output, stop);
     context.end_at_deadline();

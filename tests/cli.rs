@@ -1,25 +1,32 @@
-//! What can be typed without any server: help, versions, completions, manual
-//! pages, mistakes, and `keygen`.
+//! Commands that need no server: help, versions, completions, manual pages, usage errors
+//! and `keygen`. The snapshots in `cmd` have the full texts.
 
 use crate::support::process::temp_dir;
 use crate::support::site::key_id;
 use crate::support::tool;
 use crate::support::tool::{Output, program};
+use serde_json::{Value, json};
+use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use vault_backup::base::secret::Secret;
 use vault_backup::formats::crypto::Key;
+
+#[path = "../build.rs"]
+#[allow(dead_code, reason = "its `main` is for cargo")]
+mod build_script;
 
 fn run(args: &[&str]) -> Output {
     tool().args(args).run()
 }
 
-/// All commands, as the help lists them.
+/// Returns all commands that the help lists.
 fn commands() -> Vec<String> {
     let help = run(&["--help"]);
     let text = help.ok().text();
     let (_, rest) = text.split_once("\nCommands:\n").unwrap();
     let lines = rest.lines().take_while(|line| !line.is_empty());
-    // Descriptions may go on in further lines, which are indented more.
+    // Continuation lines of descriptions have a deeper indentation.
     let names = lines.filter_map(|line| line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')));
     let names: Vec<_> = names.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect();
     assert!(names.len() > 8 && names.contains(&"backup".to_owned()), "{names:?}");
@@ -50,8 +57,47 @@ fn every_command_has_help_with_examples_and_exit_codes() {
     }
 }
 
+/// Variables that decide what the tool does, all empty, which counts as not set.
+const VARIABLES: [&str; 9] = [
+    "VAULT_ADDR",
+    "VAULT_TOKEN",
+    "BAO_ADDR",
+    "BAO_TOKEN",
+    "VAULT_BACKUP_STORE",
+    "VAULT_BACKUP_KEY",
+    "CREDENTIALS_DIRECTORY",
+    "NO_COLOR",
+    "CLICOLOR_FORCE",
+];
+
+/// The texts in `cmd`. `TRYCMD=overwrite` replaces them; a reviewer reads the difference.
 #[test]
-fn mistakes_are_explained() {
+fn help_and_errors_are_the_snapshots() {
+    let cmd = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cmd");
+    for command in commands() {
+        assert!(cmd.join("help").join(&command).with_extension("trycmd").exists(), "no snapshot of {command} --help");
+    }
+    // Git does not store these modes.
+    for (key, mode) in [
+        ("keys.in/open.key", 0o644),
+        ("keys.in/short.key", 0o600),
+        ("keys.in/good.key", 0o600),
+        ("files.in/good.key", 0o600),
+    ] {
+        std::fs::set_permissions(cmd.join("errors").join(key), Permissions::from_mode(mode)).unwrap();
+    }
+    let cases = trycmd::TestCases::new();
+    cases.register_bin("vault-backup", Path::new(env!("CARGO_BIN_EXE_vault-backup")));
+    VARIABLES.iter().for_each(|name| _ = cases.env(*name, ""));
+    cases.env("VAULT_BACKUP_CONFIG", "/dev/null").env("COLUMNS", "80").env("HOME", "/no/such/home");
+    for file in ["help/*.trycmd", "errors/*.trycmd", "man/*.toml"] {
+        cases.case(cmd.join(file));
+    }
+    cases.run();
+}
+
+#[test]
+fn usage_errors_name_the_argument_and_the_allowed_values() {
     for (args, says) in [
         (&[][..], "Usage: vault-backup"),
         (&["bakcup"], "a similar subcommand exists: 'backup'"),
@@ -64,7 +110,6 @@ fn mistakes_are_explained() {
         (&["backup", "--log-format", "xml"], "text, json"),
         (&["backup", "--store"], "a value is required"),
         (&["decrypt"], "<INPUT>"),
-        (&["status", "--nagios", "--json"], "cannot be used with"),
         (&["verify-restore", "--ephemeral", "--offline"], "cannot be used with"),
         (&["completions", "tcsh"], "bash"),
         (&["man", "nothing"], "no command is called 'nothing'"),
@@ -75,10 +120,69 @@ fn mistakes_are_explained() {
 }
 
 #[test]
-fn its_version() {
-    for flag in ["--version", "-V"] {
-        run(&[flag]).ok().stdout_is(concat!("vault-backup ", env!("CARGO_PKG_VERSION"), "\n")).leaves(&[]);
+fn usage_errors_with_json_print_a_document() {
+    for (args, message) in [
+        (&["backup", "--json", "--prun"][..], "unexpected argument '--prun' found"),
+        (&["keygen", "--json"], "unexpected argument '--json' found"),
+        (&["status", "--nagios", "--json"], "the argument '--nagios' cannot be used with '--json'"),
+        (&["inspect", "--json"], "the following required arguments were not provided"),
+        (&["list", "--json", "--config", "missing.toml"], "missing.toml"),
+    ] {
+        let output = run(args);
+        let document = output.code(2).leaves(&[]).json();
+        let error = &document["error"];
+        assert!(error["message"].as_str().unwrap().contains(message), "{output:?}");
+        assert_eq!((&error["exit_code"], &error["class"]), (&json!(2), &json!("usage")), "{output:?}");
+        assert!(error["hint"].is_string() || args.contains(&"--config"), "{output:?}");
     }
+    // Behind `--` it is an argument.
+    run(&["decrypt", "--", "a", "--json"]).code(2).stdout_is("");
+}
+
+#[test]
+fn usage_errors_with_json_logs_are_one_line() {
+    let output = run(&["bakcup", "--log-format", "json"]);
+    let line: Value = serde_json::from_str(output.fails(2, &[]).stdout_is("").stderr.trim_end()).unwrap();
+    assert_eq!(line["message"], "unrecognized subcommand 'bakcup'");
+    assert_eq!(line["hint"], "a similar subcommand exists: 'backup'");
+}
+
+#[test]
+fn examples_in_help_are_never_wrapped() {
+    for command in commands() {
+        let narrow = tool().args([&command, "--help"]).env("COLUMNS", "40").run().text();
+        let examples = narrow.split("Examples:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+        assert!(run(&[&command, "--help"]).text().contains(examples), "{examples}");
+        let indented = |line: &str| line.starts_with("  ") && !line.contains('\u{a0}');
+        assert!(examples.lines().all(indented), "{examples}");
+        let page = run(&["man", &command]).text();
+        let (_, lines) = page.split_once(".SH EXAMPLES\n.nf\n").unwrap();
+        assert_eq!(lines.split("\n.fi").next().unwrap().lines().count(), examples.lines().count(), "{page}");
+    }
+}
+
+#[test]
+fn version_names_the_commit() {
+    for flag in ["--version", "-V"] {
+        run(&[flag]).ok().stdout_is(concat!("vault-backup ", env!("VAULT_BACKUP_VERSION"), "\n")).leaves(&[]);
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let commit = build_script::commit(root);
+    assert_eq!(commit.is_some(), root.join(".git").exists());
+    let version = build_script::version("1.2.3", commit.as_deref());
+    let numbers: String = version.chars().map(|c| if c.is_ascii_hexdigit() { '0' } else { c }).collect();
+    let plain = if commit.is_some() { "0.0.0 (0000000 0000-00-00)" } else { "0.0.0" };
+    assert_eq!(numbers, plain, "{version}");
+}
+
+#[test]
+fn version_without_a_repository_has_no_commit() {
+    let archive = temp_dir();
+    assert_eq!(build_script::commit(archive.path()), None);
+    assert_eq!(build_script::version("1.2.3", None), "1.2.3");
+    // Neither the commit of a repository around the sources.
+    let inner = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    assert_eq!(build_script::commit(&inner), None);
 }
 
 #[test]
@@ -89,7 +193,7 @@ fn global_options_before_and_after_the_command() {
 }
 
 #[test]
-fn completions_complete() {
+fn completion_scripts_complete_commands() {
     for shell in ["bash", "zsh", "fish"] {
         let script = run(&["completions", shell]);
         for command in commands() {
@@ -143,7 +247,7 @@ fn completion_offers_the_backups_of_the_store() {
 }
 
 #[test]
-fn manual_pages() {
+fn every_command_has_a_manual_page() {
     run(&["man"]).ok().stdout_contains(".TH vault-backup 1").stdout_contains("verify\\-restore").stdout_contains("124");
     for command in commands() {
         let page = run(&["man", &command]);
@@ -153,14 +257,14 @@ fn manual_pages() {
 }
 
 #[test]
-fn a_reader_that_leaves_is_no_failure() {
+fn closed_stdout_is_no_failure() {
     let script = "\"$0\" man | head -c 1; echo \" ${PIPESTATUS[0]}\"";
     let output = program("bash").args(["-c", script, env!("CARGO_BIN_EXE_vault-backup")]).run();
     assert!(output.ok().text().ends_with(" 0\n"), "{output:?}");
 }
 
 #[test]
-fn keys_are_made_and_never_written_over() {
+fn keygen_writes_a_new_key_and_never_overwrites_one() {
     let printed = run(&["keygen"]);
     let key = printed.text().trim_end().to_owned();
     assert_eq!((key.len(), printed.stdout.len()), (64, 65));
@@ -168,24 +272,28 @@ fn keys_are_made_and_never_written_over() {
 
     let dir = temp_dir();
     let path = dir.path().join("key");
-    // Whatever the umask.
+    // With any umask.
     let script = "umask 000; exec \"$0\" keygen -o \"$1\"";
     let written = program("sh").args(["-c", script, env!("CARGO_BIN_EXE_vault-backup")]).arg(&path).run();
     let file = std::fs::read_to_string(&path).unwrap();
     let other = file.trim_end();
-    written.ok().stdout_is(&format!("key id {}\n", key_id(other))).never_says(other).leaves(&[]);
+    let said = format!("key id {}, written to {} (mode 0600)\n", key_id(other), path.display());
+    written.ok().stdout_is(&said).never_says(other).leaves(&[]);
     assert_eq!((file.len(), path.metadata().unwrap().permissions().mode() & 0o777), (65, 0o600));
     assert_ne!(other, key);
 
     let again = tool().args(["keygen", "-o"]).arg(&path).run();
-    again.fails(2, &["the key was not written", "a key is never written over"]).stdout_is("");
+    again.fails(2, &["the key was not written", "an existing key is never overwritten"]).stdout_is("");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), file);
-    tool().args(["keygen", "-o", "no/such/folder/key"]).run().fails(2, &["no/such/folder/key"]).leaves(&[]);
+    let missing = tool().args(["keygen", "-o", "no/such/key"]).run();
+    let says =
+        ["no/such/key: the key was not written: the directory no/such does not exist", "`mkdir -p -m 700 no/such`"];
+    missing.fails(2, &says).leaves(&[]);
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
 #[test]
-fn a_manifest_key_is_derived_and_is_not_the_key() {
+fn keygen_derives_the_manifest_key_of_a_key() {
     let key = run(&["keygen"]).text().trim_end().to_owned();
     let derive =
         |reference: &str| tool().args(["keygen", "--manifest-key-of", reference]).env("KEY", &key).keeps([&*key]);

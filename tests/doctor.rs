@@ -1,4 +1,4 @@
-//! `doctor` on real servers: what it finds, what it says, and that it leaves nothing.
+//! `doctor` on real servers: its findings and messages. It leaves nothing behind.
 
 use crate::backup::raced::begins_late;
 use crate::support::fault::{FaultServer, Reply};
@@ -16,21 +16,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
 use vault_backup::formats::product::Product;
 
-/// All that can be configured, and in order. A test changes what it is about.
-struct Scene {
+/// A complete and correct configuration, of which a test changes a part.
+struct Setup {
     place: Place,
-    /// Production and staging, with TLS, and who is told.
+    /// Production and staging, with TLS, and the receiver of notifications.
     vault: Vault,
     staging: Vault,
     listener: FaultServer,
-    /// The role that may take snapshots.
+    /// Role that may take snapshots.
     role: (String, String),
-    /// A token that may take none.
+    /// Token that may not take snapshots.
     powerless: String,
     dir: TempDir,
 }
 
-impl Scene {
+impl Setup {
     fn start() -> Self {
         let vault = Vault::builder().tls(true).start();
         vault.snapshot_policy("backup");
@@ -38,7 +38,7 @@ impl Scene {
         let made = vault.ok("POST", "auth/token/create", Some(json!({"policies": ["default"]})));
         let powerless = made["auth"]["client_token"].as_str().unwrap().to_owned();
         let staging = Vault::builder().staging().tls_by(Arc::new(crate::support::tls::Ca::new())).start();
-        let scene = Self {
+        let setup = Self {
             place: Place::s3(),
             vault,
             staging,
@@ -47,9 +47,9 @@ impl Scene {
             powerless,
             dir: temp_dir(),
         };
-        fs::write(scene.path("key"), &scene.place.site.key).unwrap();
-        scene.key_mode(0o600);
-        scene
+        fs::write(setup.path("key"), &setup.place.site.key).unwrap();
+        setup.key_mode(0o600);
+        setup
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -61,14 +61,14 @@ impl Scene {
     }
 
     fn config(&self) -> String {
-        let (vault, staging, told) = (self.vault.address(), self.staging.address(), self.listener.address());
+        let (vault, staging, receiver) = (self.vault.address(), self.staging.address(), self.listener.address());
         format!(
             "[vault]\naddresses = [{vault:?}]\nca_cert = {:?}\n\
              [vault.auth]\nmethod = \"approle\"\nrole_id = \"{}\"\nsecret_id = \"env:SECRET_ID\"\n\
              [store]\nurl = {:?}\n[encryption]\nkey = {:?}\n\
              [staging]\naddress = {staging:?}\nca_cert = {:?}\ntoken = \"env:STAGING\"\nunseal_keys = [\"env:SHARE\", \"env:SHARE1\"]\n\
              auth = {{ method = \"token\", token = \"env:STAGING\" }}\n\
-             [audit]\nfile = {:?}\n[[notify]]\ntype = \"webhook\"\nurl = \"{told}/hook\"\n[ping]\nurl = \"{told}/ping\"\n",
+             [audit]\nfile = {:?}\n[[notify]]\ntype = \"webhook\"\nurl = \"{receiver}/hook\"\n[ping]\nurl = \"{receiver}/ping\"\n",
             self.vault.ca_cert(),
             self.role.0,
             self.place.url(),
@@ -78,7 +78,7 @@ impl Scene {
         )
     }
 
-    /// The tool with the configuration, in which the first of each pair was replaced by the second.
+    /// Returns the tool with the configuration after `changes`, pairs of old and new text.
     fn tool(&self, changes: &[(&str, &str)]) -> Tool {
         let change = |text: String, (from, to): &(&str, &str)| {
             assert!(text.contains(from), "{from} is not in {text}");
@@ -106,7 +106,7 @@ impl Scene {
     }
 }
 
-/// The states that `check` was found in, with what was said.
+/// Returns the states and messages of `check`.
 fn found(output: &Output, check: &str) -> Vec<(String, String)> {
     let said = output.json();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -120,81 +120,81 @@ fn assert_found(output: &Output, check: &str, state: &str, says: &str) {
     assert!(all.iter().any(|(is, said)| is == state && said.contains(says)), "{check} {state} {says}: {output:?}");
 }
 
-/// States other than `ok`.
-fn doubts(output: &Output) -> Vec<String> {
+/// Returns the checks that are not `ok`.
+fn not_ok(output: &Output) -> Vec<String> {
     let said = output.json();
     let all = said["checks"].as_array().unwrap().iter().filter(|one| one["state"] != "ok");
     all.map(|one| one["check"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]
-fn all_is_well_and_nothing_is_left() {
-    let scene = Scene::start();
-    let output = scene.doctor(&[]);
+fn passes_with_a_correct_setup_and_leaves_nothing() {
+    let setup = Setup::start();
+    let output = setup.doctor(&[]);
     output.code(0);
-    assert_eq!(doubts(&output), ["read"], "there is no backup yet: {output:?}");
-    scene.place.assert_empty();
-    assert_eq!(fs::read_to_string(scene.path("audit.log")).unwrap(), "", "nothing happened that is to be audited");
+    assert_eq!(not_ok(&output), ["read"], "no backup yet: {output:?}");
+    setup.place.assert_empty();
+    assert_eq!(fs::read_to_string(setup.path("audit.log")).unwrap(), "", "a check is not audited");
 
-    scene.tool(&[]).args(["backup", "--kind", "daily"]).run().ok();
-    let (names, audit) = (scene.place.names(), fs::read_to_string(scene.path("audit.log")).unwrap());
-    let output = scene.doctor(&[]);
+    setup.tool(&[]).args(["backup", "--kind", "daily"]).run().ok();
+    let (names, audit) = (setup.place.names(), fs::read_to_string(setup.path("audit.log")).unwrap());
+    let output = setup.doctor(&[]);
     output.code(0);
-    assert_eq!(doubts(&output), [""; 0], "{output:?}");
-    assert_eq!(scene.place.names(), names);
-    assert_eq!(scene.place.site.s3.incomplete_uploads(scene.place.bucket()), [""; 0]);
-    assert_eq!(fs::read_to_string(scene.path("audit.log")).unwrap(), audit);
-    let tests = |path: &str| scene.listener.calls().iter().filter(|call| call.path == path).count();
-    assert_eq!((tests("/hook"), tests("/ping/start")), (3, 1), "two tests and one backup; no check is told of a test");
+    assert_eq!(not_ok(&output), [""; 0], "{output:?}");
+    assert_eq!(setup.place.names(), names);
+    assert_eq!(setup.place.site.s3.incomplete_uploads(setup.place.bucket()), [""; 0]);
+    assert_eq!(fs::read_to_string(setup.path("audit.log")).unwrap(), audit);
+    let tests = |path: &str| setup.listener.calls().iter().filter(|call| call.path == path).count();
+    assert_eq!((tests("/hook"), tests("/ping/start")), (3, 1), "two tests and one backup; a test sends no ping");
 
-    let text = scene.tool(&[]).arg("doctor").run();
+    let text = setup.tool(&[]).arg("doctor").run();
     text.ok().stdout_contains("ok       leader").stdout_contains("-        notifications  2 configured; --notify-test");
 }
 
 #[test]
-fn what_would_fail_is_told_with_its_class() {
-    let scene = Scene::start();
+fn reports_failures_with_the_exit_code_of_the_first() {
+    let setup = Setup::start();
     let nowhere = "s3://no-such-bucket/x";
-    let (vault, url) = (scene.vault.address(), scene.place.url());
-    let approle = format!("\"approle\"\nrole_id = \"{}\"\nsecret_id = \"env:SECRET_ID\"", scene.role.0);
+    let (vault, url) = (setup.vault.address(), setup.place.url());
+    let approle = format!("\"approle\"\nrole_id = \"{}\"\nsecret_id = \"env:SECRET_ID\"", setup.role.0);
     for (from, to, code, check, says) in [
         (&approle[..], "\"token\"\ntoken = \"env:POWERLESS\"", 3, "capabilities", "capabilities = [\"read\"]"),
         ("env:SECRET_ID", "env:SHARE", 3, "login", "check vault.auth"),
         ("env:SECRET_ID", "env:NOT_SET", 2, "login", "env:NOT_SET"),
         (&url, nowhere, 4, "list", "no such bucket"),
-        ("audit.log", "no/such/folder/audit.log", 8, "audit log", "cannot be written"),
+        ("audit.log", "no/such/directory/audit.log", 8, "audit log", "cannot be written"),
         ("/hook", "/refuse", 8, "notifications", "HTTP 404"),
-        (&scene.staging.address(), &vault, 2, "guard", "production"),
+        (&setup.staging.address(), &vault, 2, "guard", "production"),
     ] {
-        let output = scene.doctor(&[(from, to)]);
+        let output = setup.doctor(&[(from, to)]);
         output.code(code);
         assert_eq!(output.json()["exit_code"], code);
         assert_found(&output, check, "failed", says);
     }
     let ephemeral = |program: &str| {
         let changed = format!("[staging]\nmode = \"ephemeral\"\nvault_binary = {program:?}");
-        scene.doctor(&[("[staging]", &changed)])
+        setup.doctor(&[("[staging]", &changed)])
     };
     assert_found(ephemeral("no-such-vault").code(2), "staging", "failed", "there is no such program");
     assert_found(ephemeral("/bin/sh").code(0), "staging", "ok", "ephemeral, by /bin/sh");
     // The first failure decides.
-    scene.key_mode(0o644);
-    let output = scene.doctor(&[(&url, nowhere), ("/hook", "/refuse")]);
+    setup.key_mode(0o644);
+    let output = setup.doctor(&[(&url, nowhere), ("/hook", "/refuse")]);
     output.code(2);
     assert_found(&output, "key", "failed", "chmod");
     assert_found(&output, "list", "failed", "no such bucket");
     assert_found(&output, "notifications", "failed", "404");
-    scene.key_mode(0o600);
+    setup.key_mode(0o600);
 
-    scene.vault.seal();
-    let output = scene.doctor(&[]);
+    setup.vault.seal();
+    let output = setup.doctor(&[]);
     output.code(3);
     assert_found(&output, "leader", "failed", "sealed");
 }
 
-/// An account that may list and read, and nothing else.
+/// The account may only list and read.
 #[test]
-fn a_store_that_may_not_be_written() {
+fn reports_a_store_without_write_permission() {
     let place = Place::s3();
     let reader = place.may(&["s3:ListBucket", "s3:GetObject"]);
     let tool = place.tool().env("VAULT_TOKEN", place.site.vault.root_token()).envs(reader);
@@ -205,7 +205,7 @@ fn a_store_that_may_not_be_written() {
 }
 
 #[test]
-fn a_clock_that_differs() {
+fn reports_a_clock_that_differs_from_the_store() {
     let place = Place::s3();
     let listing = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>";
     let s3 = FaultServer::proxy(&place.site.s3.endpoint(), move |call| match call.query.contains("list-type=2") {
@@ -219,7 +219,7 @@ fn a_clock_that_differs() {
 }
 
 #[test]
-fn another_storage_than_raft() {
+fn reports_a_storage_other_than_raft() {
     let place = Place::folder();
     let vault = FaultServer::proxy(&place.site.vault.address(), |call| match &call.path[..] {
         "/v1/sys/seal-status" => Reply::json(
@@ -231,39 +231,39 @@ fn another_storage_than_raft() {
     });
     let output = place.tool().env("VAULT_ADDR", vault.address()).args(["doctor", "--json"]).run();
     output.code(3);
-    assert_found(&output, "storage", "failed", "its storage is consul, not raft");
+    assert_found(&output, "storage", "failed", "the storage is consul, not raft");
 }
 
-/// `backup` would refuse it, so `doctor` fails.
+/// `backup` refuses it, so `doctor` fails.
 #[test]
-fn another_cluster_than_the_configured_one() {
-    let scene = Scene::start();
+fn reports_a_cluster_other_than_the_configured_one() {
+    let setup = Setup::start();
     let other = "[vault]\ncluster_id = \"00000000-0000-4000-8000-000000000000\"\n";
-    let output = scene.doctor(&[("[vault]\n", other)]);
+    let output = setup.doctor(&[("[vault]\n", other)]);
     output.code(2);
     assert_found(&output, "cluster", "failed", "vault.cluster_id is 00000000-0000-4000-8000-000000000000");
-    let own = format!("[vault]\ncluster_id = {:?}\n", scene.vault.cluster_id());
-    let output = scene.doctor(&[("[vault]\n", &own)]);
+    let own = format!("[vault]\ncluster_id = {:?}\n", setup.vault.cluster_id());
+    let output = setup.doctor(&[("[vault]\n", &own)]);
     output.code(0);
-    assert_found(&output, "cluster", "ok", &scene.vault.cluster_id());
+    assert_found(&output, "cluster", "ok", &setup.vault.cluster_id());
 }
 
-/// It works, and should be looked at all the same.
+/// The configuration works, but needs attention.
 #[test]
-fn warnings_fail_nothing() {
-    let scene = Scene::start();
-    let approle = format!("\"approle\"\nrole_id = \"{}\"\nsecret_id = \"env:SECRET_ID\"", scene.role.0);
-    scene.staging.seal();
+fn warnings_do_not_change_the_exit_code() {
+    let setup = Setup::start();
+    let approle = format!("\"approle\"\nrole_id = \"{}\"\nsecret_id = \"env:SECRET_ID\"", setup.role.0);
+    setup.staging.seal();
     let root = [(&approle[..], "\"token\"\ntoken = \"env:ROOT\"")];
-    let output = scene.doctor(&root);
+    let output = setup.doctor(&root);
     output.code(0);
-    assert_found(&output, "capabilities", "warning", "wider than a backup needs");
-    assert_found(&output, "staging", "ok", "sealed, as a drill leaves it");
-    assert!(scene.vault.token_is_valid(scene.vault.root_token()), "what was given is not revoked");
+    assert_found(&output, "capabilities", "warning", "more than a backup needs");
+    assert_found(&output, "staging", "ok", "sealed, as after a drill");
+    assert!(setup.vault.token_is_valid(setup.vault.root_token()), "a given token is not revoked");
 
     let place = Place::folder();
     let doctor = || place.tool().env("VAULT_TOKEN", place.site.vault.root_token()).arg("doctor").run();
-    doctor().ok().stdout_contains("the first backup makes it; is the volume mounted?");
+    doctor().ok().stdout_contains("the first backup creates it; is the volume mounted?");
     place.assert_empty();
     place.backup();
     let output = doctor();
@@ -272,10 +272,9 @@ fn warnings_fail_nothing() {
     assert_eq!(place.names().len(), 2);
 }
 
-/// The store has begun the upload that tries the right to write, but its answer comes
-/// only after the signal.
+/// The store starts the upload of the write check, but responds only after the signal.
 #[test]
-fn a_signal_leaves_nothing() {
+fn sigterm_during_the_write_check_leaves_no_upload() {
     let place = Arc::new(Place::s3());
     let signalled = Arc::new(AtomicBool::new(false));
     let s3 = begins_late(&place, &signalled);
@@ -290,10 +289,9 @@ fn a_signal_leaves_nothing() {
     place.assert_empty();
 }
 
-/// So does its login.
 #[test]
-fn a_signal_leaves_no_token() {
-    let scene = Scene::start();
+fn sigint_during_the_vault_checks_revokes_the_token() {
+    let setup = Setup::start();
     let plain = Vault::start();
     plain.snapshot_policy("backup");
     let (role_id, secret_id) = plain.approle("backup", &["backup"]);
@@ -301,34 +299,33 @@ fn a_signal_leaves_no_token() {
         true => Reply::hang(),
         false => Reply::forward(),
     });
-    let changes = [(&scene.vault.address()[..], vault.address()), (&scene.role.0, &role_id)];
-    let mut run = scene.tool(&changes).env("SECRET_ID", secret_id).arg("doctor").start();
+    let changes = [(&setup.vault.address()[..], vault.address()), (&setup.role.0, &role_id)];
+    let mut run = setup.tool(&changes).env("SECRET_ID", secret_id).arg("doctor").start();
     let asked = || vault.calls().into_iter().find(|call| call.path.ends_with("capabilities-self"));
     let call = run.wait_for("the question", asked);
     run.signal(Signal::INT);
     run.wait().fails(130, &["interrupted"]);
-    assert!(!plain.token_is_valid(call.header("x-vault-token")), "its token lives");
+    assert!(!plain.token_is_valid(call.header("x-vault-token")), "the token is still valid");
 }
 
-/// What a drill would fail with is found before one is made.
 #[test]
-fn a_drill_that_would_fail_is_found() {
-    let scene = Scene::start();
-    scene.tool(&[]).arg("backup").run().code(0);
-    let output = scene.doctor(&[(", \"env:SHARE1\"]", "]")]);
+fn reports_what_would_make_a_drill_fail() {
+    let setup = Setup::start();
+    setup.tool(&[]).arg("backup").run().code(0);
+    let output = setup.doctor(&[(", \"env:SHARE1\"]", "]")]);
     output.code(6);
     assert_found(&output, "unlock", "failed", "too few unseal key shares: 1 given");
-    let output = scene.doctor(&[]);
+    let output = setup.doctor(&[]);
     output.code(0);
-    assert_found(&output, "unlock", "ok", "opened, seal shamir, 2 of 3 shares");
+    assert_found(&output, "unlock", "ok", "unsealed, seal shamir, 2 of 3 shares");
     assert_found(&output, "versions", "ok", "staging is");
-    assert_found(&output, "sealing", "ok", "it can be sealed after a drill");
+    assert_found(&output, "sealing", "ok", "can be sealed after a drill");
     if product() == Product::OpenBao {
-        // OpenBao's default: a drill could not seal it at the end.
+        // With OpenBao's defaults a drill cannot seal the server at the end.
         let closed = Vault::builder().tls_by(Arc::new(crate::support::tls::Ca::new())).start();
-        let (from, to) = (scene.staging.address(), closed.address());
-        let (ca, other) = (format!("{:?}", scene.staging.ca_cert()), format!("{:?}", closed.ca_cert()));
-        let output = scene.doctor(&[(&from, &to), (&ca, &other)]);
+        let (from, to) = (setup.staging.address(), closed.address());
+        let (ca, other) = (format!("{:?}", setup.staging.ca_cert()), format!("{:?}", closed.ca_cert()));
+        let output = setup.doctor(&[(&from, &to), (&ca, &other)]);
         output.code(2);
         assert_found(&output, "sealing", "failed", "disable_unauthed_generate_root_endpoints");
     }

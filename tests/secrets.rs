@@ -229,7 +229,7 @@ fn a_crash_leaves_no_core_dump() {
 #[test]
 #[ignore = "it panics"]
 fn panics() {
-    vault_backup::run::hush_panics();
+    vault_backup::run::silence_panics();
     panic!("{}", PLANTED[0]);
 }
 

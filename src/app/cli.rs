@@ -1,7 +1,6 @@
 //! The command line: flags, environment variables and help, by clap's derive.
 //!
-//! Here: what can be typed and what `--help` says. Not here: what it means
-//! together with the configuration file (`config`), nor what it does (`commands`).
+//! Not here: how flags combine with the configuration file (`config`).
 
 mod args;
 
@@ -13,31 +12,55 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// The exit codes, as shown at the end of every `--help`.
-pub const EXIT_CODES: &str = "\
+const EXIT_CODES: &str = "\
 Exit codes:
-  0    done
-  1    unexpected error; the clock is wrong
-  2    usage, configuration or key file; a guard refused
-  3    Vault: unreachable, sealed, no leader, denied
-  4    store: unreachable, denied, full, object not found
-  5    integrity: incomplete, damaged or edited data, or no key for it
-  6    drill failed after the restore was accepted; secret missing
-  7    another run holds the lock, or made this object
-  8    done, but in part: a deletion, the monthly copy, an audit line or a notification failed
-  9    status: the newest good backup, or drill, is too old
+  0    success
+  1    unexpected error, or the clock is wrong
+  2    usage, configuration or key file, or a safety check refused
+  3    Vault: unreachable, sealed, no leader, permission denied
+  4    store: unreachable, permission denied, full, object not found
+  5    integrity: truncated, damaged or modified data, or no key for it
+  6    restore drill failed after the restore was accepted, or a secret is missing
+  7    another run holds the lock, or created this object
+  8    partial success: a deletion, the monthly copy, an audit line or a notification failed
+  9    status: the newest good backup or restore drill is too old
   124  deadline passed
-  130, 143  ended by SIGINT, SIGTERM, after cleaning up";
+  130, 143  ended by SIGINT or SIGTERM, after cleanup";
 
-/// Back up HashiCorp Vault and OpenBao on Raft storage: encrypted, verified, pruned, and proven by restoring.
+/// The environment variables of a command that logs in to Vault.
+const VAULT: &str = "
+  VAULT_ADDR, VAULT_TOKEN  address and token, and all other variables of Vault's
+                           client; BAO_ADDR, BAO_TOKEN and so on override them";
+
+/// The environment variables of a command that reads or writes the store.
+const STORE: &str = "
+  VAULT_BACKUP_CONFIG      configuration file
+  VAULT_BACKUP_STORE       URL of the store
+  AWS_*                    credentials, region and profile for S3";
+
+/// The environment variable with the key.
+const KEY: &str = "
+  VAULT_BACKUP_KEY         backup key, 64 hex digits";
+
+/// Back up HashiCorp Vault and OpenBao (Raft storage): encrypted, verified, pruned, and tested by restoring.
 ///
-/// Each run does one thing and ends; cron is the scheduler, the object store is the only state.
+/// Each run performs one operation and exits. cron is the scheduler, and the object store is the only state.
 #[derive(Debug, Parser)]
-#[command(name = "vault-backup", version, max_term_width = 100, after_long_help = EXIT_CODES, after_help = "See 'vault-backup help COMMAND', and --help for the exit codes.")]
+#[command(
+    name = "vault-backup",
+    version = env!("VAULT_BACKUP_VERSION"),
+    max_term_width = 100,
+    after_help = "See 'vault-backup help COMMAND' for a command, and --help for the exit codes.",
+    after_long_help = after("
+  vault-backup doctor                    # check the configuration
+  vault-backup backup --prune            # the daily crontab line
+  vault-backup list                      # list the backups", &[VAULT, STORE, KEY])
+)]
 pub struct Cli {
     /// Options that every command takes.
     #[command(flatten)]
     pub global: Global,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -46,120 +69,137 @@ pub struct Cli {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// Configuration file [env: VAULT_BACKUP_CONFIG] [default: /etc/vault-backup/config.toml, if it is there]
+    /// Configuration file [env: VAULT_BACKUP_CONFIG] [default: /etc/vault-backup/config.toml, if it exists]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where the backups are: s3://BUCKET/PREFIX or file:///DIR [env: VAULT_BACKUP_STORE]
+    /// URL of the store: s3://BUCKET/PREFIX or file:///DIRECTORY [env: VAULT_BACKUP_STORE]
     #[arg(long, global = true, value_name = "URL")]
     pub store: Option<String>,
-    /// Say more on stderr: -v what is done, -vv details
+    /// Log more to stderr: -v for steps, -vv for details
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Say nothing but errors, and show no progress
+    /// Print only errors, and no progress
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// How messages on stderr are written
+    /// Format of the messages on stderr
     #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t)]
     pub log_format: LogFormat,
-    /// End the run after this long, cleaning up: 90s, 10m, 2h
+    /// Maximum duration of the run, such as 90s, 10m or 2h; then it stops and cleans up
     #[arg(long, global = true, value_name = "DURATION", value_parser = duration)]
     pub deadline: Option<Duration>,
 }
 
-/// How messages on stderr are written.
+/// Format of the messages on stderr.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// One line of text a message.
+    /// One line of text for each message
     #[default]
     Text,
-    /// One JSON object a message.
+    /// One JSON object for each message
     Json,
 }
 
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Take one backup, encrypt, upload and verify it
-    #[command(after_long_help = examples("\
-  vault-backup backup --prune            the daily crontab line
-  vault-backup backup --kind monthly     an extra one that is kept for months
-  vault-backup backup --json | jq .object"))]
+    /// Take a backup, encrypt, upload and verify it
+    #[command(after_long_help = after("
+  vault-backup backup --prune            # the daily crontab line
+  vault-backup backup --kind monthly     # an extra one that is kept for months
+  vault-backup backup --json | jq .object", &[VAULT, STORE, KEY]))]
     Backup(BackupArgs),
-    /// Delete backups that are past their retention, and only those
-    #[command(after_long_help = examples("\
-  vault-backup prune --dry-run           what would go and what stays, each with its reason"))]
+    /// Delete backups that are past their retention
+    #[command(after_long_help = after("
+  vault-backup prune --dry-run           # show what a prune deletes and keeps, and why", &[STORE, KEY]))]
     Prune(PruneArgs),
-    /// Restore the newest backup into a staging Vault and read a known secret from it
-    #[command(after_long_help = examples("\
-  vault-backup verify-restore                    into the configured staging server
-  vault-backup verify-restore --ephemeral        into a Vault of its own, thrown away afterwards
-  vault-backup verify-restore --offline          in memory, without any Vault"))]
+    /// Restore a backup into a staging Vault and read a secret from it (restore drill)
+    #[command(after_long_help = after("
+  vault-backup verify-restore                    # into the configured staging server
+  vault-backup verify-restore --ephemeral        # into a temporary Vault on this machine
+  vault-backup verify-restore --offline          # in memory, without a Vault", &[STORE, KEY]))]
     VerifyRestore(VerifyRestoreArgs),
-    /// Decrypt a backup into a snapshot that Vault itself can restore
-    #[command(after_long_help = examples("\
+    /// Decrypt a backup to a snapshot file that `vault operator raft snapshot restore` accepts
+    #[command(after_long_help = after("
   vault-backup decrypt vault-snapshot-20251126-020000.enc --key /root/backup.key
   vault-backup decrypt daily/2025-11-26/vault-snapshot-20251126-020000.enc -o vault.snap
-  vault operator raft snapshot restore -force vault.snap"))]
+  vault operator raft snapshot restore -force vault.snap", &[STORE, KEY]))]
     Decrypt(DecryptArgs),
-    /// Restore a backup into a real cluster, with every guard
-    #[command(after_long_help = examples("\
+    /// Restore a backup into a cluster, after checks and a confirmation; it replaces all data there
+    #[command(after_long_help = after("
   vault-backup restore daily/2025-11-26/vault-snapshot-20251126-020000.enc \\
-      --address https://vault-1.example.com:8200 --confirm vault-cluster-1a2b3c4d --dry-run"))]
+      --address https://vault-1.example.com:8200 --confirm vault-cluster-1a2b3c4d --dry-run", &[VAULT, STORE, KEY]))]
     Restore(RestoreArgs),
     /// List the backups
-    #[command(after_long_help = examples("\
+    #[command(after_long_help = after("
   vault-backup list
-  vault-backup list --long --last 5      also what a prune would do, and why
-  vault-backup list --json | jq -r '.backups[] | select(.standing != \"good\").object'"))]
+  vault-backup list --long --last 5      # also what a prune would do, and why
+  vault-backup list --json | jq -r '.backups[] | select(.standing != \"good\").object'", &[STORE, KEY]))]
     List(ListArgs),
-    /// Tell whether the newest backup and drill are fresh enough
-    #[command(after_long_help = examples("\
+    /// Check that the newest backup and restore drill are recent enough
+    #[command(after_long_help = after("
   vault-backup status --max-age 26h --max-drill-age 8d
-  vault-backup status --nagios"))]
+  vault-backup status --nagios", &[STORE, KEY]))]
     Status(StatusArgs),
-    /// Show what a backup says of itself; with a key, check all of it
-    #[command(after_long_help = examples("\
+    /// Show one backup's details and, with the key, verify every byte
+    #[command(after_long_help = after("
   vault-backup inspect daily/2025-11-26/vault-snapshot-20251126-020000.enc
   vault-backup inspect vault-snapshot-20251126-020000.enc --key /root/backup.key
-  vault-backup inspect copy.enc --key /root/backup.key --share file:/root/share1 --share file:/root/share2"))]
+  vault-backup inspect copy.enc --key /root/backup.key \\
+      --share file:/root/share1 --share file:/root/share2", &[STORE, KEY]))]
     Inspect(InspectArgs),
-    /// Read one secret out of a backup, without any Vault
-    #[command(after_long_help = examples("\
-  vault-backup recover secret/app/db --from daily/2025-11-26/vault-snapshot-20251126-020000.enc -o db.json
-  vault-backup recover --list secret/ --from vault.snap --share env:SHARE1 --share env:SHARE2"))]
+    /// Extract one secret from a backup, without a Vault
+    #[command(after_long_help = after("
+  vault-backup recover secret/app/db -o db.json \\
+      --from daily/2025-11-26/vault-snapshot-20251126-020000.enc
+  vault-backup recover --list secret/ --from vault.snap --share env:SHARE1 --share env:SHARE2", &[STORE, KEY]))]
     Recover(RecoverArgs),
-    /// Make a new encryption key
-    #[command(after_long_help = examples("\
-  vault-backup keygen -o /etc/vault-backup/key   then keep a copy where the backups are not
-  vault-backup keygen --manifest-key-of /etc/vault-backup/key -o manifest-key"))]
+    /// Generate an encryption key
+    #[command(after_long_help = after("
+  vault-backup keygen -o /etc/vault-backup/key   # then store a copy away from the backups
+  vault-backup keygen --manifest-key-of /etc/vault-backup/key -o manifest-key", &[]))]
     Keygen(KeygenArgs),
-    /// Try every permission and path that the configuration needs, changing nothing
-    #[command(after_long_help = examples("\
-  vault-backup doctor                    before the first backup, and whenever something changed
-  vault-backup doctor --notify-test"))]
+    /// Check every permission and path that the configuration needs, without changing anything
+    #[command(after_long_help = after("
+  vault-backup doctor                    # before the first backup, and after every change
+  vault-backup doctor --notify-test      # also send a test notification", &[VAULT, STORE, KEY]))]
     Doctor(DoctorArgs),
     /// Print a completion script for a shell
-    #[command(after_long_help = examples("\
-  vault-backup completions bash > /etc/bash_completion.d/vault-backup"))]
+    #[command(after_long_help = after("
+  vault-backup completions bash > /etc/bash_completion.d/vault-backup", &[]))]
     Completions {
-        /// The shell.
+        /// The shell
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
     /// Print the names of backups, for the completion script
     #[command(hide = true)]
     CompleteBackups,
-    /// Print the manual page, of one command if named
-    #[command(after_long_help = examples("\
-  vault-backup man backup | man -l -"))]
+    /// Print the manual page of the tool or of one command
+    #[command(after_long_help = after("
+  vault-backup man backup | man -l -", &[]))]
     Man {
-        /// A command's name.
+        /// Name of a command
         command: Option<String>,
     },
 }
 
-fn examples(lines: &str) -> String {
-    format!("Examples:\n{lines}\n\n{EXIT_CODES}")
+/// Returns the end of a `--help`: sections of lines that clap must not wrap, because
+/// readers paste them.
+fn after(examples: &str, environment: &[&str]) -> String {
+    let mut sections = vec![format!("Examples:{examples}")];
+    if !environment.is_empty() {
+        sections.push(format!("Environment:{}", environment.concat()));
+    }
+    sections.push(EXIT_CODES.to_owned());
+    sections.join("\n\n").replace(' ', UNBREAKABLE)
+}
+
+/// A space at which clap does not wrap.
+const UNBREAKABLE: &str = "\u{a0}";
+
+/// Returns help text that clap rendered with ordinary spaces, ready to be pasted.
+pub fn breakable(help: &str) -> String {
+    help.replace(UNBREAKABLE, " ")
 }
 
 #[cfg(test)]

@@ -2,18 +2,19 @@
 //!
 //! The rules:
 //! - Results go to stdout, everything else to stderr.
-//! - A run that went well prints nothing when stderr is not a terminal, unless
-//!   asked (`-v`, `--json`): cron sends no mail. A warning is worth a mail.
-//! - With `--json`, exactly one JSON document is on stdout, also after a failure.
-//! - A failure is one line on stderr, and a second one that begins with `hint: ` where
-//!   there is something to do. They are the last ones.
-//! - Only `list` has colours, on a terminal; `NO_COLOR` switches them off.
-//! - A reader that closed stdout early (`| head`) is no failure.
+//! - If stderr is not a terminal, a successful run without warnings prints nothing on it
+//!   (except with `-v`), so that cron sends no mail.
+//! - With `--json`, stdout has exactly one JSON document, also after a failure.
+//! - A failure is one line on stderr. If there is something to do, a second line follows,
+//!   which begins with `hint: `. Nothing follows after them.
+//! - On a terminal `list` and the help have colours; `NO_COLOR` switches them off.
+//! - It is no failure if the reader closes stdout early (`| head`).
 //!
-//! Not here: progress bars (`notify::progress`), which draw on a terminal only.
+//! Not here: progress bars (`services::progress`), which draw on a terminal only.
 
 mod done;
 pub mod table;
+pub mod usage;
 
 pub use done::Done;
 
@@ -28,7 +29,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
-/// How this run prints.
+/// The output settings of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Output {
     json: bool,
@@ -37,7 +38,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// Sets printing up, once: logs go to stderr from now on.
+    /// Sets up output and logging to stderr. Call it once.
     pub fn start(global: &Global, json: bool) -> Self {
         let level = match (global.quiet, global.verbose) {
             (true, _) => Level::ERROR,
@@ -51,35 +52,35 @@ impl Output {
         Self { json, quiet: global.quiet, format: global.log_format }
     }
 
-    /// Whether `--json` was given.
+    /// Returns `true` if `--json` was given.
     pub fn is_json(self) -> bool {
         self.json
     }
 
-    /// Whether progress and final lines are wanted: a person is watching.
+    /// Returns `true` if a person is watching, who wants progress and closing lines.
     pub fn is_watched(self) -> bool {
         !self.quiet && self.format == LogFormat::Text && std::io::stderr().is_terminal()
     }
 
-    /// Prints a result on stdout; a newline is added if it lacks one.
+    /// Prints a result on stdout, and a newline if it lacks one.
     pub fn result(self, text: &str) {
         let newline = if text.ends_with('\n') || text.is_empty() { "" } else { "\n" };
         to_stdout(&format!("{text}{newline}"));
     }
 
-    /// Prints the run's one JSON document.
-    pub fn document(self, value: &Value) {
+    /// Prints the run's JSON document.
+    pub fn document(value: &Value) {
         to_stdout(&format!("{value:#}\n"));
     }
 
-    /// Prints a line beside the result, on stderr, whoever is watching.
-    pub fn aside(self, line: &str) {
+    /// Prints a line on stderr, on a terminal or not.
+    pub fn note(self, line: &str) {
         if !self.quiet {
             to_stderr(&format!("{line}\n"));
         }
     }
 
-    /// Prints a closing line to a person who is watching; others may ask for it (`-v`).
+    /// Prints a closing line to a person who is watching, and otherwise only with `-v`.
     pub fn closing(self, line: &str) {
         if self.is_watched() && !self.json {
             to_stderr(&format!("{line}\n"));
@@ -88,35 +89,35 @@ impl Output {
         }
     }
 
-    /// Prints why the run failed; with `--json`, a document too, with what was
-    /// noted until then.
+    /// Prints the error of a failed run; with `--json` also a document with the results
+    /// that were noted until then.
     pub fn failure(self, error: &Error, noted: Map<String, Value>) {
         if self.json {
             let mut document = Value::Object(noted);
             document["error"] = failure(error);
-            self.document(&document);
+            Self::document(&document);
         }
         to_stderr(&failure_lines(self.format, error));
     }
 
-    /// Prints an audit line that could not be written where it belongs.
+    /// Prints an audit line that could not be appended to the audit log.
     pub fn stray_audit_line(self, text: &str) {
         to_stderr(&format!("{}\n", one_line(text)));
     }
 }
 
-/// Returns `value` as JSON. Only plain values are passed, which always serialize.
+/// Returns `value` as JSON. It must be of a type that always serializes.
 pub fn json_value(value: impl Serialize) -> Value {
     serde_json::to_value(value).unwrap_or(Value::Null)
 }
 
-/// The JSON form of a failure.
+/// Returns the JSON form of a failure.
 pub fn failure(error: &Error) -> Value {
     let (code, class) = (error.kind().code(), class(error.kind()));
     json!({ "exit_code": code, "class": class, "message": error.message(), "hint": error.next_step() })
 }
 
-/// A failure as lines for stderr: with text logs the hint has a line of its own, with
+/// Returns a failure as lines for stderr: with text logs the hint is a second line, with
 /// JSON logs a key.
 fn failure_lines(format: LogFormat, error: &Error) -> String {
     let failed = line(format, "error", &error.message(), error.next_step());
@@ -130,12 +131,12 @@ fn class(kind: Kind) -> String {
     format!("{kind:?}").to_lowercase()
 }
 
-/// Bytes in the unit a person would choose: `1.4 GiB`.
+/// Formats a number of bytes in a suitable unit: `1.4 GiB`.
 pub fn bytes(n: u64) -> String {
     indicatif::BinaryBytes(n).to_string()
 }
 
-/// A duration in its two largest units: `3 d 4 h`, `12 m 3 s`, `0.8 s`.
+/// Formats a duration in its two largest units: `3 d 4 h`, `12 m 3 s`, `0.8 s`.
 pub fn duration(d: std::time::Duration) -> String {
     let s = d.as_secs();
     match s {
@@ -161,20 +162,20 @@ fn line(format: LogFormat, level: &str, message: &str, hint: Option<String>) -> 
     }
 }
 
-/// Writes to stdout. A closed pipe is the reader's choice; there is nobody left
-/// to tell about any other failure.
+/// Writes to stdout. A closed pipe is not a failure, and other failures could be reported
+/// nowhere.
 fn to_stdout(text: &str) {
     let mut stdout = std::io::stdout().lock();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
 fn to_stderr(text: &str) {
-    // One write a line, so that lines of several processes do not mix.
+    // One write for each line, so that lines of several processes do not mix.
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// Writes our own log events as lines; those of libraries are left out, for they
-/// may show what they send.
+/// Writes our own log events as lines. Events of libraries are left out, because they may
+/// show the data that they send.
 struct Lines {
     format: LogFormat,
     level: Level,

@@ -1,10 +1,8 @@
-//! A run that people are told of: `backup`, `prune`, `verify-restore`, `restore`
-//! and `recover`.
+//! Audit log, notifications and metrics of a run of `backup`, `prune`, `verify-restore`,
+//! `restore` or `recover`: its start and its end, even after a panic. If a notification
+//! fails, the exit code of a successful run is 8; that of a failed run stays.
 //!
-//! Here: what surrounds such a run: it is announced, its end is told however it
-//! ended (a panic included), and what could not be told makes the exit code 8, but
-//! never hides a failure. Not here: the channels themselves (`report`), printing
-//! (`output`).
+//! Not here: the channels themselves (`services::notify`).
 
 pub mod prune;
 
@@ -21,49 +19,49 @@ use serde_json::{Map, Value};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 
-/// What an operation came to that did not fail. What audit and notifications
-/// carry of it is noted on the way ([`Context::note`]).
+/// The result of a successful operation. [`Context::note`] adds to audit log and
+/// notifications, also if the operation fails later.
 #[derive(Debug, Default)]
 pub struct OperationResult {
     /// The JSON result.
     document: Map<String, Value>,
-    /// What could not be done.
+    /// Failures after which the operation went on.
     problems: Vec<String>,
     /// The result for stdout.
     pub text: String,
-    /// The last line for a person who is watching, and the message that others get.
+    /// The last line on a terminal, and the message of notifications.
     pub closing: String,
-    /// What is known of the store now.
+    /// The figures of the store, for metrics.
     pub figures: Figures,
-    /// A second operation within the run: a line of its own in the audit log.
+    /// A second operation in the same run, if any; it has its own line in the audit log.
     second: Option<Event>,
 }
 
 impl OperationResult {
-    /// Nothing yet.
+    /// Creates an empty result.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A result for stdout, and what is said of it.
+    /// Creates a result from the text for stdout and the closing line.
     pub fn said(text: impl Into<String>, closing: impl Into<String>) -> Self {
         Self { text: text.into(), closing: closing.into(), ..Self::default() }
     }
 
-    /// Adds to the JSON result.
+    /// Adds a key to the JSON result.
     pub fn result(&mut self, key: &str, value: impl Serialize) {
         self.document.insert(key.to_owned(), json_value(value));
     }
 
-    /// Adds what could not be done: the exit code becomes 8.
+    /// Adds a failure after which the operation went on: the exit code becomes 8.
     pub fn problem(&mut self, problem: impl Into<String>) {
         self.problems.push(problem.into());
     }
 
-    /// Takes in how the prune that followed ended.
+    /// Adds the result of the prune after the backup.
     ///
     /// # Errors
-    /// The stop's reason alone: a failed prune is a problem of a good backup.
+    /// Only the stop's reason: after a good backup, a failed prune is a problem, not an error.
     pub fn pruned(&mut self, context: &Context, result: Result<OperationResult>) -> Result<()> {
         let (now, took) = (chrono::Utc::now(), context.elapsed());
         match result {
@@ -78,17 +76,17 @@ impl OperationResult {
             Err(error) if error.kind().is_stop() => return Err(error),
             Err(error) => {
                 self.second = Some(Event::failed(Operation::Prune, now, took, &error, Map::new()));
-                self.problem(format!("the backup is good, but the prune after it failed: {error}"));
+                self.problem(format!("the backup is good, but the prune failed: {error}"));
             }
         }
         Ok(())
     }
 }
 
-/// Runs `work` and tells people how it ended.
+/// Runs `work` and reports its start and its result.
 ///
 /// # Errors
-/// What `work` failed with; a panic becomes an `Unexpected` error.
+/// The error of `work`; a panic becomes an `Unexpected` error.
 pub async fn run(
     context: &Context,
     operation: Operation,
@@ -96,20 +94,20 @@ pub async fn run(
 ) -> Result<Done> {
     let config = context.config()?;
     let channels = Channels::of(config);
-    // Whoever does not answer holds up neither the work nor, once it is to end, its end.
+    // A notification endpoint that does not respond delays neither the run nor its shutdown.
     let announced = context.stop.guard(async { Ok(channels.announce().await) });
     let (announced, result) = tokio::join!(announced, AssertUnwindSafe(work).catch_unwind());
     let mut problems = announced.unwrap_or_default();
     let result = result.unwrap_or_else(|_| {
-        Err(Error::unexpected("the run broke down: a defect in vault-backup")
-            .hint("please report it with the output of -vv"))
+        Err(Error::unexpected("internal error (this is a bug in vault-backup)")
+            .hint("report it with the output of -vv"))
     });
     context.progress.clear();
     match result {
         Ok(mut outcome) => {
             outcome.problems.splice(0..0, problems.drain(..));
-            let untold = channels.tell_done(context, operation, &outcome).await;
-            outcome.problems.extend(untold);
+            let unreported = channels.report_done(context, operation, &outcome).await;
+            outcome.problems.extend(unreported);
             let mut done =
                 Done::document(Value::Object(outcome.document)).with_text(outcome.text).closing(outcome.closing);
             done.add_problems(outcome.problems);
@@ -117,7 +115,7 @@ pub async fn run(
         }
         Err(error) => {
             let event = Event::failed(operation, chrono::Utc::now(), context.elapsed(), &error, context.noted());
-            problems.extend(channels.tell(context, &event, &Figures::default()).await);
+            problems.extend(channels.report(context, &event, &Figures::default()).await);
             for problem in problems {
                 tracing::error!("{problem}");
             }
@@ -126,8 +124,8 @@ pub async fn run(
     }
 }
 
-/// Sends every notification target a harmless test; returns what could not be told.
-/// Nothing goes to the audit log, the check or the metrics: no operation took place.
+/// Sends a test to every notification target, and returns the failures. Audit log, ping and
+/// metrics get nothing, because no operation took place.
 pub async fn test_channels(context: &Context, config: &Config) -> Vec<String> {
     let mut settings = notify::NotifySettings { ping: None, textfile: None, ..config.notify.clone() };
     settings.notify.iter_mut().for_each(|target| target.on_success = true);
@@ -138,7 +136,7 @@ pub async fn test_channels(context: &Context, config: &Config) -> Vec<String> {
     notify::send_all(&settings, &source, &event, &Figures::default()).await.iter().map(ToString::to_string).collect()
 }
 
-/// Where an operation is told.
+/// The channels that an operation is reported to.
 struct Channels {
     audit: Option<Audit>,
     settings: notify::NotifySettings,
@@ -149,42 +147,42 @@ impl Channels {
         Self { audit: config.audit.clone().map(Audit::new), settings: config.notify.clone() }
     }
 
-    /// Tells of the start, and finds out early what cannot be told at the end.
+    /// Reports the start, and checks early that the audit log can be written.
     async fn announce(&self) -> Vec<String> {
         if let Some(Err(error)) = self.audit.as_ref().map(Audit::check) {
-            tracing::warn!("{error}; its lines will go to stderr");
+            tracing::warn!("{error}; its lines go to stderr");
         }
         notify::started(&self.settings).await.err().map(|e| e.to_string()).into_iter().collect()
     }
 
-    async fn tell_done(&self, context: &Context, operation: Operation, outcome: &OperationResult) -> Vec<String> {
+    async fn report_done(&self, context: &Context, operation: Operation, outcome: &OperationResult) -> Vec<String> {
         let (now, took) = (chrono::Utc::now(), context.elapsed());
         let noted = context.noted();
         let details = if noted.is_empty() { outcome.document.clone() } else { noted };
         let event = Event::done(operation, now, took, &outcome.closing, details, &outcome.problems);
-        let mut untold = self.tell(context, &event, &outcome.figures).await;
+        let mut unreported = self.report(context, &event, &outcome.figures).await;
         if let Some(second) = &outcome.second {
-            // The notification of the first says it all; log and metrics keep them apart.
-            untold.extend(self.log(context, second));
+            // The notification of the first operation covers both; audit log and metrics do not.
+            unreported.extend(self.log(context, second));
             let textfile = self.settings.textfile.as_ref();
-            untold.extend(
+            unreported.extend(
                 textfile
                     .and_then(|path| metrics::update(path, second, &Figures::default()).err())
                     .map(|e| e.to_string()),
             );
         }
-        untold
+        unreported
     }
 
-    /// Everywhere; returns what could not be told.
-    async fn tell(&self, context: &Context, event: &Event, figures: &Figures) -> Vec<String> {
-        let mut untold: Vec<_> = self.log(context, event).into_iter().collect();
+    /// Reports `event` to all channels, and returns the failures.
+    async fn report(&self, context: &Context, event: &Event, figures: &Figures) -> Vec<String> {
+        let mut unreported: Vec<_> = self.log(context, event).into_iter().collect();
         let failures = notify::send_all(&self.settings, &context.event_source(), event, figures).await;
-        untold.extend(failures.iter().map(ToString::to_string));
-        untold
+        unreported.extend(failures.iter().map(ToString::to_string));
+        unreported
     }
 
-    /// A line that cannot be written where it belongs is shown.
+    /// Appends a line to the audit log; if that fails, prints the line and returns the error.
     fn log(&self, context: &Context, event: &Event) -> Option<String> {
         let error = self.audit.as_ref()?.append(event).err()?;
         context.output.stray_audit_line(&event.audit_line());

@@ -1,4 +1,4 @@
-//! `doctor`: a dry run of every permission and path, changing nothing that matters.
+//! `doctor`: checks every permission and path that the configuration needs.
 
 mod checks;
 mod staging;
@@ -11,20 +11,20 @@ use crate::pipeline::upload;
 use serde_json::{Value, json};
 use std::fmt::Write;
 
-/// How a check ended.
+/// The result of a check.
 #[derive(Debug)]
 enum CheckResult {
-    /// As it should be; what was found.
+    /// Passed, with details.
     Fine(String),
-    /// It works, but should be looked at.
+    /// Works, but needs attention.
     Warning(String),
-    /// It would fail.
+    /// A run would fail here.
     Failed(Error),
-    /// Not configured, or nothing to check it with.
+    /// Not configured, or not possible to check.
     Skipped(String),
 }
 
-/// The checks of a run, in the order in which they were made.
+/// The results of all checks, in the order in which they ran.
 #[derive(Default)]
 pub(super) struct Findings(Vec<(&'static str, CheckResult)>);
 
@@ -41,7 +41,7 @@ impl Findings {
         self.0.push((what, CheckResult::Skipped(why.into())));
     }
 
-    /// Keeps a result; gives its value for the checks that build on it.
+    /// Records a result, and returns its value for the checks that depend on it.
     fn keep<T>(&mut self, what: &'static str, result: Result<T>, said: impl FnOnce(&T) -> String) -> Option<T> {
         match result {
             Ok(value) => {
@@ -55,7 +55,7 @@ impl Findings {
         }
     }
 
-    /// The class of the first failure.
+    /// Returns the exit code of the first failure.
     fn code(&self) -> u8 {
         let failed =
             self.0.iter().find_map(|(_, v)| if let CheckResult::Failed(e) = v { Some(e.kind()) } else { None });
@@ -93,7 +93,7 @@ impl Findings {
     }
 }
 
-/// Does `work`, whose own failure is a finding and does not end the run.
+/// Does `work`. If it fails, that is a finding, and the run goes on.
 ///
 /// # Errors
 /// The stop's reason.
@@ -101,11 +101,11 @@ async fn unless_stopped<T>(context: &Context, work: impl Future<Output = T>) -> 
     context.stop.guard(async { Ok(work.await) }).await
 }
 
-/// Makes every check, also after a failure.
+/// Runs every check, also after a failure.
 ///
 /// # Errors
-/// `Usage` for a configuration that cannot be read, which nothing works without;
-/// the stop's reason. Failed checks make the exit code instead.
+/// `Usage` if the configuration cannot be read; the stop's reason. Failed checks set the
+/// exit code instead.
 pub async fn run(context: &Context, args: &DoctorArgs) -> Result<Done> {
     let mut findings = Findings::default();
     checks::configuration(context, &mut findings)?;
@@ -117,7 +117,7 @@ pub async fn run(context: &Context, args: &DoctorArgs) -> Result<Done> {
     if let Some(store) = store.as_deref() {
         let checked = checks::store(context, &mut findings, store, &keys);
         let checked = unless_stopped(context, Box::pin(checked)).await;
-        upload::finish_cleanup(store).await; // what tried the right to write
+        upload::finish_cleanup(store).await; // the aborted upload of the write check
         newest = checked?.map(|manifest| (store, manifest));
     }
     Box::pin(staging::check(context, &mut findings, newest, &keys)).await?;

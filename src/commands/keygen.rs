@@ -1,4 +1,4 @@
-//! `keygen`: a new encryption key, or the manifest key of one.
+//! `keygen`: a new encryption key, or the manifest key of an existing one.
 
 use crate::app::cli::KeygenArgs;
 use crate::app::context::Context;
@@ -7,15 +7,18 @@ use crate::base::error::{Error, Result};
 use crate::base::secret::Secret;
 use crate::commands::Done;
 use crate::formats::crypto::Key;
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal};
 use std::path::Path;
 
-/// Makes a key, or derives the manifest key of one: to a new file (0600), or to stdout
-/// with the key's id on stderr.
+/// Permissions of a new key file.
+const MODE: u32 = 0o600;
+
+/// Generates a key, or derives the manifest key of one. Writes it to a new file, or prints
+/// it on stdout and its id on stderr.
 ///
 /// # Errors
-/// `Usage` if the file exists (a key is never written over), or the key to derive from
-/// cannot be used.
+/// `Usage` if the file exists (a key is never overwritten) or cannot be created, or if the
+/// key to derive from cannot be read.
 pub fn run(context: &Context, args: &KeygenArgs) -> Result<Done> {
     if let Some(reference) = &args.manifest_key_of {
         let keyring = context.keyring_or(Some(reference))?;
@@ -26,37 +29,51 @@ pub fn run(context: &Context, args: &KeygenArgs) -> Result<Done> {
     hand_out(args.output.as_deref(), &key.to_hex(), key.id(), &BACKUP)
 }
 
-/// What is said of a key that is handed out: what its id is called, and what to do.
-struct Words {
+/// The messages about one kind of key.
+struct Messages {
+    /// The name of its id.
     id: &'static str,
+    /// Advice after it was written to a file.
     written: &'static str,
+    /// Advice after it was printed on a terminal.
     shown: &'static str,
 }
 
-const BACKUP: Words = Words {
+const BACKUP: Messages = Messages {
     id: "key id",
-    written: "Keep a copy of this key where the backups are not: without it they cannot be read.",
-    shown: " (keep the key where the backups are not)",
+    written: "Store a copy of this key away from the backups: without it they cannot be decrypted.",
+    shown: " (store the key away from the backups)",
 };
-const MANIFEST: Words = Words {
+const MANIFEST: Messages = Messages {
     id: "manifest key of key id",
-    written: "For encryption.manifest_key of a host that only prunes: it decrypts nothing.",
+    written: "Set encryption.manifest_key to it on hosts that only prune: it decrypts nothing.",
     shown: "",
 };
 
-fn hand_out(output: Option<&Path>, hex: &Secret, id: &str, words: &Words) -> Result<Done> {
+fn hand_out(output: Option<&Path>, hex: &Secret, id: &str, messages: &Messages) -> Result<Done> {
     match output {
         Some(path) => {
-            AtomicFile::write_new_line(path, hex.expose()).map_err(|e| {
-                Error::usage(format!("{}: the key was not written", path.display()))
-                    .because(e)
-                    .hint("a key is never written over; choose another path")
-            })?;
-            Ok(Done::text(format!("{} {id}\n", words.id)).closing(words.written))
+            AtomicFile::write_new_line(path, hex.expose()).map_err(|e| not_written(path, e))?;
+            let result = format!("{} {id}, written to {} (mode {MODE:04o})\n", messages.id, path.display());
+            Ok(Done::text(result).closing(messages.written))
         }
         None => {
-            let advice = if std::io::stdout().is_terminal() { words.shown } else { "" };
-            Ok(Done::text(format!("{}\n", hex.expose())).aside(format!("{} {id}{advice}", words.id)))
+            let advice = if std::io::stdout().is_terminal() { messages.shown } else { "" };
+            Ok(Done::text(format!("{}\n", hex.expose())).with_note(format!("{} {id}{advice}", messages.id)))
         }
+    }
+}
+
+fn not_written(path: &Path, cause: std::io::Error) -> Error {
+    let error = Error::usage(format!("{}: the key was not written", path.display()));
+    let directory = path.parent().filter(|directory| *directory != Path::new("")).unwrap_or(Path::new("."));
+    match cause.kind() {
+        ErrorKind::AlreadyExists => {
+            error.because(cause).hint("choose another path: an existing key is never overwritten")
+        }
+        ErrorKind::NotFound => error
+            .because(anyhow::anyhow!("the directory {} does not exist", directory.display()))
+            .hint(format!("create it with `mkdir -p -m 700 {}`", directory.display())),
+        _ => error.because(cause),
     }
 }

@@ -198,8 +198,8 @@ async fn confirm(context: &Context, args: &RestoreArgs, plan: &RestorePlan) -> R
         Some(name) => name.clone(),
         None => {
             context.progress.clear();
-            context.output.aside(&plan.text());
-            context.output.aside("Everything in the target will be replaced. Type its cluster name to continue:");
+            context.output.note(&plan.text());
+            context.output.note("Everything in the target will be replaced. Type its cluster name to go on:");
             prompt::line(&context.stop).await?.trim().to_owned()
         }
     };

@@ -1,13 +1,13 @@
-//! The links between the documents lead somewhere.
+//! The links between the documents have targets.
 
 use super::{project, read};
 use std::path::Path;
 
 /// Every Markdown file at the root and in `docs/`, relative to the root.
 fn documents() -> Vec<String> {
-    let files = ["", "docs"].into_iter().flat_map(|folder| {
-        let names = std::fs::read_dir(project(folder)).unwrap().map(|entry| entry.unwrap().file_name());
-        names.map(move |name| Path::new(folder).join(name).to_str().unwrap().to_owned())
+    let files = ["", "docs"].into_iter().flat_map(|directory| {
+        let names = std::fs::read_dir(project(directory)).unwrap().map(|entry| entry.unwrap().file_name());
+        names.map(move |name| Path::new(directory).join(name).to_str().unwrap().to_owned())
     });
     files.filter(|file| file.ends_with(".md")).collect()
 }
@@ -30,14 +30,14 @@ fn anchors(markdown: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_link_leads_somewhere() {
+fn every_link_has_a_target() {
     let (mut seen, mut broken) = (0, Vec::new());
     for document in documents() {
         let text = read(&document);
         for link in links(&text).filter(|link| !link.contains("://")) {
             let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
-            let folder = Path::new(&document).parent().unwrap();
-            let target = if file.is_empty() { Path::new(&document).to_owned() } else { folder.join(file) };
+            let directory = Path::new(&document).parent().unwrap();
+            let target = if file.is_empty() { Path::new(&document).to_owned() } else { directory.join(file) };
             let target = target.to_str().unwrap();
             let leads =
                 project(target).exists() && (anchor.is_empty() || anchors(&read(target)).contains(&anchor.into()));

@@ -12,7 +12,7 @@ fn operations() -> String {
 }
 
 #[test]
-fn its_configurations_are_accepted() {
+fn configurations_in_operations_are_accepted() {
     let configs = blocks(&operations(), "toml");
     assert!(configs.len() > 3);
     for config in configs {
@@ -26,7 +26,7 @@ fn its_configurations_are_accepted() {
 }
 
 #[test]
-fn its_policies_are_json() {
+fn policies_in_operations_are_json() {
     let policies = blocks(&operations(), "json");
     assert!(!policies.is_empty());
     for policy in policies {
@@ -34,9 +34,9 @@ fn its_policies_are_json() {
     }
 }
 
-/// Row by row what is in the policies of examples/iam, the KMS key's aside.
+/// The rows are those of the policies in examples/iam, except for the KMS key's.
 #[test]
-fn it_lists_what_each_role_may() {
+fn operations_list_the_permissions_of_each_role() {
     let actions = |text: &str| -> BTreeSet<String> {
         let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != ':');
         words.filter(|word| word.starts_with("s3:")).map(str::to_owned).collect()
@@ -58,7 +58,7 @@ fn codes<'a>(lines: impl Iterator<Item = &'a str>) -> BTreeSet<u8> {
 }
 
 #[test]
-fn it_says_what_to_do_at_every_exit_code() {
+fn operations_explain_every_exit_code() {
     let operations = operations();
     let rows = section(&operations, "When something fails").lines().filter_map(|line| line.strip_prefix("| "));
     let explained = codes(rows.filter_map(|row| row.split(" | ").next()));
@@ -70,7 +70,7 @@ fn it_says_what_to_do_at_every_exit_code() {
 }
 
 #[test]
-fn the_manifest_key_is_derived_as_it_says() {
+fn manifest_key_is_derived_as_documented() {
     let [script] = blocks(section(&operations(), "Split roles"), "sh").try_into().unwrap();
     let key = Key::generate().unwrap();
     let file = tempfile::NamedTempFile::new().unwrap();

@@ -9,7 +9,7 @@ use crate::support::vault::{self, Vault};
 use serde_json::json;
 
 #[test]
-fn the_tour_works_as_written() {
+fn readme_commands_work_as_written() {
     let vault = Vault::start();
     vault.mount_kv("secret", 2);
     vault.put_secret("secret", "app", &json!({"password": "tour"}));
@@ -32,12 +32,12 @@ fn quickstart() -> Tool {
 
 /// Also that it leaves nothing in `TMPDIR` and in `HOME`.
 #[test]
-fn the_quickstart_works_as_the_readme_says() {
+fn quickstart_works_as_documented() {
     quickstart().run().code(0).stdout_contains("quickstart: success").leaves(&[]);
 }
 
 #[test]
-fn the_quickstart_takes_a_bucket_and_an_endpoint() {
+fn quickstart_accepts_a_bucket_and_an_endpoint() {
     let s3 = S3::start();
     s3.bucket("quickstart");
     // An operator's own variables of clients do not lead it to another server.
@@ -50,7 +50,7 @@ fn the_quickstart_takes_a_bucket_and_an_endpoint() {
 }
 
 #[test]
-fn the_exit_codes_are_those_of_the_help() {
+fn readme_exit_codes_are_those_of_the_help() {
     let readme = read("README.md");
     let said: Vec<_> = section(&readme, "Exit codes")
         .lines()
@@ -70,7 +70,7 @@ fn the_exit_codes_are_those_of_the_help() {
 }
 
 #[test]
-fn the_configuration_is_accepted() {
+fn configuration_in_readme_is_accepted() {
     let configs = blocks(&read("README.md"), "toml");
     assert!(!configs.is_empty());
     for config in configs {

@@ -71,7 +71,7 @@ impl World {
         shell.run()
     }
 
-    /// What `node`, holding the source's data, has for the canary.
+    /// Returns the canary of `node`, which has the source's data.
     fn canary_at(&self, node: &Vault) -> Option<Value> {
         node.get_secret_as(self.source.root_token(), "smtp", "test-tenant-id/admin")
     }
@@ -89,7 +89,7 @@ fn canary() -> Value {
 }
 
 #[test]
-fn is_this_backup_any_good() {
+fn runbook_checks_a_backup() {
     let world = World::new();
     world.source.stop();
     world.follow(&world.source, &steps("Is this backup any good?")).code(0);
@@ -101,7 +101,7 @@ fn is_this_backup_any_good() {
 }
 
 #[test]
-fn one_secret_back() {
+fn runbook_recovers_one_secret() {
     let world = World::new();
     world.source.ok("DELETE", "smtp/metadata/test-tenant-id/admin", None);
     assert_eq!(world.canary_at(&world.source), None);
@@ -110,7 +110,7 @@ fn one_secret_back() {
 }
 
 #[test]
-fn the_same_cluster_back_to_a_backup() {
+fn runbook_restores_the_same_cluster() {
     let world = World::new();
     world.source.put_secret("smtp", "test-tenant-id/admin", &json!({"password": "a mistake"}));
     world.follow(&world.source, &steps("The same cluster, back to a backup")).code(0);
@@ -118,7 +118,7 @@ fn the_same_cluster_back_to_a_backup() {
 }
 
 #[test]
-fn a_new_cluster_from_a_backup() {
+fn runbook_restores_a_new_cluster() {
     let world = World::new();
     world.source.stop();
     let target = Vault::builder().uninitialised().start();
@@ -134,7 +134,7 @@ fn a_new_cluster_from_a_backup() {
 }
 
 #[test]
-fn secrets_without_any_vault() {
+fn runbook_recovers_secrets_without_vault() {
     let world = World::new();
     world.source.stop();
     let output = world.follow(&world.source, &steps("Secrets without any Vault"));
@@ -144,7 +144,7 @@ fn secrets_without_any_vault() {
 }
 
 #[test]
-fn by_hand() {
+fn runbook_restores_by_hand() {
     let world = World::new();
     let new_cluster = steps("A new cluster from a backup");
     let [initialise, _, unseal] = new_cluster.as_slice() else { panic!("{} steps", new_cluster.len()) };
@@ -154,7 +154,7 @@ fn by_hand() {
 }
 
 #[test]
-fn without_vault_backup() {
+fn runbook_decrypts_without_vault_backup() {
     let world = World::new();
     let output = world.follow(&world.source, &steps("Without vault-backup"));
     output.code(0);

@@ -139,7 +139,7 @@ fn flags_of_the_offline_drill_are_refused_by_other_modes() {
     let site = Site::new();
     for flags in [["--share", "env:SHARE0"], ["--seal-key", "env:SHARE0"]] {
         let output = site.tool_of(&[], &staging(&[0, 1], "")).args(["verify-restore", "--ephemeral"]).args(flags).run();
-        output.fails(2, &["--share and --seal-key are for --offline"]);
+        output.fails(2, &["--share and --seal-key need --offline"]);
     }
 }
 

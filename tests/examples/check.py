@@ -93,7 +93,7 @@ def bucket():
         host, port = server.get_host_and_port()
         keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
         where = {"ENDPOINT": f"http://{host}:{port}", "BUCKET": "made-by-test", "REGION": "eu-central-1"}
-        # The aws program beside this interpreter.
+        # The aws program next to this interpreter.
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         script = EXAMPLES / "bucket/create.sh"
         subprocess.run(["sh", script], check=True, env=os.environ | keys | where | {"PATH": path})

@@ -18,7 +18,7 @@ fn status(vault: &Vault, token: &str, method: &str, path: &str, body: Option<Val
 }
 
 #[test]
-fn each_policy_is_enough_and_nothing_more() {
+fn policies_grant_only_what_is_needed() {
     let vault = Vault::start();
     vault.ok("POST", "sys/mounts/smtp", Some(json!({"type": "kv", "options": {"version": "2"}})));
     for secret in ["test-tenant-id/admin", "other/admin"] {

@@ -56,8 +56,8 @@ fn checked<'a>(output: &'a Output, warning: &str) -> Result<&'a Output, String> 
     if output.status == Some(0) && as_expected { Ok(output) } else { Err(format!("{output:?}")) }
 }
 
-fn ensure(holds: bool, what: &str) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(what.to_owned()) }
+fn ensure(is_met: bool, what: &str) -> Result<(), String> {
+    if is_met { Ok(()) } else { Err(what.to_owned()) }
 }
 
 /// `tool` with a configuration file that has these lines and locks what is written.
@@ -73,7 +73,7 @@ fn is_locked(place: &Place, name: &str) -> bool {
 }
 
 #[test]
-fn backup() {
+fn backup_role_can_only_back_up() {
     tried("backup", &[], |place, statements| {
         let role = place.account(statements);
         let tool = || configured(place.tool().envs(role.clone()), place, "");
@@ -99,8 +99,8 @@ fn backup() {
 const PRUNED_SOON: &str = "[retention]\ndaily_days = 1\nkeep_daily = 1\n";
 
 #[test]
-fn prune() {
-    // To whoever may read an object the server says, too, how it is locked.
+fn prune_role_can_only_prune() {
+    // The server also shows the lock of an object to every reader.
     tried("prune", &["s3:GetObjectRetention", "s3:GetObjectLegalHold"], |place, statements| {
         let name = |days| BackupName::new(BackupType::Daily, Utc::now() - TimeDelta::days(days));
         let (free, locked, abandoned) = (name(5), name(6), name(7));
@@ -126,7 +126,7 @@ fn prune() {
 
 /// The newest backup was overwritten: the drill reads the version below.
 #[test]
-fn drill() {
+fn drill_role_can_only_drill() {
     let production = Production::shared();
     let site = production.site();
     let object = production.object.clone();
@@ -156,7 +156,7 @@ fn drill() {
 }
 
 #[test]
-fn restore() {
+fn restore_role_can_only_restore() {
     tried("restore", &[], |place, statements| {
         let said = place.backup();
         let name = said["object"].as_str().unwrap();

@@ -57,13 +57,13 @@ fn check_faults(server: &FaultServer) {
 }
 
 #[test]
-fn its_own_answers_are_spoilt() {
+fn scripted_answers_are_faulty() {
     let server = FaultServer::start(|call| faulty(&call.path, Reply::status(200).body(BODY)));
     check_faults(&server);
 }
 
 #[test]
-fn another_servers_answers_are_spoilt() {
+fn forwarded_answers_are_faulty() {
     let upstream = FaultServer::start(|_| Reply::status(200).body(BODY));
     let proxy = FaultServer::proxy(upstream.address(), |call| faulty(&call.path, Reply::forward()));
     check_faults(&proxy);
@@ -73,7 +73,7 @@ fn another_servers_answers_are_spoilt() {
 }
 
 #[test]
-fn a_proxy_changes_nothing() {
+fn proxy_forwards_unchanged() {
     let upstream = FaultServer::start(|call| Reply::status(201).header("x-seen", call.header("host")).body("made"));
     let proxy = FaultServer::proxy(upstream.address(), |_| Reply::forward());
     let big = "x".repeat(3_000_000);
@@ -98,7 +98,7 @@ fn a_proxy_changes_nothing() {
 }
 
 #[test]
-fn a_call_that_hangs_ends_with_the_server() {
+fn hanging_call_ends_with_the_server() {
     let server = FaultServer::start(|_| Reply::hang());
     let url = server.address().to_owned();
     let waiting = std::thread::spawn(move || exchange(&client(None, None), "GET", &url, None, None));
@@ -109,7 +109,7 @@ fn a_call_that_hangs_ends_with_the_server() {
 }
 
 #[test]
-fn it_speaks_tls_and_json() {
+fn fault_server_supports_tls_and_json() {
     let ca = Ca::new();
     let server = FaultServer::start_tls(&ca, |call| Reply::json(307, &call.json()).header("Location", "http://x/"));
     let body = json!({"a": 1});

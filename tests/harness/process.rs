@@ -12,25 +12,25 @@ fn sleeper(name: &str, log: &std::path::Path) -> Process {
     Process::start(name, command, log)
 }
 
-/// Whether it runs; one that has ended, but that nobody has awaited yet, doesn't.
+/// Returns `true` while the process runs: not if it has ended and is not yet awaited.
 fn exists(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
 #[test]
-fn nothing_is_left_behind_by_a_panic() {
-    let (tell, told) = std::sync::mpsc::channel();
+fn panic_kills_child_processes() {
+    let (sender, receiver) = std::sync::mpsc::channel();
     let failed = std::thread::spawn(move || {
         let dir = temp_dir();
         let mut process = sleeper("doomed", &dir.path().join("log"));
         process.wait_for("output", || Some(()));
-        tell.send((process.pid(), dir.path().to_owned())).unwrap();
+        sender.send((process.pid(), dir.path().to_owned())).unwrap();
         panic!("a test that fails on purpose: what follows is its log");
     })
     .join();
     assert!(failed.is_err());
-    let (pid, dir) = told.recv().unwrap();
+    let (pid, dir) = receiver.recv().unwrap();
     assert!(!exists(pid), "process {pid} is still there");
     assert!(!dir.exists(), "{} is still there", dir.display());
 }
@@ -38,7 +38,7 @@ fn nothing_is_left_behind_by_a_panic() {
 /// `PR_SET_PDEATHSIG` is about the thread that spawned: none of the harness's
 /// children may hang on a test's.
 #[test]
-fn a_process_survives_the_thread_that_started_it() {
+fn process_survives_the_thread_that_started_it() {
     let dir = temp_dir();
     let log = dir.path().join("log");
     let mut process = std::thread::spawn({
@@ -54,7 +54,7 @@ fn a_process_survives_the_thread_that_started_it() {
 }
 
 #[test]
-fn a_process_dies_with_a_parent_that_is_killed() {
+fn process_dies_with_its_killed_parent() {
     const ROLE: &str = "VB_TEST_PARENT_TO_BE_KILLED";
     if let Some(dir) = std::env::var_os(ROLE) {
         let dir = std::path::PathBuf::from(dir);
@@ -64,9 +64,9 @@ fn a_process_dies_with_a_parent_that_is_killed() {
         process.wait(Duration::from_secs(600));
     }
     let dir = temp_dir();
-    // This very test in a process of its own, which is then killed.
+    // This test again in a separate process, which is then killed.
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "harness::process::a_process_dies_with_a_parent_that_is_killed"]);
+    command.args(["--exact", "harness::process::process_dies_with_its_killed_parent"]);
     command.env(ROLE, dir.path()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut parent = spawn(command).unwrap();
     let pid_file = dir.path().join("pid");
@@ -79,7 +79,7 @@ fn a_process_dies_with_a_parent_that_is_killed() {
 }
 
 #[test]
-fn a_reserved_port_is_ours_alone_and_can_be_listened_on_again() {
+fn reserved_port_is_exclusive_and_reusable() {
     let port = Port::reserve();
     for _ in 0..2 {
         TcpListener::bind(port.address()).unwrap();
@@ -92,10 +92,10 @@ fn a_reserved_port_is_ours_alone_and_can_be_listened_on_again() {
 fn signals_and_logs_reach_the_process() {
     let dir = temp_dir();
     let mut command = Command::new("sh");
-    command.args(["-c", "trap 'echo told; exit 3' TERM; echo ready; while :; do sleep 0.02; done"]);
+    command.args(["-c", "trap 'echo terminated; exit 3' TERM; echo ready; while :; do sleep 0.02; done"]);
     let mut process = Process::start("trap", command, &dir.path().join("log"));
     wait_for("readiness", PATIENCE, || process.log().contains("ready").then_some(()));
     process.signal(Signal::TERM);
     assert_eq!(process.wait(PATIENCE).code(), Some(3));
-    assert_eq!(process.log(), "ready\ntold\n");
+    assert_eq!(process.log(), "ready\nterminated\n");
 }

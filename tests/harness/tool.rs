@@ -11,13 +11,13 @@ fn sh(script: &str) -> Tool {
     program("sh").args(["-c", script])
 }
 
-/// Whether `assertion` fails.
+/// Returns `true` if `assertion` fails.
 fn refuses<'a, T>(output: &'a Output, assertion: impl FnOnce(&'a Output) -> T) -> bool {
     catch_unwind(AssertUnwindSafe(|| assertion(output))).is_err()
 }
 
 #[test]
-fn its_environment_is_clean_and_its_own() {
+fn environment_is_clean_and_separate() {
     let output = sh("env | cut -d= -f1 | sort | tr '\\n' ' '; pwd; cat").env("A", "1").stdin("in").run();
     let (vars, rest) = output.text().split_once('/').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
     assert_eq!(vars, "A HOME PATH PWD TMPDIR XDG_RUNTIME_DIR ");
@@ -26,7 +26,7 @@ fn its_environment_is_clean_and_its_own() {
 }
 
 #[test]
-fn what_it_wrote_can_be_seen() {
+fn written_files_are_visible() {
     let dir = crate::support::process::temp_dir();
     let prepared = sh("touch \"$HOME/new\"; cat \"$HOME/old\"; pwd").cwd(dir.path()).arg("zero");
     std::fs::write(prepared.home().join("old"), "{\"a\":\n").unwrap();
@@ -40,7 +40,7 @@ fn what_it_wrote_can_be_seen() {
 }
 
 #[test]
-fn assertions_hold_only_for_what_is_so() {
+fn assertions_fail_on_false_statements() {
     let failed = sh("echo out; echo 'no such key' >&2; exit 5").run();
     failed.fails(5, &["such", "key"]).stdout_is("out\n").stderr_is("no such key\n").never_says("s3cret");
     assert!(refuses(&failed, |o| o.fails(4, &[])));
@@ -53,7 +53,7 @@ fn assertions_hold_only_for_what_is_so() {
 }
 
 #[test]
-fn signals_reach_it() {
+fn signals_reach_the_tool() {
     let mut run = sh("trap 'exit 143' TERM; echo ready >&2; while :; do sleep 0.02; done").start();
     wait_for("readiness", PATIENCE, || run.stderr().contains("ready").then_some(()));
     run.wait_for("its output", || Some(()));
@@ -63,6 +63,6 @@ fn signals_reach_it() {
 }
 
 #[test]
-fn the_binary_is_there() {
+fn binary_exists() {
     tool().arg("--version").run().ok();
 }

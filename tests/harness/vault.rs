@@ -8,14 +8,14 @@ use std::process::Command;
 use vault_backup::formats::product::Product;
 
 #[test]
-fn the_test_run_uses_the_product_that_it_claims() {
+fn test_run_uses_the_named_product() {
     let output = Command::new(binary()).arg("version").output().unwrap();
     let version = String::from_utf8(output.stdout).unwrap();
     assert!(version.starts_with(&format!("{} v", product())), "{version}");
 }
 
 #[test]
-fn every_installed_server_runs_in_one_test() {
+fn installed_servers_run_in_one_test() {
     let servers = [
         (Server::OpenBao, Product::OpenBao, "2.7."),
         (Server::OpenBaoOld, Product::OpenBao, "2.6."),
@@ -64,7 +64,7 @@ fn a_snapshot_is_restored_into_another_node() {
 }
 
 #[test]
-fn roles_get_just_their_rights() {
+fn roles_have_only_their_permissions() {
     let vault = Vault::start();
     vault.snapshot_policy("backup");
     let (role_id, secret_id) = vault.approle("backup", &["backup"]);
@@ -78,7 +78,7 @@ fn roles_get_just_their_rights() {
 }
 
 #[test]
-fn a_node_keeps_its_data_over_a_restart() {
+fn node_keeps_its_data_after_a_restart() {
     let mut vault = Vault::builder().uninitialised().node_id("only-me").start();
     assert_eq!(vault.health(), Some(UNINITIALISED));
     vault.initialise(1, 1);
@@ -117,13 +117,13 @@ fn tls_with_a_private_ca_and_a_client_certificate() {
     assert!(vault.ca_cert().is_file());
     let stranger = crate::support::http::client(None, None);
     let url = format!("{}/v1/sys/health", vault.address());
-    assert!(crate::support::http::exchange(&stranger, "GET", &url, None, None).is_none(), "trusted by nobody else");
+    assert!(crate::support::http::exchange(&stranger, "GET", &url, None, None).is_none(), "not trusted by others");
     let identity = vault.ca().unwrap().client("backup.example");
     assert!(identity.cert.is_file() && identity.key.is_file());
 }
 
 #[test]
-fn a_node_with_settings_of_its_own_is_halted() {
+fn node_with_custom_settings_stops() {
     let vault = Vault::builder().config("cluster_name = \"prod\"").listener("http_read_timeout = \"9s\"").start();
     assert_eq!(vault.ok("GET", "sys/health", None)["cluster_name"], "prod");
     let state = || {

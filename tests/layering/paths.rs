@@ -85,7 +85,7 @@ fn is_for_tests(attribute: &Group) -> bool {
     attribute.stream().to_string().replace(' ', "") == "cfg(test)"
 }
 
-/// Where the item that begins at `tokens[i]` ends: behind its body or its semicolon.
+/// Returns the end of the item that begins at `tokens[i]`: after its body or its semicolon.
 fn end_of_item(tokens: &[TokenTree], i: usize) -> usize {
     let ends = |token: &TokenTree| match token {
         TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,

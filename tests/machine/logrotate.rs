@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use vault_backup::services::notify::audit::Audit;
 use vault_backup::services::notify::{Event, Operation};
 
-/// A folder with an audit log, and the example for it.
+/// A directory with an audit log, and the example for it.
 struct Rotated {
     dir: TempDir,
 }
@@ -83,7 +83,7 @@ impl Rotated {
 }
 
 #[test]
-fn the_audit_log_goes_on() {
+fn audit_log_continues_after_rotation() {
     let place = Place::folder();
     for more in ["", "copytruncate"] {
         let log = Rotated::new(more);
@@ -114,9 +114,9 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// Where it is renamed. What copytruncate cuts off after it has copied, nobody can keep.
+/// With renaming. With copytruncate, lines that come between copy and truncation are lost.
 #[test]
-fn no_line_is_lost_while_it_is_renamed() {
+fn rotation_by_rename_loses_no_line() {
     let log = Rotated::new("");
     let audit = Audit::new(log.path("audit.log"));
     let enough = AtomicBool::new(false);

@@ -44,7 +44,7 @@ impl Terminal {
         self.key("Enter");
     }
 
-    /// What is on the screen, without what is empty at its end.
+    /// Returns the text on the screen, without the empty end.
     fn screen(&self) -> Vec<String> {
         let text = self.ask(&["capture-pane", "-p", "-t", "s"]);
         text.trim_end().lines().map(|line| line.trim_end().to_owned()).collect()
@@ -109,20 +109,20 @@ fn assert_legible(line: &str, stage: &str, bytes: &str) {
     assert!(rate.ends_with("B/s") && time.ends_with('s') && time.len() <= 3, "{line:?}");
 }
 
-/// How far it is, by the first number of MiB; 0 before.
+/// Returns the progress: the first number of MiB, and 0 before there is one.
 fn mebibytes(line: &str) -> f64 {
     let words: Vec<_> = line.split_whitespace().collect();
     let at = words.iter().position(|word| *word == "MiB");
     at.and_then(|at| words[at - 1].parse().ok()).unwrap_or_default()
 }
 
-/// What the tool says last on the screen, with the lines joined that were too long for it.
+/// Returns the last message on the screen, with wrapped lines joined.
 fn said(screen: &[String]) -> String {
     screen.concat()
 }
 
 #[test]
-fn a_backup_on_a_terminal() {
+fn backup_on_a_terminal_shows_progress() {
     let place = Place::s3();
     let terminal = terminal(&place, &place.site.vault.address(), &place.site.s3.endpoint());
     terminal.run("vault-backup backup --kind daily");
@@ -141,9 +141,9 @@ fn a_backup_on_a_terminal() {
     );
 }
 
-/// While Vault streams, nobody knows how much will come.
+/// While Vault streams, the size of the snapshot is unknown.
 #[test]
-fn ctrl_c_during_the_upload_leaves_nothing() {
+fn ctrl_c_during_the_upload_aborts_it() {
     let place = Place::s3();
     let body = large();
     let vault = place.site.vault_with(move |_| Reply::status(200).body(body.clone()).stall_after(20 << 20));
@@ -161,7 +161,7 @@ fn ctrl_c_during_the_upload_leaves_nothing() {
 }
 
 #[test]
-fn ctrl_c_during_the_verification_leaves_a_clean_screen() {
+fn ctrl_c_during_the_verification_clears_the_progress() {
     let place = Place::s3();
     let vault = place.site.vault_sending(large());
     let s3 = FaultServer::proxy(&place.site.s3.endpoint(), |call| match Request::ReadBack.is(call) {
@@ -181,7 +181,7 @@ fn ctrl_c_during_the_verification_leaves_a_clean_screen() {
 
 /// A question does not keep a run from ending, and the terminal echoes again afterwards.
 #[test]
-fn a_question_that_nobody_answers() {
+fn deadline_ends_an_unanswered_prompt() {
     let place = Place::folder();
     place.backup();
     let terminal = terminal(&place, &place.site.vault.address(), "");

@@ -1,5 +1,5 @@
-//! A scripted HTTP/1.1 server and proxy, for faults that a real server can't be
-//! told to make: answers cut, lost, late, wrong. For all else there are real servers.
+//! A scripted HTTP/1.1 server and proxy for faults that a real server cannot produce on
+//! demand: truncated, lost, late and wrong answers.
 
 mod connection;
 
@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 /// A request that arrived.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// How many came before it.
+    /// Number of earlier calls.
     pub number: usize,
     /// The method.
     pub method: String,
@@ -42,7 +42,7 @@ impl Call {
     }
 }
 
-/// What a handler wants done with a call.
+/// The answer that a handler chooses for a call.
 pub struct Reply {
     answer: Answer,
     fault: Option<(usize, Fault)>,
@@ -108,7 +108,7 @@ impl Reply {
     fn script(mut self, change: impl FnOnce(&mut Response<Bytes>)) -> Self {
         match &mut self.answer {
             Answer::Scripted(response) => change(response),
-            _ => panic!("only an answer of its own has headers and a body"),
+            _ => panic!("only a scripted answer has headers and a body"),
         }
         self
     }

@@ -17,12 +17,12 @@ pub fn block_on<F>(future: F) -> F::Output
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     spawn(async move {
-        // Nobody listens any more only if the test has ended.
-        let _ = tell.send(future.await);
+        // This fails only if the test has ended.
+        let _ = sender.send(future.await);
     });
-    told.recv().expect("a task of the harness panicked")
+    receiver.recv().expect("a task of the harness panicked")
 }
 
 /// Lets `future` run on the harness's own runtime until it ends or is aborted.

@@ -14,7 +14,7 @@ pub struct Ldap {
 }
 
 impl Ldap {
-    /// Starts it. It lets `name` in with `password`, and nobody else.
+    /// Starts it. Only `name` can log in, with `password`.
     pub fn start(name: &str, password: &str) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();

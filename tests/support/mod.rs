@@ -1,5 +1,5 @@
-//! What the integration tests stand on: real servers as child processes, the
-//! built binary as a user runs it.
+//! Helpers of the integration tests: real servers as child processes, and the built binary
+//! as a user runs it.
 //!
 //! Everything here panics on failure, with the server's log, and everything
 //! that was started is gone when its value is dropped, also while panicking.
@@ -22,7 +22,7 @@ pub mod snapshot;
 pub mod tls;
 pub mod tool;
 pub mod vault;
-#[allow(dead_code, reason = "the unit tests of `envelope` use the rest")]
+#[allow(dead_code, reason = "the unit tests of `crypto` use the rest")]
 pub mod vectors;
 
 pub use tool::tool;

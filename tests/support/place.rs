@@ -17,19 +17,19 @@ use tempfile::TempDir;
 
 /// A store of a test's own, empty at first.
 pub struct Place {
-    /// Where it is.
+    /// The bucket or directory.
     pub site: Arc<Site>,
     holder: Holder,
 }
 
 enum Holder {
-    /// The bucket's name; names lie below a prefix.
+    /// A bucket's name; the objects are below a prefix.
     Bucket(String),
-    /// The folder does not exist before it is needed.
+    /// The directory does not exist before it is needed.
     Folder(TempDir),
 }
 
-/// Where in a bucket the backups lie.
+/// Prefix of the backups in a bucket.
 const PREFIX: &str = "prod/";
 
 impl Place {
@@ -59,12 +59,12 @@ impl Place {
         Self::in_bucket_of(Site::shared(), S3::locked_bucket)
     }
 
-    /// In a new folder, beside the shared servers.
+    /// In a new directory, with the shared servers.
     pub fn folder() -> Self {
         Self::folder_of(Site::shared())
     }
 
-    /// In a new folder, beside the servers of `site`.
+    /// In a new directory, with the servers of `site`.
     pub fn folder_of(site: Arc<Site>) -> Self {
         Self { site, holder: Holder::Folder(temp_dir()) }
     }
@@ -74,7 +74,7 @@ impl Place {
         [Self::s3(), Self::folder()]
     }
 
-    /// Whether it keeps metadata.
+    /// Returns `true` if it keeps metadata.
     pub fn is_s3(&self) -> bool {
         matches!(self.holder, Holder::Bucket(_))
     }
@@ -82,7 +82,7 @@ impl Place {
     /// The bucket's name.
     ///
     /// # Panics
-    /// If it is a folder.
+    /// If it is a directory.
     pub fn bucket(&self) -> &str {
         match &self.holder {
             Holder::Bucket(name) => name,
@@ -95,13 +95,13 @@ impl Place {
         format!("{PREFIX}{name}")
     }
 
-    /// The folder's path.
+    /// Returns the directory's path.
     ///
     /// # Panics
     /// If it is a bucket.
     pub fn path(&self) -> PathBuf {
         match &self.holder {
-            Holder::Bucket(name) => panic!("{name} is no folder"),
+            Holder::Bucket(name) => panic!("{name} is no directory"),
             Holder::Folder(dir) => folder(dir),
         }
     }
@@ -139,7 +139,7 @@ impl Place {
         match &self.holder {
             Holder::Bucket(bucket) => {
                 let strip =
-                    |key: String| key.strip_prefix(PREFIX).map(str::to_owned).expect("nothing beside the prefix");
+                    |key: String| key.strip_prefix(PREFIX).map(str::to_owned).expect("no objects outside the prefix");
                 self.site.s3.objects(bucket).into_iter().map(strip).collect()
             }
             Holder::Folder(dir) => {
@@ -166,7 +166,7 @@ impl Place {
         serde_json::from_slice(&self.get(name)).unwrap()
     }
 
-    /// Writes an object, also over another one, as whoever else uses the store might.
+    /// Writes an object, also over another one, as another user of the store might.
     pub fn put(&self, name: &str, body: &[u8]) {
         match &self.holder {
             Holder::Bucket(bucket) => self.site.s3.put(bucket, &self.key(name), body),
@@ -215,13 +215,13 @@ impl Place {
         self.site.s3.abandon_upload(self.bucket(), &self.key(name))
     }
 
-    /// Asserts that there is nothing at all: no object, no upload begun, no folder.
+    /// Asserts that there is nothing at all: no object, no incomplete upload, no directory.
     #[track_caller]
     pub fn assert_empty(&self) {
         assert_eq!(self.names(), [""; 0], "{}", self.url());
         match &self.holder {
             Holder::Bucket(bucket) => assert_eq!(self.site.s3.incomplete_uploads(bucket), [""; 0]),
-            // The two folders at the top may stay, but nothing in them.
+            // The two directories at the top may stay, but nothing in them.
             Holder::Folder(dir) => {
                 for top in ["daily", "monthly"] {
                     let entries = std::fs::read_dir(folder(dir).join(top));

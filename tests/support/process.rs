@@ -1,5 +1,5 @@
-//! Child processes that never outlive their test, loopback ports that nobody
-//! else gets, and waiting by polling. What the children are is not known here.
+//! Child processes that never outlive their test, reserved loopback ports, and waiting by
+//! polling.
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, socket_with, sockopt};
 use rustix::process::{Pid, Signal, getpid, getppid, kill_process, set_parent_process_death_signal};
@@ -13,10 +13,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{LazyLock, mpsc};
 use std::time::{Duration, Instant};
 
-/// How long anything may take to become ready: CI machines are slow and loaded.
+/// Maximum time for anything to become ready: CI machines are slow and loaded.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
-/// How long a process may take to end after SIGTERM before it is killed.
+/// Maximum time for a process to end after SIGTERM before it is killed.
 const GRACE: Duration = Duration::from_secs(15);
 
 const POLL: Duration = Duration::from_millis(20);
@@ -44,8 +44,8 @@ pub fn temp_dir() -> tempfile::TempDir {
 
 /// A loopback TCP port that is ours for as long as this value lives.
 ///
-/// It is bound, but not listened on, with `SO_REUSEADDR`: the kernel gives it to
-/// nobody who asks for any free port, in any process, while a server that sets
+/// It is bound, but not listened on, with `SO_REUSEADDR`: the kernel does
+/// not give it to a process that asks for any free port, while a server that sets
 /// `SO_REUSEADDR` (Go's and Rust's do) can listen on it, and do so again after a restart.
 #[derive(Debug)]
 pub struct Port {
@@ -105,12 +105,12 @@ impl Process {
         self.child.id()
     }
 
-    /// What it has written so far.
+    /// Returns its output so far.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
-    /// Whether it is still there.
+    /// Returns `true` while it runs.
     pub fn is_running(&mut self) -> bool {
         if self.ended.is_none() {
             self.ended = self.child.try_wait().unwrap();

@@ -1,5 +1,5 @@
-//! What drills, restores and recoveries begin with: a production Vault with a canary,
-//! an encrypted backup of it in a folder, and configuration files that name them.
+//! The start of drills, restores and recoveries: a production Vault with a canary, an
+//! encrypted backup of it in a directory, and configuration files that name them.
 
 use super::process::{PATIENCE, temp_dir, wait_for};
 use super::snapshot::sha256;
@@ -21,13 +21,13 @@ use vault_backup::formats::naming::{BackupName, BackupType};
 /// The canary's path, which is the default of `staging.canary`.
 pub const CANARY: &str = "smtp/test-tenant-id/admin";
 
-/// What the canary and all other secrets hold; nothing may ever say it.
+/// The value of the canary and of all other secrets. It must never appear in output.
 pub const PLANTED: &str = "planted-in-production";
 
-/// How old the canary is at least when the backup is made, in seconds.
+/// Minimum age of the canary when the backup is made, in seconds.
 pub const CANARY_AGE: i64 = 2;
 
-/// A production Vault that nobody changes, so that tests share it, with one backup.
+/// A production Vault with one backup. Tests share it, so they must not change it.
 ///
 /// Its secrets: the canary; `smtp/deleted`, `smtp/destroyed` and `smtp/versions` (1 deleted,
 /// 2 destroyed, 3 and 4 there) on KV v2; `old/canary` on KV v1; and more than a megabyte.
@@ -179,7 +179,7 @@ impl Production {
     }
 }
 
-/// A test's own store, audit log and configuration beside a [`Production`].
+/// A test's own store, audit log and configuration, next to a [`Production`].
 pub struct Site {
     /// Whose backups these are.
     pub production: Arc<Production>,
@@ -229,12 +229,12 @@ impl Site {
     /// All names in the store, in order.
     pub fn names(&self) -> Vec<String> {
         let mut names = Vec::new();
-        let mut folders = vec![self.path("store")];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(&folder).unwrap() {
+        let mut directories = vec![self.path("store")];
+        while let Some(directory) = directories.pop() {
+            for entry in std::fs::read_dir(&directory).unwrap() {
                 let path = entry.unwrap().path();
                 match path.is_dir() {
-                    true => folders.push(path),
+                    true => directories.push(path),
                     false => names.push(path.strip_prefix(self.path("store")).unwrap().to_str().unwrap().to_owned()),
                 }
             }
@@ -256,7 +256,7 @@ impl Site {
         name.object().to_owned()
     }
 
-    /// Puts `snapshot` into the store as the older service would have; its name.
+    /// Stores `snapshot` in the legacy format, as the previous service did, and returns its name.
     pub fn seal_older(&self, snapshot: &[u8]) -> String {
         let name = Utc::now().format("daily/%Y-%m-%d/vault-snapshot-%Y-%m-%dT%H-%M-%S-%3fZ.enc").to_string();
         self.put(&name, &seal_older(&self.production.key, snapshot));
@@ -300,17 +300,17 @@ impl Site {
 /// `snapshot` encrypted under the key of these hex digits, in format 1.
 pub fn seal(key: &str, snapshot: &[u8], header: &Header) -> Vec<u8> {
     let key = Key::from_hex(&Secret::new(key)).unwrap();
-    let (mut object, mut sealer) = (Vec::new(), Encryptor::new(&key, header).unwrap());
+    let (mut object, mut encryptor) = (Vec::new(), Encryptor::new(&key, header).unwrap());
     let mut sink = |piece: bytes::Bytes| {
         object.extend(piece);
         Ok(())
     };
-    sealer.write(snapshot, &mut sink).unwrap();
-    sealer.finish(&mut sink).unwrap();
+    encryptor.write(snapshot, &mut sink).unwrap();
+    encryptor.finish(&mut sink).unwrap();
     object
 }
 
-/// `snapshot` in the older layout: IV, tag, ciphertext.
+/// Returns `snapshot` in the legacy format: IV, tag, ciphertext.
 pub fn seal_older(key: &str, snapshot: &[u8]) -> Vec<u8> {
     let (iv, mut ciphertext) = ([7; 16], snapshot.to_vec());
     let cipher = AesGcm::<Aes256, U16>::new_from_slice(&hex::decode(key).unwrap()).unwrap();

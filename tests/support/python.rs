@@ -46,13 +46,13 @@ impl Ran {
         String::from_utf8_lossy(&self.output.stderr).into_owned()
     }
 
-    /// What it wrote to stdout; it must have succeeded.
+    /// Returns its stdout; it must succeed.
     pub fn success(self) -> String {
         assert!(self.output.status.success(), "{}: {}", self.program, self.stderr());
         String::from_utf8(self.output.stdout).unwrap()
     }
 
-    /// What it wrote to stderr; it must have failed.
+    /// Returns its stderr; it must fail.
     pub fn failure(self) -> String {
         assert!(!self.output.status.success(), "{} must fail and did not", self.program);
         self.stderr()

@@ -21,12 +21,12 @@ use tempfile::TempDir;
 /// The owner of everything on the server.
 const ROOT: (&str, &str) = ("rootaccess", "rootsecret");
 
-/// How many objects are written at a time.
+/// Number of objects to write at a time.
 const AT_A_TIME: usize = 16;
 
 const REGION: &str = "us-east-1";
 
-/// A server with storage of its own; both are gone when it is dropped.
+/// A server with its own storage. Both are removed when it is dropped.
 pub struct S3 {
     port: Port,
     process: Process,
@@ -49,8 +49,8 @@ impl S3 {
 
     fn run(tls: Option<Identity>, ca: Option<&str>) -> Self {
         let (port, dir) = (Port::reserve(), temp_dir());
-        for folder in ["data", "versions", "accounts"] {
-            std::fs::create_dir(dir.path().join(folder)).unwrap();
+        for directory in ["data", "versions", "accounts"] {
+            std::fs::create_dir(dir.path().join(directory)).unwrap();
         }
         let process = spawn(&port, &dir, tls.as_ref());
         let scheme = if tls.is_some() { "https" } else { "http" };
@@ -76,7 +76,7 @@ impl S3 {
         (ROOT.0.to_owned(), ROOT.1.to_owned())
     }
 
-    /// What the tool finds its way to this server by.
+    /// Returns the environment that leads the tool to this server.
     pub fn env(&self) -> Vec<(&'static str, String)> {
         vec![
             ("AWS_ACCESS_KEY_ID", ROOT.0.to_owned()),
@@ -87,7 +87,7 @@ impl S3 {
         ]
     }
 
-    /// Kills it, as a power cut would.
+    /// Kills it, like a power failure.
     pub fn kill(&mut self) {
         self.process.kill();
     }
@@ -144,7 +144,7 @@ impl S3 {
         });
     }
 
-    /// Makes a bucket with Object Lock, hence with versions.
+    /// Makes a bucket with Object Lock, and so with versions.
     pub fn locked_bucket(&self, name: &str) {
         let name = name.to_owned();
         self.ask(|s3| async move {

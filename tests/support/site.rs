@@ -1,5 +1,5 @@
-//! What a backup needs, all of it real: a Vault with a secret in it, an S3
-//! server, a key. Not here: the stores that backups go to (`place`).
+//! The requirements of a backup: a real Vault with a secret, a real S3 server and a key. Not
+//! here: the stores of the backups (`place`).
 
 use super::fault::{Call, FaultServer, Reply};
 use super::s3::S3;
@@ -17,9 +17,9 @@ pub const SNAPSHOT: &str = "/v1/sys/storage/raft/snapshot";
 /// A value that the Vault keeps, and that must be found nowhere else.
 pub const PLANTED: &str = "planted-in-the-vault";
 
-/// The servers and the key. Nobody changes them: tests share them.
+/// The servers and the key. Tests share them, so they must not change them.
 pub struct Site {
-    /// Holds [`PLANTED`] as `value` of `secret/app`.
+    /// A Vault with [`PLANTED`] as `value` of `secret/app`.
     pub vault: Vault,
     /// The S3 server.
     pub s3: S3,
@@ -65,8 +65,8 @@ impl Site {
         key_id(&self.key)
     }
 
-    /// The binary, knowing Vault and key, but no store. Whatever it is told to do,
-    /// it must not say a secret of these.
+    /// Returns the binary with Vault and key, but no store. Its output must never contain one
+    /// of their secrets.
     pub fn tool(&self) -> Tool {
         tool()
             .env("VAULT_ADDR", self.vault.address())

@@ -12,7 +12,7 @@ pub(crate) struct Synthetic {
 }
 
 impl Synthetic {
-    /// What Vault would send with this state.bin.
+    /// Returns the snapshot that Vault would send with this state.bin.
     pub(crate) fn whole(state: &[u8]) -> Self {
         let meta = format!(
             r#"{{"Version":1,"ID":"bolt-snapshot","Index":37,"Term":3,"Peers":null,"Configuration":{{"Servers":[{{"Suffrage":0,"ID":"n1","Address":"127.0.0.1:8201"}}]}},"ConfigurationIndex":1,"Size":{}}}"#,

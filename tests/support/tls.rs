@@ -18,7 +18,7 @@ pub struct Ca {
     dir: TempDir,
     pem: String,
     issuer: Issuer<'static, KeyPair>,
-    /// Whether servers use the authority's own certificate.
+    /// `true` if servers use the authority's own certificate.
     own: bool,
 }
 
@@ -32,7 +32,7 @@ pub struct Identity {
 }
 
 impl Ca {
-    /// Makes a new one, which nobody else trusts.
+    /// Makes a new one, which only its users trust.
     pub fn new() -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "vault-backup test CA");
@@ -89,7 +89,7 @@ impl Ca {
         self.issue(name, &[], ExtendedKeyUsagePurpose::ClientAuth)
     }
 
-    /// What makes a server of this process speak TLS with a certificate of this CA.
+    /// Returns the TLS settings of a server in this process, with a certificate of this CA.
     pub fn acceptor(&self) -> TlsAcceptor {
         let _ = ring::default_provider().install_default(); // another test may have been first
         let Identity { cert, key } = self.server();

@@ -106,7 +106,7 @@ impl Vault {
         self.process().pid()
     }
 
-    /// What the server has logged so far.
+    /// Returns the server's log so far.
     pub fn log(&self) -> String {
         self.process().log()
     }
@@ -225,7 +225,7 @@ impl Vault {
 
 /// The process.
 impl Vault {
-    /// Whether the process is there.
+    /// Returns `true` while the process runs.
     pub fn is_running(&self) -> bool {
         self.process().is_running()
     }

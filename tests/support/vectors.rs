@@ -1,5 +1,5 @@
 //! The vectors in tests/vectors/vectors.json, and the edits that make the bad ones.
-//! Shared by the unit tests of `envelope` and the integration tests.
+//! Shared by the unit tests of `crypto` and the integration tests.
 
 use ring::digest::{SHA256, digest};
 use serde::Deserialize;

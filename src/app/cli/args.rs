@@ -1,4 +1,4 @@
-//! What each command takes. Not here: what all of them take (`cli`).
+//! The arguments of each command. Not here: the global options (`cli`).
 
 use crate::app::config::duration;
 use crate::base::error::{Error, Result};
@@ -6,16 +6,16 @@ use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// `backup`
+/// Arguments of `backup`.
 #[derive(Debug, Args)]
 pub struct BackupArgs {
-    /// Which backup to make
+    /// Kind of backup to take
     #[arg(long, value_enum, default_value_t)]
     pub kind: BackupKind,
-    /// How to verify it after the upload
+    /// Verification after the upload
     #[arg(long, value_enum, default_value_t)]
     pub verify: VerifyMode,
-    /// Prune afterwards, if and only if the backup was verified
+    /// Prune afterwards, only if the backup was verified
     #[arg(long)]
     pub prune: bool,
     /// Print one JSON document on stdout
@@ -23,10 +23,10 @@ pub struct BackupArgs {
     pub json: bool,
 }
 
-/// Which backup to make.
+/// Kind of backup to take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum BackupKind {
-    /// Daily; copied to monthly/ if this month has no good one yet
+    /// Daily, and copied to monthly/ if this month has no good monthly backup
     #[default]
     Scheduled,
     /// Daily only
@@ -35,17 +35,17 @@ pub enum BackupKind {
     Monthly,
 }
 
-/// How to verify a backup after its upload.
+/// Verification of a backup after its upload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum VerifyMode {
-    /// Read it back, compare size and SHA-256, open every segment with the key
+    /// Read the backup back, compare size and SHA-256, and decrypt every segment
     #[default]
     Full,
-    /// Compare size and the store's checksum
+    /// Compare the size and the store's checksum
     Head,
 }
 
-/// `prune`
+/// Arguments of `prune`.
 #[derive(Debug, Args)]
 pub struct PruneArgs {
     /// Print the plan and delete nothing
@@ -56,7 +56,7 @@ pub struct PruneArgs {
     pub json: bool,
 }
 
-/// `verify-restore`
+/// Arguments of `verify-restore`.
 #[derive(Debug, Args)]
 pub struct VerifyRestoreArgs {
     /// Backup in the store: latest, latest:monthly, an object, file name, URL or time (20261126)
@@ -65,13 +65,13 @@ pub struct VerifyRestoreArgs {
     /// Drill a random good backup
     #[arg(long, conflicts_with = "object")]
     pub random: bool,
-    /// Restore into a Vault started for this drill and thrown away
+    /// Restore into a temporary Vault that is started for this drill
     #[arg(long, conflicts_with = "offline")]
     pub ephemeral: bool,
-    /// Open the backup in memory with the unseal shares, without a Vault
+    /// Decrypt the backup in memory with the unseal shares, without a Vault
     #[arg(long)]
     pub offline: bool,
-    /// The keys that open it.
+    /// The keys that unseal it.
     #[command(flatten)]
     pub unseal: UnsealArgs,
     /// Print one JSON document on stdout
@@ -80,7 +80,7 @@ pub struct VerifyRestoreArgs {
 }
 
 impl VerifyRestoreArgs {
-    /// Refuses flags that this kind of drill would ignore.
+    /// Refuses flags that this kind of drill ignores.
     ///
     /// # Errors
     /// `Usage`.
@@ -88,21 +88,21 @@ impl VerifyRestoreArgs {
         if self.offline || self.unseal == UnsealArgs::default() {
             return Ok(());
         }
-        Err(Error::usage("--share and --seal-key are for --offline")
+        Err(Error::usage("--share and --seal-key need --offline")
             .hint("add --offline, or set staging.unseal_keys for a drill in a server"))
     }
 }
 
-/// `decrypt`
+/// Arguments of `decrypt`.
 #[derive(Debug, Args)]
 pub struct DecryptArgs {
     /// Backup: a file, - for stdin, or in the store: latest, latest:monthly, an object, file name,
     /// URL or time (20261126)
     pub input: String,
-    /// Where to write [default: the name with .snap, in this folder]; - for stdout
+    /// Output file, - for stdout [default: the input's name with .snap, in the current directory]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// The key: a file, env:NAME or credential:NAME [default: the configured keys]
+    /// Backup key: a file, env:NAME or credential:NAME [default: VAULT_BACKUP_KEY or the configured keys]
     #[arg(long, value_name = "REF")]
     pub key: Option<String>,
     /// Replace an existing file
@@ -113,25 +113,25 @@ pub struct DecryptArgs {
     pub json: bool,
 }
 
-/// `restore`
+/// Arguments of `restore`.
 #[derive(Debug, Args)]
 pub struct RestoreArgs {
     /// Backup: a file, or in the store: latest, latest:monthly, an object, file name, URL or time
     /// (20261126)
     pub input: String,
-    /// The Vault server to restore into
+    /// Address of the Vault server to restore into
     #[arg(long, value_name = "URL")]
     pub address: String,
-    /// The target cluster's name, as a confirmation
+    /// Confirm with the name of the target cluster, instead of a prompt
     #[arg(long, value_name = "CLUSTER_NAME")]
     pub confirm: Option<String>,
-    /// Restore also into a cluster with other keys, such as its own after a rekey (snapshot-force), or into an older version
+    /// Also restore into an older version, or into a cluster with other keys, such as the same cluster after a rekey (snapshot-force)
     #[arg(long)]
     pub force: bool,
-    /// Restore also a backup that is not good: never verified, or with an invalid manifest
+    /// Also restore a backup that is not good: never verified, or with an invalid manifest
     #[arg(long)]
     pub unverified: bool,
-    /// Check everything, send nothing
+    /// Make every check, but do not restore
     #[arg(long, short = 'n')]
     pub dry_run: bool,
     /// Print one JSON document on stdout
@@ -139,7 +139,7 @@ pub struct RestoreArgs {
     pub json: bool,
 }
 
-/// `list`
+/// Arguments of `list`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
     /// Add the reasons: what a prune would do now, and why a backup is not good
@@ -165,16 +165,16 @@ pub enum ListKind {
     Monthly,
 }
 
-/// `status`
+/// Arguments of `status`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
-    /// The newest good backup must not be older
+    /// Maximum age of the newest good backup
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "26h")]
     pub max_age: Duration,
-    /// The newest passed drill must not be older [default: 8d where staging is configured]
+    /// Maximum age of the newest passed restore drill [default: 8d if staging is configured]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub max_drill_age: Option<Duration>,
-    /// One line and exit codes 0-3, as Nagios reads them
+    /// Print one line and exit with 0-3, as Nagios plugins do
     #[arg(long, conflicts_with = "json")]
     pub nagios: bool,
     /// Print one JSON document on stdout
@@ -182,16 +182,16 @@ pub struct StatusArgs {
     pub json: bool,
 }
 
-/// `inspect`
+/// Arguments of `inspect`.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
     /// Backup: a file, - for stdin, or in the store: latest, latest:monthly, an object, file name,
     /// URL or time (20261126)
     pub input: String,
-    /// The key: a file, env:NAME or credential:NAME [default: the configured keys]
+    /// Backup key: a file, env:NAME or credential:NAME [default: VAULT_BACKUP_KEY or the configured keys]
     #[arg(long, value_name = "REF")]
     pub key: Option<String>,
-    /// The keys that open it.
+    /// The keys that unseal it.
     #[command(flatten)]
     pub unseal: UnsealArgs,
     /// Print one JSON document on stdout
@@ -199,66 +199,66 @@ pub struct InspectArgs {
     pub json: bool,
 }
 
-/// `recover`
+/// Arguments of `recover`.
 #[derive(Debug, Args)]
 pub struct RecoverArgs {
-    /// The secret's path, with its mount: secret/app/db
+    /// Path of the secret, with its mount: secret/app/db
     #[arg(required_unless_present = "list", conflicts_with = "list")]
     pub path: Option<String>,
-    /// Name all secrets below PREFIX, without their values
+    /// List the paths of all secrets below PREFIX, without their values
     #[arg(long, value_name = "PREFIX")]
     pub list: Option<String>,
     /// Backup: a file (encrypted, or a plain snapshot), or in the store: latest, latest:monthly, an
     /// object, file name, URL or time (20261126)
     #[arg(long, value_name = "BACKUP")]
     pub from: String,
-    /// This version [default: the current one]
+    /// Version of the secret [default: the current version]
     #[arg(long, value_name = "N", conflicts_with = "list")]
     pub version: Option<u64>,
-    /// Write to a new file (0600) instead of stdout
+    /// Write to a new file (mode 0600) instead of stdout
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Allow the secret to be shown on a terminal
+    /// Allow printing the secret on a terminal
     #[arg(long)]
     pub show: bool,
     /// Print one JSON document on stdout; without --output it has the secret
     #[arg(long)]
     pub json: bool,
-    /// The key: a file, env:NAME or credential:NAME [default: the configured keys]
+    /// Backup key: a file, env:NAME or credential:NAME [default: VAULT_BACKUP_KEY or the configured keys]
     #[arg(long, value_name = "REF")]
     pub key: Option<String>,
-    /// The keys that open it.
+    /// The keys that unseal it.
     #[command(flatten)]
     pub unseal: UnsealArgs,
 }
 
-/// The keys that open a snapshot offline.
+/// The keys that unseal a snapshot offline.
 #[derive(Debug, Default, PartialEq, Eq, Args)]
 pub struct UnsealArgs {
-    /// Unseal share, env:NAME or file:PATH; of a sealable namespace: NAMESPACE=REF; repeat for each
+    /// Unseal share: env:NAME or file:PATH; NAMESPACE=REF for a sealable namespace; repeatable
     /// [default: staging.unseal_keys]
     #[arg(long = "share", value_name = "REF")]
     pub shares: Vec<String>,
-    /// Key of OpenBao's static seal: a file, env:NAME or credential:NAME [default: staging.seal_key]
+    /// Key of OpenBao's seal "static": a file, env:NAME or credential:NAME [default: staging.seal_key]
     #[arg(long, value_name = "REF")]
     pub seal_key: Option<String>,
 }
 
-/// `keygen`
+/// Arguments of `keygen`.
 #[derive(Debug, Args)]
 pub struct KeygenArgs {
-    /// Write the key to a new file (0600) instead of stdout
+    /// Write the key to a new file (mode 0600) instead of stdout
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Make no new key: derive this one's manifest key, for a host that only prunes
+    /// Derive the manifest key of an existing key (for hosts that only prune)
     #[arg(long, value_name = "REF")]
     pub manifest_key_of: Option<String>,
 }
 
-/// `doctor`
+/// Arguments of `doctor`.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
-    /// Also send a test notification to every target
+    /// Also send a test notification to every [[notify]] target
     #[arg(long)]
     pub notify_test: bool,
     /// Print one JSON document on stdout

@@ -47,7 +47,7 @@ impl Context {
             let question = format!("Unseal share {} (not shown; empty when all are given): ", shares.len() + 1);
             let share = prompt::hidden(&self.stop, question).await.inspect_err(|e| match e.kind() {
                 Kind::Interrupted => {} // Ctrl-C ends the line
-                _ => self.output.aside(""),
+                _ => self.output.note(""),
             })?;
             if share.expose().trim().is_empty() {
                 return if shares.is_empty() { Err(none()) } else { Ok(shares) };

@@ -1,38 +1,38 @@
-//! How a command ended that did not fail, and how that is printed.
+//! The result of a successful command, and its output.
 
 use super::Output;
 use crate::base::error::Kind;
 use serde_json::Value;
 
-/// How a command ended that did not fail.
+/// The result of a successful command.
 #[derive(Debug, Default)]
 pub struct Done {
-    /// The result, for stdout, where no JSON is asked for.
+    /// The result for stdout, unless JSON was requested.
     text: String,
     /// The result as JSON.
     document: Option<Value>,
-    /// What is said on stderr beside the result, terminal or not.
-    aside: Option<String>,
+    /// A line for stderr, on a terminal or not.
+    note: Option<String>,
     /// A last line for a person who is watching.
     closing: Option<String>,
-    /// What could not be done. Any makes the exit code 8.
+    /// Failures after which the run went on. Any makes the exit code 8.
     problems: Vec<String>,
-    /// An exit code of the command's own.
+    /// An exit code that only this command has.
     code: Option<u8>,
 }
 
 impl Done {
-    /// Ended with a result for stdout.
+    /// Creates a result for stdout.
     pub fn text(text: impl Into<String>) -> Self {
         Self { text: text.into(), ..Self::default() }
     }
 
-    /// Ended with a JSON result.
+    /// Creates a JSON result.
     pub fn document(document: Value) -> Self {
         Self { document: Some(document), ..Self::default() }
     }
 
-    /// Adds the human form of the result.
+    /// Adds the text form of the result.
     #[must_use]
     pub fn with_text(mut self, text: impl Into<String>) -> Self {
         self.text = text.into();
@@ -41,8 +41,8 @@ impl Done {
 
     /// Adds a line for stderr.
     #[must_use]
-    pub fn aside(mut self, line: impl Into<String>) -> Self {
-        self.aside = Some(line.into());
+    pub fn with_note(mut self, line: impl Into<String>) -> Self {
+        self.note = Some(line.into());
         self
     }
 
@@ -53,19 +53,19 @@ impl Done {
         self
     }
 
-    /// Adds what could not be done.
+    /// Adds failures after which the run went on.
     pub fn add_problems(&mut self, problems: impl IntoIterator<Item = String>) {
         self.problems.extend(problems);
     }
 
-    /// Sets an exit code of the command's own.
+    /// Sets an exit code that only this command has.
     #[must_use]
     pub fn with_code(mut self, code: u8) -> Self {
         self.code = Some(code);
         self
     }
 
-    /// Prints all of it; returns the exit code.
+    /// Prints everything and returns the exit code.
     pub fn print(mut self, output: Output) -> u8 {
         // After a partial success, the reader first learns what succeeded.
         if !self.problems.is_empty()
@@ -81,12 +81,12 @@ impl Done {
                 if !self.problems.is_empty() {
                     document["problems"] = Value::from(self.problems.clone());
                 }
-                output.document(document);
+                Output::document(document);
             }
             _ => output.result(&self.text),
         }
-        if let Some(aside) = &self.aside {
-            output.aside(aside);
+        if let Some(note) = &self.note {
+            output.note(note);
         }
         if let Some(closing) = &self.closing {
             output.closing(closing);

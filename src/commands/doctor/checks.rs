@@ -1,4 +1,4 @@
-//! The single checks of `doctor`, each with what it found.
+//! The checks of `doctor`, except for those of `[staging]`.
 
 use super::{Findings, unless_stopped};
 use crate::app::context::Context;
@@ -13,22 +13,22 @@ use crate::services::vault::{Client, Node, Session};
 use futures_util::StreamExt;
 use std::path::PathBuf;
 
-/// What a backup's token may do, and nothing more.
+/// The only path that a backup's token needs.
 const SNAPSHOT: &str = "sys/storage/raft/snapshot";
 
-/// How much of the newest backup is read to try the right to read, in bytes.
+/// Number of bytes to read from the newest backup to check the right to read.
 const FIRST_BYTES: u64 = 64;
 
 pub(super) fn configuration(context: &Context, findings: &mut Findings) -> Result<()> {
     let config = context.config()?;
     let file =
-        config.file.as_ref().map_or("none read: flags and environment alone".to_owned(), |f| f.display().to_string());
+        config.file.as_ref().map_or("no file, only flags and environment".to_owned(), |f| f.display().to_string());
     findings.fine("configuration", file);
     findings.keep("lock", Lock::take(&config.run.lock_file).map(drop), |()| config.run.lock_file.display().to_string());
     Ok(())
 }
 
-/// Gives what manifests can be checked with.
+/// Returns the keys to verify manifests with.
 pub(super) fn keys(context: &Context, findings: &mut Findings) -> Vec<MacKey> {
     let keyring = findings.keep("key", context.keyring(), |keyring| {
         format!("id {}, and {} old keys", keyring.primary().id(), keyring.iter().count() - 1)
@@ -39,7 +39,7 @@ pub(super) fn keys(context: &Context, findings: &mut Findings) -> Vec<MacKey> {
 pub(super) async fn vault(context: &Context, findings: &mut Findings) -> Result<()> {
     let Some(client) = findings.keep("vault", context.vault(), addresses) else { return Ok(()) };
     if client.addresses().iter().any(|a| a.scheme() == "http") {
-        findings.warn("vault", "plain http: the token and the snapshot can be read on the way; use https");
+        findings.warn("vault", "plain http: the token and the snapshot are sent unencrypted; use https");
     }
     let leader = unless_stopped(context, client.leader()).await?;
     let node = findings.keep("leader", leader, |node| {
@@ -48,7 +48,7 @@ pub(super) async fn vault(context: &Context, findings: &mut Findings) -> Result<
     let Some(node) = node else { return Ok(()) };
     if node.seal.storage_type.as_deref() != Some("raft") {
         let storage = node.seal.storage_type.as_deref().unwrap_or("unknown");
-        let error = Error::vault(format!("{}: its storage is {storage}, not raft", node.address));
+        let error = Error::vault(format!("{}: the storage is {storage}, not raft", node.address));
         findings.keep("storage", Err::<(), _>(error), |()| String::new());
     }
     expected_cluster(context, findings, &node);
@@ -56,8 +56,9 @@ pub(super) async fn vault(context: &Context, findings: &mut Findings) -> Result<
         Ok(auth) => unless_stopped(context, client.login(&node, &auth)).await?,
         Err(error) => Err(error),
     };
-    let how =
-        |s: &Session| if s.obtained() { "a token for this run".to_owned() } else { "with the token given".to_owned() };
+    let how = |s: &Session| {
+        if s.obtained() { "got a token for this run".to_owned() } else { "with the given token".to_owned() }
+    };
     let Some(session) = findings.keep("login", auth, how) else { return Ok(()) };
     let checked = unless_stopped(context, rights(&client, &node, &session, findings)).await;
     if let Err(error) = source::revoke(&client, &node.address, session).await {
@@ -72,11 +73,11 @@ fn addresses(client: &Client) -> String {
 
 fn expected_cluster(context: &Context, findings: &mut Findings, node: &Node) {
     if let Some(expected) = context.config().ok().and_then(|c| c.vault.cluster_id.clone()) {
-        findings.keep("cluster", source::expect_cluster(node, Some(&expected)), |()| format!("it is {expected}"));
+        findings.keep("cluster", source::expect_cluster(node, Some(&expected)), |()| expected.clone());
     }
 }
 
-/// The right to read the snapshot, and none that a backup does not need.
+/// Checks for the right to read the snapshot, and for rights that a backup does not need.
 async fn rights(client: &Client, node: &Node, session: &Session, findings: &mut Findings) {
     let asked = client.capabilities_self(&node.address, session.token(), &[SNAPSHOT]).await;
     let readable = |all: &Vec<String>| all.iter().any(|c| matches!(c.as_str(), "read" | "root" | "sudo"));
@@ -92,10 +93,7 @@ async fn rights(client: &Client, node: &Node, session: &Session, findings: &mut 
     };
     let may = |right: &str| capabilities.get(SNAPSHOT).is_some_and(|all| all.iter().any(|c| c == right));
     if may("root") || may("sudo") || may("update") {
-        findings.warn(
-            "capabilities",
-            "wider than a backup needs: give it a policy with read on the snapshot path and nothing more",
-        );
+        findings.warn("capabilities", "more than a backup needs: use a policy with only read on the snapshot path");
     } else if !may("read") {
         let error = Error::vault(format!("{}: the token may not read {SNAPSHOT}", node.address))
             .hint(format!("give it: path \"{SNAPSHOT}\" {{ capabilities = [\"read\"] }}"));
@@ -107,7 +105,7 @@ fn join(rights: Option<&Vec<String>>) -> String {
     rights.map(|all| all.join(", ")).filter(|all| !all.is_empty()).unwrap_or_else(|| "none".to_owned())
 }
 
-/// Gives the manifest of the newest good backup, if there is one.
+/// Returns the manifest of the newest good backup, if any.
 pub(super) async fn store(
     context: &Context,
     findings: &mut Findings,
@@ -115,16 +113,16 @@ pub(super) async fn store(
     keys: &[MacKey],
 ) -> Option<Manifest> {
     match clock::check(store).await.transpose() {
-        None => findings.skip("clock", "the store has none of its own"),
+        None => findings.skip("clock", "the store has no clock"),
         Some(difference) => {
-            findings.keep("clock", difference, |off| format!("{} s off the store's", off.num_seconds()));
+            findings.keep("clock", difference, |off| format!("differs from the store's by {} s", off.num_seconds()));
         }
     }
-    findings
-        .keep("write", store.probe_write("daily/").await, |()| "an upload can be begun, and was aborted".to_owned());
-    if let Some(folder) = missing_folder(context) {
-        let folder = folder.display();
-        findings.warn("list", format!("{folder} is not there yet; the first backup makes it; is the volume mounted?"));
+    findings.keep("write", store.probe_write("daily/").await, |()| "started and aborted an upload".to_owned());
+    if let Some(directory) = missing_directory(context) {
+        let directory = directory.display();
+        let text = format!("{directory} does not exist; the first backup creates it; is the volume mounted?");
+        findings.warn("list", text);
         return None;
     }
     let listed = Catalog::read(store).await;
@@ -132,9 +130,9 @@ pub(super) async fn store(
     newest(context, store, findings, &catalog, keys).await
 }
 
-fn missing_folder(context: &Context) -> Option<PathBuf> {
+fn missing_directory(context: &Context) -> Option<PathBuf> {
     match &context.config().ok()?.store().ok()?.location {
-        Location::Local(folder) if !folder.exists() => Some(folder.clone()),
+        Location::Local(directory) if !directory.exists() => Some(directory.clone()),
         _ => None,
     }
 }
@@ -147,7 +145,7 @@ async fn newest(
     keys: &[MacKey],
 ) -> Option<Manifest> {
     let Some(backup) = catalog.backups.first() else {
-        findings.skip("read", "there is no backup yet");
+        findings.skip("read", "no backup yet");
         return None;
     };
     findings
@@ -158,7 +156,7 @@ async fn newest(
             Some(manifest)
         }
         Ok(None) => {
-            findings.warn("newest good", "no backup is good under the keys at hand");
+            findings.warn("newest good", "no good backup under the configured keys");
             None
         }
         Err(error) => findings.keep("newest good", Err(error), |_| String::new()),
@@ -185,16 +183,16 @@ pub(super) async fn channels(context: &Context, findings: &mut Findings, test: b
     }
     let count = config.notify.notify.len() + usize::from(config.notify.ping.is_some());
     if count == 0 {
-        findings.warn("notifications", "none configured: nobody is told of a failure but by cron's mail");
+        findings.warn("notifications", "none configured: failures are reported only by cron mail");
     } else if test {
-        let untold = reporting::test_channels(context, config).await;
-        for problem in &untold {
+        let failed = reporting::test_channels(context, config).await;
+        for problem in &failed {
             findings.keep("notifications", Err::<(), _>(Error::partial(problem)), |()| String::new());
         }
-        if untold.is_empty() {
-            findings.fine("notifications", format!("{count} told of this test"));
+        if failed.is_empty() {
+            findings.fine("notifications", format!("{count} received a test"));
         }
     } else {
-        findings.skip("notifications", format!("{count} configured; --notify-test tries them"));
+        findings.skip("notifications", format!("{count} configured; --notify-test sends a test"));
     }
 }

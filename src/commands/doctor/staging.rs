@@ -1,4 +1,4 @@
-//! The checks of `[staging]`: what a restore drill of the newest backup would need.
+//! The checks of `[staging]`: everything that a restore drill of the newest backup needs.
 
 use super::{Findings, unless_stopped};
 use crate::app::config::StagingMode;
@@ -19,8 +19,8 @@ use crate::services::vault::Auth;
 use std::sync::Arc;
 use url::Url;
 
-/// Makes every check of staging; without a `newest` good backup those that need one are
-/// left out. It is of the store that it is given with.
+/// Runs every check of staging. `newest` is the newest good backup with its store; without
+/// one, the checks that need it are left out.
 ///
 /// # Errors
 /// The stop's reason.
@@ -32,7 +32,7 @@ pub(super) async fn check(
 ) -> Result<()> {
     let staging = &context.config()?.staging;
     if !staging.configured {
-        findings.skip("staging", "not configured: no restore drill tests the backups");
+        findings.skip("staging", "not configured: the backups are never tested by a restore drill");
         return Ok(());
     }
     findings.keep("unseal keys", staging.shares(), |s| match s.len() {
@@ -40,7 +40,7 @@ pub(super) async fn check(
         n => format!("{n} shares: {}", share::origins(s)),
     });
     let login = staging.login().and_then(Auth::read);
-    findings.keep("staging login", login, |_| "the source's credentials can be read".to_owned());
+    findings.keep("staging login", login, |_| "can read the source's credentials".to_owned());
     let mut origin = ServerVersion::default();
     if let Some((store, manifest)) = newest {
         unlock(context, findings, store, keys, &manifest.object).await?;
@@ -57,13 +57,13 @@ pub(super) async fn check(
             unless_stopped(context, checked).await?
         }
         None => {
-            findings.skip("staging", "no address: drills are ephemeral or offline");
+            findings.skip("staging", "no address: only ephemeral and offline drills");
             Ok(())
         }
     }
 }
 
-/// Opens the keyring of the backup `name`, as an offline drill does.
+/// Decrypts the barrier keyring of the backup `name`, as an offline drill does.
 async fn unlock(
     context: &Context,
     findings: &mut Findings,
@@ -73,7 +73,7 @@ async fn unlock(
 ) -> Result<()> {
     let staging = &context.config()?.staging;
     if staging.unseal_keys.is_empty() && staging.seal_key.is_none() {
-        findings.skip("unlock", format!("{name}: no unseal keys to open it with"));
+        findings.skip("unlock", format!("{name}: no unseal keys configured"));
         return Ok(());
     }
     let work = async {
@@ -87,17 +87,18 @@ async fn unlock(
     let opened = unless_stopped(context, Box::pin(work)).await?.map_err(|e| e.context(name));
     findings.keep("unlock", opened, |barrier| {
         let seal = barrier.seal();
-        format!("{name}: opened, seal {}, {} of {} shares", seal.kind, seal.threshold, seal.shares)
+        format!("{name}: unsealed, seal {}, {} of {} shares", seal.kind, seal.threshold, seal.shares)
     });
     Ok(())
 }
 
-/// A staging server: not production, fit for the newest backup, and sealable at the end.
+/// Checks that a staging server is not production, can take the newest backup, and can be
+/// sealed after a drill.
 async fn server(context: &Context, findings: &mut Findings, address: &Url, origin: &ServerVersion) -> Result<()> {
     let config = context.config()?;
     let staging = &config.staging;
     findings.keep("guard", guard::addresses(address, &config.vault.settings.addresses, None).await, |()| {
-        "staging is none of production's addresses".to_owned()
+        "staging is not one of production's addresses".to_owned()
     });
     let client = match context.staging_vault(address) {
         Ok(client) => client,
@@ -107,19 +108,18 @@ async fn server(context: &Context, findings: &mut Findings, address: &Url, origi
         }
     };
     let Some(node) = findings.keep("staging", client.node(address).await, |node| {
-        let sealed = if node.seal.sealed { ", sealed, as a drill leaves it" } else { "" };
+        let sealed = if node.seal.sealed { ", sealed, as after a drill" } else { "" };
         format!("{address}, {}{sealed}", node.server())
     }) else {
         return Ok(());
     };
     let theirs = node.server();
-    let both = format!("backups are of {origin}, staging is {theirs}");
+    let both = format!("backups are from {origin}, staging is {theirs}");
     findings.keep("versions", guard::server(origin, &theirs, false), |note| note.clone().unwrap_or(both));
     if staging.seal_after && !node.seal.sealed {
         let target = StagingTarget::new(client, address.clone(), staging.shares().unwrap_or_default(), staging.wait);
-        findings.keep("sealing", target.sealable(&theirs, &node.seal).await, |()| {
-            "it can be sealed after a drill".to_owned()
-        });
+        findings
+            .keep("sealing", target.sealable(&theirs, &node.seal).await, |()| "can be sealed after a drill".to_owned());
     }
     Ok(())
 }

@@ -26,7 +26,7 @@ const READ_AHEAD: u64 = 1024 * 1024;
 /// Serves all who connect, until it is aborted.
 pub(super) async fn accept(listener: std::net::TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
     let listener = TcpListener::from_std(listener).unwrap();
-    let mut connections = JoinSet::new(); // dropped, hence ended, with this task
+    let mut connections = JoinSet::new(); // dropped, and so ended, with this task
     while let Ok((stream, _)) = listener.accept().await {
         let (tls, shared) = (tls.clone(), shared.clone());
         connections.spawn(async move {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// The bucket's name in the examples of this repository, whose prefix is that of every [`Place`].
 const EXAMPLE: &str = "example-vault-backups";
 
-/// What an account's requests are signed with.
+/// The credentials of an account.
 pub type Credentials = [(&'static str, String); 2];
 
 impl Place {

@@ -66,8 +66,8 @@ impl S3 {
     }
 }
 
-fn find(folder: &Path, name: &str) -> Option<PathBuf> {
-    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).find_map(|path| {
+fn find(directory: &Path, name: &str) -> Option<PathBuf> {
+    std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).find_map(|path| {
         if path.ends_with(name) {
             return Some(path);
         }

@@ -5,7 +5,7 @@ use crate::support::process::temp_dir;
 use crate::support::tls::Identity;
 use std::process::Command;
 
-/// How a node is to be. Made by [`Vault::builder`].
+/// The settings of a node, from [`Vault::builder`].
 pub struct Builder {
     server: Server,
     ports: [Port; 2],
@@ -204,7 +204,7 @@ pub(super) fn socket(dir: &Path) -> PathBuf {
     dir.join("api.sock")
 }
 
-/// Starts the server whose configuration lies in `dir`.
+/// Starts the server whose configuration is in `dir`.
 pub(super) fn run(server: Server, dir: &Path, name: &str) -> Process {
     let mut command = Command::new(server.binary());
     command.arg("server").arg(format!("-config={}", dir.join("vault.hcl").display())).current_dir(dir);

@@ -1,5 +1,5 @@
-//! What tests do with a running node: mounts, policies, logins, secrets,
-//! snapshots. All with the root token.
+//! Operations on a running node with the root token: mounts, policies, logins, secrets and
+//! snapshots.
 
 use super::{SEALED, Vault, text};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 /// Bytes of one value written by [`Vault::fill`]; Raft takes up to 1 MiB an entry.
 const FILL_VALUE: usize = 768 * 1024;
 
-/// How many values [`Vault::fill`] writes at a time.
+/// Number of values that [`Vault::fill`] writes at a time.
 const FILL_WRITERS: usize = 4;
 
 impl Vault {
@@ -21,7 +21,7 @@ impl Vault {
         }
     }
 
-    /// Whether the KV engine at `mount` is of version 2.
+    /// Returns `true` if the KV engine at `mount` is of version 2.
     fn is_v2(&self, mount: &str) -> bool {
         self.ok("GET", &format!("sys/internal/ui/mounts/{mount}"), None)["data"]["options"]["version"] == "2"
     }
@@ -67,7 +67,7 @@ impl Vault {
         text(&self.ok("POST", "auth/token/create-orphan", Some(body))["auth"]["client_token"])
     }
 
-    /// Enables an auth method at the mount of its own name, unless it is there.
+    /// Enables an auth method at its default mount, unless it is enabled.
     pub fn enable_auth(&self, method: &str) {
         if self.ok("GET", "sys/auth", None)["data"][format!("{method}/")].is_null() {
             self.ok("POST", &format!("sys/auth/{method}"), Some(json!({"type": method})));
@@ -94,7 +94,7 @@ impl Vault {
         text(&self.ok("GET", "sys/health", None)["cluster_id"])
     }
 
-    /// Whether `token` is valid here.
+    /// Returns `true` if `token` is valid here.
     pub fn token_is_valid(&self, token: &str) -> bool {
         self.api_as(token, "GET", "auth/token/lookup-self", None).0 == 200
     }
@@ -116,7 +116,7 @@ impl Vault {
     }
 
     /// Becomes `source` as it was when it took `snapshot`, unsealed with its
-    /// shares. Both must have keys of their own.
+    /// shares. The two must have different keys.
     pub fn take_over(&self, source: &Self, snapshot: Vec<u8>) {
         self.snapshot_force(snapshot);
         self.wait_for_health(&[SEALED]);

@@ -1,0 +1,68 @@
+//! Help, version and usage errors, as clap renders them.
+
+use super::{Output, failure, failure_lines, to_stderr};
+use crate::app::cli::{LogFormat, breakable};
+use crate::base::error::{Error, Kind};
+use serde_json::json;
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Prints help and version on stdout, and a usage error on stderr. `args` are the arguments
+/// that could not be parsed: with `--json` among them, an error is a document on stdout, too.
+pub fn print(error: &clap::Error, args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let text = breakable(&error.render().ansi().to_string());
+    if !error.use_stderr() {
+        // It is no failure if the reader closed the pipe early.
+        let _ = anstream::stdout().write_all(text.as_bytes());
+        return ExitCode::SUCCESS;
+    }
+    let args: Vec<_> = args.into_iter().take_while(|arg| arg != "--").collect();
+    let usage = usage_error(&breakable(&error.render().to_string()));
+    if args.iter().any(|arg| arg == "--json") {
+        Output::document(&json!({ "error": failure(&usage) }));
+    }
+    let json_logs = args.windows(2).any(|two| two[0] == "--log-format" && two[1] == "json");
+    if json_logs || args.iter().any(|arg| arg == "--log-format=json") {
+        to_stderr(&failure_lines(LogFormat::Json, &usage));
+    } else {
+        let _ = anstream::stderr().write_all(text.as_bytes());
+    }
+    Kind::Usage.code().into()
+}
+
+/// Returns clap's `text` as an error: its first paragraph, and its tip as the hint.
+fn usage_error(text: &str) -> Error {
+    let command = text.split_once("Usage: vault-backup ").and_then(|(_, usage)| usage.split_whitespace().next());
+    let command = command.filter(|word| word.starts_with(|c: char| c.is_ascii_lowercase()));
+    let see_help = format!("see `vault-backup {}--help`", command.map(|c| format!("{c} ")).unwrap_or_default());
+    let Some(text) = text.strip_prefix("error: ") else { return Error::usage("no command given").hint(see_help) };
+    let mut paragraphs = text.split("\n\n").map(str::trim);
+    let message = paragraphs.next().unwrap_or_default();
+    let tip = paragraphs.find_map(|paragraph| paragraph.strip_prefix("tip: "));
+    Error::usage(message).hint(tip.unwrap_or(&see_help))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::cli::Cli;
+    use clap::Parser;
+
+    fn parsed(args: &[&str]) -> (String, Option<String>) {
+        let error = Cli::try_parse_from(["vault-backup"].iter().chain(args)).unwrap_err();
+        let error = usage_error(&error.render().to_string());
+        (error.message(), error.next_step())
+    }
+
+    #[test]
+    fn usage_errors_have_a_message_and_a_hint() {
+        let (message, hint) = parsed(&["bakcup"]);
+        assert_eq!(message, "unrecognized subcommand 'bakcup'");
+        assert_eq!(hint.as_deref(), Some("a similar subcommand exists: 'backup'"));
+        let (message, hint) = parsed(&["decrypt"]);
+        assert!(message.starts_with("the following required arguments were not provided: <"), "{message}");
+        assert_eq!(hint.as_deref(), Some("see `vault-backup decrypt --help`"));
+        assert_eq!(parsed(&[]).0, "no command given");
+    }
+}

@@ -4,11 +4,12 @@ use crate::support::process::temp_dir;
 use crate::support::production::{Site, seal};
 use crate::support::snapshot::{Synthetic, sha256};
 use crate::support::tool::{Tool, tool};
+use chrono::TimeDelta;
 use serde_json::json;
 use tempfile::TempDir;
 use vault_backup::formats::crypto::{Header, Key, SourceServer};
 use vault_backup::formats::manifest::{Manifest, VaultFacts, rfc3339};
-use vault_backup::formats::naming::BackupName;
+use vault_backup::formats::naming::{BackupName, BackupType};
 
 const MORNING: &str = "daily/2025-11-01/vault-snapshot-20251101-020000.enc";
 const COPY: &str = "monthly/2025-11/vault-snapshot-20251101-020000.enc";
@@ -196,7 +197,9 @@ fn every_command_takes_a_short_name() {
 fn a_restore_drill_takes_the_latest_or_a_random_good_backup() {
     let site = Site::new();
     let object = &site.production.object;
-    let newer = site.seal(&Synthetic::whole(b"not good").bytes());
+    let second = BackupName::parse(object).unwrap().created_at() + TimeDelta::seconds(1);
+    let newer = BackupName::new(BackupType::Daily, second).object().to_owned();
+    site.put(&newer, b"not good");
     let staging = "[staging]\nunseal_keys = [\"env:SHARE0\", \"env:SHARE1\"]\n";
     let drill = |name: &str| site.tool_of(&[], staging).args(["verify-restore", "--offline", "--json", name]).run();
     for name in ["latest", "latest:daily", "--random"] {
@@ -212,15 +215,17 @@ fn a_restore_drill_takes_the_latest_or_a_random_good_backup() {
 fn restore_takes_a_backup_that_is_not_good_only_with_unverified() {
     let site = Site::new();
     let vault = &site.production.vault;
-    let name = site.seal(&vault.snapshot());
+    let name = site.production.object.clone();
+    let manifest = format!("{name}.manifest.json");
+    std::fs::remove_file(site.path("store").join(&manifest)).unwrap();
     let restore = |args: &[&str]| {
         let tool = site.tool("").env("VAULT_TOKEN", vault.root_token());
-        tool.args(["restore", &name, "--address", &vault.address(), "--dry-run", "--force"]).args(args).run()
+        tool.args(["restore", &name, "--address", &vault.address(), "--dry-run"]).args(args).run()
     };
     let refused = ["it has no manifest: it was never verified", "hint: restore it all the same with --unverified"];
     restore(&[]).fails(5, &refused);
     restore(&["--unverified"]).code(0).stderr_contains(refused[0]).stdout_contains(&name);
-    site.put(&format!("{name}.manifest.json"), b"{}");
+    site.put(&manifest, b"{}");
     restore(&[]).fails(5, &["its manifest is invalid", "choose another backup", "with --unverified"]);
     restore(&["--unverified"]).code(0).stderr_contains("its manifest is invalid").stdout_contains(&name);
 }

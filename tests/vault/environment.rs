@@ -130,7 +130,7 @@ fn the_token_comes_from_the_token_helper_or_file() {
     with_helper("true").run().fails(2, &["token helper", "it printed no token"]);
     let relative = tool();
     std::fs::write(relative.home().join(".vault"), "token_helper = \"helper\"\n").unwrap();
-    relative.run().fails(2, &[".vault", "not a full path"]);
+    relative.run().fails(2, &[".vault", "not an absolute path"]);
     let file = tool();
     std::fs::write(file.home().join(".vault-token"), root).unwrap();
     file.run().ok();

@@ -61,5 +61,5 @@ async fn unreadable_paths_are_errors() {
     let error = client.read_secret(&at, &root(&vault), "nowhere/a").await.unwrap_err();
     assert_says(&error, Kind::Vault, &["no secrets engine is mounted at this path"]);
     let error = client.read_secret(&at, &root(&vault), "cubbyhole/a").await.unwrap_err();
-    assert_says(&error, Kind::Vault, &[r#"is of type "cubbyhole""#, "only KV engines"]);
+    assert_says(&error, Kind::Vault, &[r#"is of type "cubbyhole""#, "give a path in a KV engine"]);
 }

@@ -141,7 +141,7 @@ async fn a_load_balancer_works_although_the_named_leader_is_unreachable() {
     assert_says(
         &error,
         Kind::Vault,
-        &[&standby, "a standby", "127.0.0.1:1", "or a load balancer's, into vault.addresses"],
+        &[&standby, "a standby", "127.0.0.1:1", "or of a load balancer, in vault.addresses"],
     );
 }
 

@@ -94,7 +94,7 @@ async fn login_with_approle_and_a_wrapped_secret_id() {
     let wrapped = wrap(&vault, "auth/approle/role/backup/secret-id");
     in_and_out(&client, &vault, &approle((role_id.clone(), wrapped.clone()))).await;
     let error = client.login(&node, &approle((role_id.clone(), wrapped))).await.unwrap_err();
-    assert_says(&error, Kind::Vault, &["expired or was already used", "revoke it"]);
+    assert_says(&error, Kind::Vault, &["expired or was already used", "revoke the old secret_id"]);
 
     vault.ok("POST", "auth/approle/role/other", Some(json!({})));
     vault.mount_kv("kv", 1);

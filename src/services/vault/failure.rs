@@ -169,12 +169,11 @@ impl RequestFailure {
             RequestFailure::Foreign { status, why } => Error::vault(format!("{what}: HTTP {status}: {why}"))
                 .hint("check the address, and proxies and load balancers in between"),
             RequestFailure::Refused { status, errors } => {
-                let (why, mut todo) = in_words(status, &errors, right);
+                let (mut why, mut todo) = in_words(status, &errors, right);
                 if client.through_agent && matches!(status, 400 | 403) {
+                    why = format!("the agent adds no valid token: {why}");
                     let more = if todo.is_empty() { todo } else { format!("; {todo}") };
-                    todo = format!(
-                        "check the log of the agent, auto_auth and use_auto_auth_token: it adds no valid token{more}"
-                    );
+                    todo = format!("check the log of the agent, auto_auth and use_auto_auth_token{more}");
                 }
                 let error = Error::vault(format!("{what}: {why}"));
                 if todo.is_empty() { error } else { error.hint(todo) }

@@ -1,22 +1,23 @@
-//! The documents are run: every `sh` block of the README and of the runbook, in
-//! order, against real servers; every configuration in them is parsed; and the
-//! quickstart is what the README says that it is.
+//! Tests of the documents: every `sh` block of the README and of the runbook runs, in order,
+//! against real servers; every configuration in them is parsed; the quickstart works; the
+//! JSON Schemas are current.
 //!
-//! What cannot run here, such as installing or a crontab, is a `console` or
-//! `text` block there.
+//! Commands that cannot run here, such as installing or a crontab, are `console` or `text`
+//! blocks.
 
 mod links;
 mod markdown;
 mod operations;
 mod readme;
 mod runbook;
+pub mod schema;
 
 use crate::support::python::interpreter;
 use crate::support::tool::{Tool, program};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// A path below the project's root.
+/// Returns a path below the project's root.
 fn project(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
@@ -25,16 +26,16 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(project(path)).unwrap()
 }
 
-/// A shell that runs `script` as a careful reader would type it, the tool on its `PATH`.
+/// Returns a shell that runs `script` with the tool on its `PATH` and stops at the first error.
 fn shell(script: &str) -> Tool {
     program("bash").args(["-euxo", "pipefail", "-c", script]).env("PATH", path())
 }
 
-/// The `PATH` of such a shell.
+/// Returns the `PATH` of such a shell.
 fn path() -> OsString {
-    // The Python is the one that has what the documents tell one to install.
+    // This Python has the packages that the documents ask for.
     let programs = [PathBuf::from(env!("CARGO_BIN_EXE_vault-backup")), interpreter()];
-    let folders = programs.iter().filter_map(|program| program.parent()).map(Path::to_owned);
+    let directories = programs.iter().filter_map(|program| program.parent()).map(Path::to_owned);
     let rest = std::env::var_os("PATH").unwrap_or_default();
-    std::env::join_paths(folders.chain(std::env::split_paths(&rest))).unwrap()
+    std::env::join_paths(directories.chain(std::env::split_paths(&rest))).unwrap()
 }

@@ -37,7 +37,7 @@ pub fn program(program: impl AsRef<OsStr>) -> Tool {
 }
 
 /// One run of the binary, being prepared. `HOME`, `TMPDIR` and `XDG_RUNTIME_DIR`
-/// are empty directories of its own; it starts in `HOME`.
+/// are its own empty directories; it starts in `HOME`.
 #[must_use]
 pub struct Tool {
     program: OsString,
@@ -148,7 +148,7 @@ impl Running {
         self.process.pid()
     }
 
-    /// Whether it has not ended yet.
+    /// Returns `true` while it runs.
     pub fn is_running(&mut self) -> bool {
         self.process.is_running()
     }
@@ -168,7 +168,7 @@ impl Running {
         self.room.path().join("tmp")
     }
 
-    /// What it has said on stderr so far.
+    /// Returns its stderr so far.
     pub fn stderr(&self) -> String {
         self.process.log()
     }
@@ -211,12 +211,12 @@ impl Running {
     }
 }
 
-/// What a run came to. The assertions show all of it when they fail.
-#[must_use = "a run whose exit code nobody looks at proves nothing"]
+/// The result of a run. A failing assertion shows all of it.
+#[must_use = "a run proves nothing if its exit code is not checked"]
 pub struct Output {
     /// The exit code; `None` after a signal that was not handled.
     pub status: Option<i32>,
-    /// Whether a signal left the memory in a file.
+    /// `true` if a signal caused a core dump.
     pub dumped_core: bool,
     /// All of stdout.
     pub stdout: Vec<u8>,
@@ -314,11 +314,15 @@ impl Output {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 
-    /// Stdout as the one JSON document that it must be.
+    /// Returns the JSON document on stdout. It must fit the command's schema.
     #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.stdout)
-            .unwrap_or_else(|e| panic!("stdout is not one JSON document, {e}: {self:?}"))
+        let document = serde_json::from_slice(&self.stdout)
+            .unwrap_or_else(|e| panic!("stdout is not one JSON document, {e}: {self:?}"));
+        if let Err(violations) = crate::docs::schema::output::check(&self.line, &document) {
+            panic!("the document does not fit docs/schema: {violations}: {self:?}");
+        }
+        document
     }
 }
 

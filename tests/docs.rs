@@ -11,6 +11,7 @@ mod operations;
 mod readme;
 mod runbook;
 pub mod schema;
+mod words;
 
 use crate::support::python::interpreter;
 use crate::support::tool::{Tool, program};

@@ -1,7 +1,7 @@
-//! One file a subcommand, each from top to bottom what it does.
+//! One file for each command, which reads from top to bottom as its pipeline.
 //!
-//! Not here: what several of them share (`pipeline`), and telling people of a
-//! run's end (`operation`).
+//! Not here: the steps that several commands share (`pipeline`), and the report of a run's
+//! result (`reporting`).
 
 pub mod backup;
 pub mod completions;
@@ -17,4 +17,4 @@ pub mod restore;
 pub mod status;
 pub mod verify_restore;
 
-pub use crate::app::output::Done;
+pub use crate::app::output::CommandResult;

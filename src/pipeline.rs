@@ -1,8 +1,7 @@
-//! What several commands share: the two streams between Vault and the store, with
-//! their commit points, and the work over the store's listing.
+//! Steps that several commands share: the streams between Vault and the store, with their
+//! commit points, and the work on the store's listing.
 //!
-//! Not here: settings (`config`), printing (`output`), and the order of the steps,
-//! which each command's own file shows.
+//! Not here: the order of the steps, which each command's file shows.
 
 pub mod bridge;
 pub mod catalog;

@@ -6,7 +6,7 @@ use crate::app::context::Context;
 use crate::app::output::{Output, usage};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::stop::{Reason, Stop};
-use crate::commands::{self, Done};
+use crate::commands::{self, CommandResult};
 use crate::services::http;
 use clap::Parser;
 use std::process::ExitCode;
@@ -107,7 +107,7 @@ async fn finish(cli: Cli, output: Output, stop: Stop) -> u8 {
     }
 }
 
-async fn dispatch(context: &Context, command: Command) -> Result<Done> {
+async fn dispatch(context: &Context, command: Command) -> Result<CommandResult> {
     match command {
         Command::Backup(args) => commands::backup::run(context, &args).await,
         Command::VerifyRestore(args) => commands::verify_restore::run(context, &args).await,

@@ -12,11 +12,11 @@
 //!
 //! Not here: progress bars (`services::progress`), which draw on a terminal only.
 
-mod done;
+mod result;
 pub mod table;
 pub mod usage;
 
-pub use done::Done;
+pub use result::CommandResult;
 
 use crate::app::cli::{Global, LogFormat};
 use crate::base::error::{Error, Kind, one_line};

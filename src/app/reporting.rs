@@ -8,79 +8,38 @@ pub mod prune;
 
 use crate::app::config::Config;
 use crate::app::context::Context;
-use crate::app::output::{Done, json_value};
+use crate::app::output::CommandResult;
 use crate::base::error::{Error, Result};
 use crate::services::notify::audit::Audit;
 use crate::services::notify::metrics::{self, Figures};
 use crate::services::notify::{self, Event, Operation};
 use futures_util::FutureExt;
-use serde::Serialize;
 use serde_json::{Map, Value};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 
-/// The result of a successful operation. [`Context::note`] adds to audit log and
-/// notifications, also if the operation fails later.
-#[derive(Debug, Default)]
-pub struct OperationResult {
-    /// The JSON result.
-    document: Map<String, Value>,
-    /// Failures after which the operation went on.
-    problems: Vec<String>,
-    /// The result for stdout.
-    pub text: String,
-    /// The last line on a terminal, and the message of notifications.
-    pub closing: String,
-    /// The figures of the store, for metrics.
-    pub figures: Figures,
-    /// A second operation in the same run, if any; it has its own line in the audit log.
-    second: Option<Event>,
-}
-
-impl OperationResult {
-    /// Creates an empty result.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Creates a result from the text for stdout and the closing line.
-    pub fn said(text: impl Into<String>, closing: impl Into<String>) -> Self {
-        Self { text: text.into(), closing: closing.into(), ..Self::default() }
-    }
-
-    /// Adds a key to the JSON result.
-    pub fn result(&mut self, key: &str, value: impl Serialize) {
-        self.document.insert(key.to_owned(), json_value(value));
-    }
-
-    /// Adds a failure after which the operation went on: the exit code becomes 8.
-    pub fn problem(&mut self, problem: impl Into<String>) {
-        self.problems.push(problem.into());
-    }
-
-    /// Adds the result of the prune after the backup.
-    ///
-    /// # Errors
-    /// Only the stop's reason: after a good backup, a failed prune is a problem, not an error.
-    pub fn pruned(&mut self, context: &Context, result: Result<OperationResult>) -> Result<()> {
-        let (now, took) = (chrono::Utc::now(), context.elapsed());
-        match result {
-            Ok(prune) => {
-                let event =
-                    Event::done(Operation::Prune, now, took, &prune.closing, prune.document.clone(), &prune.problems);
-                self.second = Some(event);
-                self.closing = format!("{}; {}", self.closing, prune.closing);
-                self.problems.extend(prune.problems);
-                self.result("pruned", prune.document);
-            }
-            Err(error) if error.kind().is_stop() => return Err(error),
-            Err(error) => {
-                self.second = Some(Event::failed(Operation::Prune, now, took, &error, Map::new()));
-                self.problem(format!("the backup is good, but the prune failed: {error}"));
-            }
+/// Adds the result of the prune after a backup.
+///
+/// # Errors
+/// Only the stop's reason: after a good backup, a failed prune is a problem, not an error.
+pub fn add_prune(context: &Context, backup: &mut CommandResult, pruned: Result<CommandResult>) -> Result<()> {
+    let (now, took) = (chrono::Utc::now(), context.elapsed());
+    match pruned {
+        Ok(pruned) => {
+            let details = pruned.json();
+            backup.second =
+                Some(Event::done(Operation::Prune, now, took, &pruned.closing, details.clone(), pruned.problems()));
+            backup.closing = format!("{}; {}", backup.closing, pruned.closing);
+            pruned.problems().iter().for_each(|problem| backup.problem(problem));
+            backup.set("pruned", details);
         }
-        Ok(())
+        Err(error) if error.kind().is_stop() => return Err(error),
+        Err(error) => {
+            backup.second = Some(Event::failed(Operation::Prune, now, took, &error, Map::new()));
+            backup.problem(format!("the backup is good, but the prune failed: {error}"));
+        }
     }
+    Ok(())
 }
 
 /// Runs `work` and reports its start and its result.
@@ -90,8 +49,8 @@ impl OperationResult {
 pub async fn run(
     context: &Context,
     operation: Operation,
-    work: impl Future<Output = Result<OperationResult>>,
-) -> Result<Done> {
+    work: impl Future<Output = Result<CommandResult>>,
+) -> Result<CommandResult> {
     let config = context.config()?;
     let channels = Channels::of(config);
     // A notification endpoint that does not respond delays neither the run nor its shutdown.
@@ -104,14 +63,11 @@ pub async fn run(
     });
     context.progress.clear();
     match result {
-        Ok(mut outcome) => {
-            outcome.problems.splice(0..0, problems.drain(..));
-            let unreported = channels.report_done(context, operation, &outcome).await;
-            outcome.problems.extend(unreported);
-            let mut done =
-                Done::document(Value::Object(outcome.document)).with_text(outcome.text).closing(outcome.closing);
-            done.add_problems(outcome.problems);
-            Ok(done)
+        Ok(mut result) => {
+            result.add_earlier_problems(problems);
+            let unreported = channels.report_done(context, operation, &result).await;
+            unreported.into_iter().for_each(|problem| result.problem(problem));
+            Ok(result)
         }
         Err(error) => {
             let event = Event::failed(operation, chrono::Utc::now(), context.elapsed(), &error, context.noted());
@@ -155,13 +111,13 @@ impl Channels {
         notify::started(&self.settings).await.err().map(|e| e.to_string()).into_iter().collect()
     }
 
-    async fn report_done(&self, context: &Context, operation: Operation, outcome: &OperationResult) -> Vec<String> {
+    async fn report_done(&self, context: &Context, operation: Operation, result: &CommandResult) -> Vec<String> {
         let (now, took) = (chrono::Utc::now(), context.elapsed());
         let noted = context.noted();
-        let details = if noted.is_empty() { outcome.document.clone() } else { noted };
-        let event = Event::done(operation, now, took, &outcome.closing, details, &outcome.problems);
-        let mut unreported = self.report(context, &event, &outcome.figures).await;
-        if let Some(second) = &outcome.second {
+        let details = if noted.is_empty() { result.json() } else { noted };
+        let event = Event::done(operation, now, took, &result.closing, details, result.problems());
+        let mut unreported = self.report(context, &event, &result.figures).await;
+        if let Some(second) = &result.second {
             // The notification of the first operation covers both; audit log and metrics do not.
             unreported.extend(self.log(context, second));
             let textfile = self.settings.textfile.as_ref();

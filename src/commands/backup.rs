@@ -4,10 +4,10 @@ mod after;
 
 use crate::app::cli::{BackupArgs, BackupKind, VerifyMode};
 use crate::app::context::Context;
-use crate::app::reporting::{self, OperationResult};
+use crate::app::reporting;
 use crate::base::error::{Error, Result};
 use crate::base::lock::Lock;
-use crate::commands::Done;
+use crate::commands::CommandResult;
 use crate::formats::crypto::{Encryptor, Header, Keyring, SourceServer};
 use crate::formats::manifest::{Manifest, VaultFacts, Verification, rfc3339};
 use crate::formats::naming::{BackupName, BackupType};
@@ -27,7 +27,7 @@ use thread_priority::{
 /// # Errors
 /// See the exit codes. A failure leaves nothing in the store, except for an unverified
 /// object if the upload was complete. The error then names it.
-pub async fn run(context: &Context, args: &BackupArgs) -> Result<Done> {
+pub async fn run(context: &Context, args: &BackupArgs) -> Result<CommandResult> {
     lower_priority();
     reporting::run(context, Operation::Backup, Box::pin(pipeline(context, args))).await
 }
@@ -40,7 +40,7 @@ fn lower_priority() {
     let _ = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy);
 }
 
-async fn pipeline(context: &Context, args: &BackupArgs) -> Result<OperationResult> {
+async fn pipeline(context: &Context, args: &BackupArgs) -> Result<CommandResult> {
     let config = context.config()?;
     let keyring = context.keyring()?;
     let _lock = Lock::take(&config.run.lock_file)?;
@@ -50,7 +50,7 @@ async fn pipeline(context: &Context, args: &BackupArgs) -> Result<OperationResul
     outcome
 }
 
-async fn make(context: &Context, args: &BackupArgs, store: &dyn Store, keyring: &Keyring) -> Result<OperationResult> {
+async fn make(context: &Context, args: &BackupArgs, store: &dyn Store, keyring: &Keyring) -> Result<CommandResult> {
     let stop = &context.stop;
     stop.guard(clock::check(store)).await?;
     let name = stop.guard(free_name(store, first_type(args.kind), context.started)).await?;

@@ -3,7 +3,7 @@
 
 use crate::app::cli::Cli;
 use crate::app::context::Context;
-use crate::commands::Done;
+use crate::commands::CommandResult;
 use crate::pipeline::catalog::Catalog;
 use clap::CommandFactory;
 use clap_complete::Shell;
@@ -17,11 +17,11 @@ const SELECTORS: &str = "latest\nlatest:daily\nlatest:monthly\n";
 
 /// Returns the script: generated from the command line's definition, with the store's
 /// backups as candidates wherever a command takes one.
-pub fn run(shell: Shell) -> Done {
+pub fn run(shell: Shell) -> CommandResult {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "vault-backup", &mut script);
     let script = String::from_utf8_lossy(&script);
-    Done::text(match shell {
+    CommandResult::text(match shell {
         Shell::Bash => format!("{script}{BASH}"),
         Shell::Zsh => zsh(&script),
         Shell::Fish => format!("{script}{FISH}"),
@@ -31,7 +31,7 @@ pub fn run(shell: Shell) -> Done {
 
 /// Returns one name per line, newest first. Prints only the selectors if the store does
 /// not answer in time: an error message would garble the command line.
-pub async fn backups(context: &Context) -> Done {
+pub async fn backups(context: &Context) -> CommandResult {
     let list = async { Catalog::read(context.store().await?.as_ref()).await };
     let mut names = SELECTORS.to_owned();
     if let Ok(Ok(catalog)) = Box::pin(tokio::time::timeout(TIMEOUT, context.stop.guard(list))).await {
@@ -40,7 +40,7 @@ pub async fn backups(context: &Context) -> Done {
             names.push('\n');
         }
     }
-    Done::text(names)
+    CommandResult::text(names)
 }
 
 /// Wraps the generated function. Reads the words from the line, because bash splits URLs

@@ -5,7 +5,7 @@ use crate::app::context::Context;
 use crate::app::output;
 use crate::base::atomic_file::AtomicFile;
 use crate::base::error::{Error, Result};
-use crate::commands::Done;
+use crate::commands::CommandResult;
 use crate::formats::crypto::Header;
 use crate::formats::manifest::rfc3339;
 use crate::pipeline::hashing::{Fingerprint, Hashing};
@@ -34,7 +34,7 @@ struct Decrypted {
 /// # Errors
 /// `Usage` if the output cannot be written, before the backup is read; else the reason why
 /// the backup cannot be decrypted.
-pub async fn run(context: &Context, args: &DecryptArgs) -> Result<Done> {
+pub async fn run(context: &Context, args: &DecryptArgs) -> Result<CommandResult> {
     if args.json && args.output.as_deref() == Some(Path::new("-")) {
         return Err(Error::usage("--json and -o - both write to stdout").hint("give -o FILE"));
     }
@@ -69,11 +69,12 @@ pub async fn run(context: &Context, args: &DecryptArgs) -> Result<Done> {
         "vault": header.map(|header| &header.vault),
     });
     let size = output::bytes(decrypted.plaintext_size);
-    Ok(Done::document(document).closing(format!("{label} -> {output}: {size}, every segment authenticated")))
+    Ok(CommandResult::document(document)
+        .with_closing(format!("{label} -> {output}: {size}, every segment authenticated")))
 }
 
 /// Fails with an error that names the key of the backup.
-async fn fail_without_key(context: &Context, text: &str) -> Result<Done> {
+async fn fail_without_key(context: &Context, text: &str) -> Result<CommandResult> {
     context.config()?;
     let trust = context.trust(Vec::new());
     let input = context.input(text, &trust).await?;

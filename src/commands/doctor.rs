@@ -6,7 +6,7 @@ mod staging;
 use crate::app::cli::DoctorArgs;
 use crate::app::context::Context;
 use crate::base::error::{Error, Kind, Result};
-use crate::commands::Done;
+use crate::commands::CommandResult;
 use crate::pipeline::upload;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -106,7 +106,7 @@ async fn unless_stopped<T>(context: &Context, work: impl Future<Output = T>) -> 
 /// # Errors
 /// `Usage` if the configuration cannot be read; the stop's reason. Failed checks set the
 /// exit code instead.
-pub async fn run(context: &Context, args: &DoctorArgs) -> Result<Done> {
+pub async fn run(context: &Context, args: &DoctorArgs) -> Result<CommandResult> {
     let mut findings = Findings::default();
     checks::configuration(context, &mut findings)?;
     let keys = checks::keys(context, &mut findings);
@@ -122,5 +122,5 @@ pub async fn run(context: &Context, args: &DoctorArgs) -> Result<Done> {
     }
     Box::pin(staging::check(context, &mut findings, newest, &keys)).await?;
     unless_stopped(context, checks::channels(context, &mut findings, args.notify_test)).await?;
-    Ok(Done::document(findings.document()).with_text(findings.text()).with_code(findings.code()))
+    Ok(CommandResult::document(findings.document()).with_text(findings.text()).with_code(findings.code()))
 }

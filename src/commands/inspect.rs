@@ -6,7 +6,7 @@ use crate::app::cli::InspectArgs;
 use crate::app::context::Context;
 use crate::app::output;
 use crate::base::error::{Error, Result};
-use crate::commands::Done;
+use crate::commands::CommandResult;
 use crate::formats::backup::BackupStatus;
 use crate::formats::barrier::UnsealKeys;
 use crate::formats::crypto::{Header, Keyring};
@@ -37,7 +37,7 @@ type InspectCheck = offline::CheckedSnapshot<Result<Contents>>;
 ///
 /// # Errors
 /// `Integrity` for a damaged backup, `Drill` if the given shares do not open it.
-pub async fn run(context: &Context, args: &InspectArgs) -> Result<Done> {
+pub async fn run(context: &Context, args: &InspectArgs) -> Result<CommandResult> {
     let keyring = context.keyring_if_any(args.key.as_deref())?;
     let asked = !args.unseal.shares.is_empty() || args.unseal.seal_key.is_some();
     let keys = if asked { Some(context.unseal_keys(&args.unseal).await?) } else { None };
@@ -65,8 +65,12 @@ pub async fn run(context: &Context, args: &InspectArgs) -> Result<Done> {
     .await
     .map_err(|e| if e.kind().is_stop() { e } else { e.context(&label) })?;
     trust.warn_of_cluster(&label, found.header.as_ref());
-    let standing = chosen.map(|c| c.standing);
-    Ok(Done::document(document(&label, &found, standing.as_ref())).with_text(text(&label, &found, standing.as_ref())))
+    let status = chosen.map(|c| c.status);
+    Ok(CommandResult::document(document(&label, &found, status.as_ref())).with_text(text(
+        &label,
+        &found,
+        status.as_ref(),
+    )))
 }
 
 fn check(reader: Box<dyn Read + Send>, how: Option<&ReadSpec>, keys: Option<&UnsealKeys>) -> Result<InspectReport> {
@@ -78,7 +82,7 @@ fn check(reader: Box<dyn Read + Send>, how: Option<&ReadSpec>, keys: Option<&Uns
     Ok(InspectReport { header: checked.header.clone(), checked: Some(checked) })
 }
 
-fn document(label: &str, found: &InspectReport, standing: Option<&BackupStatus>) -> Value {
+fn document(label: &str, found: &InspectReport, status: Option<&BackupStatus>) -> Value {
     let header = found.header.as_ref();
     let checked = found.checked.as_ref().map(|c| {
         let meta = &c.snapshot.meta;
@@ -98,8 +102,8 @@ fn document(label: &str, found: &InspectReport, standing: Option<&BackupStatus>)
         "input": label,
         "layout": layout(found),
         "header": header,
-        "standing": standing.map(BackupStatus::word),
-        "manifest": standing.and_then(BackupStatus::authentic),
+        "standing": status.map(BackupStatus::word),
+        "manifest": status.and_then(BackupStatus::authentic),
         "checked": checked,
     })
 }
@@ -112,7 +116,7 @@ fn layout(found: &InspectReport) -> &'static str {
     }
 }
 
-fn text(label: &str, found: &InspectReport, standing: Option<&BackupStatus>) -> String {
+fn text(label: &str, found: &InspectReport, status: Option<&BackupStatus>) -> String {
     let mut text = format!("{label}\n");
     let mut row = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:<16}{value}");
@@ -130,9 +134,9 @@ fn text(label: &str, found: &InspectReport, standing: Option<&BackupStatus>) -> 
         None if layout(found) == "snapshot" => row("layout", "plain snapshot, not encrypted".into()),
         None => row("layout", "legacy format, or not a backup: give --key to tell".into()),
     }
-    if let Some(standing) = standing {
-        row("manifest", standing.word().into());
-        if let Some(manifest) = standing.authentic() {
+    if let Some(status) = status {
+        row("manifest", status.word().into());
+        if let Some(manifest) = status.authentic() {
             manifest_rows(manifest, &mut row);
         }
     }

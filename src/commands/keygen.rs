@@ -5,7 +5,7 @@ use crate::app::context::Context;
 use crate::base::atomic_file::AtomicFile;
 use crate::base::error::{Error, Result};
 use crate::base::secret::Secret;
-use crate::commands::Done;
+use crate::commands::CommandResult;
 use crate::formats::crypto::Key;
 use std::io::{ErrorKind, IsTerminal};
 use std::path::Path;
@@ -19,7 +19,7 @@ const MODE: u32 = 0o600;
 /// # Errors
 /// `Usage` if the file exists (a key is never overwritten) or cannot be created, or if the
 /// key to derive from cannot be read.
-pub fn run(context: &Context, args: &KeygenArgs) -> Result<Done> {
+pub fn run(context: &Context, args: &KeygenArgs) -> Result<CommandResult> {
     if let Some(reference) = &args.manifest_key_of {
         let keyring = context.keyring_or(Some(reference))?;
         let key = keyring.primary();
@@ -50,16 +50,16 @@ const MANIFEST: Messages = Messages {
     shown: "",
 };
 
-fn hand_out(output: Option<&Path>, hex: &Secret, id: &str, messages: &Messages) -> Result<Done> {
+fn hand_out(output: Option<&Path>, hex: &Secret, id: &str, messages: &Messages) -> Result<CommandResult> {
     match output {
         Some(path) => {
             AtomicFile::write_new_line(path, hex.expose()).map_err(|e| not_written(path, e))?;
             let result = format!("{} {id}, written to {} (mode {MODE:04o})\n", messages.id, path.display());
-            Ok(Done::text(result).closing(messages.written))
+            Ok(CommandResult::text(result).with_closing(messages.written))
         }
         None => {
             let advice = if std::io::stdout().is_terminal() { messages.shown } else { "" };
-            Ok(Done::text(format!("{}\n", hex.expose())).with_note(format!("{} {id}{advice}", messages.id)))
+            Ok(CommandResult::text(format!("{}\n", hex.expose())).with_note(format!("{} {id}{advice}", messages.id)))
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::app::cli::{ListArgs, ListKind};
 use crate::app::context::Context;
 use crate::app::output::table::{self, Column, Screen, table};
 use crate::base::error::Result;
-use crate::commands::Done;
+use crate::commands::CommandResult;
 use crate::formats::backup::{Backup, BackupStatus, DrillStatus};
 use crate::formats::manifest::{MacKey, rfc3339};
 use crate::formats::naming::{BackupName, BackupType};
@@ -25,7 +25,7 @@ const CONCURRENCY: usize = 16;
 ///
 /// # Errors
 /// The store's.
-pub async fn run(context: &Context, args: &ListArgs) -> Result<Done> {
+pub async fn run(context: &Context, args: &ListArgs) -> Result<CommandResult> {
     let store = context.store().await?;
     let trust = context.trust(context.mac_keys()?);
     let policy = context.policy()?;
@@ -48,7 +48,7 @@ pub async fn run(context: &Context, args: &ListArgs) -> Result<Done> {
     } else {
         text(&listing, args.long, Screen::stdout()) + "\n" + &totals(&listing, all)
     };
-    Ok(Done::document(document(&listing, &older, store.as_ref())).with_text(text))
+    Ok(CommandResult::document(document(&listing, &older, store.as_ref())).with_text(text))
 }
 
 fn backup_type(kind: ListKind) -> BackupType {

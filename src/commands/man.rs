@@ -2,7 +2,7 @@
 
 use crate::app::cli::{Cli, breakable};
 use crate::base::error::{Error, Result};
-use crate::commands::Done;
+use crate::commands::CommandResult;
 use clap::CommandFactory;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
@@ -11,7 +11,7 @@ use clap_mangen::roff::{Roff, roman};
 ///
 /// # Errors
 /// `Usage` if there is no such command.
-pub fn run(command: Option<&str>) -> Result<Done> {
+pub fn run(command: Option<&str>) -> Result<CommandResult> {
     let mut root = Cli::command().version(env!("CARGO_PKG_VERSION"));
     root.build();
     let page = match command {
@@ -23,7 +23,7 @@ pub fn run(command: Option<&str>) -> Result<Done> {
             .name(format!("vault-backup-{name}")),
     };
     let page = render(page).map_err(|e| Error::unexpected("cannot render the manual page").because(e))?;
-    Ok(Done::text(String::from_utf8_lossy(&page)))
+    Ok(CommandResult::text(String::from_utf8_lossy(&page)))
 }
 
 fn render(page: clap::Command) -> std::io::Result<Vec<u8>> {

@@ -7,7 +7,7 @@ use crate::app::reporting;
 use crate::app::reporting::prune::{execute, list, plan};
 use crate::base::error::Result;
 use crate::base::lock::Lock;
-use crate::commands::Done;
+use crate::commands::CommandResult;
 use crate::formats::backup::Backup;
 use crate::pipeline::clock;
 use crate::pipeline::prune::Planned;
@@ -22,7 +22,7 @@ use std::fmt::Write;
 /// # Errors
 /// The store's; `Usage` without a key to verify the backups that stay; `Unexpected` if the
 /// clock is wrong.
-pub async fn run(context: &Context, args: &PruneArgs) -> Result<Done> {
+pub async fn run(context: &Context, args: &PruneArgs) -> Result<CommandResult> {
     if args.dry_run {
         return dry_run(context).await;
     }
@@ -35,7 +35,7 @@ pub async fn run(context: &Context, args: &PruneArgs) -> Result<Done> {
     reporting::run(context, Operation::Prune, Box::pin(work)).await
 }
 
-async fn dry_run(context: &Context) -> Result<Done> {
+async fn dry_run(context: &Context) -> Result<CommandResult> {
     let store = context.store().await?;
     let planned = plan(context, store.as_ref(), list(context, store.as_ref()).await?).await?;
     if !planned.verified {
@@ -47,7 +47,7 @@ async fn dry_run(context: &Context) -> Result<Done> {
         .iter()
         .map(|d| json!({ "object": d.backup.name.object(), "delete": d.verdict.is_delete(), "reason": d.verdict.to_string() }))
         .collect();
-    Ok(Done::document(json!({ "dry_run": true, "proven": planned.verified, "plan": decisions }))
+    Ok(CommandResult::document(json!({ "dry_run": true, "proven": planned.verified, "plan": decisions }))
         .with_text(text(&planned, context.started)))
 }
 

@@ -2,10 +2,10 @@
 
 use crate::app::cli::RecoverArgs;
 use crate::app::context::Context;
-use crate::app::reporting::{self, OperationResult};
+use crate::app::reporting;
 use crate::base::atomic_file::AtomicFile;
 use crate::base::error::{Error, Result};
-use crate::commands::Done;
+use crate::commands::CommandResult;
 use crate::formats::barrier::{Barrier, ListedSecret, MissingReason, Query, SecretAnswer, SecretVersion};
 use crate::formats::crypto::{Header, Keyring};
 use crate::formats::manifest::rfc3339;
@@ -26,7 +26,7 @@ use std::sync::Arc;
 /// # Errors
 /// `Usage` if the secret would be shown on a terminal, before anything is read; `Drill` if
 /// the shares do not open the backup, or there is no such secret.
-pub async fn run(context: &Context, args: &RecoverArgs) -> Result<Done> {
+pub async fn run(context: &Context, args: &RecoverArgs) -> Result<CommandResult> {
     let shown = args.list.is_none() && args.output.is_none() && std::io::stdout().is_terminal();
     if shown && !args.show {
         return Err(Error::usage("the secret would be shown on this terminal").hint("give --show, -o FILE, or a pipe"));
@@ -34,10 +34,10 @@ pub async fn run(context: &Context, args: &RecoverArgs) -> Result<Done> {
     reporting::run(context, Operation::Recover, Box::pin(recover(context, args))).await
 }
 
-async fn recover(context: &Context, args: &RecoverArgs) -> Result<OperationResult> {
+async fn recover(context: &Context, args: &RecoverArgs) -> Result<CommandResult> {
     context.note("from", &args.from);
     context.note("path", args.path.as_ref().or(args.list.as_ref()));
-    let backup = SourceBackup::find(context, args).await?;
+    let backup = RecoverSource::find(context, args).await?;
     let shares = Arc::new(context.unseal_keys(&args.unseal).await?);
     backup.check_cluster().await?;
     let unlock = move |reader, how: Option<&ReadSpec>| offline::unlock(reader, how, &shares);
@@ -48,10 +48,11 @@ async fn recover(context: &Context, args: &RecoverArgs) -> Result<OperationResul
     }
     if let Some(prefix) = &args.list {
         let names = backup.list(&barrier, prefix).await?;
-        let mut result = OperationResult::said(table(&names), format!("{} secrets listed in {label}", names.len()));
-        result.result("from", label);
-        result.result("prefix", prefix);
-        result.result("secrets", names.iter().map(secret_document).collect::<Vec<_>>());
+        let mut result =
+            CommandResult::text(table(&names)).with_closing(format!("{} secrets listed in {label}", names.len()));
+        result.set("from", label);
+        result.set("prefix", prefix);
+        result.set("secrets", names.iter().map(secret_document).collect::<Vec<_>>());
         return Ok(result);
     }
     let path = args.path.as_deref().unwrap_or_default();
@@ -69,14 +70,14 @@ async fn recover(context: &Context, args: &RecoverArgs) -> Result<OperationResul
 }
 
 /// The backup that the secret is read from. Each pass reads it from its beginning.
-struct SourceBackup<'a> {
+struct RecoverSource<'a> {
     context: &'a Context,
     input: Input,
     keyring: Option<Arc<Keyring>>,
     trust: Trust,
 }
 
-impl<'a> SourceBackup<'a> {
+impl<'a> RecoverSource<'a> {
     /// Finds the backup of `--from`.
     async fn find(context: &'a Context, args: &RecoverArgs) -> Result<Self> {
         let keyring = context.keyring_if_any(args.key.as_deref())?.map(Arc::new);
@@ -130,7 +131,7 @@ impl<'a> SourceBackup<'a> {
 }
 
 /// Writes or prints the secret. Its value gets nowhere else.
-fn hand_over(args: &RecoverArgs, answer: SecretAnswer, label: &str) -> Result<OperationResult> {
+fn hand_over(args: &RecoverArgs, answer: SecretAnswer, label: &str) -> Result<CommandResult> {
     let path = args.path.as_deref().unwrap_or_default();
     let absent =
         |why: String| Error::drill(format!("{label}: {path}: {why}")).hint("see: vault-backup recover --list PREFIX");
@@ -154,20 +155,20 @@ fn hand_over(args: &RecoverArgs, answer: SecretAnswer, label: &str) -> Result<Op
         Some(file) => {
             AtomicFile::write_new_line(file, data.expose())
                 .map_err(|e| Error::usage(format!("{}: the secret was not written", file.display())).because(e))?;
-            OperationResult::said("", format!("{path} recovered from {label} into {}", file.display()))
+            CommandResult::default().with_closing(format!("{path} recovered from {label} into {}", file.display()))
         }
         None => {
-            let mut result =
-                OperationResult::said(format!("{}\n", data.expose()), format!("{path} recovered from {label}"));
-            result.result("data", serde_json::from_str::<Value>(data.expose()).unwrap_or_default());
+            let mut result = CommandResult::text(format!("{}\n", data.expose()))
+                .with_closing(format!("{path} recovered from {label}"));
+            result.set("data", serde_json::from_str::<Value>(data.expose()).unwrap_or_default());
             result
         }
     };
-    result.result("path", path);
-    result.result("from", label);
-    result.result("version", version.map(|version| version.number));
-    result.result("created_at", created);
-    result.result("output", args.output.as_ref().map(|file| file.display().to_string()));
+    result.set("path", path);
+    result.set("from", label);
+    result.set("version", version.map(|version| version.number));
+    result.set("created_at", created);
+    result.set("output", args.output.as_ref().map(|file| file.display().to_string()));
     Ok(result)
 }
 

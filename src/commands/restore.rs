@@ -5,10 +5,10 @@ mod plan;
 use crate::app::cli::RestoreArgs;
 use crate::app::context::Context;
 use crate::app::prompt;
-use crate::app::reporting::{self, OperationResult};
+use crate::app::reporting;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::lock::Lock;
-use crate::commands::Done;
+use crate::commands::CommandResult;
 use crate::formats::crypto::Keyring;
 use crate::pipeline::drill::feed::{self, Facts};
 use crate::pipeline::drill::target::StagingTarget;
@@ -32,7 +32,7 @@ const REVOKE_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// `Usage` for anything suspicious; nothing was sent then.
-pub async fn run(context: &Context, args: &RestoreArgs) -> Result<Done> {
+pub async fn run(context: &Context, args: &RestoreArgs) -> Result<CommandResult> {
     if args.confirm.is_none() && !args.dry_run && !std::io::stdin().is_terminal() {
         return Err(Error::usage("a restore replaces everything in the target, and it was not confirmed")
             .hint("give --confirm with the target cluster's name, or --dry-run"));
@@ -40,7 +40,7 @@ pub async fn run(context: &Context, args: &RestoreArgs) -> Result<Done> {
     if args.dry_run {
         // It changes nothing, so it sends no notifications.
         let plan = Box::pin(dry_run(context, args)).await?;
-        return Ok(Done::document(plan.document()).with_text(plan.text()));
+        return Ok(CommandResult::document(plan.document()).with_text(plan.text()));
     }
     reporting::run(context, Operation::Restore, Box::pin(restore(context, args))).await
 }
@@ -53,7 +53,7 @@ async fn dry_run(context: &Context, args: &RestoreArgs) -> Result<RestorePlan> {
     plan
 }
 
-async fn restore(context: &Context, args: &RestoreArgs) -> Result<OperationResult> {
+async fn restore(context: &Context, args: &RestoreArgs) -> Result<CommandResult> {
     let _lock = Lock::take(&context.config()?.run.lock_file)?;
     context.note("backup", &args.input);
     context.note("target", &args.address);
@@ -75,7 +75,7 @@ async fn send(
     target: &StagingTarget,
     node: &Node,
     session: &Session,
-) -> Result<OperationResult> {
+) -> Result<CommandResult> {
     let plan = checked_plan(context, args, backup, target, node, session).await?;
     if let Some(note) = plan.note() {
         context.note("note", &note);
@@ -107,11 +107,11 @@ async fn send(
     let back = context.stop.guard(Box::pin(target.sealed_or_applied(&marker))).await;
     let sealed = back.map_err(|e| e.context("the target accepted the backup"))?;
     let closing = format!("{} restored into {}", plan.backup, plan.target_name);
-    let mut outcome = OperationResult::said(plan.next_steps(sealed), closing);
-    outcome.result("backup", &plan.backup);
-    outcome.result("target", target.address.as_str());
-    outcome.result("sealed", sealed);
-    outcome.result("note", plan.note());
+    let mut outcome = CommandResult::text(plan.next_steps(sealed)).with_closing(closing);
+    outcome.set("backup", &plan.backup);
+    outcome.set("target", target.address.as_str());
+    outcome.set("sealed", sealed);
+    outcome.set("note", plan.note());
     Ok(outcome)
 }
 
@@ -149,7 +149,7 @@ async fn checked_plan(
     session: &Session,
 ) -> Result<RestorePlan> {
     let (opened, how) = backup.open(context).await?;
-    let manifest = opened.chosen.as_ref().and_then(|c| c.standing.manifest()).cloned();
+    let manifest = opened.chosen.as_ref().and_then(|c| c.status.manifest()).cloned();
     let label = opened.label.clone();
     context.progress.stage("checking", opened.size);
     let check = move |reader| feed::pass(reader, &how, |_| Ok(()));

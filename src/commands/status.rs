@@ -4,7 +4,7 @@ use crate::app::cli::StatusArgs;
 use crate::app::context::Context;
 use crate::app::output;
 use crate::base::error::{Kind, Result};
-use crate::commands::Done;
+use crate::commands::CommandResult;
 use crate::formats::manifest::rfc3339;
 use crate::formats::naming::BackupType;
 use crate::pipeline::survey::{Survey, survey};
@@ -29,12 +29,12 @@ mod nagios {
 ///
 /// # Errors
 /// The store's; with `--nagios` they are UNKNOWN instead.
-pub async fn run(context: &Context, args: &StatusArgs) -> Result<Done> {
+pub async fn run(context: &Context, args: &StatusArgs) -> Result<CommandResult> {
     match (report(context, args).await, args.nagios) {
         (Ok(report), true) => Ok(report.nagios()),
         (Ok(report), false) => Ok(report.done()),
         (Err(error), true) if !error.kind().is_stop() => {
-            Ok(Done::text(format!("VAULT-BACKUP UNKNOWN - {error}\n")).with_code(nagios::UNKNOWN))
+            Ok(CommandResult::text(format!("VAULT-BACKUP UNKNOWN - {error}\n")).with_code(nagios::UNKNOWN))
         }
         (Err(error), _) => Err(error),
     }
@@ -89,12 +89,12 @@ impl Report {
         Self { survey, stale }
     }
 
-    fn done(&self) -> Done {
+    fn done(&self) -> CommandResult {
         let code = if self.stale.is_empty() { 0 } else { Kind::Stale.code() };
-        Done::document(self.document()).with_text(self.text()).with_code(code)
+        CommandResult::document(self.document()).with_text(self.text()).with_code(code)
     }
 
-    fn nagios(&self) -> Done {
+    fn nagios(&self) -> CommandResult {
         let anomalies = || self.survey.anomalies.iter().map(ToString::to_string);
         let (code, word, reasons): (_, _, Vec<String>) = if !self.stale.is_empty() {
             (nagios::CRITICAL, "CRITICAL", self.stale.iter().cloned().chain(anomalies()).collect())
@@ -110,7 +110,7 @@ impl Report {
             let age = (self.survey.now - b.name.created_at()).num_seconds();
             format!(" | age={age}s size={}B backups={}", b.size, self.survey.backups().count())
         });
-        Done::text(format!("VAULT-BACKUP {word} - {said}{data}\n")).with_code(code)
+        CommandResult::text(format!("VAULT-BACKUP {word} - {said}{data}\n")).with_code(code)
     }
 
     fn newest_line(&self, of: BackupType) -> String {

@@ -7,11 +7,11 @@ mod stage;
 use crate::app::cli::VerifyRestoreArgs;
 use crate::app::context::Context;
 use crate::app::output;
-use crate::app::reporting::{self, OperationResult};
+use crate::app::reporting;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::lock::Lock;
 use crate::base::secret::Secret;
-use crate::commands::Done;
+use crate::commands::CommandResult;
 use crate::formats::manifest::{DrillRecord, Manifest, rfc3339};
 use crate::formats::product::ServerVersion;
 use crate::pipeline::drill::Steps;
@@ -35,7 +35,7 @@ const CLEANUP: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// `Usage` if the guard refuses; `Drill` for any failure after the restore was accepted.
-pub async fn run(context: &Context, args: &VerifyRestoreArgs) -> Result<Done> {
+pub async fn run(context: &Context, args: &VerifyRestoreArgs) -> Result<CommandResult> {
     reporting::run(context, Operation::Drill, async {
         args.check()?;
         let _lock = Lock::take(&stage::lock_file(context)?)?;
@@ -50,7 +50,7 @@ pub async fn run(context: &Context, args: &VerifyRestoreArgs) -> Result<Done> {
     .await
 }
 
-async fn drill(context: &Context, args: &VerifyRestoreArgs, mode: Mode, steps: &mut Steps) -> Result<OperationResult> {
+async fn drill(context: &Context, args: &VerifyRestoreArgs, mode: Mode, steps: &mut Steps) -> Result<CommandResult> {
     context.note("backup_tested", args.object.as_deref());
     context.note("staging_vault", stage::name(context, mode));
     let store = context.store().await?;
@@ -222,15 +222,15 @@ async fn record(
     Ok(now)
 }
 
-fn passed(context: &Context, chosen: &Chosen, mode: Mode, steps: &Steps, at: DateTime<Utc>) -> OperationResult {
-    let mut outcome = OperationResult::new();
+fn passed(context: &Context, chosen: &Chosen, mode: Mode, steps: &Steps, at: DateTime<Utc>) -> CommandResult {
+    let mut outcome = CommandResult::default();
     let canary = context.config().map(|c| c.staging.canary.clone()).unwrap_or_default();
-    outcome.result("backup_tested", chosen.name.object());
-    outcome.result("staging_vault", stage::name(context, mode));
-    outcome.result("mode", mode.as_str());
-    outcome.result("canary", &canary);
-    outcome.result("drilled_at", rfc3339(at));
-    outcome.result("durations_ms", &steps.0);
+    outcome.set("backup_tested", chosen.name.object());
+    outcome.set("staging_vault", stage::name(context, mode));
+    outcome.set("mode", mode.as_str());
+    outcome.set("canary", &canary);
+    outcome.set("drilled_at", rfc3339(at));
+    outcome.set("durations_ms", &steps.0);
     outcome.figures.newest_drill = Some(at);
     outcome.closing = format!(
         "{}: restored into {}, canary {canary} read back, in {}",

@@ -112,7 +112,7 @@ pub fn ahead<T>(source: &mut (dyn BufRead + Send), read: impl FnOnce(Reader) -> 
     std::thread::scope(|scope| {
         let feeding = scope.spawn(move || writer.feed(source));
         let result = read(reader);
-        let fed = feeding.join().map_err(|_| Error::unexpected("a stage of the pipeline broke down"))?;
+        let fed = feeding.join().map_err(|_| Error::unexpected("internal error in a stage of the pipeline"))?;
         fed.and(result)
     })
 }

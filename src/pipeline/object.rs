@@ -28,7 +28,7 @@ pub struct Chosen {
     /// current one without a version needs fewer rights.
     pub head: Head,
     /// Its status, for that version.
-    pub standing: BackupStatus,
+    pub status: BackupStatus,
     /// Its full address, for messages.
     pub address: String,
 }
@@ -63,7 +63,7 @@ pub async fn choose(store: &dyn Store, object: &str, trust: &Trust) -> Result<Ch
             return Err(missing().hint(if deleted { DELETED } else { SEE_LIST }));
         }
     };
-    Ok(Chosen { standing: manifest.status(head.size, trust), name, head, address })
+    Ok(Chosen { status: manifest.status(head.size, trust), name, head, address })
 }
 
 impl ReadSpec {
@@ -71,7 +71,7 @@ impl ReadSpec {
     pub fn of(chosen: &Chosen, keyring: Arc<Keyring>) -> Self {
         let expected = Expected {
             uploaded: None,
-            manifest: chosen.standing.authentic().map(|manifest| manifest.sha256.clone()),
+            manifest: chosen.status.authentic().map(|manifest| manifest.sha256.clone()),
             metadata: chosen.head.metadata.get(CHECKSUM).cloned(),
         };
         Self { keyring, layouts: chosen.layouts(), name: Some(chosen.name.clone()), expected }
@@ -90,7 +90,7 @@ impl Chosen {
     /// Returns the accepted formats: not the legacy one if there is a manifest, which means
     /// format 1.
     pub fn layouts(&self) -> Layouts {
-        if matches!(self.standing, BackupStatus::Unverified) { Layouts::Any } else { Layouts::Format1 }
+        if matches!(self.status, BackupStatus::Unverified) { Layouts::Any } else { Layouts::Format1 }
     }
 
     /// For `verify-restore`: refuses a backup whose manifest fails. One without a manifest
@@ -100,7 +100,7 @@ impl Chosen {
     /// `Integrity` with the reason; `Usage` for a backup of another cluster.
     pub fn insist(&self) -> Result<Option<&Manifest>> {
         let refused = |why: &str| Error::integrity(format!("{}: {why}", self.address));
-        match &self.standing {
+        match &self.status {
             BackupStatus::Good(manifest) => Ok(Some(manifest)),
             BackupStatus::OtherCluster(_, why) => {
                 Err(Error::usage(format!("{}: {why}", self.address)).hint(OTHER_CLUSTER))
@@ -142,7 +142,7 @@ impl Chosen {
     /// # Errors
     /// `Usage` naming both clusters.
     pub fn refuse_other_cluster(&self) -> Result<()> {
-        match &self.standing {
+        match &self.status {
             BackupStatus::OtherCluster(..) => self.insist().map(drop),
             _ => Ok(()),
         }
@@ -150,7 +150,7 @@ impl Chosen {
 
     /// For `decrypt` and `inspect`: warns of a backup that is not good.
     pub fn warn(&self) {
-        match &self.standing {
+        match &self.status {
             // A backup of another cluster is reported by its header, which files have too.
             BackupStatus::Good(_) | BackupStatus::OtherCluster(..) => {}
             BackupStatus::Unverified => tracing::info!("{}: {NO_MANIFEST}", self.address),

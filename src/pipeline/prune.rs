@@ -7,12 +7,14 @@ use super::trust::Trust;
 use crate::base::error::{Error, Result};
 use crate::base::stop::Stop;
 use crate::formats::backup::{Backup, BackupStatus, DrillStatus};
+use crate::formats::manifest::rfc3339;
 use crate::formats::naming::{BackupName, Role};
 use crate::formats::retention::{self, Policy, PrunePlan, ToCheck};
 use crate::services::store::{Deleted, Head, Listed, Locking, Store};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::BTreeSet;
+use std::fmt;
 
 /// Minimum age of an orphaned document or unfinished upload that is deleted: its run may
 /// still be going on.
@@ -98,8 +100,8 @@ pub struct Pruned {
     pub freed: u64,
     /// Number of backups that a delete marker only hides.
     pub hidden: usize,
-    /// Backups that Object Lock protects, and until when.
-    pub locked: Vec<(BackupName, String)>,
+    /// Backups that Object Lock protects.
+    pub locked: Vec<LockedBackup>,
     /// Objects that could not be deleted, and the reasons.
     pub failed: Vec<(String, Error)>,
     /// Number of deleted manifests and drill records without their object.
@@ -199,19 +201,39 @@ async fn unlocked(
     let seen: Vec<(Option<Head>, Backup)> = stop.guard(look.buffered(CONCURRENCY).try_collect()).await?;
     let mut free = Vec::new();
     for (head, backup) in seen {
-        match head.and_then(|head| lock_of(&head, now)) {
-            Some(until) => pruned.locked.push((backup.name, until)),
+        match head.and_then(|head| LockedBackup::of(&backup, &head, now)) {
+            Some(locked) => pruned.locked.push(locked),
             None => free.push(backup),
         }
     }
     Ok(free)
 }
 
-/// Returns the end of the lock in words, if the object is locked.
-fn lock_of(head: &Head, now: DateTime<Utc>) -> Option<String> {
-    let until = head.retain_until.filter(|until| *until > now);
-    match (head.legal_hold, until) {
-        (true, _) => Some("a legal hold is lifted".to_owned()),
-        (false, until) => until.map(crate::formats::manifest::rfc3339),
+/// A backup that Object Lock protects.
+#[derive(Clone, Debug)]
+pub struct LockedBackup {
+    /// Its name.
+    pub name: BackupName,
+    /// End of its retention, if that is in the future.
+    pub until: Option<DateTime<Utc>>,
+    /// `true` if it has a legal hold, which does not end by itself.
+    pub legal_hold: bool,
+}
+
+impl LockedBackup {
+    fn of(backup: &Backup, head: &Head, now: DateTime<Utc>) -> Option<Self> {
+        let until = head.retain_until.filter(|until| *until > now);
+        let legal_hold = head.legal_hold;
+        (legal_hold || until.is_some()).then(|| Self { name: backup.name.clone(), until, legal_hold })
+    }
+}
+
+impl fmt::Display for LockedBackup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.until {
+            _ if self.legal_hold => f.write_str("locked by a legal hold"),
+            Some(until) => write!(f, "locked until {}", rfc3339(until)),
+            None => f.write_str("locked"),
+        }
     }
 }

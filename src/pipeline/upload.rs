@@ -64,7 +64,7 @@ pub async fn send(
             Ok(Sent { snapshot, plaintext, encrypted, head })
         }
         Err(error) => {
-            // It warns of what it cannot remove; what takes longer is waited for by `settle`.
+            // It warns of what it cannot remove; `finish_cleanup` waits for what takes longer.
             let aborted = tokio::time::timeout(CLEAN_UP, upload.abort()).await;
             let undone = error.kind() == Kind::Deadline && matches!(aborted, Ok(Ok(())));
             Err(if undone { error.context("the upload was aborted, and nothing of it remains") } else { error })

@@ -21,13 +21,19 @@ fn locked(world: &World) -> (Vec<BackupName>, BTreeMap<String, String>) {
     s3.legal_hold(bucket, &key(38));
     s3.retain(bucket, &key(2), until);
     let say = |n: usize, what: &str| (daily[n].object().to_owned(), what.to_owned());
-    let report = [say(31, &rfc3339(until)), say(35, &rfc3339(until)), say(38, "a legal hold is lifted")];
+    let retained = format!("locked until {}", rfc3339(until));
+    let report = [say(31, &retained), say(35, &retained), say(38, "locked by a legal hold")];
     (daily, report.into())
 }
 
 fn reported(result: &Value) -> BTreeMap<String, String> {
-    let text = |value: &Value| value.as_str().unwrap().to_owned();
-    result["locked"].as_array().unwrap().iter().map(|one| (text(&one["object"]), text(&one["until"]))).collect()
+    let report = |one: &Value| match (&one["until"], &one["legal_hold"]) {
+        (Value::String(until), Value::Bool(false)) => format!("locked until {until}"),
+        (Value::Null, Value::Bool(true)) => "locked by a legal hold".to_owned(),
+        other => panic!("{other:?}"),
+    };
+    let locked = result["locked"].as_array().unwrap().iter();
+    locked.map(|one| (one["object"].as_str().unwrap().to_owned(), report(one))).collect()
 }
 
 #[test]
@@ -48,8 +54,8 @@ fn locked_backups_are_skipped_and_reported() {
 
     let output = world.tool().args(["prune", "-v"]).run();
     output.code(0).stdout_is("");
-    for (name, until) in &report {
-        output.stderr_contains(&format!("{}/{name}: due, but locked until {until}", world.place.url()));
+    for (name, locked) in &report {
+        output.stderr_contains(&format!("{}/{name}: due, but {locked}", world.place.url()));
     }
     output.stderr_contains("0 backups deleted, 0 B freed; 3 due, but locked");
     assert_eq!(world.files(), left);

@@ -2,11 +2,11 @@
 //!
 //! Not here: checking and deleting (`pipeline::prune`).
 
-use super::OperationResult;
 use crate::app::context::Context;
-use crate::app::output;
+use crate::app::output::{self, CommandResult};
 use crate::base::error::{Error, Result};
 use crate::formats::backup::Backup;
+use crate::formats::manifest::rfc3339;
 use crate::pipeline::catalog::Catalog;
 use crate::pipeline::prune::{self, Planned, Pruned};
 use crate::services::store::Store;
@@ -42,29 +42,31 @@ pub async fn plan(context: &Context, store: &dyn Store, catalog: Catalog) -> Res
 ///
 /// # Errors
 /// The store's; `Usage` without a key to verify the backups that stay.
-pub async fn execute(context: &Context, store: &dyn Store, catalog: Catalog) -> Result<OperationResult> {
+pub async fn execute(context: &Context, store: &dyn Store, catalog: Catalog) -> Result<CommandResult> {
     let planned = plan(context, store, catalog).await?;
     context.progress.stage("pruning", None);
     let pruned = prune::execute(store, &planned, context.started, &context.stop).await?;
     Ok(result(store, &planned, &pruned))
 }
 
-fn result(store: &dyn Store, planned: &Planned, pruned: &Pruned) -> OperationResult {
-    let mut result = OperationResult::new();
+fn result(store: &dyn Store, planned: &Planned, pruned: &Pruned) -> CommandResult {
+    let mut result = CommandResult::default();
     let names = |list: &[Backup]| -> Vec<Value> { list.iter().map(|b| b.name.object().into()).collect() };
-    let locked: Vec<_> =
-        pruned.locked.iter().map(|(n, until)| json!({ "object": n.object(), "until": until })).collect();
-    result.result("deleted", names(&pruned.deleted));
-    result.result("hidden", pruned.hidden);
-    result.result("freed_bytes", pruned.freed);
-    result.result("kept", planned.plan.decisions.len() - pruned.deleted.len());
-    result.result("locked", locked);
-    result.result("failed", pruned.failed.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>());
-    result.result("failures", pruned.failed.iter().map(|(_, error)| error.to_string()).collect::<Vec<_>>());
-    result.result("orphans_deleted", pruned.orphans);
-    result.result("uploads_aborted", &pruned.uploads);
-    for (name, until) in &pruned.locked {
-        tracing::info!("{}: due, but locked until {until}", store.locate(name.object()));
+    let locked = pruned
+        .locked
+        .iter()
+        .map(|l| json!({ "object": l.name.object(), "until": l.until.map(rfc3339), "legal_hold": l.legal_hold }));
+    result.set("deleted", names(&pruned.deleted));
+    result.set("hidden", pruned.hidden);
+    result.set("freed_bytes", pruned.freed);
+    result.set("kept", planned.plan.decisions.len() - pruned.deleted.len());
+    result.set("locked", locked.collect::<Vec<_>>());
+    result.set("failed", pruned.failed.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>());
+    result.set("failures", pruned.failed.iter().map(|(_, error)| error.to_string()).collect::<Vec<_>>());
+    result.set("orphans_deleted", pruned.orphans);
+    result.set("uploads_aborted", &pruned.uploads);
+    for locked in &pruned.locked {
+        tracing::info!("{}: due, but {locked}", store.locate(locked.name.object()));
     }
     for failure in failures(store, &pruned.failed) {
         result.problem(failure);

@@ -4,8 +4,9 @@
 use crate::app::cli::{BackupArgs, BackupKind};
 use crate::app::context::Context;
 use crate::app::output;
-use crate::app::reporting::{OperationResult, prune};
+use crate::app::reporting::{self, prune};
 use crate::base::error::{Error, Result};
+use crate::commands::CommandResult;
 use crate::formats::backup::{Backup, BackupStatus};
 use crate::formats::crypto::Keyring;
 use crate::formats::manifest::{Manifest, Verification};
@@ -37,7 +38,7 @@ pub(super) async fn run(
     store: &dyn Store,
     keyring: &Keyring,
     backup: &Committed,
-) -> Result<OperationResult> {
+) -> Result<CommandResult> {
     let mut result = completed(context, store, &backup.manifest);
     let newest = Some((backup.name.created_at(), backup.manifest.size_bytes));
     match backup.name.backup_type() {
@@ -64,7 +65,7 @@ pub(super) async fn run(
                 if copy.is_some() {
                     result.figures.newest_monthly = newest;
                 }
-                result.result("monthly_copy", copy.map(|name| name.object().to_owned()));
+                result.set("monthly_copy", copy.map(|name| name.object().to_owned()));
             }
             Err(error) => {
                 result.problem(format!("the monthly copy failed, the next run tries again: {}", failed(error)?));
@@ -83,7 +84,7 @@ pub(super) async fn run(
         result.problem("prune skipped: the new backup looks suspicious compared with the previous one; check the warnings, then run `vault-backup prune`");
     } else if args.prune {
         let pruned = Box::pin(prune::execute(context, store, catalog)).await;
-        result.pruned(context, pruned).or_else(|error| failed(error).map(drop))?;
+        reporting::add_prune(context, &mut result, pruned).or_else(|error| failed(error).map(drop))?;
     }
     Ok(result)
 }
@@ -133,8 +134,8 @@ async fn is_suspicious(
 }
 
 /// Returns the result of the backup itself.
-fn completed(context: &Context, store: &dyn Store, manifest: &Manifest) -> OperationResult {
-    let mut result = OperationResult::new();
+fn completed(context: &Context, store: &dyn Store, manifest: &Manifest) -> CommandResult {
+    let mut result = CommandResult::default();
     let address = store.locate(&manifest.object);
     let elapsed = context.elapsed();
     let rate = manifest.size_bytes as f64 / elapsed.as_secs_f64().max(0.001);
@@ -142,19 +143,19 @@ fn completed(context: &Context, store: &dyn Store, manifest: &Manifest) -> Opera
     context.note("checksum", &manifest.sha256);
     context.note("size_bytes", manifest.size_bytes);
     context.note("backup_type", manifest.backup_type);
-    result.result("object", &manifest.object);
-    result.result("url", &address);
-    result.result("backup_type", manifest.backup_type);
-    result.result("created_at", &manifest.created_at);
-    result.result("sha256", &manifest.sha256);
-    result.result("size_bytes", manifest.size_bytes);
-    result.result("plaintext_size_bytes", manifest.plaintext_size_bytes);
-    result.result("key_id", &manifest.key_id);
-    result.result("run_id", &manifest.run_id);
-    result.result("verification", manifest.verification);
-    result.result("vault", &manifest.vault);
-    result.result("attempts", context.noted().get("attempts"));
-    result.result("duration_ms", elapsed.as_millis() as u64);
+    result.set("object", &manifest.object);
+    result.set("url", &address);
+    result.set("backup_type", manifest.backup_type);
+    result.set("created_at", &manifest.created_at);
+    result.set("sha256", &manifest.sha256);
+    result.set("size_bytes", manifest.size_bytes);
+    result.set("plaintext_size_bytes", manifest.plaintext_size_bytes);
+    result.set("key_id", &manifest.key_id);
+    result.set("run_id", &manifest.run_id);
+    result.set("verification", manifest.verification);
+    result.set("vault", &manifest.vault);
+    result.set("attempts", context.noted().get("attempts"));
+    result.set("duration_ms", elapsed.as_millis() as u64);
     result.closing = format!(
         "{address}: {} in {}, {}/s, {}",
         output::bytes(manifest.size_bytes),

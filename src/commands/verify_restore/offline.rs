@@ -4,8 +4,8 @@ use super::{pick, record};
 use crate::app::cli::VerifyRestoreArgs;
 use crate::app::context::Context;
 use crate::app::output;
-use crate::app::reporting::OperationResult;
 use crate::base::error::{Error, Result};
+use crate::commands::CommandResult;
 use crate::formats::barrier::{Namespace, Query, ScanResult, SecretAnswer};
 use crate::pipeline::drill::Steps;
 use crate::pipeline::drill::canary::{self, CanaryState};
@@ -21,7 +21,7 @@ use std::sync::Arc;
 /// # Errors
 /// `Usage` for a seal other than Shamir's; `Integrity` for a damaged backup; `Drill` for
 /// entries that cannot be decrypted with the shares.
-pub(super) async fn drill(context: &Context, args: &VerifyRestoreArgs, steps: &mut Steps) -> Result<OperationResult> {
+pub(super) async fn drill(context: &Context, args: &VerifyRestoreArgs, steps: &mut Steps) -> Result<CommandResult> {
     context.note("backup_tested", args.object.as_deref());
     context.note("mode", "offline");
     let staging = &context.config()?.staging;
@@ -54,8 +54,8 @@ pub(super) async fn drill(context: &Context, args: &VerifyRestoreArgs, steps: &m
     let mut outcome = passed(context, &chosen, &read.result, steps, at);
     let sealable = || namespaces.iter().filter(|namespace| namespace.sealable);
     let names = |opened: bool| sealable().filter(|n| n.opened == opened).map(Namespace::name).collect::<Vec<_>>();
-    outcome.result("namespaces_opened", names(true));
-    outcome.result("namespaces_sealed", names(false));
+    outcome.set("namespaces_opened", names(true));
+    outcome.set("namespaces_sealed", names(false));
     Ok(outcome)
 }
 
@@ -94,21 +94,21 @@ fn found(scan: &ScanResult) -> Result<CanaryState> {
     })
 }
 
-fn passed(context: &Context, chosen: &Chosen, scan: &ScanResult, steps: &Steps, at: DateTime<Utc>) -> OperationResult {
-    let mut outcome = OperationResult::new();
+fn passed(context: &Context, chosen: &Chosen, scan: &ScanResult, steps: &Steps, at: DateTime<Utc>) -> CommandResult {
+    let mut outcome = CommandResult::default();
     let canary = context.config().map(|c| c.staging.canary.clone()).unwrap_or_default();
     let total = &scan.summary.total;
-    outcome.result("backup_tested", chosen.name.object());
-    outcome.result("mode", "offline");
-    outcome.result("canary", &canary);
-    outcome.result("drilled_at", crate::formats::manifest::rfc3339(at));
-    outcome.result("durations_ms", &steps.0);
-    outcome.result("entries", total.entries);
-    outcome.result("state_bytes", total.bytes);
-    outcome.result("entries_by_term", &scan.terms);
-    outcome.result("entries_outside", scan.outside);
-    outcome.result("entries_unknown", scan.unknown);
-    outcome.result("entries_sealed", scan.unopened);
+    outcome.set("backup_tested", chosen.name.object());
+    outcome.set("mode", "offline");
+    outcome.set("canary", &canary);
+    outcome.set("drilled_at", crate::formats::manifest::rfc3339(at));
+    outcome.set("durations_ms", &steps.0);
+    outcome.set("entries", total.entries);
+    outcome.set("state_bytes", total.bytes);
+    outcome.set("entries_by_term", &scan.terms);
+    outcome.set("entries_outside", scan.outside);
+    outcome.set("entries_unknown", scan.unknown);
+    outcome.set("entries_sealed", scan.unopened);
     outcome.figures.newest_drill = Some(at);
     outcome.closing = format!(
         "{}: {} of {} entries decrypted, canary {canary} read, in {}",

@@ -4,5 +4,5 @@ pub mod cli;
 pub mod config;
 pub mod context;
 pub mod output;
-pub mod prompt;
+pub(crate) mod prompt;
 pub mod reporting;

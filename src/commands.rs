@@ -3,18 +3,18 @@
 //! Not here: the steps that several commands share (`pipeline`), and the report of a run's
 //! result (`reporting`).
 
-pub mod backup;
-pub mod completions;
-pub mod decrypt;
-pub mod doctor;
-pub mod inspect;
-pub mod keygen;
-pub mod list;
-pub mod man;
-pub mod prune;
-pub mod recover;
-pub mod restore;
-pub mod status;
-pub mod verify_restore;
+pub(crate) mod backup;
+pub(crate) mod completions;
+pub(crate) mod decrypt;
+pub(crate) mod doctor;
+pub(crate) mod inspect;
+pub(crate) mod keygen;
+pub(crate) mod list;
+pub(crate) mod man;
+pub(crate) mod prune;
+pub(crate) mod recover;
+pub(crate) mod restore;
+pub(crate) mod status;
+pub(crate) mod verify_restore;
 
-pub use crate::app::output::CommandResult;
+pub(crate) use crate::app::output::CommandResult;

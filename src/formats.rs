@@ -8,5 +8,5 @@ pub mod manifest;
 pub mod naming;
 pub mod product;
 pub mod retention;
-pub mod selection;
+pub(crate) mod selection;
 pub mod share;

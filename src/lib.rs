@@ -20,9 +20,9 @@
 
 pub mod app;
 pub mod base;
-pub mod commands;
+mod commands;
 pub mod formats;
-pub mod pipeline;
+mod pipeline;
 pub mod run;
 pub mod services;
 

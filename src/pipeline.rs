@@ -3,21 +3,21 @@
 //!
 //! Not here: the order of the steps, which each command's file shows.
 
-pub mod bridge;
-pub mod catalog;
-pub mod clock;
-pub mod drill;
-pub mod hashing;
-pub mod input;
-pub mod monthly;
-pub mod object;
-pub mod offline;
-pub mod prune;
-pub mod reader;
-pub mod select;
-pub mod source;
-pub mod survey;
-pub mod trust;
-pub mod upload;
-pub mod verified;
-pub mod versions;
+pub(crate) mod bridge;
+pub(crate) mod catalog;
+pub(crate) mod clock;
+pub(crate) mod drill;
+pub(crate) mod hashing;
+pub(crate) mod input;
+pub(crate) mod monthly;
+pub(crate) mod object;
+pub(crate) mod offline;
+pub(crate) mod prune;
+pub(crate) mod reader;
+pub(crate) mod select;
+pub(crate) mod source;
+pub(crate) mod survey;
+pub(crate) mod trust;
+pub(crate) mod upload;
+pub(crate) mod verified;
+pub(crate) mod versions;

@@ -4,7 +4,7 @@
 
 pub mod http;
 pub mod notify;
-pub mod progress;
-pub mod staging;
+pub(crate) mod progress;
+pub(crate) mod staging;
 pub mod store;
 pub mod vault;

@@ -12,7 +12,7 @@ use std::io::{self, BufRead, ErrorKind};
 ///
 /// # Errors
 /// `Usage` if stdin cannot be read; the stop's reason.
-pub async fn line(stop: &Stop) -> Result<String> {
+pub(crate) async fn line(stop: &Stop) -> Result<String> {
     let read = || {
         let mut line = String::new();
         io::stdin().lock().read_line(&mut line).map(|_| line)
@@ -24,7 +24,7 @@ pub async fn line(stop: &Stop) -> Result<String> {
 ///
 /// # Errors
 /// `Usage` if there is no terminal; the stop's reason.
-pub async fn hidden(stop: &Stop, question: String) -> Result<Secret> {
+pub(crate) async fn hidden(stop: &Stop, question: String) -> Result<Secret> {
     let before = SavedTerminal::take();
     let typed = ask(stop, || rpassword::prompt_password(question)).await;
     drop(before);

@@ -27,7 +27,7 @@ use thread_priority::{
 /// # Errors
 /// See the exit codes. A failure leaves nothing in the store, except for an unverified
 /// object if the upload was complete. The error then names it.
-pub async fn run(context: &Context, args: &BackupArgs) -> Result<CommandResult> {
+pub(crate) async fn run(context: &Context, args: &BackupArgs) -> Result<CommandResult> {
     lower_priority();
     reporting::run(context, Operation::Backup, Box::pin(pipeline(context, args))).await
 }

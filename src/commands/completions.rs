@@ -17,7 +17,7 @@ const SELECTORS: &str = "latest\nlatest:daily\nlatest:monthly\n";
 
 /// Returns the script: generated from the command line's definition, with the store's
 /// backups as candidates wherever a command takes one.
-pub fn run(shell: Shell) -> CommandResult {
+pub(crate) fn run(shell: Shell) -> CommandResult {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "vault-backup", &mut script);
     let script = String::from_utf8_lossy(&script);
@@ -31,7 +31,7 @@ pub fn run(shell: Shell) -> CommandResult {
 
 /// Returns one name per line, newest first. Prints only the selectors if the store does
 /// not answer in time: an error message would garble the command line.
-pub async fn backups(context: &Context) -> CommandResult {
+pub(crate) async fn backups(context: &Context) -> CommandResult {
     let list = async { Catalog::read(context.store().await?.as_ref()).await };
     let mut names = SELECTORS.to_owned();
     if let Ok(Ok(catalog)) = Box::pin(tokio::time::timeout(TIMEOUT, context.stop.guard(list))).await {

@@ -34,7 +34,7 @@ struct Decrypted {
 /// # Errors
 /// `Usage` if the output cannot be written, before the backup is read; else the reason why
 /// the backup cannot be decrypted.
-pub async fn run(context: &Context, args: &DecryptArgs) -> Result<CommandResult> {
+pub(crate) async fn run(context: &Context, args: &DecryptArgs) -> Result<CommandResult> {
     if args.json && args.output.as_deref() == Some(Path::new("-")) {
         return Err(Error::usage("--json and -o - both write to stdout").hint("give -o FILE"));
     }

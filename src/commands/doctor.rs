@@ -106,7 +106,7 @@ async fn unless_stopped<T>(context: &Context, work: impl Future<Output = T>) -> 
 /// # Errors
 /// `Usage` if the configuration cannot be read; the stop's reason. Failed checks set the
 /// exit code instead.
-pub async fn run(context: &Context, args: &DoctorArgs) -> Result<CommandResult> {
+pub(crate) async fn run(context: &Context, args: &DoctorArgs) -> Result<CommandResult> {
     let mut findings = Findings::default();
     checks::configuration(context, &mut findings)?;
     let keys = checks::keys(context, &mut findings);

@@ -37,7 +37,7 @@ type InspectCheck = offline::CheckedSnapshot<Result<Contents>>;
 ///
 /// # Errors
 /// `Integrity` for a damaged backup, `Drill` if the given shares do not open it.
-pub async fn run(context: &Context, args: &InspectArgs) -> Result<CommandResult> {
+pub(crate) async fn run(context: &Context, args: &InspectArgs) -> Result<CommandResult> {
     let keyring = context.keyring_if_any(args.key.as_deref())?;
     let asked = !args.unseal.shares.is_empty() || args.unseal.seal_key.is_some();
     let keys = if asked { Some(context.unseal_keys(&args.unseal).await?) } else { None };

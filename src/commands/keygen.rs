@@ -19,7 +19,7 @@ const MODE: u32 = 0o600;
 /// # Errors
 /// `Usage` if the file exists (a key is never overwritten) or cannot be created, or if the
 /// key to derive from cannot be read.
-pub fn run(context: &Context, args: &KeygenArgs) -> Result<CommandResult> {
+pub(crate) fn run(context: &Context, args: &KeygenArgs) -> Result<CommandResult> {
     if let Some(reference) = &args.manifest_key_of {
         let keyring = context.keyring_or(Some(reference))?;
         let key = keyring.primary();

@@ -25,7 +25,7 @@ const CONCURRENCY: usize = 16;
 ///
 /// # Errors
 /// The store's.
-pub async fn run(context: &Context, args: &ListArgs) -> Result<CommandResult> {
+pub(crate) async fn run(context: &Context, args: &ListArgs) -> Result<CommandResult> {
     let store = context.store().await?;
     let trust = context.trust(context.mac_keys()?);
     let policy = context.policy()?;

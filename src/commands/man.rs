@@ -11,7 +11,7 @@ use clap_mangen::roff::{Roff, roman};
 ///
 /// # Errors
 /// `Usage` if there is no such command.
-pub fn run(command: Option<&str>) -> Result<CommandResult> {
+pub(crate) fn run(command: Option<&str>) -> Result<CommandResult> {
     let mut root = Cli::command().version(env!("CARGO_PKG_VERSION"));
     root.build();
     let page = match command {

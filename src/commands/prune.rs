@@ -22,7 +22,7 @@ use std::fmt::Write;
 /// # Errors
 /// The store's; `Usage` without a key to verify the backups that stay; `Unexpected` if the
 /// clock is wrong.
-pub async fn run(context: &Context, args: &PruneArgs) -> Result<CommandResult> {
+pub(crate) async fn run(context: &Context, args: &PruneArgs) -> Result<CommandResult> {
     if args.dry_run {
         return dry_run(context).await;
     }

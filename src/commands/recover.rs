@@ -26,7 +26,7 @@ use std::sync::Arc;
 /// # Errors
 /// `Usage` if the secret would be shown on a terminal, before anything is read; `Drill` if
 /// the shares do not open the backup, or there is no such secret.
-pub async fn run(context: &Context, args: &RecoverArgs) -> Result<CommandResult> {
+pub(crate) async fn run(context: &Context, args: &RecoverArgs) -> Result<CommandResult> {
     let shown = args.list.is_none() && args.output.is_none() && std::io::stdout().is_terminal();
     if shown && !args.show {
         return Err(Error::usage("the secret would be shown on this terminal").hint("give --show, -o FILE, or a pipe"));

@@ -32,7 +32,7 @@ const REVOKE_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// `Usage` for anything suspicious; nothing was sent then.
-pub async fn run(context: &Context, args: &RestoreArgs) -> Result<CommandResult> {
+pub(crate) async fn run(context: &Context, args: &RestoreArgs) -> Result<CommandResult> {
     if args.confirm.is_none() && !args.dry_run && !std::io::stdin().is_terminal() {
         return Err(Error::usage("a restore replaces everything in the target, and it was not confirmed")
             .hint("give --confirm with the target cluster's name, or --dry-run"));

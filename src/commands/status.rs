@@ -29,7 +29,7 @@ mod nagios {
 ///
 /// # Errors
 /// The store's; with `--nagios` they are UNKNOWN instead.
-pub async fn run(context: &Context, args: &StatusArgs) -> Result<CommandResult> {
+pub(crate) async fn run(context: &Context, args: &StatusArgs) -> Result<CommandResult> {
     match (report(context, args).await, args.nagios) {
         (Ok(report), true) => Ok(report.nagios()),
         (Ok(report), false) => Ok(report.done()),

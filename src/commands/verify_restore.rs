@@ -35,7 +35,7 @@ const CLEANUP: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// `Usage` if the guard refuses; `Drill` for any failure after the restore was accepted.
-pub async fn run(context: &Context, args: &VerifyRestoreArgs) -> Result<CommandResult> {
+pub(crate) async fn run(context: &Context, args: &VerifyRestoreArgs) -> Result<CommandResult> {
     reporting::run(context, Operation::Drill, async {
         args.check()?;
         let _lock = Lock::take(&stage::lock_file(context)?)?;

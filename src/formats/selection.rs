@@ -15,7 +15,7 @@ const TIME: &str = "%Y%m%d%H%M%S%3f";
 
 /// A backup as named by a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Selector {
+pub(crate) enum Selector {
     /// `latest`, `latest:daily`, `latest:monthly`: the newest good one, of one type if given.
     Latest(Option<BackupType>),
     /// A full object name or URL.
@@ -29,7 +29,7 @@ pub enum Selector {
 impl Selector {
     /// Reads `text`. A URL must be below `root`, the URL of the store with a slash at its end.
     /// `None` for text that cannot name a backup.
-    pub fn parse(text: &str, root: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str, root: &str) -> Option<Self> {
         if let Some(latest) = text.strip_prefix("latest") {
             let of = |t: &BackupType| latest.strip_prefix(':') == Some(t.as_str());
             return match latest {
@@ -57,7 +57,7 @@ impl Selector {
     }
 
     /// Returns `true` if `name` fits.
-    pub fn fits(&self, name: &BackupName) -> bool {
+    pub(crate) fn fits(&self, name: &BackupName) -> bool {
         match self {
             Self::Latest(of) => of.is_none_or(|of| of == name.backup_type()),
             Self::Object(object) => object == name,
@@ -68,7 +68,7 @@ impl Selector {
 }
 
 /// Returns `names` without the monthly copies of daily backups among them.
-pub fn without_copies(names: &[BackupName]) -> Vec<&BackupName> {
+pub(crate) fn without_copies(names: &[BackupName]) -> Vec<&BackupName> {
     let daily = |name: &BackupName| {
         names.iter().any(|n| n.backup_type() == BackupType::Daily && n.created_at() == name.created_at())
     };

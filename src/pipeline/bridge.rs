@@ -17,7 +17,7 @@ const CAPACITY: usize = 8;
 pub(super) const PIECE: usize = 256 * 1024;
 
 /// Joins small chunks of `source` to pieces that are worth waking another thread for.
-pub fn joined<S: Stream<Item = Result<Bytes>> + Send + Unpin>(
+pub(crate) fn joined<S: Stream<Item = Result<Bytes>> + Send + Unpin>(
     source: S,
 ) -> impl Stream<Item = Result<Bytes>> + Send + Unpin {
     let step = async |state: Option<(S, BytesMut)>| {
@@ -45,10 +45,10 @@ pub fn joined<S: Stream<Item = Result<Bytes>> + Send + Unpin>(
 
 /// The writing end. If it is dropped without [`Writer::finish`], the stream counts as
 /// abandoned: the reader gets an error, not an early end.
-pub struct Writer(mpsc::Sender<Option<Bytes>>);
+pub(crate) struct Writer(mpsc::Sender<Option<Bytes>>);
 
 /// The reading end, for a thread.
-pub struct Reader {
+pub(crate) struct Reader {
     chunks: mpsc::Receiver<Option<Bytes>>,
     current: Bytes,
     ended: bool,
@@ -56,19 +56,19 @@ pub struct Reader {
 }
 
 /// Creates a channel.
-pub fn bridge() -> (Writer, Reader) {
+pub(crate) fn bridge() -> (Writer, Reader) {
     let (sender, chunks) = mpsc::channel(CAPACITY);
     (Writer(sender), Reader { chunks, current: Bytes::new(), ended: false, abandoned: false })
 }
 
 impl Writer {
     /// Sends a chunk. Returns `false` if the reader has ended, which then has its own error.
-    pub async fn write(&self, chunk: Bytes) -> bool {
+    pub(crate) async fn write(&self, chunk: Bytes) -> bool {
         chunk.is_empty() || self.0.send(Some(chunk)).await.is_ok()
     }
 
     /// Marks the stream as complete.
-    pub async fn finish(self) {
+    pub(crate) async fn finish(self) {
         // A reader that has ended has its own error.
         let _ = self.0.send(None).await;
     }
@@ -77,7 +77,7 @@ impl Writer {
     ///
     /// # Errors
     /// The error of the stream, which the reader then sees as abandoned.
-    pub async fn pump(self, mut stream: impl Stream<Item = Result<Bytes>> + Unpin) -> Result<()> {
+    pub(crate) async fn pump(self, mut stream: impl Stream<Item = Result<Bytes>> + Unpin) -> Result<()> {
         while let Some(chunk) = stream.next().await {
             if !self.write(chunk?).await {
                 return Ok(());
@@ -107,7 +107,7 @@ impl Writer {
 ///
 /// # Errors
 /// The error of `source` takes precedence over that of `read`, which may follow from it.
-pub fn ahead<T>(source: &mut (dyn BufRead + Send), read: impl FnOnce(Reader) -> Result<T>) -> Result<T> {
+pub(crate) fn ahead<T>(source: &mut (dyn BufRead + Send), read: impl FnOnce(Reader) -> Result<T>) -> Result<T> {
     let (writer, reader) = bridge();
     std::thread::scope(|scope| {
         let feeding = scope.spawn(move || writer.feed(source));
@@ -124,7 +124,7 @@ fn abandoned() -> io::Error {
 
 impl Reader {
     /// Returns `true` if the writer abandoned the stream, and so has the reason.
-    pub fn given_up(&self) -> bool {
+    pub(crate) fn given_up(&self) -> bool {
         self.abandoned
     }
 }

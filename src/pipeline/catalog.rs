@@ -105,7 +105,7 @@ impl Catalog {
 ///
 /// # Errors
 /// The store's; an invalid manifest is a status, not an error.
-pub async fn check_manifests(
+pub(crate) async fn check_manifests(
     store: &dyn Store,
     backups: impl IntoIterator<Item = &mut Backup>,
     trust: &Trust,
@@ -118,7 +118,7 @@ pub async fn check_manifests(
 ///
 /// # Errors
 /// The store's; an invalid record is a status, not an error.
-pub async fn check_drills(
+pub(crate) async fn check_drills(
     store: &dyn Store,
     backups: impl IntoIterator<Item = &mut Backup>,
     keys: &[MacKey],
@@ -151,7 +151,7 @@ async fn check_drill(store: &dyn Store, backup: &mut Backup, keys: &[MacKey]) ->
 
 /// Result of reading a manifest, before it is compared with an object.
 #[derive(Debug)]
-pub enum ManifestCheck {
+pub(crate) enum ManifestCheck {
     /// An authentic manifest of this name.
     Authentic(Box<Manifest>),
     /// No manifest that counts, and the status of its backup.
@@ -160,7 +160,7 @@ pub enum ManifestCheck {
 
 impl ManifestCheck {
     /// Returns the status of an object of `size` bytes.
-    pub fn status(self, size: u64, trust: &Trust) -> BackupStatus {
+    pub(crate) fn status(self, size: u64, trust: &Trust) -> BackupStatus {
         match self {
             ManifestCheck::Authentic(m) => match trust.other_cluster(&m) {
                 Some(why) => BackupStatus::OtherCluster(m, why),
@@ -178,7 +178,7 @@ impl ManifestCheck {
 ///
 /// # Errors
 /// The store's.
-pub async fn read_manifest(store: &dyn Store, name: &BackupName, keys: &[MacKey]) -> Result<ManifestCheck> {
+pub(crate) async fn read_manifest(store: &dyn Store, name: &BackupName, keys: &[MacKey]) -> Result<ManifestCheck> {
     let Some(bytes) = document(store, &name.manifest()).await? else {
         return Ok(ManifestCheck::Unusable(BackupStatus::Unverified));
     };

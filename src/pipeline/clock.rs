@@ -12,7 +12,7 @@ const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 ///
 /// # Errors
 /// `Unexpected` with both times if they differ by more than five minutes; errors of the store.
-pub async fn check(store: &dyn Store) -> Result<Option<TimeDelta>> {
+pub(crate) async fn check(store: &dyn Store) -> Result<Option<TimeDelta>> {
     let Some(theirs) = store.clock().await? else { return Ok(None) };
     let ours = Utc::now();
     if (ours - theirs).abs() <= TOLERANCE {

@@ -4,10 +4,10 @@
 //! Not here: their order (`commands::verify_restore`, `commands::restore`) and the requests
 //! (`vault`).
 
-pub mod canary;
-pub mod feed;
-pub mod guard;
-pub mod target;
+pub(crate) mod canary;
+pub(crate) mod feed;
+pub(crate) mod guard;
+pub(crate) mod target;
 
 use crate::base::error::Result;
 use std::collections::BTreeMap;
@@ -15,14 +15,14 @@ use std::time::Instant;
 
 /// Duration of each step, in milliseconds.
 #[derive(Clone, Debug, Default)]
-pub struct Steps(pub BTreeMap<String, u64>);
+pub(crate) struct Steps(pub BTreeMap<String, u64>);
 
 impl Steps {
     /// Runs `work` and records its duration, also if it fails.
     ///
     /// # Errors
     /// The error of `work`.
-    pub async fn time<T>(&mut self, step: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(crate) async fn time<T>(&mut self, step: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
         let begun = Instant::now();
         let result = work.await;
         let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -4,7 +4,7 @@ use ring::digest;
 use std::io::{self, BufRead, Read};
 
 /// A reader that hashes what is read from `R`.
-pub struct Hashing<R> {
+pub(crate) struct Hashing<R> {
     inner: R,
     sha256: digest::Context,
     size: u64,
@@ -12,7 +12,7 @@ pub struct Hashing<R> {
 
 /// Size and SHA-256 of the bytes read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fingerprint {
+pub(crate) struct Fingerprint {
     /// Bytes.
     pub size: u64,
     /// SHA-256.
@@ -21,17 +21,17 @@ pub struct Fingerprint {
 
 impl<R> Hashing<R> {
     /// Hashes everything read from `inner` from now on.
-    pub fn new(inner: R) -> Self {
+    pub(crate) fn new(inner: R) -> Self {
         Self { inner, sha256: digest::Context::new(&digest::SHA256), size: 0 }
     }
 
     /// Returns the inner reader.
-    pub fn get_ref(&self) -> &R {
+    pub(crate) fn get_ref(&self) -> &R {
         &self.inner
     }
 
     /// Returns size and SHA-256 of everything read so far.
-    pub fn finish(self) -> Fingerprint {
+    pub(crate) fn finish(self) -> Fingerprint {
         let mut sha256 = [0; 32];
         sha256.copy_from_slice(self.sha256.finish().as_ref());
         Fingerprint { size: self.size, sha256 }

@@ -110,7 +110,7 @@ impl Input {
 ///
 /// # Errors
 /// `Store` if there is no such object, or the error of `check`.
-pub async fn open_object(
+pub(crate) async fn open_object(
     store: &dyn Store,
     name: &BackupName,
     trust: &Trust,
@@ -130,7 +130,7 @@ pub async fn open_object(
 impl ReadSpec {
     /// Returns the rules for reading `opened`. Only a backup in the store has a name and a
     /// SHA-256 to compare with.
-    pub fn of_input(opened: &OpenInput, keyring: Arc<Keyring>) -> Self {
+    pub(crate) fn of_input(opened: &OpenInput, keyring: Arc<Keyring>) -> Self {
         match &opened.chosen {
             Some(chosen) => Self::of(chosen, keyring),
             None => Self { keyring, layouts: Layouts::Any, name: None, expected: Expected::default() },

@@ -14,7 +14,7 @@ use bytes::Bytes;
 ///
 /// # Errors
 /// The store's.
-pub async fn is_due(store: &dyn Store, catalog: &mut Catalog, name: &BackupName, trust: &Trust) -> Result<bool> {
+pub(crate) async fn is_due(store: &dyn Store, catalog: &mut Catalog, name: &BackupName, trust: &Trust) -> Result<bool> {
     let month = |name: &BackupName| name.created_at().format("%Y-%m").to_string();
     let copies = catalog.backups.iter_mut();
     let mut copies: Vec<_> =
@@ -28,7 +28,7 @@ pub async fn is_due(store: &dyn Store, catalog: &mut Catalog, name: &BackupName,
 ///
 /// # Errors
 /// The store's; nothing is overwritten.
-pub async fn copy(
+pub(crate) async fn copy(
     store: &dyn Store,
     name: &BackupName,
     manifest: &Manifest,

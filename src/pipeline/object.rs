@@ -38,7 +38,7 @@ pub struct Chosen {
 ///
 /// # Errors
 /// `Store` if there is no such backup.
-pub async fn choose(store: &dyn Store, object: &str, trust: &Trust) -> Result<Chosen> {
+pub(crate) async fn choose(store: &dyn Store, object: &str, trust: &Trust) -> Result<Chosen> {
     let address = store.locate(object);
     let missing = || Error::store(format!("{address}: no such backup"));
     let name = BackupName::parse(object).ok_or_else(|| missing().hint(SEE_LIST))?;
@@ -68,7 +68,7 @@ pub async fn choose(store: &dyn Store, object: &str, trust: &Trust) -> Result<Ch
 
 impl ReadSpec {
     /// Returns the rules for reading `chosen` from the store.
-    pub fn of(chosen: &Chosen, keyring: Arc<Keyring>) -> Self {
+    pub(crate) fn of(chosen: &Chosen, keyring: Arc<Keyring>) -> Self {
         let expected = Expected {
             uploaded: None,
             manifest: chosen.status.authentic().map(|manifest| manifest.sha256.clone()),

@@ -18,7 +18,7 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// The result of the second pass.
 #[derive(Debug)]
-pub struct CheckedSnapshot<T> {
+pub(crate) struct CheckedSnapshot<T> {
     /// The header, if it is of format 1.
     pub header: Option<Header>,
     /// `true` if it is a plain snapshot, as Vault sends it.
@@ -35,7 +35,7 @@ pub struct CheckedSnapshot<T> {
 ///
 /// # Errors
 /// `Drill` if the keys do not open them; `Usage` for a seal type that they cannot open.
-pub fn unlock(reader: Box<dyn Read + Send>, how: Option<&ReadSpec>, keys: &UnsealKeys) -> Result<Barrier> {
+pub(crate) fn unlock(reader: Box<dyn Read + Send>, how: Option<&ReadSpec>, keys: &UnsealKeys) -> Result<Barrier> {
     let mut reader = BufReader::new(reader);
     if is_plain(&mut reader, how)? {
         return archive::peek_state(reader, |state| Barrier::unlock(state, keys));
@@ -61,7 +61,7 @@ fn of_cluster(error: Error, header: Option<&Header>) -> Error {
 ///
 /// # Errors
 /// `Integrity` for a damaged backup; else the error of `on_state`.
-pub fn read<T>(
+pub(crate) fn read<T>(
     reader: Box<dyn Read + Send>,
     how: Option<&ReadSpec>,
     mut on_state: impl FnMut(&mut dyn Read) -> Result<T>,
@@ -86,7 +86,7 @@ pub fn read<T>(
 ///
 /// # Errors
 /// `Store` if the input cannot be read.
-pub fn is_plain(reader: &mut impl BufRead, how: Option<&ReadSpec>) -> Result<bool> {
+pub(crate) fn is_plain(reader: &mut impl BufRead, how: Option<&ReadSpec>) -> Result<bool> {
     if how.is_some_and(|how| how.name.is_some()) {
         return Ok(false);
     }

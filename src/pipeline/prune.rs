@@ -43,7 +43,7 @@ pub struct Planned {
 ///
 /// # Errors
 /// The store's.
-pub async fn plan(
+pub(crate) async fn plan(
     store: &dyn Store,
     catalog: Catalog,
     trust: &Trust,
@@ -93,7 +93,7 @@ async fn check(store: &dyn Store, trust: &Trust, backups: &mut [Backup], next: T
 
 /// Result of a prune.
 #[derive(Debug, Default)]
-pub struct Pruned {
+pub(crate) struct Pruned {
     /// Backups that were deleted, or hidden by a delete marker.
     pub deleted: Vec<Backup>,
     /// Bytes that were freed, without those that a delete marker only hides.
@@ -116,7 +116,7 @@ pub struct Pruned {
 /// # Errors
 /// `Usage` if the plan was not verified; the stop's reason. Single deletions that fail are
 /// in the result.
-pub async fn execute(store: &dyn Store, planned: &Planned, now: DateTime<Utc>, stop: &Stop) -> Result<Pruned> {
+pub(crate) async fn execute(store: &dyn Store, planned: &Planned, now: DateTime<Utc>, stop: &Stop) -> Result<Pruned> {
     if !planned.verified {
         return Err(Error::usage("nothing was deleted: no key to verify the backups that stay")
             .hint("set encryption.key, or encryption.manifest_key on a host that must not have the key"));
@@ -211,7 +211,7 @@ async fn unlocked(
 
 /// A backup that Object Lock protects.
 #[derive(Clone, Debug)]
-pub struct LockedBackup {
+pub(crate) struct LockedBackup {
     /// Its name.
     pub name: BackupName,
     /// End of its retention, if that is in the future.

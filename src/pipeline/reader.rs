@@ -39,7 +39,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// # Errors
 /// The reason for the stop once `stop` is raised. Otherwise the error of the source takes
 /// precedence over that of `read`: a failed download is not a damaged backup.
-pub async fn read<T: Send + 'static>(
+pub(crate) async fn read<T: Send + 'static>(
     source: ByteSource,
     stop: &Stop,
     progress: &Progress,
@@ -115,7 +115,7 @@ impl Read for ProgressReader {
 /// # Errors
 /// `Integrity` if the store returns anything else than was uploaded; the object is then
 /// kept, without a manifest.
-pub async fn read_back(
+pub(crate) async fn read_back(
     store: &dyn Store,
     name: &BackupName,
     sent: &Sent,

@@ -21,7 +21,12 @@ const CANDIDATES: usize = 5;
 ///
 /// # Errors
 /// `Usage` if `text` is ambiguous, `Integrity` if what fits is not good, and the store's.
-pub async fn named(store: &dyn Store, text: &str, trust: &Trust, now: DateTime<Utc>) -> Result<Option<BackupName>> {
+pub(crate) async fn named(
+    store: &dyn Store,
+    text: &str,
+    trust: &Trust,
+    now: DateTime<Utc>,
+) -> Result<Option<BackupName>> {
     let root = store.locate("");
     let Some(selector) = Selector::parse(text, &root) else {
         return match text.contains("://") {
@@ -56,7 +61,7 @@ pub async fn named(store: &dyn Store, text: &str, trust: &Trust, now: DateTime<U
 ///
 /// # Errors
 /// As [`named`] for `latest`.
-pub async fn random(store: &dyn Store, trust: &Trust, now: DateTime<Utc>) -> Result<BackupName> {
+pub(crate) async fn random(store: &dyn Store, trust: &Trust, now: DateTime<Utc>) -> Result<BackupName> {
     let all = Catalog::read(store).await?.backups;
     let mut left: Vec<_> = all.iter().filter(|backup| !backup.is_future(now)).collect();
     while !left.is_empty() {

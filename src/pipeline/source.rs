@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// # Errors
 /// The error of [`expect_cluster`], the login or `work`; after several attempts the last
 /// error, with the first as its context. A failed revocation is only a warning.
-pub async fn with_session<T>(
+pub(crate) async fn with_session<T>(
     client: &Client,
     auth: &Auth,
     cluster: Option<&str>,
@@ -91,7 +91,7 @@ async fn attempts<T>(
 ///
 /// # Errors
 /// `Vault`; the token is then valid until its TTL expires.
-pub async fn revoke(client: &Client, address: &url::Url, session: Session) -> Result<()> {
+pub(crate) async fn revoke(client: &Client, address: &url::Url, session: Session) -> Result<()> {
     let failed = |error: Error| Error::vault("the token of this run was not revoked").because(error);
     match tokio::time::timeout(REVOKE_TIMEOUT, client.revoke(session)).await {
         Ok(revoked) => revoked.map_err(failed),
@@ -103,7 +103,7 @@ pub async fn revoke(client: &Client, address: &url::Url, session: Session) -> Re
 ///
 /// # Errors
 /// `Usage` naming both.
-pub fn expect_cluster(node: &Node, expected: Option<&str>) -> Result<()> {
+pub(crate) fn expect_cluster(node: &Node, expected: Option<&str>) -> Result<()> {
     let Some(expected) = expected else { return Ok(()) };
     let address = &node.address;
     match node.cluster_id() {
@@ -120,7 +120,7 @@ pub fn expect_cluster(node: &Node, expected: Option<&str>) -> Result<()> {
 }
 
 /// Returns the details of the node's cluster that a manifest records.
-pub fn facts(node: &Node) -> VaultFacts {
+pub(crate) fn facts(node: &Node) -> VaultFacts {
     let (health, seal) = (&node.health, &node.seal);
     let server = node.server();
     VaultFacts {

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 /// All backups.
 #[derive(Debug)]
-pub struct Survey {
+pub(crate) struct Survey {
     /// Time of the survey.
     pub now: DateTime<Utc>,
     /// The backups, newest first, with what a prune now would do.
@@ -33,7 +33,7 @@ pub struct Survey {
 ///
 /// # Errors
 /// The store's.
-pub async fn survey(store: &dyn Store, trust: &Trust, policy: &Policy, now: DateTime<Utc>) -> Result<Survey> {
+pub(crate) async fn survey(store: &dyn Store, trust: &Trust, policy: &Policy, now: DateTime<Utc>) -> Result<Survey> {
     let Catalog { mut backups, orphans, foreign } = Catalog::read(store).await?;
     catalog::check_manifests(store, &mut backups, trust).await?;
     catalog::check_drills(store, &mut backups, &trust.keys).await?;
@@ -44,19 +44,19 @@ pub async fn survey(store: &dyn Store, trust: &Trust, policy: &Policy, now: Date
 
 impl Survey {
     /// Returns all backups, newest first.
-    pub fn backups(&self) -> impl DoubleEndedIterator<Item = &Backup> {
+    pub(crate) fn backups(&self) -> impl DoubleEndedIterator<Item = &Backup> {
         self.plan.decisions.iter().map(|decision| &decision.backup)
     }
 
     /// Returns the good backups whose time is not in the future, newest first.
-    pub fn good(&self, of: BackupType) -> impl Iterator<Item = (&Backup, &Manifest)> {
+    pub(crate) fn good(&self, of: BackupType) -> impl Iterator<Item = (&Backup, &Manifest)> {
         self.backups()
             .filter(move |b| b.name.backup_type() == of && !b.is_future(self.now))
             .filter_map(|b| b.status.manifest().map(|m| (b, m)))
     }
 
     /// Returns the sentence for a store without backups.
-    pub fn no_backups(&self, store: &dyn Store) -> String {
+    pub(crate) fn no_backups(&self, store: &dyn Store) -> String {
         let address = store.locate("");
         let none = format!("no backups in {}; the first run of `backup` creates them", address.trim_end_matches('/'));
         match self.foreign {
@@ -68,7 +68,7 @@ impl Survey {
 
     /// Returns the number of backups that no available key can check, by the key id that
     /// their manifests state without proof.
-    pub fn unknown_keys(&self) -> BTreeMap<Option<&str>, usize> {
+    pub(crate) fn unknown_keys(&self) -> BTreeMap<Option<&str>, usize> {
         let mut found = BTreeMap::new();
         for backup in self.backups() {
             if let BackupStatus::UnknownKey(id) = &backup.status {
@@ -79,12 +79,12 @@ impl Survey {
     }
 
     /// Returns the number of backups of another cluster.
-    pub fn of_other_clusters(&self) -> usize {
+    pub(crate) fn of_other_clusters(&self) -> usize {
         self.backups().filter(|b| matches!(b.status, BackupStatus::OtherCluster(..))).count()
     }
 
     /// Returns the time and backup of the newest restore drill that passed, if any.
-    pub fn newest_drill(&self) -> Option<(DateTime<Utc>, &Backup)> {
+    pub(crate) fn newest_drill(&self) -> Option<(DateTime<Utc>, &Backup)> {
         let counted = self.backups().filter(|b| !matches!(b.status, BackupStatus::OtherCluster(..)));
         let drills = counted.filter_map(|b| b.drill.at().map(|at| (at, b)));
         drills.filter(|(at, _)| *at <= self.now + CLOCK_TOLERANCE).max_by_key(|(at, _)| *at)

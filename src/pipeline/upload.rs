@@ -25,7 +25,7 @@ use tokio::task::JoinHandle;
 
 /// A snapshot that passed every check and was uploaded.
 #[derive(Debug)]
-pub struct Sent {
+pub(crate) struct Sent {
     /// Result of the archive check.
     pub snapshot: Snapshot,
     /// Size and hash of the snapshot.
@@ -50,7 +50,7 @@ const MAY_EXIST: &str = "the upload was being completed: the object may exist, u
 /// # Errors
 /// The first cause along the stream: the source's error, then the check's, then the
 /// upload's.
-pub async fn send(
+pub(crate) async fn send(
     source: impl Stream<Item = Result<Bytes>> + Send + Unpin,
     encryptor: Encryptor,
     mut upload: Box<dyn Upload>,
@@ -73,7 +73,7 @@ pub async fn send(
 }
 
 /// Waits until the store has removed aborted uploads. Must be called before the run ends.
-pub async fn finish_cleanup(store: &dyn Store) {
+pub(crate) async fn finish_cleanup(store: &dyn Store) {
     if tokio::time::timeout(CLEAN_UP, store.finish_cleanup()).await.is_err() {
         tracing::warn!("the store did not respond: an incomplete upload may be left there; a later prune removes it");
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 /// The rules for reading one backup.
 #[derive(Clone)]
-pub struct ReadSpec {
+pub(crate) struct ReadSpec {
     /// Decryption keys.
     pub keyring: Arc<Keyring>,
     /// Accepted formats.
@@ -26,7 +26,7 @@ pub struct ReadSpec {
 
 /// Hex SHA-256 of a backup, by source.
 #[derive(Clone, Debug, Default)]
-pub struct Expected {
+pub(crate) struct Expected {
     /// The uploaded one, if it was this run that uploaded it.
     pub uploaded: Option<String>,
     /// The one in its manifest, if that is authentic.
@@ -37,7 +37,7 @@ pub struct Expected {
 
 /// The result of a verified read.
 #[derive(Debug)]
-pub struct VerifiedRead<T> {
+pub(crate) struct VerifiedRead<T> {
     /// The header, if it is of format 1.
     pub header: Option<Header>,
     /// Size and SHA-256 of the backup.
@@ -48,7 +48,7 @@ pub struct VerifiedRead<T> {
 
 /// Returns the error for a backup that cannot be read because no key is configured. It
 /// names the key, if the header of the backup does.
-pub fn no_key(reader: impl Read) -> Error {
+pub(crate) fn no_key(reader: impl Read) -> Error {
     let key = match Header::peek(reader) {
         Ok(Some(header)) => format!("is encrypted with key {}", header.key_id),
         Ok(None) => "has no header that names its key".to_owned(),
@@ -62,7 +62,7 @@ pub fn no_key(reader: impl Read) -> Error {
 ///
 /// # Errors
 /// The reader's, and `Unexpected` if `writer` fails.
-pub fn copy(plaintext: &mut dyn BufRead, writer: &mut dyn Write) -> Result<u64> {
+pub(crate) fn copy(plaintext: &mut dyn BufRead, writer: &mut dyn Write) -> Result<u64> {
     let unwritable = |e: io::Error| Error::unexpected("the output could not be written").because(e);
     let mut size = 0;
     loop {
@@ -109,7 +109,7 @@ impl ReadSpec {
     ///
     /// # Errors
     /// `Integrity` for a backup that breaks a rule; else the error of `work`.
-    pub fn read<T>(
+    pub(crate) fn read<T>(
         &self,
         reader: impl Read + Send,
         work: impl FnOnce(Option<&Header>, &mut (dyn BufRead + Send)) -> Result<T>,
@@ -126,7 +126,7 @@ impl ReadSpec {
     ///
     /// # Errors
     /// As [`ReadSpec::read`].
-    pub fn read_tolerantly<T>(
+    pub(crate) fn read_tolerantly<T>(
         &self,
         reader: impl Read + Send,
         hash: bool,
@@ -149,7 +149,7 @@ impl ReadSpec {
     ///
     /// # Errors
     /// As [`ReadSpec::read`].
-    pub fn decrypt<T>(
+    pub(crate) fn decrypt<T>(
         &self,
         reader: impl Read + Send,
         work: impl FnOnce(Option<&Header>, &mut (dyn BufRead + Send)) -> Result<T>,

@@ -19,7 +19,7 @@ use ring::digest;
 ///
 /// # Errors
 /// The store's.
-pub async fn named_by(
+pub(crate) async fn named_by(
     manifest: &Manifest,
     store: &dyn Store,
     name: &BackupName,
@@ -52,7 +52,7 @@ pub async fn named_by(
 ///
 /// # Errors
 /// The store's, except for a failure to list versions.
-pub async fn older_id(store: &dyn Store, name: &BackupName, keys: &[MacKey]) -> Result<Option<String>> {
+pub(crate) async fn older_id(store: &dyn Store, name: &BackupName, keys: &[MacKey]) -> Result<Option<String>> {
     let ManifestCheck::Authentic(manifest) = catalog::read_manifest(store, name, keys).await? else { return Ok(None) };
     match older(store, name, manifest.size_bytes).await {
         Ok(versions) => Ok(versions.into_iter().next().and_then(|head| head.version)),

@@ -9,7 +9,7 @@ mod directory;
 mod process;
 mod program;
 
-pub use program::locate;
+pub(crate) use program::locate;
 
 use crate::base::error::{Error, Result};
 use crate::formats::product;
@@ -29,7 +29,7 @@ const SOCKET_PATH: usize = 107;
 
 /// Settings of an ephemeral Vault.
 #[derive(Clone, Debug, Default)]
-pub struct StagingSettings {
+pub(crate) struct StagingSettings {
     /// Program of the server, if not the one on `PATH` (that of the backup's product first).
     pub binary: Option<PathBuf>,
     /// Server that the backup was taken from.
@@ -41,7 +41,7 @@ pub struct StagingSettings {
 
 /// Running server. Drop stops it and removes its directory.
 #[derive(Debug)]
-pub struct Ephemeral {
+pub(crate) struct Ephemeral {
     // In this order: the server stops before its directory is removed.
     server: StagingProcess,
     directory: DrillDirectory,
@@ -53,7 +53,7 @@ impl Ephemeral {
     ///
     /// # Errors
     /// `Usage` if there is no server to start, or it exits at once; `Vault` if it does not listen.
-    pub async fn start(settings: &StagingSettings) -> Result<Self> {
+    pub(crate) async fn start(settings: &StagingSettings) -> Result<Self> {
         let binary = program::choose(settings.binary.as_deref(), &settings.origin).await?;
         let extra = settings.config.as_deref().map(read_config).transpose()?;
         let directory = DrillDirectory::create()?;
@@ -72,7 +72,7 @@ impl Ephemeral {
     }
 
     /// Returns the socket of its API.
-    pub fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.directory.socket()
     }
 

@@ -13,7 +13,7 @@ const TOLERANCE: TimeDelta = TimeDelta::minutes(10);
 
 /// The state of the canary's path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CanaryState {
+pub(crate) enum CanaryState {
     /// A secret, with the time of its version on KV v2.
     Secret(Option<DateTime<Utc>>),
     /// Nothing.
@@ -28,7 +28,7 @@ pub enum CanaryState {
 ///
 /// # Errors
 /// `Drill` naming the problem; `Usage` for `max_age` on KV v1, which stores no time.
-pub fn check(path: &str, found: CanaryState, backup: DateTime<Utc>, max_age: Option<Duration>) -> Result<()> {
+pub(crate) fn check(path: &str, found: CanaryState, backup: DateTime<Utc>, max_age: Option<Duration>) -> Result<()> {
     let failed = |what: String| Error::drill(format!("the canary {path} {what}"));
     let written = match found {
         CanaryState::Missing => {

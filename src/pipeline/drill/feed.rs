@@ -9,7 +9,7 @@ use crate::base::error::{Error, Kind, Result};
 use crate::formats::archive::{self, Meta};
 use crate::formats::crypto::Header;
 use crate::formats::product::ServerVersion;
-pub use crate::pipeline::verified::ReadSpec;
+pub(crate) use crate::pipeline::verified::ReadSpec;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use std::io::{self, BufRead, Read};
@@ -23,7 +23,7 @@ const PIECE: usize = 1 << 20;
 
 /// Details that a backup itself states.
 #[derive(Clone, Debug)]
-pub struct Facts {
+pub(crate) struct Facts {
     /// The header, if it is of format 1.
     pub header: Option<Header>,
     /// The snapshot's meta.json.
@@ -32,7 +32,7 @@ pub struct Facts {
 
 impl Facts {
     /// Returns the server that the backup was taken from, which is unknown without a header.
-    pub fn server(&self) -> ServerVersion {
+    pub(crate) fn server(&self) -> ServerVersion {
         self.header.as_ref().map(|header| header.vault.server()).unwrap_or_default()
     }
 }
@@ -41,7 +41,7 @@ impl Facts {
 ///
 /// # Errors
 /// `Integrity`.
-pub fn peek(reader: Box<dyn Read + Send>, how: &ReadSpec) -> Result<Facts> {
+pub(crate) fn peek(reader: Box<dyn Read + Send>, how: &ReadSpec) -> Result<Facts> {
     let (header, meta) = how.decrypt(reader, |_, plaintext| archive::peek(plaintext))?;
     Ok(Facts { header, meta })
 }
@@ -50,7 +50,11 @@ pub fn peek(reader: Box<dyn Read + Send>, how: &ReadSpec) -> Result<Facts> {
 ///
 /// # Errors
 /// `Integrity`, or the error of `send`. The last piece is then not sent.
-pub fn pass(reader: Box<dyn Read + Send>, how: &ReadSpec, send: impl FnMut(Bytes) -> io::Result<()>) -> Result<Facts> {
+pub(crate) fn pass(
+    reader: Box<dyn Read + Send>,
+    how: &ReadSpec,
+    send: impl FnMut(Bytes) -> io::Result<()>,
+) -> Result<Facts> {
     let unsent = |e| Error::from_io(e, Kind::Unexpected, "a piece was not sent");
     let read = how.read(reader, |_, plaintext| {
         let mut tee = Tee { reader: plaintext, pending: Vec::with_capacity(PIECE), failed: None, send };
@@ -105,20 +109,20 @@ impl<R: BufRead + ?Sized, F: FnMut(Bytes) -> io::Result<()>> BufRead for Tee<'_,
 }
 
 /// A request body that a thread writes.
-pub struct RestoreBody {
+pub(crate) struct RestoreBody {
     pieces: mpsc::Receiver<Bytes>,
     whole: tokio::sync::oneshot::Receiver<()>,
 }
 
 /// The writing end of a [`RestoreBody`]. If it is dropped without [`Feeder::finish`], the
 /// body ends with an error.
-pub struct Feeder {
+pub(crate) struct Feeder {
     pieces: mpsc::Sender<Bytes>,
     whole: tokio::sync::oneshot::Sender<()>,
 }
 
 /// Creates a body and its writing end.
-pub fn body() -> (Feeder, RestoreBody) {
+pub(crate) fn body() -> (Feeder, RestoreBody) {
     let (pieces, receiver) = mpsc::channel(CAPACITY);
     let (whole, finished) = tokio::sync::oneshot::channel();
     (Feeder { pieces, whole }, RestoreBody { pieces: receiver, whole: finished })
@@ -129,12 +133,12 @@ impl Feeder {
     ///
     /// # Errors
     /// If the request has ended; its own error has the reason.
-    pub fn send(&self, piece: Bytes) -> io::Result<()> {
+    pub(crate) fn send(&self, piece: Bytes) -> io::Result<()> {
         self.pieces.blocking_send(piece).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 
     /// Marks the body as complete.
-    pub fn finish(self) {
+    pub(crate) fn finish(self) {
         // A request that has ended has its own error.
         let _ = self.whole.send(());
     }
@@ -142,7 +146,7 @@ impl Feeder {
 
 impl RestoreBody {
     /// Returns the pieces as a stream that ends with an error unless the body is complete.
-    pub fn into_stream(self) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
+    pub(crate) fn into_stream(self) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
         stream::unfold(Some(self), async |state| {
             let mut body = state?;
             if let Some(piece) = body.pieces.recv().await {

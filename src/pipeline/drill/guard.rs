@@ -18,7 +18,7 @@ use url::Url;
 ///
 /// # Errors
 /// `Usage` naming the two addresses.
-pub async fn addresses(staging: &Url, production: &[Url], leader: Option<&Url>) -> Result<()> {
+pub(crate) async fn addresses(staging: &Url, production: &[Url], leader: Option<&Url>) -> Result<()> {
     let ours = resolve(staging).await;
     for (url, what) in production.iter().map(|u| (u, "address")).chain(leader.map(|u| (u, "leader"))) {
         let place = |url: &Url| (url.host_str().map(str::to_owned), url.port_or_known_default());
@@ -50,7 +50,7 @@ async fn resolve(url: &Url) -> BTreeSet<SocketAddr> {
 ///
 /// # Errors
 /// `Usage` naming the peer.
-pub fn peers(staging: &Url, ours: &[vault::Peer], source: &[archive::MetaPeer]) -> Result<()> {
+pub(crate) fn peers(staging: &Url, ours: &[vault::Peer], source: &[archive::MetaPeer]) -> Result<()> {
     let [peer] = ours else {
         return Err(Error::usage(format!(
             "staging {staging} has {} raft peers, but a restore drill needs exactly one",
@@ -79,7 +79,7 @@ pub fn peers(staging: &Url, ours: &[vault::Peer], source: &[archive::MetaPeer]) 
 ///
 /// # Errors
 /// `Usage` naming both servers; nothing was changed.
-pub fn server(source: &ServerVersion, target: &ServerVersion, force: bool) -> Result<Option<String>> {
+pub(crate) fn server(source: &ServerVersion, target: &ServerVersion, force: bool) -> Result<Option<String>> {
     let both = format!("the backup was taken from {source}, the target is {target}");
     match product::compare(source, target) {
         Compatibility::OtherProduct => {

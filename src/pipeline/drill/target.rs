@@ -31,7 +31,7 @@ const SHARES_GRACE: Duration = Duration::from_secs(10);
 const MARKER_TTL: Duration = Duration::from_hours(1);
 
 /// A single Vault node that a backup is restored into.
-pub struct StagingTarget {
+pub(crate) struct StagingTarget {
     /// Client for this node.
     pub client: Client,
     /// Its address.
@@ -49,24 +49,24 @@ pub struct StagingTarget {
 
 impl StagingTarget {
     /// Creates a target. Sends no request.
-    pub fn new(client: Client, address: Url, shares: Vec<Share>, wait: Duration) -> Self {
+    pub(crate) fn new(client: Client, address: Url, shares: Vec<Share>, wait: Duration) -> Self {
         let (unsealed, restored, other_keys, made) = Default::default();
         Self { client, address, shares, wait, unsealed, restored, other_keys, made }
     }
 
     /// Returns `true` if the node may have applied a restore. After a lost response, this is
     /// unknown.
-    pub fn may_be_restored(&self) -> bool {
+    pub(crate) fn may_be_restored(&self) -> bool {
         self.restored.get()
     }
 
     /// Returns `true` if the node refused a restore because its seal keys are different.
-    pub fn has_other_keys(&self) -> bool {
+    pub(crate) fn has_other_keys(&self) -> bool {
         self.other_keys.get()
     }
 
     /// Returns `true` if the node was unsealed here or may have applied a restore.
-    pub fn is_touched(&self) -> bool {
+    pub(crate) fn is_touched(&self) -> bool {
         self.unsealed.get() || self.restored.get()
     }
 
@@ -76,7 +76,7 @@ impl StagingTarget {
     /// # Errors
     /// `Usage` if it is not initialised or the shares do not unseal it; `Vault` if it does
     /// not respond.
-    pub async fn unseal(&self) -> Result<SealStatus> {
+    pub(crate) async fn unseal(&self) -> Result<SealStatus> {
         let status = self.client.seal_status(&self.address).await?;
         if !status.initialized {
             return Err(Error::usage(format!("staging {} is not initialised", self.address))
@@ -107,7 +107,7 @@ impl StagingTarget {
     ///
     /// # Errors
     /// `Drill` after `wait`.
-    pub async fn active(&self) -> Result<Node> {
+    pub(crate) async fn active(&self) -> Result<Node> {
         let active = async |seen: &mut String| {
             match self.client.health(&self.address).await {
                 Ok(health) if health.is_active() => {
@@ -150,7 +150,7 @@ impl StagingTarget {
     ///
     /// # Errors
     /// `Usage` if neither is possible.
-    pub async fn administrator(&self, given: Option<&Secret>) -> Result<Secret> {
+    pub(crate) async fn administrator(&self, given: Option<&Secret>) -> Result<Secret> {
         if let Some(token) = given
             && self.client.token_alive(&self.address, token).await?
         {
@@ -175,7 +175,7 @@ impl StagingTarget {
     ///
     /// # Errors
     /// `Vault`.
-    pub async fn marker_token(&self, administrator: &Secret) -> Result<Secret> {
+    pub(crate) async fn marker_token(&self, administrator: &Secret) -> Result<Secret> {
         let token = self.client.create_token(&self.address, administrator, MARKER_TTL).await?;
         self.made.borrow_mut().push(token.clone());
         Ok(token)

@@ -50,7 +50,7 @@ pub(super) async fn choose(given: Option<&Path>, origin: &ServerVersion) -> Resu
 ///
 /// # Errors
 /// `Usage` if there is none that can be executed.
-pub fn locate(given: Option<&Path>, origin: &ServerVersion) -> Result<PathBuf> {
+pub(crate) fn locate(given: Option<&Path>, origin: &ServerVersion) -> Result<PathBuf> {
     let program = match given {
         Some(given) => find(given).ok_or_else(|| {
             Error::usage(format!("staging.vault_binary {}: there is no such program", given.display()))

@@ -19,7 +19,7 @@ impl StagingTarget {
     /// # Errors
     /// The source's error first, then the backup's, then Vault's. Until Vault accepts the
     /// restore, its state is unchanged.
-    pub async fn restore(
+    pub(crate) async fn restore(
         &self,
         source: ByteSource,
         how: ReadSpec,
@@ -64,7 +64,7 @@ impl StagingTarget {
     ///
     /// # Errors
     /// `Drill` if the shares do not unseal it, or after `wait`.
-    pub async fn applied(&self, marker: &Secret) -> Result<()> {
+    pub(crate) async fn applied(&self, marker: &Secret) -> Result<()> {
         let mut refused: Option<Instant> = None;
         let applied = async |seen: &mut String| {
             *seen = match self.client.seal_status(&self.address).await {
@@ -107,7 +107,7 @@ impl StagingTarget {
     ///
     /// # Errors
     /// `Drill` after `wait`.
-    pub async fn sealed_or_applied(&self, marker: &Secret) -> Result<bool> {
+    pub(crate) async fn sealed_or_applied(&self, marker: &Secret) -> Result<bool> {
         let shown = async |seen: &mut String| {
             match self.client.seal_status(&self.address).await {
                 Ok(status) if status.sealed => return Ok(Some(true)),

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 impl StagingTarget {
     /// Revokes the tokens that were created here, unless a restore has removed them.
-    pub async fn revoke_tokens(&self) {
+    pub(crate) async fn revoke_tokens(&self) {
         // In reverse order: the marker token is the root token's child.
         for token in self.made.take().iter().rev().filter(|_| !self.may_be_restored()) {
             if let Err(error) = self.client.revoke_token(&self.address, token).await {
@@ -24,7 +24,7 @@ impl StagingTarget {
     ///
     /// # Errors
     /// `Usage` naming the setting to change; nothing has been restored then.
-    pub async fn sealable(&self, server: &ServerVersion, seal: &SealStatus) -> Result<()> {
+    pub(crate) async fn sealable(&self, server: &ServerVersion, seal: &SealStatus) -> Result<()> {
         let cannot = |why: &str| {
             Error::usage(format!(
                 "staging {}: it cannot be sealed after the restore: {why}; nothing was restored",
@@ -59,7 +59,7 @@ impl StagingTarget {
     }
 
     /// Seals a node that still has its old state, with `token`. A failure is only a warning.
-    pub async fn seal_with(&self, token: &Secret) {
+    pub(crate) async fn seal_with(&self, token: &Secret) {
         match self.client.seal(&self.address, token).await {
             Ok(()) => self.unsealed.set(false),
             Err(error) => tracing::warn!("{error}"),
@@ -71,7 +71,7 @@ impl StagingTarget {
     ///
     /// # Errors
     /// `Drill`: an unsealed copy of production may be left.
-    pub async fn seal(&self) -> Result<()> {
+    pub(crate) async fn seal(&self) -> Result<()> {
         let begun = Instant::now();
         loop {
             match self.try_seal().await {
@@ -85,7 +85,7 @@ impl StagingTarget {
     }
 
     /// Returns the error for a node that could not be sealed.
-    pub fn left_unsealed(&self) -> Error {
+    pub(crate) fn left_unsealed(&self) -> Error {
         let address = &self.address;
         Error::drill(format!("staging left unsealed: {address} may be an unsealed copy of production"))
             .hint(format!("seal it now: `vault operator seal -address={address}`"))

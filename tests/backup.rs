@@ -8,11 +8,11 @@ mod large;
 mod lock;
 mod login;
 mod main_job;
+mod notified;
 mod proxied;
 pub(crate) mod raced;
 mod retried;
 mod stopped;
-mod told;
 
 use serde_json::Value;
 

@@ -83,7 +83,7 @@ fn the_json_document_describes_backup_and_snapshot() {
     both.fails(2, &["--json and -o - both write to stdout", "give -o FILE"]);
     assert_eq!(both.json()["error"]["class"], "usage");
 
-    let place = Place::folder();
+    let place = Place::directory();
     let backup = place.backup();
     let name = backup["object"].as_str().unwrap();
     let found = place.tool().args(["decrypt", name, "--json", "-o", "x.snap"]).run().ok().json();
@@ -104,7 +104,7 @@ fn without_a_key_the_error_names_the_key_that_is_needed() {
     decrypt(&file).run().fails(2, &[&file, &named, hint]).leaves(&[]);
     decrypt("-").arg("-ox").stdin(samples.bytes("new.enc")).run().fails(2, &["stdin: ", &named]).leaves(&[]);
     decrypt(&samples.path("old.enc")).run().fails(2, &["the backup has no header that names its key", hint]);
-    let place = Place::folder();
+    let place = Place::directory();
     let name = place.backup()["object"].as_str().unwrap().to_owned();
     let output = place.tool().env("VAULT_BACKUP_KEY", "").args(["decrypt", &name]).run();
     output.fails(2, &[&format!("{}/{name}: no key is configured", place.url()), &place.site.key_id()]).leaves(&[]);
@@ -172,7 +172,7 @@ fn refuses_to_print_the_snapshot_on_a_terminal() {
 
 #[test]
 fn an_existing_file_takes_precedence_over_an_object_of_that_name() {
-    let place = Place::folder();
+    let place = Place::directory();
     let name = place.backup()["object"].as_str().unwrap().to_owned();
     let tool = place.tool().args(["decrypt", &name]);
     std::fs::create_dir_all(tool.home().join(&name).parent().unwrap()).unwrap();
@@ -235,7 +235,7 @@ fn sigint_aborts_while_the_input_pipe_is_empty() {
 
 #[test]
 fn sigterm_aborts_while_the_output_pipe_is_full() {
-    let place = Place::folder();
+    let place = Place::directory();
     let name = place.backup_of(Synthetic::whole(&plaintext(1 << 20)).bytes());
     let samples = Samples::new();
     let file = samples.path("large.enc");

@@ -41,7 +41,9 @@ pub(crate) async fn run(context: &Context, args: &ListArgs) -> Result<CommandRes
     let (listing, all, older) = context.stop.guard(look).await?;
     for (name, version) in &older {
         let address = store.locate(name.object());
-        tracing::warn!("{address}: the current version does not match its manifest; version {version} may");
+        tracing::warn!(
+            "{address}: the current version does not match its manifest; version {version} may be the verified one"
+        );
     }
     let text = if all == 0 {
         listing.no_backups(store.as_ref()) + "\n"

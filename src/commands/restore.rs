@@ -199,7 +199,7 @@ async fn confirm(context: &Context, args: &RestoreArgs, plan: &RestorePlan) -> R
         None => {
             context.progress.clear();
             context.output.note(&plan.text());
-            context.output.note("Everything in the target will be replaced. Type its cluster name to go on:");
+            context.output.note("Everything in the target will be replaced. Type its cluster name to continue:");
             prompt::line(&context.stop).await?.trim().to_owned()
         }
     };

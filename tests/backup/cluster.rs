@@ -30,7 +30,7 @@ fn edited(place: &Place, edit: fn(&mut Value)) -> FaultServer {
 
 #[test]
 fn backup_of_the_configured_cluster_works() {
-    let place = Place::folder();
+    let place = Place::directory();
     let id = place.site.vault.cluster_id();
     let said = tool_of(&place, &id).args(["backup", "--json"]).run().code(0).json();
     assert_eq!(said["vault"]["cluster_id"], id);
@@ -61,7 +61,7 @@ fn backup_refuses_a_cluster_without_id_if_vault_cluster_id_is_set() {
     let absent: fn(&mut Value) = |answer| drop(answer.as_object_mut().unwrap().remove("cluster_id"));
     let redacted: fn(&mut Value) = |answer| answer["cluster_id"] = "".into();
     for edit in [absent, redacted] {
-        let place = Place::folder();
+        let place = Place::directory();
         let (id, proxy) = (place.site.vault.cluster_id(), edited(&place, edit));
         let tool = tool_of(&place, &id).env("VAULT_ADDR", proxy.address());
         tool.arg("backup").run().fails(2, &["does not report its cluster id", &id, "remove vault.cluster_id"]);
@@ -77,7 +77,7 @@ fn backup_refuses_a_cluster_without_id_if_vault_cluster_id_is_set() {
 /// Redacting listeners return empty strings, which count as absent.
 #[test]
 fn redacted_fields_of_a_listener_are_omitted() {
-    let place = Place::folder();
+    let place = Place::directory();
     let proxy = edited(&place, |answer| {
         (answer["version"], answer["cluster_name"]) = ("".into(), "".into());
     });
@@ -89,7 +89,7 @@ fn redacted_fields_of_a_listener_are_omitted() {
 
 #[test]
 fn a_backup_of_another_cluster_is_never_good() {
-    let place = Place::folder();
+    let place = Place::directory();
     let object = text(&place.backup()["object"]).to_owned();
     let id = place.site.vault.cluster_id();
     let of = |cluster: &str, args: &[&str]| tool_of(&place, cluster).args(args).run();

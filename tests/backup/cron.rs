@@ -55,7 +55,7 @@ fn lines(output: &Output) -> Vec<&str> {
 
 #[test]
 fn verbose_and_json_logs_print_progress_lines() {
-    let place = Place::folder();
+    let place = Place::directory();
     let run = |flags: &[&str]| {
         next_second();
         let output = place.tool().args(["backup", "--kind", "daily"]).args(flags).run();
@@ -82,7 +82,7 @@ fn verbose_and_json_logs_print_progress_lines() {
 /// `script` runs it on a terminal.
 #[test]
 fn a_terminal_shows_progress_and_a_closing_line() {
-    let place = Place::folder();
+    let place = Place::directory();
     let on_terminal = |args: &str| {
         next_second();
         let command = format!("{} backup {args}", env!("CARGO_BIN_EXE_vault-backup"));
@@ -107,7 +107,7 @@ fn a_terminal_shows_progress_and_a_closing_line() {
 
 #[test]
 fn failures_are_json_documents_with_json() {
-    let place = Place::folder();
+    let place = Place::directory();
     let vault = place.site.vault_sending("");
     let output =
         place.tool().env("VAULT_ADDR", vault.address()).args(["backup", "--json", "--log-format", "json"]).run();

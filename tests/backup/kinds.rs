@@ -27,7 +27,7 @@ fn each_month_gets_one_monthly_copy() {
 /// A copy without a manifest does not count.
 #[test]
 fn a_monthly_copy_without_manifest_is_made_again() {
-    let place = Place::folder();
+    let place = Place::directory();
     let first = backup(&place, &[]);
     let copy = text(&first["monthly_copy"]);
     place.put(&format!("{copy}.manifest.json"), b"{}");

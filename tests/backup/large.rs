@@ -69,7 +69,7 @@ fn inspected(place: &Place, name: &str) -> Value {
 }
 
 fn into_a_folder(site: Arc<Site>) {
-    let place = Place::folder_of(site);
+    let place = Place::directory_of(site);
     let said = place.backup();
     let name = text(&said["object"]);
     assert_eq!(text(&said["sha256"]), sha256(&place.get(name)));

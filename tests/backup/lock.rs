@@ -62,7 +62,7 @@ fn a_second_run_is_refused_while_the_lock_is_held() {
 
 #[test]
 fn an_unusable_lock_file_is_reported() {
-    let (place, dir) = (Place::folder(), temp_dir());
+    let (place, dir) = (Place::directory(), temp_dir());
     std::os::unix::fs::symlink("/etc/passwd", dir.path().join("link")).unwrap();
     for name in ["no/such/directory/lock", "link", "."] {
         let output = with_lock(place.tool(), &dir.path().join(name)).arg("backup").run();
@@ -74,7 +74,7 @@ fn an_unusable_lock_file_is_reported() {
 /// Two clusters, two stores, one host, one hour.
 #[test]
 fn runs_with_two_stores_use_separate_locks() {
-    let (place, other, run) = (Place::s3(), Place::folder(), temp_dir());
+    let (place, other, run) = (Place::s3(), Place::directory(), temp_dir());
     let s3 = FaultServer::proxy(&place.site.s3.endpoint(), |call| match Request::Head.is(call) {
         true => Reply::hang(),
         false => Reply::forward(),

@@ -58,7 +58,7 @@ fn login_token_is_revoked_and_minimal_policy_is_enough() {
 /// It does not belong to this run.
 #[test]
 fn a_given_token_is_not_revoked() {
-    let place = Place::folder();
+    let place = Place::directory();
     let vault = FaultServer::proxy(&place.site.vault.address(), |_| Reply::forward());
     place.tool().env("VAULT_ADDR", vault.address()).args(["backup"]).run().ok();
     assert_eq!(token_of(&vault), place.site.token);
@@ -67,7 +67,7 @@ fn a_given_token_is_not_revoked() {
 
 #[test]
 fn the_token_file_of_vault_login_is_used() {
-    let place = Place::folder();
+    let place = Place::directory();
     let tool = place.tool().env("VAULT_TOKEN", "");
     std::fs::write(tool.home().join(".vault-token"), &place.site.token).unwrap();
     tool.arg("backup").run().ok().leaves(&[".vault-token"]);
@@ -76,7 +76,7 @@ fn the_token_file_of_vault_login_is_used() {
 #[test]
 fn login_over_tls_with_a_private_ca() {
     let vault = Vault::builder().tls(true).start();
-    let place = Place::folder();
+    let place = Place::directory();
     let tool = || place.tool().env("VAULT_ADDR", vault.address()).env("VAULT_TOKEN", vault.root_token()).arg("backup");
     let untrusted = tool().run();
     untrusted.fails(3, &[&vault.address(), "certificate", "set vault.ca_cert"]).leaves(&[]);
@@ -91,7 +91,7 @@ fn login_over_tls_with_a_private_ca() {
 
 #[test]
 fn a_refused_secret_id_is_reported() {
-    let place = Place::folder();
+    let place = Place::directory();
     let tool =
         with_role(&place, &place.site.vault, &place.site.vault.address(), &["refused"]).keeps(["not-a-secret-id"]);
     std::fs::write(tool.home().join("secret-id"), "not-a-secret-id").unwrap();
@@ -129,7 +129,7 @@ fn identity(user: &str) -> String {
 /// request on, to a stand-in for AWS.
 #[test]
 fn login_by_aws_iam() {
-    let (place, vault) = (Place::folder(), Vault::builder().server(Server::Vault).start());
+    let (place, vault) = (Place::directory(), Vault::builder().server(Server::Vault).start());
     vault.snapshot_policy("backup");
     let sts = FaultServer::start(|call| {
         let known = call.header("authorization").contains("Credential=rootaccess/");
@@ -173,7 +173,7 @@ fn login_by_aws_iam() {
 /// On OpenBao, in every run: Vault has namespaces only in its Enterprise edition.
 #[test]
 fn a_login_in_a_namespace_cannot_take_a_snapshot() {
-    let (place, vault) = (Place::folder(), Vault::builder().server(Server::OpenBao).start());
+    let (place, vault) = (Place::directory(), Vault::builder().server(Server::OpenBao).start());
     vault.ok("POST", "sys/namespaces/team", Some(json!({})));
     vault.ok("POST", "team/sys/auth/userpass", Some(json!({"type": "userpass"})));
     let policy = r#"path "sys/storage/raft/snapshot" { capabilities = ["read"] }"#;

@@ -17,7 +17,7 @@ fn backup_to_s3_decrypts_and_restores() {
 
 #[test]
 fn backup_to_a_local_directory_decrypts_and_restores() {
-    there_and_back(&Place::folder());
+    there_and_back(&Place::directory());
 }
 
 fn there_and_back(place: &Place) {

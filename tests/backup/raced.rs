@@ -132,7 +132,7 @@ fn a_taken_name_moves_to_the_next_free_second() {
 
 #[test]
 fn a_store_with_all_names_taken_is_a_conflict() {
-    let place = Place::folder();
+    let place = Place::directory();
     let others = taken(&place, 60);
     let output = place.tool().args(["backup", "--kind", "daily"]).run();
     output.fails(7, &["already exists", "like the names of the next seconds"]).leaves(&[]);

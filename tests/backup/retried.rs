@@ -156,7 +156,7 @@ fn a_refused_request_is_not_retried() {
         (|| Reply::status(200).header("Content-Type", "text/html").body("<html>"), 3),
     ];
     for (reply, code) in replies {
-        let place = Place::folder();
+        let place = Place::directory();
         let vault = place.site.vault_with(move |_| reply());
         let output = place.tool().env("VAULT_ADDR", vault.address()).arg("backup").run();
         assert!(!output.stderr.contains("attempt"), "{output:?}");

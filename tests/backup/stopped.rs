@@ -233,7 +233,7 @@ fn a_second_signal_ends_the_run_at_once() {
 fn stop_during_a_backup_to_a_local_directory_leaves_nothing() {
     let snapshot = large();
     for end in End::ALL {
-        let place = Arc::new(Place::folder());
+        let place = Arc::new(Place::directory());
         let body = snapshot.clone();
         let sent = body.len() / 2;
         let vault = place.site.vault_with(move |_| Reply::status(200).body(body.clone()).stall_after(sent));
@@ -261,7 +261,7 @@ fn run_deadline_ends_every_command() {
 
 #[test]
 fn run_deadline_ends_a_backup() {
-    let place = Place::folder();
+    let place = Place::directory();
     let vault = place.site.vault_with(|_| Reply::hang());
     let tool = place.tool().env("VAULT_ADDR", vault.address());
     std::fs::write(tool.home().join("config.toml"), "[run]\ndeadline = \"1s\"\n").unwrap();

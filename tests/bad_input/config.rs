@@ -61,7 +61,7 @@ fn an_unreadable_file_is_reported() {
 /// Each missing setting is reported on its own, with the ways to set it.
 #[test]
 fn missing_settings_are_reported() {
-    let place = Place::folder();
+    let place = Place::directory();
     let bare = |args: &[&str]| tool().args(args).run();
     bare(&["backup"]).fails(2, &["no backup key configured", "VAULT_BACKUP_KEY"]);
     for command in [&["list"][..], &["prune"], &["status"]] {

@@ -56,7 +56,7 @@ fn an_unusable_key_file_is_reported() {
 
 #[test]
 fn a_missing_key_is_reported() {
-    let place = Place::folder();
+    let place = Place::directory();
     let backup = || place.tool().arg("backup");
     for (variable, says) in
         [("", "no backup key configured"), ("5a5a", "env:VAULT_BACKUP_KEY: the backup key has 4 characters, not 64")]
@@ -82,7 +82,7 @@ fn a_missing_key_is_reported() {
 /// It would be missing when it is needed.
 #[test]
 fn an_unusable_old_key_fails_a_backup() {
-    let place = Place::folder();
+    let place = Place::directory();
     let tool = place.tool();
     std::fs::write(tool.home().join("config.toml"), "[encryption]\nold_keys = [\"/no/such/key\"]\n").unwrap();
     tool.args(["backup", "--config", "config.toml"]).run().fails(2, &["file:/no/such/key"]).leaves(&["config.toml"]);

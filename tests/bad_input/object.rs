@@ -98,7 +98,7 @@ fn refused(output: &Output, address: &str, says: &str) {
 
 #[test]
 fn stdout_gets_only_the_segments_before_the_damage() {
-    let place = Place::folder();
+    let place = Place::directory();
     let (name, object) = stored(&place);
     place.put(&name, &flipped(&object, 5 << 19));
     let output = place.tool().args(["decrypt", &name, "-o", "-"]).run();
@@ -136,7 +136,7 @@ fn a_renamed_object_is_refused() {
 /// An invalid manifest is only a warning: the segments are authentic.
 #[test]
 fn an_edited_manifest_is_a_warning() {
-    let place = Place::folder();
+    let place = Place::directory();
     let name = place.backup()["object"].as_str().unwrap().to_owned();
     let manifest_name = format!("{name}.manifest.json");
     let manifest = String::from_utf8(place.get(&manifest_name)).unwrap();

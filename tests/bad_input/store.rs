@@ -69,7 +69,7 @@ fn a_full_store_is_reported() {
 /// A directory on a file system of 1 MiB, in a mount namespace of the run.
 #[test]
 fn a_full_file_system_leaves_no_file() {
-    let place = Place::folder();
+    let place = Place::directory();
     let vault = place.site.vault_sending(Synthetic::whole(&plaintext(4 << 20)).bytes());
     let dir = crate::support::process::temp_dir();
     let script = "mount -t tmpfs -o size=1m tmpfs \"$0\"; \"$1\" backup; code=$?; find \"$0\" -type f; exit $code";
@@ -87,7 +87,7 @@ fn a_full_file_system_leaves_no_file() {
 
 #[test]
 fn a_missing_directory_is_reported() {
-    let place = Place::folder();
+    let place = Place::directory();
     let dir = crate::support::process::temp_dir();
     std::fs::write(dir.path().join("file"), "").unwrap();
     let store = format!("file://{}/file/store", dir.path().display());

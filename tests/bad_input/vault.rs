@@ -26,7 +26,7 @@ fn a_denied_snapshot_names_the_missing_policy() {
 
 #[test]
 fn an_uninitialised_or_sealed_vault_is_reported() {
-    let place = Place::folder();
+    let place = Place::directory();
     let mut vault = Vault::builder().uninitialised().start();
     refused(&place, &vault.address(), "hvs.planted", &["it is not initialised", "check that this is the right Vault"]);
     vault.initialise(1, 1);
@@ -36,7 +36,7 @@ fn an_uninitialised_or_sealed_vault_is_reported() {
 
 #[test]
 fn an_unreachable_vault_is_reported() {
-    let place = Place::folder();
+    let place = Place::directory();
     let port = Port::reserve();
     let address = format!("http://{}", port.address());
     refused(&place, &address, "hvs.planted", &["Connection refused", "check that Vault is running there"]);
@@ -55,7 +55,7 @@ fn double(status: u16, health: &Value, more: impl Fn(&str) -> Option<Value> + Se
 
 #[test]
 fn a_storage_other_than_raft_is_reported() {
-    let place = Place::folder();
+    let place = Place::directory();
     let health =
         json!({"initialized": true, "sealed": false, "standby": false, "version": "1.21.4", "cluster_id": "a"});
     let seal = json!({"initialized": true, "sealed": false, "type": "shamir", "t": 2, "n": 3, "progress": 0,
@@ -68,7 +68,7 @@ fn a_storage_other_than_raft_is_reported() {
 /// Takes as long as the timeout for an election.
 #[test]
 fn a_standby_without_a_leader_is_reported() {
-    let place = Place::folder();
+    let place = Place::directory();
     let health = json!({"initialized": true, "sealed": false, "standby": true, "version": "1.21.4", "cluster_id": "a"});
     let vault = double(429, &health, |path| (path == "/v1/sys/leader").then(|| json!({"leader_address": ""})));
     let says = ["a standby that names no leader", "vault operator raft list-peers", "redact_addresses"];
@@ -77,7 +77,7 @@ fn a_standby_without_a_leader_is_reported() {
 
 #[test]
 fn a_server_that_is_not_vault_gets_no_token() {
-    let place = Place::folder();
+    let place = Place::directory();
     let page = FaultServer::start(|_| Reply::status(200).header("Content-Type", "text/html").body("<html>Welcome"));
     refused(&place, page.address(), "hvs.planted", &["the response is not from Vault", "check the address"]);
     assert!(page.calls().iter().all(|call| call.header("x-vault-token").is_empty()), "it was not given the token");

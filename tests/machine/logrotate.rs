@@ -84,7 +84,7 @@ impl Rotated {
 
 #[test]
 fn audit_log_continues_after_rotation() {
-    let place = Place::folder();
+    let place = Place::directory();
     for more in ["", "copytruncate"] {
         let log = Rotated::new(more);
         let run = || {

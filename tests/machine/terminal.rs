@@ -182,7 +182,7 @@ fn ctrl_c_during_the_verification_clears_the_progress() {
 /// A question does not keep a run from ending, and the terminal echoes again afterwards.
 #[test]
 fn deadline_ends_an_unanswered_prompt() {
-    let place = Place::folder();
+    let place = Place::directory();
     place.backup();
     let terminal = terminal(&place, &place.site.vault.address(), "");
     let recover = "vault-backup recover secret/app --from $NAME --show";
@@ -206,7 +206,7 @@ fn deadline_ends_an_unanswered_prompt() {
 
 #[test]
 fn list_has_colours_on_a_terminal_unless_no_color_is_set() {
-    let place = Place::folder();
+    let place = Place::directory();
     place.backup();
     let name = place.names().remove(0);
     place.put("daily/2020-01-01/vault-snapshot-20200101-020000.enc", b"x");

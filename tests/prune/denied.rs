@@ -61,7 +61,7 @@ fn a_denied_deletion_of_a_manifest_is_reported() {
 /// The tool runs without root's right to override permissions.
 #[test]
 fn files_in_a_read_only_directory_are_reported() {
-    let world = World::new(Place::folder());
+    let world = World::new(Place::directory());
     let daily = world.good_ones(BackupType::Daily, 0..40);
     let kept = [&daily[32], &daily[39]];
     let dirs = kept.map(|name| world.place.path().join(name.object()).parent().unwrap().to_owned());

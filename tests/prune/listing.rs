@@ -48,7 +48,7 @@ fn list_shows_47_backups_in_80_columns_newest_first() {
 
 #[test]
 fn list_filters_by_number_and_kind() {
-    let world = World::new(Place::folder());
+    let world = World::new(Place::directory());
     let all = copied(&world);
     let shown = |args: &[&str]| {
         let output = world.tool().arg("list").args(args).run();

@@ -66,7 +66,7 @@ fn thousands_of_objects_are_deleted_and_foreign_ones_kept() {
 
 #[test]
 fn thousands_of_files_are_deleted() {
-    let world = World::new(Place::folder());
+    let world = World::new(Place::directory());
     let crowd = crowd(&world, DUE, FOREIGN);
     let output = world.prune();
     assert_eq!(list(&output.ok().json()["deleted"]), objects(&crowd.due));
@@ -97,7 +97,7 @@ fn concurrent_prunes_do_not_fail() {
 fn a_second_prune_completes_after_a_server_crash() {
     let s3 = S3::start();
     s3.bucket("backups");
-    let world = World::new(Place::folder());
+    let world = World::new(Place::directory());
     let crowd = crowd(&world, 1_200, 100);
     s3.put_many("backups", world.files().into_iter().map(|name| (name.clone(), world.place.get(&name))).collect());
     let (env, endpoint, s3) = (s3.env(), s3.endpoint(), Arc::new(Mutex::new(s3)));

@@ -52,7 +52,7 @@ fn old_backups_are_deleted_with_their_manifests_and_nothing_else() {
 /// Links to the outside, in place of a backup, of a manifest and of a directory.
 #[test]
 fn symbolic_links_are_not_followed() {
-    let world = World::new(Place::folder());
+    let world = World::new(Place::directory());
     let daily = world.good_ones(BackupType::Daily, 0..40);
     let store = world.place.path();
     let outside = crate::support::process::temp_dir();
@@ -79,7 +79,7 @@ fn symbolic_links_are_not_followed() {
 
 #[test]
 fn prune_stops_deleting_if_backups_stop() {
-    let world = World::new(Place::folder());
+    let world = World::new(Place::directory());
     world.good_ones(BackupType::Daily, 100..130);
     let before = world.files();
     assert_eq!(world.prune().code(0).json()["deleted"].as_array().unwrap().len(), 0);
@@ -90,7 +90,7 @@ fn prune_stops_deleting_if_backups_stop() {
 
 #[test]
 fn without_a_key_nothing_is_deleted() {
-    let world = World::new(Place::folder());
+    let world = World::new(Place::directory());
     world.good_ones(BackupType::Daily, 0..40);
     let before = world.files();
     let keyless = || tool().env("VAULT_BACKUP_STORE", world.place.url());
@@ -101,7 +101,7 @@ fn without_a_key_nothing_is_deleted() {
 
 #[test]
 fn prune_needs_only_the_manifest_key() {
-    let world = World::new(Place::folder());
+    let world = World::new(Place::directory());
     world.good_ones(BackupType::Daily, 0..40);
     let mac = hex::encode(world.key.mac_key().manifest.as_slice());
     let run = tool().env("VAULT_BACKUP_STORE", world.place.url()).env("MANIFEST_KEY", mac);

@@ -57,7 +57,7 @@ fn abandoned_uploads_are_aborted_after_a_day() {
 
 #[test]
 fn abandoned_files_are_deleted_after_a_day() {
-    let world = World::new(Place::folder());
+    let world = World::new(Place::directory());
     let daily = world.good(BackupType::Daily, 0);
     let names = names();
     let parts = names.each_ref().map(|name| {

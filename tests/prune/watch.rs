@@ -75,7 +75,7 @@ fn status_reports_anomalies() {
 
 #[test]
 fn status_reports_the_age_of_backups_and_drills() {
-    let world = World::new(Place::folder());
+    let world = World::new(Place::directory());
     let daily = world.good_ones(BackupType::Daily, 0..3);
     let monthly = world.good(BackupType::Monthly, 0);
     world.write(&daily[2].drill_record(), &world.drill_record(&daily[2], &world.key));

@@ -26,7 +26,7 @@ enum Holder {
     /// A bucket's name; the objects are below a prefix.
     Bucket(String),
     /// The directory does not exist before it is needed.
-    Folder(TempDir),
+    Directory(TempDir),
 }
 
 /// Prefix of the backups in a bucket.
@@ -60,18 +60,18 @@ impl Place {
     }
 
     /// In a new directory, with the shared servers.
-    pub fn folder() -> Self {
-        Self::folder_of(Site::shared())
+    pub fn directory() -> Self {
+        Self::directory_of(Site::shared())
     }
 
     /// In a new directory, with the servers of `site`.
-    pub fn folder_of(site: Arc<Site>) -> Self {
-        Self { site, holder: Holder::Folder(temp_dir()) }
+    pub fn directory_of(site: Arc<Site>) -> Self {
+        Self { site, holder: Holder::Directory(temp_dir()) }
     }
 
     /// One of each kind.
     pub fn both() -> [Self; 2] {
-        [Self::s3(), Self::folder()]
+        [Self::s3(), Self::directory()]
     }
 
     /// Returns `true` if it keeps metadata.
@@ -86,7 +86,7 @@ impl Place {
     pub fn bucket(&self) -> &str {
         match &self.holder {
             Holder::Bucket(name) => name,
-            Holder::Folder(dir) => panic!("{} is no bucket", dir.path().display()),
+            Holder::Directory(dir) => panic!("{} is no bucket", dir.path().display()),
         }
     }
 
@@ -102,7 +102,7 @@ impl Place {
     pub fn path(&self) -> PathBuf {
         match &self.holder {
             Holder::Bucket(name) => panic!("{name} is no directory"),
-            Holder::Folder(dir) => folder(dir),
+            Holder::Directory(dir) => store_directory(dir),
         }
     }
 
@@ -110,7 +110,7 @@ impl Place {
     pub fn url(&self) -> String {
         match &self.holder {
             Holder::Bucket(bucket) => format!("s3://{bucket}/{}", PREFIX.trim_end_matches('/')),
-            Holder::Folder(dir) => format!("file://{}", folder(dir).display()),
+            Holder::Directory(dir) => format!("file://{}", store_directory(dir).display()),
         }
     }
 
@@ -142,10 +142,10 @@ impl Place {
                     |key: String| key.strip_prefix(PREFIX).map(str::to_owned).expect("no objects outside the prefix");
                 self.site.s3.objects(bucket).into_iter().map(strip).collect()
             }
-            Holder::Folder(dir) => {
+            Holder::Directory(dir) => {
                 let mut names = Vec::new();
-                if folder(dir).exists() {
-                    walk(&folder(dir), "", &mut names);
+                if store_directory(dir).exists() {
+                    walk(&store_directory(dir), "", &mut names);
                 }
                 names.sort();
                 names
@@ -157,7 +157,7 @@ impl Place {
     pub fn get(&self, name: &str) -> Vec<u8> {
         match &self.holder {
             Holder::Bucket(bucket) => self.site.s3.get(bucket, &self.key(name)).expect(name),
-            Holder::Folder(dir) => std::fs::read(folder(dir).join(name)).unwrap(),
+            Holder::Directory(dir) => std::fs::read(store_directory(dir).join(name)).unwrap(),
         }
     }
 
@@ -170,8 +170,8 @@ impl Place {
     pub fn put(&self, name: &str, body: &[u8]) {
         match &self.holder {
             Holder::Bucket(bucket) => self.site.s3.put(bucket, &self.key(name), body),
-            Holder::Folder(dir) => {
-                let path = folder(dir).join(name);
+            Holder::Directory(dir) => {
+                let path = store_directory(dir).join(name);
                 std::fs::create_dir_all(path.parent().unwrap()).unwrap();
                 std::fs::write(path, body).unwrap();
             }
@@ -185,7 +185,7 @@ impl Place {
                 let keyed = objects.into_iter().map(|(name, body)| (self.key(&name), body)).collect();
                 self.site.s3.put_many(bucket, keyed);
             }
-            Holder::Folder(_) => objects.iter().for_each(|(name, body)| self.put(name, body)),
+            Holder::Directory(_) => objects.iter().for_each(|(name, body)| self.put(name, body)),
         }
     }
 
@@ -193,8 +193,8 @@ impl Place {
     pub fn age(&self, name: &str, by: Duration) {
         match &self.holder {
             Holder::Bucket(bucket) => self.site.s3.age(bucket, &self.key(name), by),
-            Holder::Folder(dir) => {
-                let file = std::fs::File::open(folder(dir).join(name)).unwrap();
+            Holder::Directory(dir) => {
+                let file = std::fs::File::open(store_directory(dir).join(name)).unwrap();
                 file.set_modified(std::time::SystemTime::now() - by).unwrap();
             }
         }
@@ -222,9 +222,9 @@ impl Place {
         match &self.holder {
             Holder::Bucket(bucket) => assert_eq!(self.site.s3.incomplete_uploads(bucket), [""; 0]),
             // The two directories at the top may stay, but nothing in them.
-            Holder::Folder(dir) => {
+            Holder::Directory(dir) => {
                 for top in ["daily", "monthly"] {
-                    let entries = std::fs::read_dir(folder(dir).join(top));
+                    let entries = std::fs::read_dir(store_directory(dir).join(top));
                     assert_eq!(entries.map_or(0, Iterator::count), 0, "{top} in {}", self.url());
                 }
             }
@@ -232,7 +232,7 @@ impl Place {
     }
 }
 
-fn folder(dir: &TempDir) -> PathBuf {
+fn store_directory(dir: &TempDir) -> PathBuf {
     dir.path().join("store")
 }
 

@@ -71,7 +71,7 @@ fn every_command_with_json_has_a_schema() {
 
 #[test]
 fn the_output_of_each_command_has_the_keys_of_its_schema() {
-    let place = Place::folder();
+    let place = Place::directory();
     let object = place.backup()["object"].as_str().unwrap().to_owned();
     for args in [
         &["backup", "--json", "--prune", "--kind", "monthly"][..],

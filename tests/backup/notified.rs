@@ -18,7 +18,7 @@ use vault_backup::base::stop::Stop;
 use vault_backup::services::notify::Operation;
 
 /// Maximum time for the attempts to notify one endpoint.
-const PATIENCE_OF_THE_TOOL: Duration = Duration::from_secs(30);
+const NOTIFICATION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Part of each notification URL, which must not be printed.
 const PLANTED: &str = "planted-in-a-url";
@@ -115,7 +115,7 @@ fn a_successful_backup_is_reported_to_all_channels() {
 
 #[test]
 fn a_failed_backup_is_reported_to_all_channels() {
-    let (place, listeners) = (Place::folder(), Listeners::start(204));
+    let (place, listeners) = (Place::directory(), Listeners::start(204));
     let vault = place.site.vault_sending("<html>");
     let tool = place.tool().env("VAULT_ADDR", vault.address());
     let output = listeners.listen(tool, "audit.log").args(["backup", "--prune"]).run();
@@ -138,7 +138,7 @@ fn a_failed_backup_is_reported_to_all_channels() {
 /// A run that was stopped is reported too.
 #[test]
 fn a_passed_deadline_is_reported() {
-    let (place, listeners) = (Place::folder(), Listeners::start(204));
+    let (place, listeners) = (Place::directory(), Listeners::start(204));
     let vault = place.site.vault_with(|_| Reply::hang());
     let tool = place.tool().env("VAULT_ADDR", vault.address());
     let output = listeners.listen(tool, "audit.log").args(["backup", "--deadline", "2s"]).run();
@@ -150,7 +150,7 @@ fn a_passed_deadline_is_reported() {
 /// A bug is reported like any failure, but without the panic message.
 #[tokio::test]
 async fn a_panic_is_reported_without_its_message() {
-    let (place, listeners) = (Place::folder(), Listeners::start(204));
+    let (place, listeners) = (Place::directory(), Listeners::start(204));
     let tool = listeners.listen(place.tool(), "audit.log");
     let config = tool.home().join("config.toml");
     let text = std::fs::read_to_string(&config).unwrap().replace("\"env:SLACK\"", "\"http://127.0.0.1:1/\"");
@@ -171,7 +171,7 @@ async fn a_panic_is_reported_without_its_message() {
 /// The backup is made and stays good, but an operator should check.
 #[test]
 fn failed_notifications_give_exit_code_8_after_a_good_backup() {
-    let (place, listeners) = (Place::folder(), Listeners::start(404));
+    let (place, listeners) = (Place::directory(), Listeners::start(404));
     let output = backup(&place, &listeners, "no/such/directory/audit.log", &["--json"]);
     output.code(8);
     let stored = output.stderr.find("warning: completed with problems: ").unwrap();
@@ -195,7 +195,7 @@ fn failed_notifications_give_exit_code_8_after_a_good_backup() {
 /// at the same time. The backup is not affected.
 #[test]
 fn hanging_and_failing_webhooks_do_not_block_each_other() {
-    let place = Place::folder();
+    let place = Place::directory();
     let server = FaultServer::start(|call| match &call.path[1..] {
         "hangs" => Reply::hang(),
         "closes" => Reply::close(),
@@ -212,7 +212,7 @@ fn hanging_and_failing_webhooks_do_not_block_each_other() {
     let output = tool.args(["--config", "config.toml", "backup", "--json"]).run();
     output.code(8);
     let took = begun.elapsed();
-    assert!(took < PATIENCE_OF_THE_TOOL * 2, "{took:?}");
+    assert!(took < NOTIFICATION_TIMEOUT * 2, "{took:?}");
     let said = output.json();
     let problems: Vec<_> = said["problems"].as_array().unwrap().iter().map(text).collect();
     let parts = ["ping", "webhook 1", "webhook 2", "webhook 3", "webhook 4", "ping"];
@@ -227,7 +227,7 @@ fn hanging_and_failing_webhooks_do_not_block_each_other() {
 /// Failed notifications never hide the failure itself.
 #[test]
 fn failed_notifications_do_not_hide_the_failure() {
-    let (place, listeners) = (Place::folder(), Listeners::start(404));
+    let (place, listeners) = (Place::directory(), Listeners::start(404));
     let vault = place.site.vault_sending("");
     let tool = place.tool().env("VAULT_ADDR", vault.address());
     let output = listeners.listen(tool, "no/such/directory/audit.log").arg("backup").run();

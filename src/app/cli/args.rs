@@ -258,7 +258,7 @@ pub struct KeygenArgs {
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
-    /// Also send a test notification to every [[notify]] target
+    /// Also send a test to every notification target
     #[arg(long)]
     pub notify_test: bool,
     /// Print one JSON document on stdout

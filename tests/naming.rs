@@ -139,6 +139,8 @@ fn a_backup_that_is_not_good_needs_its_full_name() {
     // Without the key, no backup can be told to be good.
     let output = shelf.tool().env("VAULT_BACKUP_KEY", "").args(["inspect", "latest"]).run();
     output.fails(2, &["latest: none of the 6 backups that fit is good", "give --key"]);
+    let output = shelf.tool().env("VAULT_BACKUP_KEY", "6b".repeat(32)).args(["inspect", "latest"]).run();
+    output.fails(5, &["backups under key", "which is not configured", "encryption.old_keys"]);
     let output = shelf.tool().env("VAULT_BACKUP_KEY", "").args(["inspect", EVENING]).run();
     output.code(0).stderr_contains("no configured key can check its manifest").stdout_contains("unproven");
 }

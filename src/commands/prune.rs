@@ -9,6 +9,7 @@ use crate::base::error::Result;
 use crate::base::lock::Lock;
 use crate::commands::CommandResult;
 use crate::formats::backup::Backup;
+use crate::pipeline::catalog::check_all;
 use crate::pipeline::clock;
 use crate::pipeline::prune::Planned;
 use crate::services::notify::Operation;
@@ -37,7 +38,15 @@ pub(crate) async fn run(context: &Context, args: &PruneArgs) -> Result<CommandRe
 
 async fn dry_run(context: &Context) -> Result<CommandResult> {
     let store = context.store().await?;
-    let planned = plan(context, store.as_ref(), list(context, store.as_ref()).await?).await?;
+    let mut catalog = list(context, store.as_ref()).await?;
+    let trust = context.trust(context.mac_keys()?);
+    if !trust.keys.is_empty() {
+        // A prune checks only what its decisions depend on; a person also wants the reasons
+        // that `list` gives.
+        let check = check_all(store.as_ref(), &mut catalog.backups, &trust);
+        context.stop.guard(check).await?;
+    }
+    let planned = plan(context, store.as_ref(), catalog).await?;
     if !planned.verified {
         tracing::warn!("no key: manifests were not verified; without a key `prune` deletes nothing");
     }

@@ -5,6 +5,7 @@ use crate::app::context::Context;
 use crate::app::output;
 use crate::base::error::{Kind, Result};
 use crate::commands::CommandResult;
+use crate::formats::backup::under_unknown_keys;
 use crate::formats::manifest::rfc3339;
 use crate::formats::naming::BackupType;
 use crate::pipeline::survey::{Survey, survey};
@@ -55,14 +56,7 @@ fn no_good_backup(survey: &Survey, store: &dyn Store) -> String {
     if survey.backups().next().is_none() {
         return survey.no_backups(store);
     }
-    let stated = survey.unknown_keys().into_iter().map(|(id, count)| {
-        let s = if count == 1 { "" } else { "s" };
-        match id {
-            Some(id) => format!("{count} backup{s} under key {id}, which is not configured"),
-            None => format!("{count} backup{s} under an unknown key"),
-        }
-    });
-    let stated: Vec<_> = stated.collect();
+    let stated = under_unknown_keys(survey.backups());
     if stated.is_empty() { "no good backup".to_owned() } else { format!("no good backup: {}", stated.join("; ")) }
 }
 

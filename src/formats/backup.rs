@@ -4,6 +4,7 @@
 use super::manifest::{DrillRecord, Manifest};
 use super::naming::BackupName;
 use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::BTreeMap;
 
 /// Largest time in the future that a clock difference explains.
 pub const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(10);
@@ -141,6 +142,25 @@ impl BackupStatus {
             Self::Good(_) => 5,
         }
     }
+}
+
+/// Returns, for each key that is not available, the number of backups under it, in words.
+/// The key ids are those that the manifests state, which nothing has checked.
+pub fn under_unknown_keys<'a>(backups: impl IntoIterator<Item = &'a Backup>) -> Vec<String> {
+    let mut found = BTreeMap::<_, usize>::new();
+    for backup in backups {
+        if let BackupStatus::UnknownKey(id) = &backup.status {
+            *found.entry(id.as_deref()).or_default() += 1;
+        }
+    }
+    let words = |(id, count): (Option<&str>, usize)| {
+        let s = if count == 1 { "" } else { "s" };
+        match id {
+            Some(id) => format!("{count} backup{s} under key {id}, which is not configured"),
+            None => format!("{count} backup{s} under an unknown key"),
+        }
+    };
+    found.into_iter().map(words).collect()
 }
 
 /// Status of a backup's drill record.

@@ -127,6 +127,15 @@ pub(crate) async fn check_drills(
     checks.buffer_unordered(CONCURRENCY).try_collect().await
 }
 
+/// Checks all documents of `backups` that were not checked yet.
+///
+/// # Errors
+/// As [`check_manifests`].
+pub(crate) async fn check_all(store: &dyn Store, backups: &mut [Backup], trust: &Trust) -> Result<()> {
+    check_manifests(store, &mut *backups, trust).await?;
+    check_drills(store, backups, &trust.keys).await
+}
+
 async fn check_manifest(store: &dyn Store, backup: &mut Backup, trust: &Trust) -> Result<()> {
     if backup.status == BackupStatus::Unchecked {
         backup.status = read_manifest(store, &backup.name, &trust.keys).await?.status(backup.size, trust);

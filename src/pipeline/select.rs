@@ -6,7 +6,7 @@
 use super::catalog::{self, Catalog};
 use super::trust::Trust;
 use crate::base::error::{Error, Result};
-use crate::formats::backup::Backup;
+use crate::formats::backup::{Backup, under_unknown_keys};
 use crate::formats::naming::BackupName;
 use crate::formats::selection::{Selector, without_copies};
 use crate::services::store::Store;
@@ -40,8 +40,12 @@ pub(crate) async fn named(
     }
     let catalog = Catalog::read(store).await?;
     if let Selector::Latest(of) = selector {
-        let newest = catalog.newest_good(store, trust, now, of).await?.map(|(backup, _)| backup.name);
-        return newest.map(Some).ok_or_else(|| none_good(text, &catalog.backups, &selector, trust));
+        if let Some((newest, _)) = catalog.newest_good(store, trust, now, of).await? {
+            return Ok(Some(newest.name));
+        }
+        let mut backups = catalog.backups;
+        catalog::check_manifests(store, &mut backups, trust).await?;
+        return Err(none_good(text, &backups, &selector, trust));
     }
     let mut fitting: Vec<_> = catalog.backups.iter().filter(|backup| selector.fits(&backup.name)).cloned().collect();
     if fitting.is_empty() {
@@ -97,8 +101,11 @@ fn none_good(text: &str, backups: &[Backup], selector: &Selector, trust: &Trust)
         1 => format!("{text}: the only backup that fits is not good: {}", newest.name),
         n => format!("{text}: none of the {n} backups that fit is good; the newest is {}", newest.name),
     };
+    let unknown = under_unknown_keys(fitting.iter().copied());
     match trust.keys.is_empty() {
         true => Error::usage(what).hint("give --key or set encryption.key: the check needs the key"),
+        false if !unknown.is_empty() => Error::integrity(format!("{what}: {}", unknown.join("; ")))
+            .hint("give that key with --key or encryption.old_keys; a backup that is not good needs its full name"),
         false => Error::integrity(what).hint("see: vault-backup list; a backup that is not good needs its full name"),
     }
 }

@@ -12,7 +12,6 @@ use crate::formats::retention::anomaly::{self, Anomaly};
 use crate::formats::retention::{self, Policy, PrunePlan};
 use crate::services::store::Store;
 use chrono::{DateTime, Utc};
-use std::collections::BTreeMap;
 
 /// All backups.
 #[derive(Debug)]
@@ -35,8 +34,7 @@ pub(crate) struct Survey {
 /// The store's.
 pub(crate) async fn survey(store: &dyn Store, trust: &Trust, policy: &Policy, now: DateTime<Utc>) -> Result<Survey> {
     let Catalog { mut backups, orphans, foreign } = Catalog::read(store).await?;
-    catalog::check_manifests(store, &mut backups, trust).await?;
-    catalog::check_drills(store, &mut backups, &trust.keys).await?;
+    catalog::check_all(store, &mut backups, trust).await?;
     let anomalies = anomaly::anomalies(now, &backups, policy);
     let plan = retention::plan(now, backups, policy);
     Ok(Survey { now, plan, anomalies, orphans: orphans.len(), foreign })
@@ -64,18 +62,6 @@ impl Survey {
             1 => format!("{none} (1 foreign object: is it the right place?)"),
             n => format!("{none} ({n} foreign objects: is it the right place?)"),
         }
-    }
-
-    /// Returns the number of backups that no available key can check, by the key id that
-    /// their manifests state without proof.
-    pub(crate) fn unknown_keys(&self) -> BTreeMap<Option<&str>, usize> {
-        let mut found = BTreeMap::new();
-        for backup in self.backups() {
-            if let BackupStatus::UnknownKey(id) = &backup.status {
-                *found.entry(id.as_deref()).or_default() += 1;
-            }
-        }
-        found
     }
 
     /// Returns the number of backups of another cluster.

@@ -3,7 +3,7 @@
 use super::{BODY, World, ago, list, objects};
 use crate::support::fault::{FaultServer, Reply};
 use crate::support::place::Place;
-use serde_json::json;
+use serde_json::{Value, json};
 use vault_backup::formats::naming::{BackupName, BackupType};
 
 /// The cells of the row of `name`.
@@ -106,6 +106,11 @@ fn list_reports_status_drill_and_reasons() {
         assert_eq!((&listed[32]["object"], &listed[32]["delete"]), (&json!(loose.object()), &json!(true)));
         assert!(listed[4]["reason"].as_str().unwrap().contains("malformed"), "{}", listed[4]);
         assert_eq!(document["foreign_objects"], 1);
+        let dry = world.tool().args(["prune", "--dry-run", "--json"]).run().ok().json();
+        let reasons = |list: &Value, key: &str| -> Vec<_> {
+            list.as_array().unwrap().iter().map(|one| (one["object"].clone(), one[key].clone())).collect()
+        };
+        assert_eq!(reasons(&dry["plan"], "reason"), reasons(&document["backups"], "retention"));
     }
 }
 

@@ -143,7 +143,11 @@ fn decode(text: &Secret, what: &str) -> Result<Zeroizing<[u8; LEN]>> {
         } else {
             format!("has {} characters, not 64", text.chars().count())
         };
-        Error::usage(format!("{what} {why}")).hint("use 64 hex digits, as `vault-backup keygen` writes them")
+        let reference = ["file:", "env:", "credential:", "/"].iter().any(|start| text.starts_with(start));
+        Error::usage(format!("{what} {why}")).hint(match reference {
+            true => "give the key itself here; encryption.key and --key take a reference to a file",
+            false => "use 64 hex digits, as `vault-backup keygen` writes them",
+        })
     })?;
     Ok(bytes)
 }
@@ -190,6 +194,7 @@ mod tests {
     fn malformed_keys_are_refused_and_not_repeated() {
         for (text, says) in [
             (String::new(), "has 0 characters, not 64"),
+            ("file:/etc/vault-backup/key".to_owned(), "give the key itself here"),
             ("5a".repeat(31), "has 62 characters, not 64"),
             ("5a".repeat(33), "has 66 characters, not 64"),
             (format!(" {}", "5a".repeat(32)), "has 65 characters"),

@@ -136,7 +136,7 @@ fn a_backup_that_is_not_good_needs_its_full_name() {
             assert_eq!(shelf.inspect(full).run().code(0).json()["input"], url);
         }
     }
-    // Without the key, no backup can be told to be good.
+    // Without the key, no backup counts as good.
     let output = shelf.tool().env("VAULT_BACKUP_KEY", "").args(["inspect", "latest"]).run();
     output.fails(2, &["latest: none of the 6 backups that fit is good", "give --key"]);
     let output = shelf.tool().env("VAULT_BACKUP_KEY", "6b".repeat(32)).args(["inspect", "latest"]).run();

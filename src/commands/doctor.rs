@@ -118,7 +118,7 @@ pub(crate) async fn run(context: &Context, args: &DoctorArgs) -> Result<CommandR
         let checked = checks::store(context, &mut findings, store, &keys);
         let checked = unless_stopped(context, Box::pin(checked)).await;
         upload::finish_cleanup(store).await; // the aborted upload of the write check
-        newest = checked?.map(|manifest| (store, manifest));
+        newest = checked?.map(|backup| (store, backup));
     }
     Box::pin(staging::check(context, &mut findings, newest, &keys)).await?;
     unless_stopped(context, checks::channels(context, &mut findings, args.notify_test)).await?;

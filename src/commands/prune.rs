@@ -46,7 +46,7 @@ async fn dry_run(context: &Context) -> Result<CommandResult> {
         let check = check_all(store.as_ref(), &mut catalog.backups, &trust);
         context.stop.guard(check).await?;
     }
-    let planned = plan(context, store.as_ref(), catalog).await?;
+    let planned = plan(context, store.as_ref(), &trust, catalog).await?;
     if !planned.verified {
         tracing::warn!("no key: manifests were not verified; without a key `prune` deletes nothing");
     }

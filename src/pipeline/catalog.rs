@@ -76,25 +76,23 @@ impl Catalog {
         self.backups.insert(at, backup);
     }
 
-    /// Returns the newest good backup whose time is not in the future, with its manifest,
-    /// if there is one.
+    /// Returns the newest good backup whose time is not in the future, if any. Checks the
+    /// manifests down to it; the statuses stay in the catalog.
     ///
     /// # Errors
     /// The store's.
-    pub async fn newest_good(
-        &self,
+    pub(crate) async fn newest_good(
+        &mut self,
         store: &dyn Store,
         trust: &Trust,
         now: DateTime<Utc>,
         of: Option<BackupType>,
-    ) -> Result<Option<(Backup, Manifest)>> {
-        let of_type = |b: &&Backup| of.is_none_or(|t| t == b.name.backup_type());
-        for backup in self.backups.iter().filter(of_type).filter(|b| !b.is_future(now)) {
-            let mut backup = backup.clone();
-            check_manifest(store, &mut backup, trust).await?;
-            if let BackupStatus::Good(manifest) = &backup.status {
-                let manifest = (**manifest).clone();
-                return Ok(Some((backup, manifest)));
+    ) -> Result<Option<&Backup>> {
+        let wanted = |b: &&mut Backup| of.is_none_or(|of| of == b.name.backup_type()) && !b.is_future(now);
+        for backup in self.backups.iter_mut().filter(wanted) {
+            check_manifest(store, backup, trust).await?;
+            if backup.status.is_good() {
+                return Ok(Some(backup));
             }
         }
         Ok(None)

@@ -116,7 +116,7 @@ pub(crate) async fn open_object(
     trust: &Trust,
     check: impl FnOnce(&Chosen) -> Result<()>,
 ) -> Result<OpenInput> {
-    let chosen = object::choose(store, name.object(), trust).await?;
+    let chosen = object::choose(store, name, trust).await?;
     check(&chosen)?;
     let download = chosen.download(store).await?;
     Ok(OpenInput {

@@ -33,19 +33,19 @@ pub struct Chosen {
     pub address: String,
 }
 
-/// Finds `object` and its manifest. If the current version is not the one in the manifest,
+/// Finds the object `name` and its manifest. If the current version is not the one in the manifest,
 /// or is a delete marker, an older version that matches is chosen, with a warning.
 ///
 /// # Errors
 /// `Store` if there is no such backup.
-pub(crate) async fn choose(store: &dyn Store, object: &str, trust: &Trust) -> Result<Chosen> {
+pub(crate) async fn choose(store: &dyn Store, name: &BackupName, trust: &Trust) -> Result<Chosen> {
+    let object = name.object();
     let address = store.locate(object);
     let missing = || Error::store(format!("{address}: no such backup"));
-    let name = BackupName::parse(object).ok_or_else(|| missing().hint(SEE_LIST))?;
     let current = store.head(object).await?;
-    let manifest = catalog::read_manifest(store, &name, &trust.keys).await?;
+    let manifest = catalog::read_manifest(store, name, &trust.keys).await?;
     let named = match &manifest {
-        ManifestCheck::Authentic(manifest) => versions::named_by(manifest, store, &name, current.as_ref()).await?,
+        ManifestCheck::Authentic(manifest) => versions::named_by(manifest, store, name, current.as_ref()).await?,
         ManifestCheck::Unusable(_) => None,
     };
     let head = match (named, current) {
@@ -63,7 +63,7 @@ pub(crate) async fn choose(store: &dyn Store, object: &str, trust: &Trust) -> Re
             return Err(missing().hint(if deleted { DELETED } else { SEE_LIST }));
         }
     };
-    Ok(Chosen { status: manifest.status(head.size, trust), name, head, address })
+    Ok(Chosen { status: manifest.status(head.size, trust), name: name.clone(), head, address })
 }
 
 impl ReadSpec {

@@ -38,10 +38,10 @@ pub(crate) async fn named(
     if let Selector::Object(name) = selector {
         return Ok(Some(name));
     }
-    let catalog = Catalog::read(store).await?;
+    let mut catalog = Catalog::read(store).await?;
     if let Selector::Latest(of) = selector {
-        if let Some((newest, _)) = catalog.newest_good(store, trust, now, of).await? {
-            return Ok(Some(newest.name));
+        if let Some(newest) = catalog.newest_good(store, trust, now, of).await? {
+            return Ok(Some(newest.name.clone()));
         }
         let mut backups = catalog.backups;
         catalog::check_manifests(store, &mut backups, trust).await?;

@@ -9,6 +9,7 @@ use crate::formats::backup::Backup;
 use crate::formats::manifest::rfc3339;
 use crate::pipeline::catalog::Catalog;
 use crate::pipeline::prune::{self, Planned, Pruned};
+use crate::pipeline::trust::Trust;
 use crate::services::store::Store;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -26,9 +27,9 @@ pub async fn list(context: &Context, store: &dyn Store) -> Result<Catalog> {
 ///
 /// # Errors
 /// The store's.
-pub async fn plan(context: &Context, store: &dyn Store, catalog: Catalog) -> Result<Planned> {
-    let (trust, policy) = (context.trust(context.mac_keys()?), context.policy()?);
-    let planned = context.stop.guard(prune::plan(store, catalog, &trust, &policy, context.started)).await?;
+pub async fn plan(context: &Context, store: &dyn Store, trust: &Trust, catalog: Catalog) -> Result<Planned> {
+    let policy = context.policy()?;
+    let planned = context.stop.guard(prune::plan(store, catalog, trust, &policy, context.started)).await?;
     for ahead in planned.plan.ahead() {
         tracing::warn!(
             "{}: its name is in the future, so it is kept and not counted",
@@ -43,7 +44,8 @@ pub async fn plan(context: &Context, store: &dyn Store, catalog: Catalog) -> Res
 /// # Errors
 /// The store's; `Usage` without a key to verify the backups that stay.
 pub async fn execute(context: &Context, store: &dyn Store, catalog: Catalog) -> Result<CommandResult> {
-    let planned = plan(context, store, catalog).await?;
+    let trust = context.trust(context.mac_keys()?);
+    let planned = plan(context, store, &trust, catalog).await?;
     context.progress.stage("pruning", None);
     let pruned = prune::execute(store, &planned, context.started, &context.stop).await?;
     Ok(result(store, &planned, &pruned))

@@ -121,9 +121,9 @@ async fn is_suspicious(
     backup: &Committed,
 ) -> Result<bool> {
     let earlier = catalog.backups.iter().filter(|b| b.name.created_at() < backup.name.created_at());
-    let earlier = Catalog { backups: earlier.cloned().collect(), ..Catalog::default() };
+    let mut earlier = Catalog { backups: earlier.cloned().collect(), ..Catalog::default() };
     let before = context.stop.guard(earlier.newest_good(store, trust, context.started, None)).await?;
-    let Some((before, _)) = before else { return Ok(false) };
+    let Some(before) = before.cloned() else { return Ok(false) };
     let mut new = Backup::new(backup.name.clone(), backup.manifest.size_bytes);
     new.status = BackupStatus::Good(Box::new(backup.manifest.clone()));
     let suspicions = anomaly::suspicions(context.started, &[new, before]);

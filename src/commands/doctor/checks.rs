@@ -5,7 +5,8 @@ use crate::app::context::Context;
 use crate::app::reporting;
 use crate::base::error::{Error, Result};
 use crate::base::lock::Lock;
-use crate::formats::manifest::{MacKey, Manifest, rfc3339};
+use crate::formats::backup::Backup;
+use crate::formats::manifest::{MacKey, rfc3339};
 use crate::pipeline::catalog::Catalog;
 use crate::pipeline::{clock, source};
 use crate::services::store::{Location, ReadAt, Store};
@@ -105,13 +106,13 @@ fn join(rights: Option<&Vec<String>>) -> String {
     rights.map(|all| all.join(", ")).filter(|all| !all.is_empty()).unwrap_or_else(|| "none".to_owned())
 }
 
-/// Returns the manifest of the newest good backup, if any.
+/// Returns the newest good backup, if any.
 pub(super) async fn store(
     context: &Context,
     findings: &mut Findings,
     store: &dyn Store,
     keys: &[MacKey],
-) -> Option<Manifest> {
+) -> Option<Backup> {
     match clock::check(store).await.transpose() {
         None => findings.skip("clock", "the store has no clock"),
         Some(difference) => {
@@ -126,8 +127,8 @@ pub(super) async fn store(
         return None;
     }
     let listed = Catalog::read(store).await;
-    let catalog = findings.keep("list", listed, |c| format!("{} backups", c.backups.len()))?;
-    newest(context, store, findings, &catalog, keys).await
+    let mut catalog = findings.keep("list", listed, |c| format!("{} backups", c.backups.len()))?;
+    newest(context, store, findings, &mut catalog, keys).await
 }
 
 fn missing_directory(context: &Context) -> Option<PathBuf> {
@@ -141,9 +142,9 @@ async fn newest(
     context: &Context,
     store: &dyn Store,
     findings: &mut Findings,
-    catalog: &Catalog,
+    catalog: &mut Catalog,
     keys: &[MacKey],
-) -> Option<Manifest> {
+) -> Option<Backup> {
     let Some(backup) = catalog.backups.first() else {
         findings.skip("read", "no backup yet");
         return None;
@@ -151,9 +152,9 @@ async fn newest(
     findings
         .keep("read", first_bytes(store, backup.name.object()).await, |n| format!("{}: {n} bytes read", backup.name));
     match catalog.newest_good(store, &context.trust(keys.to_vec()), context.started, None).await {
-        Ok(Some((backup, manifest))) => {
+        Ok(Some(backup)) => {
             findings.fine("newest good", format!("{} of {}", backup.name, rfc3339(backup.name.created_at())));
-            Some(manifest)
+            Some(backup.clone())
         }
         Ok(None) => {
             findings.warn("newest good", "no good backup under the configured keys");

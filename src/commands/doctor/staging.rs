@@ -4,7 +4,9 @@ use super::{Findings, unless_stopped};
 use crate::app::config::StagingMode;
 use crate::app::context::Context;
 use crate::base::error::Result;
+use crate::formats::backup::Backup;
 use crate::formats::manifest::{MacKey, Manifest};
+use crate::formats::naming::BackupName;
 use crate::formats::product::ServerVersion;
 use crate::formats::share;
 use crate::pipeline::drill::feed::ReadSpec;
@@ -27,7 +29,7 @@ use url::Url;
 pub(super) async fn check(
     context: &Context,
     findings: &mut Findings,
-    newest: Option<(&dyn Store, Manifest)>,
+    newest: Option<(&dyn Store, Backup)>,
     keys: &[MacKey],
 ) -> Result<()> {
     let staging = &context.config()?.staging;
@@ -42,9 +44,11 @@ pub(super) async fn check(
     let login = staging.login().and_then(Auth::read);
     findings.keep("staging login", login, |_| "can read the source's credentials".to_owned());
     let mut origin = ServerVersion::default();
-    if let Some((store, manifest)) = newest {
-        unlock(context, findings, store, keys, &manifest.object).await?;
-        origin = ServerVersion::new(manifest.vault.product, manifest.vault.version.as_deref());
+    if let Some((store, backup)) = newest {
+        unlock(context, findings, store, keys, &backup.name).await?;
+        if let Some(Manifest { vault, .. }) = backup.status.manifest() {
+            origin = ServerVersion::new(vault.product, vault.version.as_deref());
+        }
     }
     if staging.mode == StagingMode::Ephemeral {
         let program = staging::locate(staging.vault_binary.as_deref(), &origin);
@@ -69,7 +73,7 @@ async fn unlock(
     findings: &mut Findings,
     store: &dyn Store,
     keys: &[MacKey],
-    name: &str,
+    name: &BackupName,
 ) -> Result<()> {
     let staging = &context.config()?.staging;
     if staging.unseal_keys.is_empty() && staging.seal_key.is_none() {
@@ -84,7 +88,7 @@ async fn unlock(
         let unlock = move |reader| offline::unlock(reader, Some(&how), &unseal);
         reader::read(source, &context.stop, &context.progress, unlock).await
     };
-    let opened = unless_stopped(context, Box::pin(work)).await?.map_err(|e| e.context(name));
+    let opened = unless_stopped(context, Box::pin(work)).await?.map_err(|e| e.context(name.object()));
     findings.keep("unlock", opened, |barrier| {
         let seal = barrier.seal();
         format!("{name}: unsealed, seal {}, {} of {} shares", seal.kind, seal.threshold, seal.shares)

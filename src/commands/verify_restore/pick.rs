@@ -4,9 +4,11 @@ use crate::app::cli::VerifyRestoreArgs;
 use crate::app::context::Context;
 use crate::base::error::{Error, Result};
 use crate::formats::crypto::Keyring;
+use crate::formats::naming::BackupName;
 use crate::pipeline::catalog::Catalog;
 use crate::pipeline::object::{self, Chosen};
 use crate::pipeline::select;
+use crate::pipeline::trust::Trust;
 use crate::services::store::Store;
 
 /// Returns the named backup, a random good one, or the newest good one. If none is good, it
@@ -22,26 +24,26 @@ pub(super) async fn backup(
 ) -> Result<Chosen> {
     let trust = context.trust(keyring.mac_keys());
     let (address, list) = (store.locate(""), "see: vault-backup list");
-    if let Some(text) = &args.object {
+    let name = if let Some(text) = &args.object {
         let named = select::named(store, text, &trust, context.started).await?;
-        let name = named.ok_or_else(|| Error::store(format!("{text}: no such backup in {address}")).hint(list))?;
-        return object::choose(store, name.object(), &trust).await;
-    }
-    if args.random {
-        let name = select::random(store, &trust, context.started).await?;
-        return object::choose(store, name.object(), &trust).await;
-    }
-    let catalog = Catalog::read(store).await?;
-    let newest = match catalog.newest_good(store, &trust, context.started, None).await? {
-        Some((backup, _)) => backup.name,
-        None => catalog
-            .backups
-            .iter()
-            .find(|b| !b.has_manifest && !b.is_future(context.started))
-            // If all are of another cluster, the refusal of the newest says so.
-            .or_else(|| catalog.backups.first().filter(|_| trust.cluster.is_some()))
-            .map(|b| b.name.clone())
-            .ok_or_else(|| Error::store(format!("{address}: no backup to drill")).hint(list))?,
+        named.ok_or_else(|| Error::store(format!("{text}: no such backup in {address}")).hint(list))?
+    } else if args.random {
+        select::random(store, &trust, context.started).await?
+    } else {
+        let newest = newest(context, store, &trust).await?;
+        newest.ok_or_else(|| Error::store(format!("{address}: no backup to drill")).hint(list))?
     };
-    object::choose(store, newest.object(), &trust).await
+    object::choose(store, &name, &trust).await
+}
+
+async fn newest(context: &Context, store: &dyn Store, trust: &Trust) -> Result<Option<BackupName>> {
+    let mut catalog = Catalog::read(store).await?;
+    if let Some(good) = catalog.newest_good(store, trust, context.started, None).await? {
+        return Ok(Some(good.name.clone()));
+    }
+    let backups = &catalog.backups;
+    let unverified = backups.iter().find(|b| !b.has_manifest && !b.is_future(context.started));
+    // If all are of another cluster, the refusal of the newest says so.
+    let other = || backups.first().filter(|_| trust.cluster.is_some());
+    Ok(unverified.or_else(other).map(|backup| backup.name.clone()))
 }

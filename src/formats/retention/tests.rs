@@ -190,10 +190,17 @@ proptest! {
         let before = deleted(time(0), &all, &policy);
         let index = pick.index(all.len());
         // The drill record of a backup that is not good still protects it, so it stays.
-        all[index].status = BackupStatus::Unverified;
+        let was = std::mem::replace(&mut all[index].status, BackupStatus::Unverified);
         let weakened = all[index].name.clone();
         let extra: Vec<_> = deleted(time(0), &all, &policy).difference(&before).cloned().collect();
-        prop_assert!(extra.iter().all(|name| *name == weakened));
+        if was == other_cluster() {
+            // Without its manifest, a backup of another cluster looks like one of ours, so its
+            // drill record may be the newest. That costs no good backup its protection.
+            let good = |name: &BackupName| all.iter().any(|b| b.name == *name && b.status.is_good());
+            prop_assert!(!extra.iter().any(good));
+        } else {
+            prop_assert!(extra.iter().all(|name| *name == weakened));
+        }
     }
 
     #[test]

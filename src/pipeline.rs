@@ -6,6 +6,7 @@
 pub(crate) mod bridge;
 pub(crate) mod catalog;
 pub(crate) mod clock;
+pub(crate) mod commit;
 pub(crate) mod drill;
 pub(crate) mod hashing;
 pub(crate) mod input;

@@ -11,6 +11,7 @@ use crate::commands::CommandResult;
 use crate::formats::crypto::{Encryptor, Header, Keyring, SourceServer};
 use crate::formats::manifest::{Manifest, VaultFacts, Verification, rfc3339};
 use crate::formats::naming::{BackupName, BackupType};
+use crate::pipeline::commit::write_document;
 use crate::pipeline::upload::{self, Sent};
 use crate::pipeline::{clock, reader, source};
 use crate::services::notify::Operation;
@@ -85,10 +86,10 @@ async fn make(context: &Context, args: &BackupArgs, store: &dyn Store, keyring: 
     let verification = verified.map_err(|e| unverified(store, &name, e))?;
     let manifest = manifest(&name, &sent, facts, verification, keyring, context);
     let commit = Bytes::from(manifest.to_bytes(&keyring.primary().mac_key())?);
-    let committed = stop.guard(store.put(&name.manifest(), commit, Put::Create)).await;
-    committed.map_err(|e| unverified(store, &name, e))?;
+    let committed = stop.guard(write_document(store, &name.manifest(), commit, Put::Create)).await;
+    let reported = committed.map_err(|e| uncommitted(store, &name, e))?;
 
-    after::run(context, args, store, keyring, &Committed { name, manifest, head: sent.head }).await
+    after::run(context, args, store, keyring, &Committed { name, manifest, head: sent.head, reported }).await
 }
 
 fn first_type(kind: BackupKind) -> BackupType {
@@ -168,6 +169,11 @@ async fn verify(
 fn unverified(store: &dyn Store, name: &BackupName, error: Error) -> Error {
     let address = store.locate(name.object());
     error.context(format!("{address}: uploaded, but not verified"))
+}
+
+fn uncommitted(store: &dyn Store, name: &BackupName, error: Error) -> Error {
+    let address = store.locate(name.object());
+    error.context(format!("{address}: uploaded and verified, but its manifest is not known to be stored"))
 }
 
 fn manifest(

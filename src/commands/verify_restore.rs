@@ -14,6 +14,7 @@ use crate::base::secret::Secret;
 use crate::commands::CommandResult;
 use crate::formats::manifest::{DrillRecord, Manifest, rfc3339};
 use crate::formats::product::ServerVersion;
+use crate::pipeline::commit::write_document;
 use crate::pipeline::drill::Steps;
 use crate::pipeline::drill::canary::{self, CanaryState};
 use crate::pipeline::drill::feed::{self, Facts, ReadSpec};
@@ -218,7 +219,9 @@ async fn record(
         tool: crate::TOOL.to_owned(),
     };
     let bytes = Bytes::from(record.to_bytes(&keyring.primary().mac_key())?);
-    store.put(&chosen.name.drill_record(), bytes, Put::Replace).await?;
+    if let Some(error) = write_document(store, &chosen.name.drill_record(), bytes, Put::Replace).await? {
+        tracing::warn!("the drill record is stored, but the store reported an error: {error}");
+    }
     Ok(now)
 }
 

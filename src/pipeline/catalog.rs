@@ -206,7 +206,7 @@ fn is_key_id(text: &str) -> bool {
 
 /// Reads a small document; returns `None` if it was deleted after the listing. One that is
 /// too large is truncated, so its check fails.
-async fn document(store: &dyn Store, name: &str) -> Result<Option<Vec<u8>>> {
+pub(super) async fn document(store: &dyn Store, name: &str) -> Result<Option<Vec<u8>>> {
     let at = ReadAt { version: None, first: Some(MAX_DOCUMENT) };
     let download = match store.get(name, at).await {
         Ok(download) => download,

@@ -3,8 +3,9 @@
 //! Not here: the number of months that are kept (`retention`).
 
 use super::catalog::{self, Catalog};
+use super::commit::write_document;
 use super::trust::Trust;
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::formats::manifest::{MacKey, Manifest};
 use crate::formats::naming::{BackupName, BackupType};
 use crate::services::store::{Head, Put, Store};
@@ -24,7 +25,7 @@ pub(crate) async fn is_due(store: &dyn Store, catalog: &mut Catalog, name: &Back
 }
 
 /// Copies the backup of `manifest`, in the version of `head`, to `monthly/`, then commits
-/// the copy with its own manifest. Returns both.
+/// the copy with its own manifest. Returns both, and the result of [`write_document`].
 ///
 /// # Errors
 /// The store's; nothing is overwritten.
@@ -34,10 +35,11 @@ pub(crate) async fn copy(
     manifest: &Manifest,
     head: &Head,
     key: &MacKey,
-) -> Result<(BackupName, Manifest)> {
+) -> Result<(BackupName, Manifest, Option<Error>)> {
     let monthly = name.as_monthly();
     store.copy(name.object(), head, monthly.object()).await?;
     let own = Manifest { object: monthly.object().into(), backup_type: BackupType::Monthly, ..manifest.clone() };
-    store.put(&monthly.manifest(), Bytes::from(own.to_bytes(key)?), Put::Create).await?;
-    Ok((monthly, own))
+    let document = Bytes::from(own.to_bytes(key)?);
+    let reported = write_document(store, &monthly.manifest(), document, Put::Create).await?;
+    Ok((monthly, own, reported))
 }

@@ -25,6 +25,8 @@ pub(super) struct Committed {
     pub(super) manifest: Manifest,
     /// The object's metadata after the upload.
     pub(super) head: Head,
+    /// The error that the store reported although the manifest is stored, if any.
+    pub(super) reported: Option<Error>,
 }
 
 /// Runs the steps. They share one listing of the store. A failed step is a problem of the
@@ -40,6 +42,9 @@ pub(super) async fn run(
     backup: &Committed,
 ) -> Result<CommandResult> {
     let mut result = completed(context, store, &backup.manifest);
+    if let Some(error) = &backup.reported {
+        result.problem(format!("the backup is good, but the store reported an error: {error}"));
+    }
     let newest = Some((backup.name.created_at(), backup.manifest.size_bytes));
     match backup.name.backup_type() {
         BackupType::Daily => result.figures.newest_daily = newest,
@@ -62,10 +67,13 @@ pub(super) async fn run(
     if args.kind == BackupKind::Scheduled {
         match Box::pin(monthly_copy(context, store, keyring, &trust, &mut catalog, backup)).await {
             Ok(copy) => {
+                if let Some((_, Some(error))) = &copy {
+                    result.problem(format!("the monthly copy is good, but the store reported an error: {error}"));
+                }
                 if copy.is_some() {
                     result.figures.newest_monthly = newest;
                 }
-                result.set("monthly_copy", copy.map(|name| name.object().to_owned()));
+                result.set("monthly_copy", copy.map(|(name, _)| name.object().to_owned()));
             }
             Err(error) => {
                 result.problem(format!("the monthly copy failed, the next run tries again: {}", failed(error)?));
@@ -89,7 +97,8 @@ pub(super) async fn run(
     Ok(result)
 }
 
-/// Copies the backup to `monthly/` if its month has no good one yet.
+/// Copies the backup to `monthly/` if its month has no good one yet. Returns the copy's
+/// name, and the error that the store reported although the manifest is stored.
 async fn monthly_copy(
     context: &Context,
     store: &dyn Store,
@@ -97,16 +106,17 @@ async fn monthly_copy(
     trust: &Trust,
     catalog: &mut Catalog,
     backup: &Committed,
-) -> Result<Option<BackupName>> {
+) -> Result<Option<(BackupName, Option<Error>)>> {
     let copy = async {
         if !monthly::is_due(store, catalog, &backup.name, trust).await? {
             return Ok(None);
         }
         context.progress.stage("monthly copy", None);
         let mac_key = keyring.primary().mac_key();
-        let (name, manifest) = monthly::copy(store, &backup.name, &backup.manifest, &backup.head, &mac_key).await?;
+        let copied = monthly::copy(store, &backup.name, &backup.manifest, &backup.head, &mac_key).await;
+        let (name, manifest, reported) = copied?;
         catalog.add(&name, manifest);
-        Ok(Some(name))
+        Ok(Some((name, reported)))
     };
     context.stop.guard(copy).await
 }

@@ -1,0 +1,38 @@
+//! Writes manifests and drill records, and reads each back: only a document that the store
+//! returns counts.
+//!
+//! Not here: their content (`formats::manifest`), and the check of stored ones (`catalog`).
+
+use super::catalog;
+use crate::base::error::{Error, Kind, Result};
+use crate::services::store::{Put, Store};
+use bytes::Bytes;
+
+/// Writes the document `name` and reads it back. Returns the store's error if it reported
+/// one although the document is stored, such as a directory that could not be synced: the
+/// document counts, and the caller reports the error as a problem.
+///
+/// # Errors
+/// `Conflict` if [`Put::Create`] finds another object of that name. Otherwise the store's,
+/// or `Store` and `Integrity` if it confirmed the write but returns nothing or other bytes.
+pub(crate) async fn write_document(store: &dyn Store, name: &str, document: Bytes, put: Put) -> Result<Option<Error>> {
+    let written = store.put(name, document.clone(), put).await;
+    if written.as_ref().is_err_and(|error| error.kind() == Kind::Conflict) {
+        return written.map(|()| None);
+    }
+    let address = store.locate(name);
+    match (written, catalog::document(store, name).await) {
+        (written, Ok(Some(stored))) if stored == document => Ok(written.err()),
+        // The first error says more than the one that follows from it.
+        (Err(error), _) => Err(error),
+        (Ok(()), Ok(Some(_))) => {
+            Err(Error::integrity(format!("{address}: the store returns other bytes than were written"))
+                .hint("check who else writes to the store"))
+        }
+        (Ok(()), Ok(None)) => {
+            Err(Error::store(format!("{address}: the store confirmed the write, but has no such object"))
+                .hint("check the store, and any proxy in front of it"))
+        }
+        (Ok(()), Err(error)) => Err(error.context(format!("{address}: written, but cannot be read back"))),
+    }
+}

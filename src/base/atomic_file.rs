@@ -3,6 +3,7 @@
 
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -59,12 +60,29 @@ impl AtomicFile {
         self.file.as_file_mut()
     }
 
-    /// Syncs the file and gives it its name, which must be free.
+    /// Syncs the file and gives it its name, which must be free. If the directory cannot be
+    /// synced then, the file is removed again.
     ///
     /// # Errors
-    /// `AlreadyExists` if the name is taken; the file of that name is not changed. The
-    /// temporary file is removed after any error.
+    /// `AlreadyExists` if the name is taken; the file of that name is not changed. After any
+    /// error the file does not exist, except after one of [`Unsynced`].
     pub(crate) fn commit_new(self) -> io::Result<()> {
+        let target = self.target.clone();
+        match self.commit_new_or_keep() {
+            Err(error) if Unsynced::is(&error) => match std::fs::remove_file(target) {
+                Ok(()) => Err(io::Error::new(error.kind(), format!("it was removed again: {error}"))),
+                Err(_) => Err(error),
+            },
+            done => done,
+        }
+    }
+
+    /// Syncs the file and gives it its name, which must be free. If the directory cannot be
+    /// synced then, the file stays.
+    ///
+    /// # Errors
+    /// As [`AtomicFile::commit_new`].
+    pub(crate) fn commit_new_or_keep(self) -> io::Result<()> {
         self.file.as_file().sync_all()?;
         match self.file.persist_noclobber(&self.target) {
             Ok(_) => {}
@@ -75,19 +93,44 @@ impl AtomicFile {
             }
             Err(e) => return Err(e.error),
         }
-        sync_entry(&self.target)
+        sync_entry(&self.target).map_err(Unsynced::of)
     }
 
     /// Syncs the file and gives it its name, replacing any file of that name.
     ///
     /// # Errors
-    /// Those of the operating system. The temporary file is removed after any error.
+    /// Those of the operating system; the temporary file is removed. After one of
+    /// [`Unsynced`] the file was replaced.
     pub(crate) fn commit_replacing(self) -> io::Result<()> {
         self.file.as_file().sync_all()?;
         self.file.persist(&self.target).map_err(|e| e.error)?;
-        sync_entry(&self.target)
+        sync_entry(&self.target).map_err(Unsynced::of)
     }
 }
+
+/// The file is complete and has its name, but its directory could not be synced: after a
+/// power failure the name may be lost.
+#[derive(Debug)]
+pub(crate) struct Unsynced(io::Error);
+
+impl Unsynced {
+    fn of(error: io::Error) -> io::Error {
+        io::Error::new(error.kind(), Self(error))
+    }
+
+    /// Returns `true` if `error` is of this type.
+    pub(crate) fn is(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Self>)
+    }
+}
+
+impl fmt::Display for Unsynced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "it was written, but its directory cannot be synced: {}", self.0)
+    }
+}
+
+impl std::error::Error for Unsynced {}
 
 impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -1,11 +1,12 @@
 //! `backup`: makes one backup, from Vault to a verified object with its manifest.
 
 mod after;
+mod name;
 
 use crate::app::cli::{BackupArgs, BackupKind, VerifyMode};
 use crate::app::context::Context;
 use crate::app::reporting;
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, Kind, Result};
 use crate::base::lock::Lock;
 use crate::commands::CommandResult;
 use crate::formats::crypto::{Encryptor, Header, Keyring, SourceServer};
@@ -18,7 +19,7 @@ use crate::services::notify::Operation;
 use crate::services::store::{Metadata, Put, Store};
 use after::Committed;
 use bytes::Bytes;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use thread_priority::{
     NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
 };
@@ -51,72 +52,113 @@ async fn pipeline(context: &Context, args: &BackupArgs) -> Result<CommandResult>
     outcome
 }
 
+/// Number of names that are tried if foreign objects take the name while a backup is made.
+const NAMES: usize = 3;
+
+/// The result of one attempt to make the backup under one name.
+enum Attempt {
+    /// The backup is verified and has its manifest.
+    Committed(Box<Committed>),
+    /// An object that this tool did not make has taken the name, or that of the manifest.
+    Taken(Error),
+}
+
 async fn make(context: &Context, args: &BackupArgs, store: &dyn Store, keyring: &Keyring) -> Result<CommandResult> {
     let stop = &context.stop;
     stop.guard(clock::check(store)).await?;
-    let name = stop.guard(free_name(store, first_type(args.kind), context.started)).await?;
+    let kinds = kinds(args.kind);
+    let mut from = context.started;
+    let mut tried = 0;
+    loop {
+        let name = stop.guard(name::free(context, store, keyring, kinds, from)).await?;
+        from = name.created_at() + TimeDelta::seconds(1);
+        let taken = match Box::pin(attempt(context, args, store, keyring, name)).await? {
+            Attempt::Committed(backup) => return after::run(context, args, store, keyring, &backup).await,
+            Attempt::Taken(error) => error,
+        };
+        tried += 1;
+        if tried == NAMES {
+            let hint = "find out which program writes there, and take its right to write away";
+            return Err(taken.with_kind(Kind::Store).context(format!("{NAMES} names were taken meanwhile")).hint(hint));
+        }
+        tracing::warn!(
+            "{}: this tool did not make it, so the backup is made again under the next free name; find out which \
+             program writes there",
+            taken.message()
+        );
+    }
+}
 
-    let client = context.vault()?;
-    let auth = context.vault_auth()?;
-    let config = context.config()?;
-    let (retries, cluster) = (config.run.retries, config.vault.cluster_id.as_deref());
-    let (sent, facts) =
-        Box::pin(source::with_session(&client, &auth, cluster, stop, retries, async |node, session, attempt| {
-            context.note("attempts", attempt);
-            context.note_cluster(node.cluster_id());
-            let snapshot = stop.guard(client.snapshot(node, session)).await?;
-            // A different node than at login if the leader changed.
-            source::expect_cluster(&snapshot.node, cluster)?;
-            let facts = source::facts(&snapshot.node);
-            let header = header(&name, &facts, keyring);
-            let encryptor = Encryptor::new(keyring.primary(), &header)?;
-            let upload = stop.guard(store.upload(name.object(), metadata(&facts, &header, context))).await?;
-            tracing::info!(
-                "{}: receiving the snapshot of Vault {}",
-                store.locate(name.object()),
-                snapshot.node.address
-            );
-            context.progress.stage("uploading", None);
-            let sent = upload::send(snapshot.body, encryptor, upload, stop, &context.progress).await?;
-            Ok((sent, facts))
-        }))
-        .await?;
-
+/// Makes the backup `name`, from Vault to its manifest.
+async fn attempt(
+    context: &Context,
+    args: &BackupArgs,
+    store: &dyn Store,
+    keyring: &Keyring,
+    name: BackupName,
+) -> Result<Attempt> {
+    let (sent, facts) = match Box::pin(uploaded(context, store, keyring, &name)).await {
+        Err(error) if error.kind() == Kind::Conflict => {
+            if name::is_ours(store, &name, keyring).await {
+                return Err(error.hint("another run made this backup in the same second: one is enough"));
+            }
+            context.note("foreign_object", name.object());
+            return Ok(Attempt::Taken(error));
+        }
+        uploaded => uploaded?,
+    };
     let verified = verify(context, store, &name, &sent, args.verify).await;
     let verification = verified.map_err(|e| unverified(store, &name, e))?;
     let manifest = manifest(&name, &sent, facts, verification, keyring, context);
     let commit = Bytes::from(manifest.to_bytes(&keyring.primary().mac_key())?);
-    let committed = stop.guard(write_document(store, &name.manifest(), commit, Put::Create)).await;
-    let reported = committed.map_err(|e| uncommitted(store, &name, e))?;
-
-    after::run(context, args, store, keyring, &Committed { name, manifest, head: sent.head, reported }).await
-}
-
-fn first_type(kind: BackupKind) -> BackupType {
-    match kind {
-        BackupKind::Scheduled | BackupKind::Daily => BackupType::Daily,
-        BackupKind::Monthly => BackupType::Monthly,
-    }
-}
-
-/// Returns the first unused name from `started` on, before any request to Vault. A name that
-/// is taken by another run or a foreign object moves the time by one second.
-async fn free_name(store: &dyn Store, kind: BackupType, started: DateTime<Utc>) -> Result<BackupName> {
-    /// Number of seconds that are tried.
-    const TRIES: i64 = 5;
-    let first = BackupName::new(kind, started);
-    for ahead in 0..TRIES {
-        let name = BackupName::new(kind, started + TimeDelta::seconds(ahead));
-        if store.head(name.object()).await?.is_none() {
-            return Ok(name);
+    match context.stop.guard(write_document(store, &name.manifest(), commit, Put::Create)).await {
+        Ok(reported) => Ok(Attempt::Committed(Box::new(Committed { name, manifest, sent, reported }))),
+        // The object is this run's, so its manifest cannot be another run's.
+        Err(error) if error.kind() == Kind::Conflict => {
+            context.note("foreign_object", name.manifest());
+            Ok(Attempt::Taken(uncommitted(store, &name, error)))
         }
-        tracing::info!("{}: already exists; using the name of the next second", store.locate(name.object()));
+        Err(error) => Err(uncommitted(store, &name, error)),
     }
-    let what = format!(
-        "{}: already exists, like the names of the next seconds; nothing was changed",
-        store.locate(first.object())
-    );
-    Err(Error::conflict(what).hint("find out which program writes there"))
+}
+
+/// Takes the snapshot and uploads it as `name`.
+async fn uploaded(
+    context: &Context,
+    store: &dyn Store,
+    keyring: &Keyring,
+    name: &BackupName,
+) -> Result<(Sent, VaultFacts)> {
+    let stop = &context.stop;
+    let client = context.vault()?;
+    let auth = context.vault_auth()?;
+    let config = context.config()?;
+    let (retries, cluster) = (config.run.retries, config.vault.cluster_id.as_deref());
+    Box::pin(source::with_session(&client, &auth, cluster, stop, retries, async |node, session, attempt| {
+        context.note("attempts", attempt);
+        context.note_cluster(node.cluster_id());
+        let snapshot = stop.guard(client.snapshot(node, session)).await?;
+        // A different node than at login if the leader changed.
+        source::expect_cluster(&snapshot.node, cluster)?;
+        let facts = source::facts(&snapshot.node);
+        let header = header(name, &facts, keyring);
+        let encryptor = Encryptor::new(keyring.primary(), &header)?;
+        let upload = stop.guard(store.upload(name.object(), metadata(&facts, &header, context))).await?;
+        tracing::info!("{}: receiving the snapshot of Vault {}", store.locate(name.object()), snapshot.node.address);
+        context.progress.stage("uploading", None);
+        let sent = upload::send(snapshot.body, encryptor, upload, stop, &context.progress).await?;
+        Ok((sent, facts))
+    }))
+    .await
+}
+
+/// Returns the type of the backup, then that of its copy, which may be due.
+fn kinds(kind: BackupKind) -> &'static [BackupType] {
+    match kind {
+        BackupKind::Scheduled => &BackupType::ALL,
+        BackupKind::Daily => &[BackupType::Daily],
+        BackupKind::Monthly => &[BackupType::Monthly],
+    }
 }
 
 fn header(name: &BackupName, facts: &VaultFacts, keyring: &Keyring) -> Header {

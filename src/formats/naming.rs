@@ -128,6 +128,11 @@ impl BackupName {
         Self::new(BackupType::Monthly, self.created_at)
     }
 
+    /// Returns the beginning that all names of this type and hour share.
+    pub fn hour(&self) -> &str {
+        self.object.split_at_checked(self.object.len().saturating_sub("MMSS.enc".len())).unwrap_or_default().0
+    }
+
     /// Returns the file name without `.enc`. `decrypt` derives the name of its output from it.
     pub fn stem(&self) -> &str {
         let file = self.object.rsplit('/').next().unwrap_or(&self.object);
@@ -188,6 +193,7 @@ mod tests {
         assert_eq!(daily.object(), "daily/2025-11-26/vault-snapshot-20251126-020000.enc");
         assert_eq!(daily.as_monthly().object(), "monthly/2025-11/vault-snapshot-20251126-020000.enc");
         assert_eq!(daily.stem(), "vault-snapshot-20251126-020000");
+        assert_eq!(daily.hour(), "daily/2025-11-26/vault-snapshot-20251126-02");
         assert_eq!(Role::of(&daily.manifest()), Role::Manifest(daily.clone()));
         assert_eq!(Role::of(&daily.drill_record()), Role::DrillRecord(daily.clone()));
     }

@@ -139,7 +139,8 @@ pub trait Store: Send + Sync {
     /// Writes a small object in one request and syncs it.
     ///
     /// A create succeeds if the object exists with exactly these bytes: the response to an
-    /// earlier attempt may have been lost.
+    /// earlier attempt may have been lost. After an error other than `Conflict` the object
+    /// may exist: the caller reads it back.
     async fn put(&self, name: &str, body: Bytes, put: Put) -> Result<()>;
 
     /// Returns the properties of `name`; `None` if it does not exist.
@@ -152,13 +153,20 @@ pub trait Store: Send + Sync {
     /// complete, or it is an error. An empty listing is not an error.
     async fn list(&self, prefix: &str) -> Result<Vec<Listed>>;
 
+    /// Returns every name below `prefix` that a create would find taken, as [`Store::list`],
+    /// also by something that a listing skips. A missing store has none.
+    async fn taken(&self, prefix: &str) -> Result<Vec<String>> {
+        Ok(self.list(prefix).await?.into_iter().map(|object| object.name).collect())
+    }
+
     /// Deletes `names` in as few requests as possible, and returns one result for each in
     /// the same order. Deleting a missing object succeeds.
     async fn delete(&self, names: &[String]) -> Vec<Result<Deleted>>;
 
     /// Copies `from` with its metadata to `to` inside the store, if its entity tag is still
-    /// that of `head`. If `to` exists, an object of the same run and size is a success (the
-    /// response may have been lost), any other a `Conflict`.
+    /// that of `head`. If `to` exists before, it is a `Conflict`. If it appears while the
+    /// response is lost, an object of the same run and size is a success: both are public,
+    /// so the caller must verify the copy's content.
     async fn copy(&self, from: &str, head: &Head, to: &str) -> Result<Head>;
 
     /// Tests that objects below `prefix` can be written, without creating one.
@@ -193,7 +201,8 @@ pub trait Upload: Send {
     async fn write(&mut self, chunk: Bytes) -> Result<()>;
 
     /// Creates the object, syncs it and returns its properties. `sha256` is the hash of all
-    /// written bytes, `size` their number.
+    /// written bytes, `size` their number. After a lost response, an object of the same run
+    /// and size counts as created: both are public, so the caller must verify its content.
     ///
     /// # Errors
     /// `Integrity` if another number of bytes was written; `Conflict` if another run has

@@ -15,7 +15,8 @@ use crate::formats::retention::anomaly;
 use crate::pipeline::catalog::Catalog;
 use crate::pipeline::monthly;
 use crate::pipeline::trust::Trust;
-use crate::services::store::{Head, Store};
+use crate::pipeline::upload::Sent;
+use crate::services::store::Store;
 
 /// A backup that is verified and has its manifest.
 pub(super) struct Committed {
@@ -23,8 +24,8 @@ pub(super) struct Committed {
     pub(super) name: BackupName,
     /// Its manifest.
     pub(super) manifest: Manifest,
-    /// The object's metadata after the upload.
-    pub(super) head: Head,
+    /// The upload.
+    pub(super) sent: Sent,
     /// The error that the store reported although the manifest is stored, if any.
     pub(super) reported: Option<Error>,
 }
@@ -65,7 +66,7 @@ pub(super) async fn run(
     catalog.add(&backup.name, backup.manifest.clone());
     let trust = context.trust(keyring.mac_keys());
     if args.kind == BackupKind::Scheduled {
-        match Box::pin(monthly_copy(context, store, keyring, &trust, &mut catalog, backup)).await {
+        match Box::pin(monthly_copy(context, store, &trust, &mut catalog, backup)).await {
             Ok(copy) => {
                 if let Some((_, Some(error))) = &copy {
                     result.problem(format!("the monthly copy is good, but the store reported an error: {error}"));
@@ -102,23 +103,21 @@ pub(super) async fn run(
 async fn monthly_copy(
     context: &Context,
     store: &dyn Store,
-    keyring: &Keyring,
     trust: &Trust,
     catalog: &mut Catalog,
     backup: &Committed,
 ) -> Result<Option<(BackupName, Option<Error>)>> {
-    let copy = async {
-        if !monthly::is_due(store, catalog, &backup.name, trust).await? {
-            return Ok(None);
-        }
-        context.progress.stage("monthly copy", None);
-        let mac_key = keyring.primary().mac_key();
-        let copied = monthly::copy(store, &backup.name, &backup.manifest, &backup.head, &mac_key).await;
-        let (name, manifest, reported) = copied?;
-        catalog.add(&name, manifest);
-        Ok(Some((name, reported)))
-    };
-    context.stop.guard(copy).await
+    let (stop, progress) = (&context.stop, &context.progress);
+    if !stop.guard(monthly::is_due(store, catalog, &backup.name, trust)).await? {
+        return Ok(None);
+    }
+    progress.stage("monthly copy", None);
+    // Read again, as for the backup itself.
+    let keyring = context.keyring()?;
+    let copied = monthly::copy(store, &backup.name, &backup.manifest, &backup.sent, keyring, stop, progress).await;
+    let (name, manifest, reported) = copied?;
+    catalog.add(&name, manifest);
+    Ok(Some((name, reported)))
 }
 
 /// Returns `true` if this backup looks suspicious compared with the good one before it, and
@@ -165,6 +164,9 @@ fn completed(context: &Context, store: &dyn Store, manifest: &Manifest) -> Comma
     result.set("verification", manifest.verification);
     result.set("vault", &manifest.vault);
     result.set("attempts", context.noted().get("attempts"));
+    if let Some(object) = context.noted().get("foreign_object") {
+        result.set("foreign_object", object);
+    }
     result.set("duration_ms", elapsed.as_millis() as u64);
     result.closing = format!(
         "{address}: {} in {}, {}/s, {}",

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use paths::StoreDirectory;
 use std::fs::File;
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio_util::task::TaskTracker;
@@ -72,7 +72,7 @@ impl Store for LocalStore {
             let mut staged = UnfinishedFile::create(root, &owned)?;
             staged.write(&body)?;
             match put {
-                Put::Create => staged.commit_new(Some(&body)),
+                Put::Create => staged.commit_document(&body),
                 Put::Replace => staged.commit_replacing(),
             }
         };
@@ -104,6 +104,12 @@ impl Store for LocalStore {
         .await
     }
 
+    /// Directories, pipes and links take a name too.
+    async fn taken(&self, prefix: &str) -> Result<Vec<String>> {
+        let prefix = prefix.to_owned();
+        self.run(move |root| root.entries(&prefix)).await
+    }
+
     async fn delete(&self, names: &[String]) -> Vec<Result<Deleted>> {
         let owned = names.to_vec();
         let deleted = self.run(move |root| Ok(owned.iter().map(|name| root.remove(name)).collect::<Vec<_>>()));
@@ -122,7 +128,7 @@ impl Store for LocalStore {
             }
             let mut staged = UnfinishedFile::create(Arc::clone(&root), &to)?;
             staged.fill_from(&source, head.size)?;
-            staged.commit_new(None)?;
+            staged.commit_new()?;
             root.head(&to)?
                 .ok_or_else(|| Error::store(format!("{}: disappeared right after it was created", root.locate(&to))))
         };
@@ -194,6 +200,13 @@ impl StoreDirectory {
             return Err(Error::store(format!("{}: no such object", self.locate(name))));
         }
         Ok((file, read::describe(&meta)))
+    }
+
+    /// Returns `true` if the object is a plain file of exactly `bytes`.
+    fn has_bytes(&self, name: &str, bytes: &[u8]) -> bool {
+        let Ok((file, head)) = self.open(name) else { return false };
+        let mut there = Vec::new();
+        head.size == bytes.len() as u64 && file.take(head.size).read_to_end(&mut there).is_ok() && there == bytes
     }
 
     fn remove(&self, name: &str) -> Result<Deleted> {

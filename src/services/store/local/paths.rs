@@ -1,5 +1,6 @@
 //! Converts names of objects to paths in the store's directory and back.
 
+use crate::base::atomic_file::Unsynced;
 use crate::base::error::{Error, Result};
 use crate::services::store::Listed;
 use std::fs::DirEntry;
@@ -23,6 +24,8 @@ impl StoreDirectory {
     pub(super) fn failed(&self, what: &str, name: &str, error: io::Error) -> Error {
         let address = self.locate(name);
         match error.kind() {
+            _ if Unsynced::is(&error) => Error::store(format!("{address}: {error}"))
+                .hint("check the disk: after a power failure the file may be lost"),
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::store(format!("{address}: the store is full"))
                 .because(error)
                 .hint("free space there, or run vault-backup prune"),
@@ -114,6 +117,24 @@ impl StoreDirectory {
         }
         files.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         Ok(files)
+    }
+
+    /// Returns every name that begins with `prefix` in its directory, whatever has the name.
+    pub(super) fn entries(&self, prefix: &str) -> Result<Vec<String>> {
+        let (directory, _) = prefix.rsplit_once('/').unwrap_or_default();
+        let entries = match std::fs::read_dir(self.resolve(directory)?) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(|e| self.list_error(directory, e))?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let base = entry.map_err(|e| self.list_error(directory, e))?.file_name();
+            let name = format!("{directory}/{}", base.to_string_lossy());
+            if name.starts_with(prefix) {
+                names.push(name);
+            }
+        }
+        Ok(names)
     }
 
     fn list_error(&self, directory: &str, error: io::Error) -> Error {

@@ -30,8 +30,11 @@ pub(super) struct UnfinishedFile {
 impl UnfinishedFile {
     pub(super) fn create(root: Arc<StoreDirectory>, name: &str) -> Result<Self> {
         let path = root.resolve(name)?;
-        let file = create(&path).map_err(|e| root.failed("cannot be created", name, e))?;
-        Ok(Self { file: Some(file), root, name: name.to_owned() })
+        let mut unfinished = Self { file: None, root, name: name.to_owned() };
+        // On an error, the drop removes a directory that was created for the file.
+        let file = create(&path).map_err(|e| unfinished.root.failed("cannot be created", name, e))?;
+        unfinished.file = Some(file);
+        Ok(unfinished)
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
@@ -48,18 +51,27 @@ impl UnfinishedFile {
         Err(Error::store(format!("{}: {copied} of {size} bytes copied", self.root.locate(&self.name))))
     }
 
-    /// Creates the object. It must not exist, or have exactly the bytes `same`.
-    pub(super) fn commit_new(mut self, same: Option<&[u8]>) -> Result<()> {
+    /// Creates the object, which must not exist. After an error it does not exist, unless
+    /// the error says so.
+    pub(super) fn commit_new(mut self) -> Result<()> {
         let Some(file) = self.file.take() else { return Err(self.over()) };
-        match file.commit_new() {
-            Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-                let path = self.root.resolve(&self.name)?;
-                match same {
-                    Some(bytes) if std::fs::read(path).is_ok_and(|there| there == bytes) => Ok(()),
-                    _ => Err(Error::conflict(format!("{}: already exists", self.root.locate(&self.name)))),
-                }
-            }
-            end => end.map_err(|e| self.root.failed("cannot be created", &self.name, e)),
+        file.commit_new().map_err(|e| self.not_created(e))
+    }
+
+    /// Creates a document. It must not exist, or have exactly `bytes`. It stays if only its
+    /// directory cannot be synced: the caller reads it back.
+    pub(super) fn commit_document(mut self, bytes: &[u8]) -> Result<()> {
+        let Some(file) = self.file.take() else { return Err(self.over()) };
+        match file.commit_new_or_keep() {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists && self.root.has_bytes(&self.name, bytes) => Ok(()),
+            end => end.map_err(|e| self.not_created(e)),
+        }
+    }
+
+    fn not_created(&self, error: io::Error) -> Error {
+        match error.kind() {
+            ErrorKind::AlreadyExists => Error::conflict(format!("{}: already exists", self.root.locate(&self.name))),
+            _ => self.root.failed("cannot be created", &self.name, error),
         }
     }
 
@@ -150,7 +162,7 @@ impl Upload for LocalUpload {
         }
         let commit = move || {
             let (root, name) = (Arc::clone(&file.root), file.name.clone());
-            file.commit_new(None)?;
+            file.commit_new()?;
             root.head(&name)?
                 .ok_or_else(|| Error::store(format!("{}: disappeared right after it was created", root.locate(&name))))
         };

@@ -5,7 +5,7 @@
 
 use super::Bucket;
 use super::client::slow_request;
-use super::create::{NONE, is_of};
+use super::create::NONE;
 use super::error::S3Failure;
 use super::multipart::{MAX_PARTS, Multipart};
 use super::settings::{PART_SIZES, protect};
@@ -27,10 +27,9 @@ const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove
 
 pub(super) async fn copy(bucket: &Arc<Bucket>, from: &str, head: &Head, to: &str) -> Result<Head> {
     let run_id = head.metadata.get(RUN_ID).map(String::as_str);
-    match bucket.head(to).await? {
-        Some(there) if is_of(&there, run_id) && there.size == head.size => return Ok(there),
-        Some(_) => return Err(bucket.taken(to)),
-        None => {}
+    // Nothing was sent yet, so it is not this copy, whatever its metadata says.
+    if bucket.head(to).await?.is_some() {
+        return Err(bucket.taken(to));
     }
     if head.size > bucket.settings.copy_threshold {
         return by_parts(bucket, from, head, to).await;

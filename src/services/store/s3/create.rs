@@ -126,12 +126,12 @@ impl Bucket {
     }
 
     pub(super) fn taken(&self, name: &str) -> Error {
-        Error::conflict(format!("{}: already exists, created by another run", self.locate(name)))
+        Error::conflict(format!("{}: already exists", self.locate(name)))
     }
 }
 
 /// Returns `true` if run `run_id` created the object.
-pub(super) fn is_of(head: &Head, run_id: Option<&str>) -> bool {
+fn is_of(head: &Head, run_id: Option<&str>) -> bool {
     run_id.is_some() && head.metadata.get(RUN_ID).map(String::as_str) == run_id
 }
 

@@ -21,6 +21,10 @@ use std::collections::BTreeMap;
 /// Number of backups whose older versions are looked up at a time.
 const CONCURRENCY: usize = 16;
 
+/// Number of backups that are not good that the table shows, and whose older versions are
+/// looked up.
+const NOT_GOOD: usize = 100;
+
 /// Lists the backups with their status, newest first.
 ///
 /// # Errors
@@ -39,16 +43,20 @@ pub(crate) async fn run(context: &Context, args: &ListArgs) -> Result<CommandRes
         Ok((listing, all, older))
     };
     let (listing, all, older) = context.stop.guard(look).await?;
-    for (name, version) in &older {
+    if let Some((name, version)) = older.iter().next_back() {
         let address = store.locate(name.object());
+        let more = match older.len() - 1 {
+            0 => String::new(),
+            more => format!(" (and {more} more such backups)"),
+        };
         tracing::warn!(
-            "{address}: the current version does not match its manifest; version {version} may be the verified one"
+            "{address}: the current version does not match its manifest; version {version} may be the verified one{more}"
         );
     }
     let text = if all == 0 {
         listing.no_backups(store.as_ref()) + "\n"
     } else {
-        text(&listing, args.long, Screen::stdout()) + "\n" + &totals(&listing, all)
+        text(&listing, args, Screen::stdout()) + "\n" + &totals(&listing, all)
     };
     Ok(CommandResult::document(document(&listing, &older, store.as_ref())).with_text(text))
 }
@@ -61,9 +69,9 @@ fn backup_type(kind: ListKind) -> BackupType {
 }
 
 /// Returns, for backups whose manifest does not match the object, an older version that
-/// it matches.
+/// it matches. Anyone who can write can make thousands of them: only the newest are looked up.
 async fn older_versions(store: &dyn Store, listing: &Survey, keys: &[MacKey]) -> Result<BTreeMap<BackupName, String>> {
-    let refused = listing.backups().filter(|b| matches!(b.status, BackupStatus::Invalid(_)));
+    let refused = listing.backups().filter(|b| matches!(b.status, BackupStatus::Invalid(_))).take(NOT_GOOD);
     let look = stream::iter(refused).map(async |backup| {
         let name = &backup.name;
         Ok(versions::older_id(store, name, keys).await?.map(|version| (name.clone(), version)))
@@ -72,13 +80,29 @@ async fn older_versions(store: &dyn Store, listing: &Survey, keys: &[MacKey]) ->
     Ok(found.into_iter().flatten().collect())
 }
 
-/// Returns the table. With `long` it has all columns and the reasons, however wide.
-fn text(listing: &Survey, long: bool, screen: Screen) -> String {
-    let each = |cell: &dyn Fn(&Backup) -> String| listing.backups().map(cell).collect::<Vec<_>>().into_iter();
+/// Returns the table. Without `--last`, the oldest of too many backups that are not good are
+/// one line.
+fn text(listing: &Survey, args: &ListArgs, screen: Screen) -> String {
+    let mut left = if args.last.is_some() { usize::MAX } else { NOT_GOOD };
+    let mut is_shown = |decision: &&Decision| {
+        decision.backup.status.authentic().is_some() || left.checked_sub(1).map(|less| left = less).is_some()
+    };
+    let rows: Vec<_> = listing.plan.decisions.iter().filter(|decision| is_shown(decision)).collect();
+    let table = rows_of(listing, &rows, args.long, screen);
+    match listing.plan.decisions.len() - rows.len() {
+        0 => table,
+        more => format!("{table}… and {more} more that are not good (`--last` or `--json` shows them)\n"),
+    }
+}
+
+/// Returns the table of `rows`. With `long` it has all columns and the reasons, however wide.
+fn rows_of(listing: &Survey, rows: &[&Decision], long: bool, screen: Screen) -> String {
+    let backups = || rows.iter().map(|decision| &decision.backup);
+    let each = |cell: &dyn Fn(&Backup) -> String| backups().map(cell).collect::<Vec<_>>().into_iter();
     let age = |time: DateTime<Utc>| table::age(listing.now - time);
     let date = each(&|b| b.name.created_at().format("%Y-%m-%d").to_string());
     let drill = each(&|b| b.drill.at().map_or("-".to_owned(), age));
-    let status = listing.backups().map(|b| (b.status.word().to_owned(), style(&b.status)));
+    let status = backups().map(|b| (b.status.word().to_owned(), style(&b.status)));
     let mut columns = vec![
         Column::new("NAME", each(&|b| b.name.to_string())),
         // The name has the date already.
@@ -91,7 +115,7 @@ fn text(listing: &Survey, long: bool, screen: Screen) -> String {
     if !long {
         return table(columns, screen);
     }
-    columns.push(Column::new("REASON", listing.plan.decisions.iter().map(reasons)));
+    columns.push(Column::new("REASON", rows.iter().map(|decision| reasons(decision))));
     table(columns, Screen { width: usize::MAX / 2, ..screen })
 }
 
@@ -144,7 +168,7 @@ fn document(listing: &Survey, older: &BTreeMap<BackupName, String>, store: &dyn 
         entry
     });
     let backups: Vec<_> = entries.collect();
-    json!({ "backups": backups, "orphans": listing.orphans, "foreign_objects": listing.foreign })
+    json!({ "backups": backups, "orphans": listing.orphans.len(), "foreign_objects": listing.foreign })
 }
 
 fn entry(now: DateTime<Utc>, decision: &Decision, store: &dyn Store) -> Value {

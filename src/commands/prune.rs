@@ -60,6 +60,9 @@ async fn dry_run(context: &Context) -> Result<CommandResult> {
         .with_text(text(&planned, context.started)))
 }
 
+/// Maximum number of backups that the plan lists for one reason.
+const ROWS: usize = 100;
+
 /// Returns the plan in two groups, each by reason.
 fn text(planned: &Planned, now: DateTime<Utc>) -> String {
     let mut text = String::new();
@@ -76,9 +79,12 @@ fn text(planned: &Planned, now: DateTime<Utc>) -> String {
         let _ = writeln!(text, "{word} {}, {}", all().count(), table::size(all().map(|b| b.size).sum()));
         for (reason, backups) in &groups {
             let _ = writeln!(text, "  {reason}:");
-            for Backup { name, size, .. } in backups {
+            for Backup { name, size, .. } in backups.iter().take(ROWS) {
                 let (age, size) = (table::age(now - name.created_at()), table::size(*size));
                 let _ = writeln!(text, "    {name:<51}  {age:>6}  {size:>7}");
+            }
+            if backups.len() > ROWS {
+                let _ = writeln!(text, "    … and {} more (`--json` lists them)", backups.len() - ROWS);
             }
         }
     }

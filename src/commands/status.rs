@@ -120,7 +120,8 @@ impl Report {
     fn text(&self) -> String {
         let mut text = String::new();
         if self.survey.backups().next().is_none() {
-            return self.stale.iter().map(|reason| format!("STALE: {reason}\n")).collect();
+            let stale: String = self.stale.iter().map(|reason| format!("STALE: {reason}\n")).collect();
+            return self.orphans_line() + &stale;
         }
         for of in BackupType::ALL {
             let count = self.survey.good(of).count();
@@ -137,13 +138,30 @@ impl Report {
         if self.survey.of_other_clusters() > 0 {
             let _ = writeln!(text, "{} backups of another cluster, not counted", self.survey.of_other_clusters());
         }
+        for line in under_unknown_keys(self.survey.backups()) {
+            let _ = writeln!(text, "{line}");
+        }
         for anomaly in &self.survey.anomalies {
             let _ = writeln!(text, "warning: {anomaly}");
         }
+        text += &self.orphans_line();
         for reason in &self.stale {
             let _ = writeln!(text, "STALE: {reason}");
         }
         text
+    }
+
+    /// Returns the line about manifests and drill records without their object, if there are any.
+    fn orphans_line(&self) -> String {
+        match self.survey.orphans.as_slice() {
+            [] => String::new(),
+            [name] => format!("warning: {name} has no backup: a prune left it, or this tool did not make it\n"),
+            [name, others @ ..] => format!(
+                "warning: {name} and {} more manifests and drill records have no backup: a prune left them, or this \
+                 tool did not make them\n",
+                others.len()
+            ),
+        }
     }
 
     fn document(&self) -> Value {
@@ -174,10 +192,19 @@ impl Report {
             "monthly": of(BackupType::Monthly),
             "newest_drill": drill,
             "other_cluster": survey.of_other_clusters(),
+            "unverified": examples(survey.unverified()),
+            "orphans": examples(survey.orphans.iter().map(String::as_str)),
             "size_bytes": survey.backups().map(|b| b.size).sum::<u64>(),
             "anomalies": survey.anomalies.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })
     }
+}
+
+/// Returns the number of `names`, and the first of them.
+fn examples<'a>(names: impl Iterator<Item = &'a str>) -> Value {
+    const NAMED: usize = 100;
+    let names: Vec<_> = names.collect();
+    json!({ "count": names.len(), "first": names.iter().take(NAMED).collect::<Vec<_>>() })
 }
 
 fn age(now: DateTime<Utc>, then: DateTime<Utc>) -> String {

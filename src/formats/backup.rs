@@ -145,8 +145,11 @@ impl BackupStatus {
 }
 
 /// Returns, for each key that is not available, the number of backups under it, in words.
-/// The key ids are those that the manifests state, which nothing has checked.
+/// The key ids are those that the manifests state, which nothing has checked: of many, only
+/// the first few are named.
 pub fn under_unknown_keys<'a>(backups: impl IntoIterator<Item = &'a Backup>) -> Vec<String> {
+    /// Number of keys that are named, those of the most backups first.
+    const KEYS: usize = 3;
     let mut found = BTreeMap::<_, usize>::new();
     for backup in backups {
         if let BackupStatus::UnknownKey(id) = &backup.status {
@@ -160,7 +163,15 @@ pub fn under_unknown_keys<'a>(backups: impl IntoIterator<Item = &'a Backup>) -> 
             None => format!("{count} backup{s} under an unknown key"),
         }
     };
-    found.into_iter().map(words).collect()
+    let mut found: Vec<_> = found.into_iter().collect();
+    found.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let others = found.split_off(found.len().min(KEYS));
+    let mut stated: Vec<_> = found.into_iter().map(words).collect();
+    if !others.is_empty() {
+        let count: usize = others.iter().map(|(_, count)| count).sum();
+        stated.push(format!("{count} backups under {} other keys", others.len()));
+    }
+    stated
 }
 
 /// Status of a backup's drill record.

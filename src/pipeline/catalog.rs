@@ -33,11 +33,19 @@ impl Catalog {
     /// # Errors
     /// The store's; an incomplete listing is never returned.
     pub async fn read(store: &dyn Store) -> Result<Self> {
+        Ok(Self::of(Self::list(store).await?))
+    }
+
+    /// Lists everything below `daily/` and `monthly/`, unsorted.
+    ///
+    /// # Errors
+    /// As [`Catalog::read`].
+    pub(crate) async fn list(store: &dyn Store) -> Result<Vec<Listed>> {
         let mut listed = Vec::new();
         for backup_type in BackupType::ALL {
             listed.extend(store.list(&format!("{backup_type}/")).await?);
         }
-        Ok(Self::of(listed))
+        Ok(listed)
     }
 
     /// Sorts a listing by role.
@@ -89,11 +97,16 @@ impl Catalog {
         of: Option<BackupType>,
     ) -> Result<Option<&Backup>> {
         let wanted = |b: &&mut Backup| of.is_none_or(|of| of == b.name.backup_type()) && !b.is_future(now);
-        for backup in self.backups.iter_mut().filter(wanted) {
-            check_manifest(store, backup, trust).await?;
-            if backup.status.is_good() {
-                return Ok(Some(backup));
+        let mut wanted: Vec<_> = self.backups.iter_mut().filter(wanted).collect();
+        // Mostly the first one is good. Among many forged ones, several are read at a time.
+        let (mut from, mut count) = (0, 1);
+        while from < wanted.len() {
+            let next = wanted.len().min(from + count);
+            check_manifests(store, wanted[from..next].iter_mut().map(|backup| &mut **backup), trust).await?;
+            if let Some(good) = (from..next).find(|at| wanted[*at].status.is_good()) {
+                return Ok(Some(wanted.swap_remove(good)));
             }
+            (from, count) = (next, CONCURRENCY);
         }
         Ok(None)
     }
@@ -151,7 +164,7 @@ async fn check_drill(store: &dyn Store, backup: &mut Backup, keys: &[MacKey]) ->
         None => DrillStatus::Never,
         Some(Ok(record)) => DrillStatus::Passed(Box::new(record)),
         Some(Err(DocumentError::UnknownKey)) => DrillStatus::UnknownKey,
-        Some(Err(invalid)) => DrillStatus::Invalid(invalid.to_string()),
+        Some(Err(invalid)) => DrillStatus::Invalid(reason(&invalid)),
     });
     Ok(())
 }
@@ -195,8 +208,18 @@ pub(crate) async fn read_manifest(store: &dyn Store, name: &BackupName, keys: &[
             let stated = Manifest::peek(&bytes).map(|m| m.key_id).filter(|id| is_key_id(id));
             ManifestCheck::Unusable(BackupStatus::UnknownKey(stated))
         }
-        Err(invalid) => ManifestCheck::Unusable(BackupStatus::Invalid(invalid.to_string())),
+        Err(invalid) => ManifestCheck::Unusable(BackupStatus::Invalid(reason(&invalid))),
     })
+}
+
+/// Returns the reason to reject a document. It may quote the document, so its length is bounded.
+fn reason(invalid: &DocumentError) -> String {
+    const LONGEST: usize = 300;
+    let text = invalid.to_string();
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text,
+    }
 }
 
 /// Returns `true` for text that is safe to print as a key id.

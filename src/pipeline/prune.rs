@@ -59,6 +59,7 @@ pub(crate) async fn plan(
     if !verified {
         return Ok(Planned { plan: retention::preview(now, backups, policy), orphans, verified });
     }
+    let mut extra = 0;
     loop {
         let mut next = retention::to_check(now, &backups, policy);
         if next.is_empty() {
@@ -67,28 +68,52 @@ pub(crate) async fn plan(
                 next = retention::unchecked_deletions(&plan);
             }
             if next.is_empty() {
+                warn_of_invalid(store, &plan);
                 return Ok(Planned { plan, orphans, verified });
             }
         }
-        check(store, trust, &mut backups, next).await?;
+        let all_good = check(store, trust, &mut backups, next, extra).await?;
+        // Among many forged documents, rounds of a constant size would take for ever.
+        extra = if all_good { 0 } else { (extra * 2).max(CONCURRENCY) };
     }
 }
 
-/// Checks the documents in `next`.
-async fn check(store: &dyn Store, trust: &Trust, backups: &mut [Backup], next: ToCheck) -> Result<()> {
-    let [manifests, drills] = [next.manifests, next.drills].map(BTreeSet::from_iter);
-    let mut asked: Vec<_> = backups.iter_mut().filter(|b| manifests.contains(&b.name)).collect();
-    catalog::check_manifests(store, asked.iter_mut().map(|b| &mut **b), trust).await?;
-    for backup in asked {
-        if let BackupStatus::Invalid(why) = &backup.status {
-            tracing::warn!(
-                "{}: invalid manifest, so the backup does not count: {why}",
-                store.locate(backup.name.object())
-            );
+/// Checks the documents in `next`, and those of `extra` older backups. Returns `true` if all
+/// count.
+async fn check(store: &dyn Store, trust: &Trust, backups: &mut [Backup], next: ToCheck, extra: usize) -> Result<bool> {
+    let [mut manifests, mut drills] = [next.manifests, next.drills].map(BTreeSet::from_iter);
+    if let Some(oldest) = manifests.iter().chain(&drills).min().cloned() {
+        let with_drills = !drills.is_empty();
+        let open =
+            |b: &&Backup| b.status == BackupStatus::Unchecked || (with_drills && b.drill == DrillStatus::Unchecked);
+        for older in backups.iter().filter(|b| b.name < oldest).filter(open).take(extra) {
+            manifests.insert(older.name.clone());
+            drills.extend(with_drills.then(|| older.name.clone()));
         }
     }
-    let asked = backups.iter_mut().filter(|b| drills.contains(&b.name));
-    catalog::check_drills(store, asked, &trust.keys).await
+    let asked = |b: &&mut Backup| manifests.contains(&b.name);
+    catalog::check_manifests(store, backups.iter_mut().filter(asked), trust).await?;
+    let asked = |b: &&mut Backup| drills.contains(&b.name);
+    catalog::check_drills(store, backups.iter_mut().filter(asked), &trust.keys).await?;
+    let counts = |b: &Backup| {
+        (!manifests.contains(&b.name) || b.status.authentic().is_some())
+            && (!drills.contains(&b.name) || b.drill.may_have_passed())
+    };
+    Ok(backups.iter().all(counts))
+}
+
+/// Warns about backups with an invalid manifest in one line, however many there are.
+fn warn_of_invalid(store: &dyn Store, plan: &PrunePlan) {
+    let mut invalid = plan.decisions.iter().filter_map(|decision| match &decision.backup.status {
+        BackupStatus::Invalid(why) => Some((store.locate(decision.backup.name.object()), why)),
+        _ => None,
+    });
+    if let Some((first, why)) = invalid.next() {
+        match invalid.count() {
+            0 => tracing::warn!("{first}: invalid manifest, so the backup does not count: {why}"),
+            more => tracing::warn!("{first}: invalid manifest, so the backup does not count: {why} (and {more} more)"),
+        }
+    }
 }
 
 /// Result of a prune.
@@ -104,6 +129,8 @@ pub(crate) struct Pruned {
     pub locked: Vec<LockedBackup>,
     /// Objects that could not be deleted, and the reasons.
     pub failed: Vec<(String, Error)>,
+    /// The error of the listing that compares the store with the confirmed deletions, if any.
+    pub unchecked: Option<Error>,
     /// Number of deleted manifests and drill records without their object.
     pub orphans: usize,
     /// Abandoned uploads that were aborted.
@@ -123,19 +150,29 @@ pub(crate) async fn execute(store: &dyn Store, planned: &Planned, now: DateTime<
     }
     let mut pruned = Pruned::default();
     let due = unlocked(store, planned.plan.deletions().cloned().collect(), now, &mut pruned, stop).await?;
+    let (mut backups, mut others) = (Vec::new(), BTreeSet::new());
     for batch in due.chunks(BATCH) {
         let names: Vec<_> = batch.iter().map(|b| b.name.object().to_owned()).collect();
         let ends = delete(store, &names, &mut pruned.failed, stop).await?;
-        let confirmed: Vec<_> = batch.iter().zip(ends).filter_map(|(b, end)| Some((b, end?))).collect();
-        pruned.freed += confirmed.iter().filter(|(_, end)| *end == Deleted::Gone).map(|(b, _)| b.size).sum::<u64>();
-        pruned.hidden += confirmed.iter().filter(|(_, end)| *end == Deleted::Hidden).count();
-        let confirmed: Vec<_> = confirmed.into_iter().map(|(b, _)| b.clone()).collect();
-        delete(store, &documents(&confirmed), &mut pruned.failed, stop).await?;
-        pruned.deleted.extend(confirmed);
+        let confirmed: Vec<_> = batch.iter().zip(ends).filter_map(|(b, end)| Some((b.clone(), end?))).collect();
+        let names = documents(confirmed.iter().map(|(backup, _)| backup));
+        let ends = delete(store, &names, &mut pruned.failed, stop).await?;
+        others.extend(names.into_iter().zip(ends).filter_map(|(name, end)| end.map(|_| name)));
+        backups.extend(confirmed);
     }
     let orphans = planned.orphans.iter().filter(|o| o.modified.is_some_and(|t| now - t > GRACE));
     let names: Vec<_> = orphans.map(|o| o.name.clone()).collect();
-    pruned.orphans = delete(store, &names, &mut pruned.failed, stop).await?.into_iter().flatten().count();
+    let ends = delete(store, &names, &mut pruned.failed, stop).await?;
+    let mut orphans: Vec<_> = names.into_iter().zip(ends).filter_map(|(name, end)| end.map(|_| name)).collect();
+    others.extend(orphans.iter().cloned());
+
+    let left = still_listed(store, &mut pruned, &backups, &others, stop).await?;
+    backups.retain(|(backup, _)| !left.contains(backup.name.object()));
+    orphans.retain(|name| !left.contains(name));
+    pruned.orphans = orphans.len();
+    pruned.freed = backups.iter().filter(|(_, end)| *end == Deleted::Gone).map(|(b, _)| b.size).sum();
+    pruned.hidden = backups.iter().filter(|(_, end)| *end == Deleted::Hidden).count();
+    pruned.deleted = backups.into_iter().map(|(backup, _)| backup).collect();
     let ours = |name: &str| matches!(Role::of(name), Role::Backup(_));
     match stop.guard(store.abort_abandoned(now - GRACE, &ours)).await {
         Ok(names) => pruned.uploads = names,
@@ -146,9 +183,40 @@ pub(crate) async fn execute(store: &dyn Store, planned: &Planned, now: DateTime<
     Ok(pruned)
 }
 
+/// Lists the store once more, if anything was deleted, and returns the names that it still
+/// lists although it confirmed their deletion. They count as failed.
+async fn still_listed(
+    store: &dyn Store,
+    pruned: &mut Pruned,
+    backups: &[(Backup, Deleted)],
+    others: &BTreeSet<String>,
+    stop: &Stop,
+) -> Result<BTreeSet<String>> {
+    if backups.is_empty() && others.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let confirmed: BTreeSet<_> =
+        backups.iter().map(|(b, _)| b.name.object()).chain(others.iter().map(String::as_str)).collect();
+    let listed = match stop.guard(Catalog::list(store)).await {
+        Ok(listed) => listed.into_iter().map(|object| object.name),
+        Err(error) if error.kind().is_stop() => return Err(error),
+        Err(error) => {
+            pruned.unchecked = Some(error);
+            return Ok(BTreeSet::new());
+        }
+    };
+    let left: BTreeSet<_> = listed.filter(|name| confirmed.contains(name.as_str())).collect();
+    let lied = |name: &String| {
+        let what = format!("{}: the store confirmed the deletion, but still lists it", store.locate(name));
+        (name.clone(), Error::store(what).hint("check the store, and any proxy in front of it"))
+    };
+    pruned.failed.extend(left.iter().map(lied));
+    Ok(left)
+}
+
 /// Returns the names of the documents of deleted backups, as listed.
-fn documents(deleted: &[Backup]) -> Vec<String> {
-    let names = deleted.iter().flat_map(|b| {
+fn documents<'a>(deleted: impl Iterator<Item = &'a Backup>) -> Vec<String> {
+    let names = deleted.flat_map(|b| {
         let manifest = b.has_manifest.then(|| b.name.manifest());
         let record = b.has_drill_record.then(|| b.name.drill_record());
         manifest.into_iter().chain(record)

@@ -22,8 +22,8 @@ pub(crate) struct Survey {
     pub plan: PrunePlan,
     /// Anything suspicious.
     pub anomalies: Vec<Anomaly>,
-    /// Number of manifests and drill records without their object.
-    pub orphans: usize,
+    /// Names of manifests and drill records without their object.
+    pub orphans: Vec<String>,
     /// Number of foreign objects below `daily/` and `monthly/`.
     pub foreign: usize,
 }
@@ -37,7 +37,8 @@ pub(crate) async fn survey(store: &dyn Store, trust: &Trust, policy: &Policy, no
     catalog::check_all(store, &mut backups, trust).await?;
     let anomalies = anomaly::anomalies(now, &backups, policy);
     let plan = retention::plan(now, backups, policy);
-    Ok(Survey { now, plan, anomalies, orphans: orphans.len(), foreign })
+    let orphans = orphans.into_iter().map(|object| object.name).collect();
+    Ok(Survey { now, plan, anomalies, orphans, foreign })
 }
 
 impl Survey {
@@ -62,6 +63,12 @@ impl Survey {
             1 => format!("{none} (1 foreign object: is it the right place?)"),
             n => format!("{none} ({n} foreign objects: is it the right place?)"),
         }
+    }
+
+    /// Returns the names of the objects that have a backup's name but no valid manifest,
+    /// newest first: an unfinished run left them, or this tool did not make them.
+    pub(crate) fn unverified(&self) -> impl Iterator<Item = &str> {
+        self.backups().filter(|b| b.status.is_unverified()).map(|b| b.name.object())
     }
 
     /// Returns the number of backups of another cluster.

@@ -30,11 +30,15 @@ pub async fn list(context: &Context, store: &dyn Store) -> Result<Catalog> {
 pub async fn plan(context: &Context, store: &dyn Store, trust: &Trust, catalog: Catalog) -> Result<Planned> {
     let policy = context.policy()?;
     let planned = context.stop.guard(prune::plan(store, catalog, trust, &policy, context.started)).await?;
-    for ahead in planned.plan.ahead() {
-        tracing::warn!(
-            "{}: its name is in the future, so it is kept and not counted",
-            store.locate(ahead.name.object())
-        );
+    let ahead: Vec<_> = planned.plan.ahead().collect();
+    if let Some(first) = ahead.first() {
+        let address = store.locate(first.name.object());
+        match ahead.len() - 1 {
+            0 => tracing::warn!("{address}: its name is in the future, so it is kept and not counted"),
+            more => tracing::warn!(
+                "{address} and {more} more: their names are in the future, so they are kept and not counted"
+            ),
+        }
     }
     Ok(planned)
 }
@@ -72,6 +76,9 @@ fn result(store: &dyn Store, planned: &Planned, pruned: &Pruned) -> CommandResul
     }
     for failure in failures(store, &pruned.failed) {
         result.problem(failure);
+    }
+    if let Some(error) = &pruned.unchecked {
+        result.problem(format!("the deletions were not compared with a new listing: {error}"));
     }
     result.closing = closing(pruned);
     result

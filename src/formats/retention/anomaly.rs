@@ -60,10 +60,10 @@ pub enum Anomaly {
         /// Their names; at least one.
         names: Vec<BackupName>,
     },
-    /// A backup's name is in the future.
+    /// Names in the future, newest first.
     Ahead {
-        /// Its name.
-        name: BackupName,
+        /// The names; at least one.
+        names: Vec<BackupName>,
     },
 }
 
@@ -89,10 +89,21 @@ impl fmt::Display for Anomaly {
             }
             Anomaly::Unverified { names } => match names.as_slice() {
                 [] => f.write_str("no backup is unverified"),
-                [name] => write!(f, "{name} has no valid manifest"),
-                [name, others @ ..] => write!(f, "{name} and {} more have no valid manifest", others.len()),
+                [name] => {
+                    write!(f, "{name} has no valid manifest: an unfinished run left it, or this tool did not make it")
+                }
+                [name, others @ ..] => write!(
+                    f,
+                    "{name} and {} more have no valid manifest: unfinished runs left them, or this tool did not make \
+                     them",
+                    others.len()
+                ),
             },
-            Anomaly::Ahead { name } => write!(f, "the name of {name} is in the future"),
+            Anomaly::Ahead { names } => match names.as_slice() {
+                [] => f.write_str("no name is in the future"),
+                [name] => write!(f, "the name of {name} is in the future"),
+                [name, others @ ..] => write!(f, "the names of {name} and {} more are in the future", others.len()),
+            },
         }
     }
 }
@@ -101,7 +112,10 @@ impl fmt::Display for Anomaly {
 /// only within the policy's windows: prune makes gaps in what is older.
 pub fn anomalies(now: DateTime<Utc>, backups: &[Backup], policy: &Policy) -> Vec<Anomaly> {
     let (ahead, present) = newest_first(now, backups);
-    let mut found: Vec<_> = ahead.into_iter().map(|b| Anomaly::Ahead { name: b.name.clone() }).collect();
+    let mut found = Vec::new();
+    if !ahead.is_empty() {
+        found.push(Anomaly::Ahead { names: ahead.into_iter().map(|b| b.name.clone()).collect() });
+    }
     found.extend(unverified(&present));
     let runs = good_runs(&present);
     found.extend(runs.iter().zip(runs.iter().skip(1)).flat_map(|(backup, before)| changes(backup, before)));

@@ -1,6 +1,7 @@
 //! `backup` from end to end: the binary, a real Vault, real stores.
 
 mod cluster;
+mod copied;
 mod cron;
 mod doubts;
 mod kinds;
@@ -12,7 +13,10 @@ mod notified;
 mod proxied;
 pub(crate) mod raced;
 mod retried;
+mod squatted;
 mod stopped;
+mod stored;
+mod synced;
 
 use serde_json::Value;
 

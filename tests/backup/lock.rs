@@ -30,12 +30,12 @@ fn scheduling(pid: u32) -> Vec<(String, String)> {
 fn a_second_run_is_refused_while_the_lock_is_held() {
     let (place, dir) = (Place::s3(), temp_dir());
     let lock = dir.path().join("lock");
-    let s3 = FaultServer::proxy(&place.site.s3.endpoint(), |call| match Request::Head.is(call) {
+    let s3 = FaultServer::proxy(&place.site.s3.endpoint(), |call| match Request::Names.is(call) {
         true => Reply::hang(),
         false => Reply::forward(),
     });
     let mut first = with_lock(place.tool(), &lock).env("AWS_ENDPOINT_URL", s3.address()).arg("backup").start();
-    first.wait_for("its first request", || s3.calls().iter().any(|call| Request::Head.is(call)).then_some(()));
+    first.wait_for("its first request", || s3.calls().iter().any(|call| Request::Names.is(call)).then_some(()));
 
     let holder = format!("process {}", first.pid());
     for command in ["backup", "prune"] {
@@ -75,13 +75,13 @@ fn an_unusable_lock_file_is_reported() {
 #[test]
 fn runs_with_two_stores_use_separate_locks() {
     let (place, other, run) = (Place::s3(), Place::directory(), temp_dir());
-    let s3 = FaultServer::proxy(&place.site.s3.endpoint(), |call| match Request::Head.is(call) {
+    let s3 = FaultServer::proxy(&place.site.s3.endpoint(), |call| match Request::Names.is(call) {
         true => Reply::hang(),
         false => Reply::forward(),
     });
     let tool = |place: &Place| place.tool().env("XDG_RUNTIME_DIR", run.path());
     let mut first = tool(&place).env("AWS_ENDPOINT_URL", s3.address()).arg("backup").start();
-    first.wait_for("its first request", || s3.calls().iter().any(|call| Request::Head.is(call)).then_some(()));
+    first.wait_for("its first request", || s3.calls().iter().any(|call| Request::Names.is(call)).then_some(()));
     tool(&other).arg("backup").run().ok();
     for command in ["backup", "prune"] {
         let holder = format!("process {}", first.pid());

@@ -1,4 +1,4 @@
-//! Lost responses, and names that another run has taken: metadata shows the owner of an object.
+//! Lost responses of the store: metadata shows the owner of an object, and reading it back proves it.
 
 use super::text;
 use crate::support::fault::{Call, FaultServer, Reply};
@@ -11,7 +11,6 @@ use ring::rand::{SecureRandom, SystemRandom};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::task::block_in_place;
-use vault_backup::formats::naming::{BackupName, BackupType};
 
 /// A snapshot that does not compress and is too large for one put.
 pub(crate) fn large() -> Bytes {
@@ -23,7 +22,8 @@ pub(crate) fn large() -> Bytes {
 /// The requests that create an object.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Request {
-    Head,
+    /// The listing that finds a free name.
+    Names,
     Put,
     Begin,
     Part,
@@ -37,7 +37,7 @@ impl Request {
         let is_object = call.path.ends_with(".enc");
         let has = |name: &str| call.query.contains(name);
         match self {
-            Self::Head => is_object && call.method == "HEAD",
+            Self::Names => call.method == "GET" && has("list-type=2") && has("vault-snapshot-"),
             Self::Put => is_object && call.method == "PUT" && !has("partNumber="),
             Self::Begin => is_object && call.method == "POST" && has("uploads"),
             Self::Part => is_object && call.method == "PUT" && has("partNumber="),
@@ -49,7 +49,7 @@ impl Request {
 }
 
 /// The store behind a proxy that answers the first such request with `once`.
-fn first(place: &Place, request: Request, once: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> FaultServer {
+pub(super) fn first(place: &Place, request: Request, once: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> FaultServer {
     let done = AtomicBool::new(false);
     FaultServer::proxy(&place.site.s3.endpoint(), move |call| {
         match request.is(call) && !done.swap(true, Ordering::Relaxed) {
@@ -59,16 +59,16 @@ fn first(place: &Place, request: Request, once: impl Fn(&Call) -> Reply + Send +
     })
 }
 
-fn through(place: &Place, s3: &FaultServer) -> Tool {
+pub(super) fn through(place: &Place, s3: &FaultServer) -> Tool {
     place.tool().env("AWS_ENDPOINT_URL", s3.address()).args(["backup", "--kind", "daily", "--json"])
 }
 
 /// The size of a snapshot decides which of these requests creates its object.
-fn made_by(place: &Place, request: Request) -> Option<FaultServer> {
+pub(super) fn made_by(place: &Place, request: Request) -> Option<FaultServer> {
     matches!(request, Request::Begin | Request::Part | Request::Complete).then(|| place.site.vault_sending(large()))
 }
 
-fn run(place: &Place, request: Request, once: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> Output {
+pub(super) fn run(place: &Place, request: Request, once: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> Output {
     let (vault, s3) = (made_by(place, request), first(place, request, once));
     let tool = through(place, &s3);
     match vault {
@@ -92,83 +92,11 @@ fn a_lost_response_of_the_store_is_resolved_by_metadata() {
 
 #[test]
 fn a_short_outage_of_the_store_is_retried() {
-    for request in [Request::Head, Request::Put, Request::Begin, Request::Part, Request::ReadBack] {
+    for request in [Request::Names, Request::Put, Request::Begin, Request::Part, Request::ReadBack] {
         let place = Place::s3();
         run(&place, request, |_| Reply::close()).ok();
         assert_eq!(place.names().len(), 2, "{request:?}");
     }
-}
-
-const OTHERS: &[u8] = b"another run's";
-
-/// Objects under the names of the next `seconds`, from one before the run on.
-fn taken(place: &Place, seconds: i64) -> Vec<String> {
-    let now = chrono::Utc::now();
-    let names = (-1..seconds).map(|ahead| {
-        let name = BackupName::new(BackupType::Daily, now + chrono::TimeDelta::seconds(ahead));
-        place.put(name.object(), OTHERS);
-        name.object().to_owned()
-    });
-    names.collect()
-}
-
-#[test]
-fn a_taken_name_moves_to_the_next_free_second() {
-    for place in Place::both() {
-        let others = taken(&place, 3);
-        let output = place.tool().args(["backup", "--kind", "daily", "--json"]).run();
-        output.ok().leaves(&[]);
-        let name = text(&output.json()["object"]).to_owned();
-        assert!(name > *others.last().unwrap(), "{name} after {others:?}");
-        assert!(others.iter().all(|other| place.get(other) == OTHERS));
-        // Name, header, manifest and metadata agree on the time.
-        let at = BackupName::parse(&name).unwrap().created_at().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-        assert_eq!(text(&output.json()["created_at"]), at);
-        assert_eq!(place.json(&format!("{name}.manifest.json"))["created_at"], at);
-        let inspected = place.tool().args(["inspect", &name, "--json"]).run();
-        assert_eq!(inspected.ok().json()["header"]["created_at"], at, "{}", inspected.text());
-    }
-}
-
-#[test]
-fn a_store_with_all_names_taken_is_a_conflict() {
-    let place = Place::directory();
-    let others = taken(&place, 60);
-    let output = place.tool().args(["backup", "--kind", "daily"]).run();
-    output.fails(7, &["already exists", "like the names of the next seconds"]).leaves(&[]);
-    assert_eq!(place.names(), others);
-}
-
-/// Another run's object appears just before the request: the server refuses ours.
-#[test]
-fn an_object_of_another_run_is_never_overwritten() {
-    for request in [Request::Put, Request::Complete] {
-        let place = Arc::new(Place::s3());
-        let planting = place.clone();
-        let output = run(&place, request, move |call| {
-            let key = call.path.split_once("/prod/").unwrap().1.to_owned();
-            block_in_place(|| planting.put(&key, OTHERS));
-            Reply::forward()
-        });
-        output.fails(7, &[&place.url(), "already exists", "another run"]).leaves(&[]);
-        let names = place.names();
-        assert_eq!(names.len(), 1, "{request:?}: {names:?}");
-        assert_eq!(place.get(&names[0]), OTHERS, "{request:?}");
-        assert_eq!(place.site.s3.incomplete_uploads(place.bucket()), [""; 0], "{request:?}");
-    }
-}
-
-#[test]
-fn an_existing_manifest_is_a_conflict() {
-    let place = Arc::new(Place::s3());
-    let planting = place.clone();
-    let output = run(&place, Request::Manifest, move |call| {
-        let key = call.path.split_once("/prod/").unwrap().1.to_owned();
-        block_in_place(|| planting.put(&key, b"{}"));
-        Reply::forward()
-    });
-    output.fails(7, &["uploaded, but not verified", ".manifest.json: already exists"]);
-    assert_eq!(place.names().len(), 2);
 }
 
 /// The store behind a proxy: it starts an upload, but responds only after `signalled`.

@@ -97,9 +97,15 @@ impl Tool {
     /// Has files' permissions apply to it, also where it is root's.
     pub fn without_override(mut self) -> Self {
         if rustix::process::geteuid().is_root() {
-            let program = std::mem::replace(&mut self.program, "setpriv".into());
-            self.args.splice(0..0, ["--bounding-set=-dac_override,-dac_read_search".into(), program]);
+            self = self.under("setpriv", &["--bounding-set=-dac_override,-dac_read_search"]);
         }
+        self
+    }
+
+    /// Runs it as the last argument of `program`.
+    pub fn under(mut self, program: &str, args: &[&str]) -> Self {
+        let inner = std::mem::replace(&mut self.program, program.into());
+        self.args.splice(0..0, args.iter().map(OsString::from).chain([inner]));
         self
     }
 

@@ -69,7 +69,7 @@ fn an_unverified_backup_fills_no_gap_and_an_unchecked_one_does() {
     assert_eq!(said(at(6, 22), &backups), [""; 0]);
     backups[1].status = BackupStatus::Unverified;
     let wanted = [
-        "daily/2025-06-21/vault-snapshot-20250621-020000.enc has no valid manifest",
+        "daily/2025-06-21/vault-snapshot-20250621-020000.enc has no valid manifest: an unfinished run left it, or this tool did not make it",
         "no good daily backup on 2025-06-21",
     ];
     assert_eq!(said(at(6, 22), &backups), wanted);
@@ -136,11 +136,20 @@ fn names_in_the_future_are_reported_and_not_compared() {
 }
 
 #[test]
+fn many_names_in_the_future_are_one_anomaly() {
+    let ahead = |day| Backup { status: BackupStatus::Unverified, ..daily(7, day) };
+    let one = "the name of daily/2025-07-01/vault-snapshot-20250701-020000.enc is in the future";
+    assert_eq!(said(at(6, 20), &[ahead(1)]), [one]);
+    let many = "the names of daily/2025-07-03/vault-snapshot-20250703-020000.enc and 2 more are in the future";
+    assert_eq!(said(at(6, 20), &[ahead(1), ahead(3), ahead(2)]), [many]);
+}
+
+#[test]
 fn backups_of_the_legacy_service_are_not_reported_as_unverified() {
     let legacy = BackupName::parse("daily/2025-06-19/vault-snapshot-2025-06-19T02-00-00-000Z.enc").unwrap();
     let legacy = Backup { name: legacy, status: BackupStatus::Unverified, ..daily(6, 19) };
     let loose = |day| Backup { status: BackupStatus::Unverified, ..daily(6, day) };
     let backups = [legacy, loose(18), daily(6, 20), loose(17)];
-    let wanted = "daily/2025-06-18/vault-snapshot-20250618-020000.enc and 1 more have no valid manifest";
+    let wanted = "daily/2025-06-18/vault-snapshot-20250618-020000.enc and 1 more have no valid manifest: unfinished runs left them, or this tool did not make them";
     assert_eq!(said(at(6, 20), &backups), [wanted]);
 }

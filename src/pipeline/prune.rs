@@ -2,19 +2,20 @@
 //!
 //! Not here: the rules (`retention`).
 
+mod locked;
+
 use super::catalog::{self, Catalog};
 use super::trust::Trust;
 use crate::base::error::{Error, Result};
 use crate::base::stop::Stop;
 use crate::formats::backup::{Backup, BackupStatus, DrillStatus};
-use crate::formats::manifest::rfc3339;
 use crate::formats::naming::{BackupName, Role};
 use crate::formats::retention::{self, Policy, PrunePlan, ToCheck};
 use crate::services::store::{Deleted, Head, Listed, Locking, Store};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, TryStreamExt, stream};
+use locked::LockedBackup;
 use std::collections::BTreeSet;
-use std::fmt;
 
 /// Minimum age of an orphaned document or unfinished upload that is deleted: its run may
 /// still be going on.
@@ -59,6 +60,8 @@ pub(crate) async fn plan(
     if !verified {
         return Ok(Planned { plan: retention::preview(now, backups, policy), orphans, verified });
     }
+    let is_unchecked = |backup: &&Backup| backup.status == BackupStatus::Unchecked;
+    let unchecked: BTreeSet<_> = backups.iter().filter(is_unchecked).map(|backup| backup.name.clone()).collect();
     let mut extra = 0;
     loop {
         let mut next = retention::to_check(now, &backups, policy);
@@ -68,7 +71,7 @@ pub(crate) async fn plan(
                 next = retention::unchecked_deletions(&plan);
             }
             if next.is_empty() {
-                warn_of_invalid(store, &plan);
+                warn_of_invalid(store, &plan, &unchecked);
                 return Ok(Planned { plan, orphans, verified });
             }
         }
@@ -102,9 +105,11 @@ async fn check(store: &dyn Store, trust: &Trust, backups: &mut [Backup], next: T
     Ok(backups.iter().all(counts))
 }
 
-/// Warns about backups with an invalid manifest in one line, however many there are.
-fn warn_of_invalid(store: &dyn Store, plan: &PrunePlan) {
-    let mut invalid = plan.decisions.iter().filter_map(|decision| match &decision.backup.status {
+/// Warns about the backups among `checked` with an invalid manifest in one line, however many
+/// there are.
+fn warn_of_invalid(store: &dyn Store, plan: &PrunePlan, checked: &BTreeSet<BackupName>) {
+    let checked = plan.decisions.iter().filter(|decision| checked.contains(&decision.backup.name));
+    let mut invalid = checked.filter_map(|decision| match &decision.backup.status {
         BackupStatus::Invalid(why) => Some((store.locate(decision.backup.name.object()), why)),
         _ => None,
     });
@@ -275,33 +280,4 @@ async fn unlocked(
         }
     }
     Ok(free)
-}
-
-/// A backup that Object Lock protects.
-#[derive(Clone, Debug)]
-pub(crate) struct LockedBackup {
-    /// Its name.
-    pub name: BackupName,
-    /// End of its retention, if that is in the future.
-    pub until: Option<DateTime<Utc>>,
-    /// `true` if it has a legal hold, which does not end by itself.
-    pub legal_hold: bool,
-}
-
-impl LockedBackup {
-    fn of(backup: &Backup, head: &Head, now: DateTime<Utc>) -> Option<Self> {
-        let until = head.retain_until.filter(|until| *until > now);
-        let legal_hold = head.legal_hold;
-        (legal_hold || until.is_some()).then(|| Self { name: backup.name.clone(), until, legal_hold })
-    }
-}
-
-impl fmt::Display for LockedBackup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.until {
-            _ if self.legal_hold => f.write_str("locked by a legal hold"),
-            Some(until) => write!(f, "locked until {}", rfc3339(until)),
-            None => f.write_str("locked"),
-        }
-    }
 }

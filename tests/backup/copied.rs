@@ -83,7 +83,11 @@ fn a_junk_object_is_never_accepted_as_the_monthly_copy() {
             let names = place.names();
             assert!(!names.iter().any(|name| name.starts_with("monthly/") && name.ends_with(".json")), "{names:?}");
             let status = place.tool().args(["status", "--json"]).run().ok().json();
-            assert_eq!((&status["daily"]["good"], &status["monthly"]["good"]), (&1.into(), &0.into()), "{attack} {mode}");
+            assert_eq!(
+                (&status["daily"]["good"], &status["monthly"]["good"]),
+                (&1.into(), &0.into()),
+                "{attack} {mode}"
+            );
             // The next run makes the copy.
             next_second();
             let again = place.tool().args(["backup", "--json"]).run().ok().json();

@@ -49,7 +49,11 @@ impl Request {
 }
 
 /// The store behind a proxy that answers the first such request with `once`.
-pub(super) fn first(place: &Place, request: Request, once: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> FaultServer {
+pub(super) fn first(
+    place: &Place,
+    request: Request,
+    once: impl Fn(&Call) -> Reply + Send + Sync + 'static,
+) -> FaultServer {
     let done = AtomicBool::new(false);
     FaultServer::proxy(&place.site.s3.endpoint(), move |call| {
         match request.is(call) && !done.swap(true, Ordering::Relaxed) {

@@ -64,7 +64,10 @@ fn a_taken_name_moves_to_the_next_free_second() {
 
         // `status` and `list` report the foreign objects.
         let status = place.tool().args(["status", "--json"]).run().ok().json();
-        assert_eq!((&status["unverified"]["count"], status["unverified"]["first"].as_array().unwrap().len()), (&5.into(), 5));
+        assert_eq!(
+            (&status["unverified"]["count"], status["unverified"]["first"].as_array().unwrap().len()),
+            (&5.into(), 5)
+        );
         let newest = others.last().unwrap();
         let said = format!("warning: {newest} and 4 more have no valid manifest");
         place.tool().arg("status").run().ok().stdout_contains(&said).stdout_contains("this tool did not make them");

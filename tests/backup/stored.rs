@@ -118,12 +118,11 @@ fn a_drill_record_that_the_store_did_not_store_is_a_failure() {
     s3.bucket("backups");
     let names = site.names().into_iter().filter(|name| !name.ends_with(".drill.json"));
     s3.put_many("backups", names.map(|name| (name.clone(), site.get(&name))).collect());
-    let proxy = FaultServer::proxy(&s3.endpoint(), |call| {
-        match call.method == "PUT" && call.path.ends_with(".drill.json") {
+    let proxy =
+        FaultServer::proxy(&s3.endpoint(), |call| match call.method == "PUT" && call.path.ends_with(".drill.json") {
             true => Reply::status(200),
             false => Reply::forward(),
-        }
-    });
+        });
     let object = site.production.object.clone();
     let staging = "[staging]\nunseal_keys = [\"env:SHARE0\", \"env:SHARE1\"]";
     let tool = site.tool_of(&[], staging).envs(s3.env()).env("AWS_ENDPOINT_URL", proxy.address());

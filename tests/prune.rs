@@ -4,6 +4,7 @@
 mod clusters;
 mod denied;
 mod ended;
+mod flood;
 mod hostile;
 mod listing;
 mod locked;

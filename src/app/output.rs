@@ -100,6 +100,11 @@ impl Output {
         to_stderr(&failure_lines(self.format, error));
     }
 
+    /// Prints an error of a run without settings.
+    pub fn error(error: &Error) {
+        to_stderr(&failure_lines(LogFormat::Text, error));
+    }
+
     /// Prints an audit line that could not be appended to the audit log.
     pub fn stray_audit_line(self, text: &str) {
         to_stderr(&format!("{}\n", one_line(text)));

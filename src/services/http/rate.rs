@@ -1,8 +1,11 @@
 //! The minimum rate of a transfer: a peer that sends or accepts a byte now and then never
 //! reaches the idle timeout.
 
+use crate::base::error::{Error, Result};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Slowest transfer that is not a stall, in bytes per second.
 pub(crate) const MINIMUM_RATE: u64 = 1024;
@@ -61,6 +64,40 @@ impl fmt::Display for TooSlow {
 }
 
 impl std::error::Error for TooSlow {}
+
+/// Failure of a stream.
+#[derive(Debug)]
+pub(crate) enum StreamFailure<E> {
+    /// Error of the stream itself.
+    Broken(E),
+    /// A peer that is too slow.
+    TooSlow(TooSlow),
+}
+
+/// Returns `source`, which ends with an error if it is slower than `rate`. `explain` gets the
+/// failure and the number of bytes before it.
+pub(crate) fn at_minimum_rate<E>(
+    source: impl Stream<Item = Result<Bytes, E>> + Unpin,
+    rate: MinimumRate,
+    explain: impl Fn(StreamFailure<E>, u64) -> Error,
+) -> impl Stream<Item = Result<Bytes>> {
+    stream::unfold(Some((source, rate, 0, explain)), async |state| {
+        let (mut source, mut rate, total, explain) = state?;
+        let begun = Instant::now();
+        let chunk = source.next().await?;
+        rate.waiting(begun.elapsed());
+        let measured = chunk
+            .map_err(StreamFailure::Broken)
+            .and_then(|bytes| rate.received(bytes.len()).map(|()| bytes).map_err(StreamFailure::TooSlow));
+        match measured {
+            Ok(bytes) => {
+                let total = total + bytes.len() as u64;
+                Some((Ok(bytes), Some((source, rate, total, explain))))
+            }
+            Err(failure) => Some((Err(explain(failure, total)), None)),
+        }
+    })
+}
 
 #[cfg(test)]
 mod tests {

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 const EXIT_CODES: &str = "\
 Exit codes:
   0    success
-  1    unexpected error, or the clock is wrong
+  1    unexpected error, the clock is wrong, or a limit of the machine is too low
   2    usage, configuration or key file, or a safety check refused
   3    Vault: unreachable, sealed, no leader, permission denied
   4    store: unreachable, permission denied, full, object not found

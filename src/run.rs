@@ -86,10 +86,14 @@ pub fn silence_panics() {
 }
 
 fn runtime() -> Result<Runtime> {
-    let failed = |e| Error::unexpected("cannot start the asynchronous runtime").because(e);
+    let failed = || Error::unexpected("cannot start the asynchronous runtime");
     // One thread for I/O; the stages that compute have their own threads. A pool of workers
     // would spend more CPU time on passing Vault's small chunks around than on the work.
-    caught(|| Builder::new_current_thread().enable_all().build().map_err(failed))?
+    match caught(|| Builder::new_current_thread().enable_all().build()) {
+        Ok(built) => built.map_err(|e| failed().because(e)),
+        // It panics without the sockets that signals need.
+        Err(_) => Err(failed()),
+    }
 }
 
 /// Runs the command. The first signal makes it stop and clean up, the second one exits at once.

@@ -5,8 +5,6 @@
 #![allow(unsafe_code, reason = "an allocator and libc's settings of it have no safe interface")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::io::stderr;
-use std::os::fd::AsFd;
 
 /// Allocator of the program: the system's, except that a failure ends the process.
 pub struct Allocator;
@@ -51,10 +49,12 @@ fn checked(memory: *mut u8) -> *mut u8 {
 /// removes what this one left in the store.
 #[cold]
 fn end() -> ! {
-    // Nothing can be done about a failure.
-    let _ = rustix::io::write(stderr().as_fd(), NO_MEMORY);
-    // SAFETY: _exit has no preconditions.
-    unsafe { libc::_exit(1) }
+    // SAFETY: write gets a buffer and its size, and _exit has no preconditions. Neither allocates.
+    // Nothing can be done about a failed write.
+    unsafe {
+        libc::write(2, NO_MEMORY.as_ptr().cast(), NO_MEMORY.len());
+        libc::_exit(1)
+    }
 }
 
 /// Lets all threads allocate from one heap. By default each thread reserves 64 MiB of address space,

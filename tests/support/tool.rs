@@ -94,13 +94,25 @@ impl Tool {
         self
     }
 
-    /// Has files' permissions apply to it, also where it is root's.
-    pub fn without_override(mut self) -> Self {
-        if rustix::process::geteuid().is_root() {
-            let program = std::mem::replace(&mut self.program, "setpriv".into());
-            self.args.splice(0..0, ["--bounding-set=-dac_override,-dac_read_search".into(), program]);
-        }
+    /// Starts it by `command`, which gets it and its arguments as last arguments.
+    pub fn through(mut self, command: &[&str]) -> Self {
+        let program = std::mem::replace(&mut self.program, command[0].into());
+        let before = command[1..].iter().map(OsString::from).chain([program]);
+        self.args.splice(0..0, before);
         self
+    }
+
+    /// Starts it in a shell, after `script`, such as `ulimit -n 7`.
+    pub fn after(self, script: &str) -> Self {
+        self.through(&["bash", "-c", &format!("{script}; exec \"$0\" \"$@\"")])
+    }
+
+    /// Has files' permissions apply to it, also where it is root's.
+    pub fn without_override(self) -> Self {
+        match rustix::process::geteuid().is_root() {
+            true => self.through(&["setpriv", "--bounding-set=-dac_override,-dac_read_search"]),
+            false => self,
+        }
     }
 
     /// Its `HOME`, to put files into.

@@ -73,17 +73,17 @@ fn a_machine_without_random_numbers_or_threads_is_an_error_of_class_1() {
         (vec!["inject=socketpair:error=EMFILE".to_owned()], "cannot start the asynchronous runtime"),
     ];
     for (injected, why) in faults {
-        let mut strace = vec!["strace", "-f", "-qq", "-o", "/dev/null"];
+        let mut strace = vec!["-f", "-qq", "-o", "/dev/null"];
         injected.iter().for_each(|fault| strace.extend(["-e", fault]));
         for tool in commands(&place, &backup) {
-            let output = tool.through(&strace).run();
+            let output = tool.under("strace", &strace).run();
             output.code(1).stderr_contains(why).stdout_is("");
             assert!(output.stderr.lines().count() <= 2, "{output:?}");
         }
     }
     // Old kernels have no getrandom: the device serves instead.
-    let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=getrandom:error=ENOSYS"];
-    place.tool().arg("list").through(&strace).run().ok();
+    let strace = ["-f", "-qq", "-o", "/dev/null", "-e", "inject=getrandom:error=ENOSYS"];
+    place.tool().arg("list").under("strace", &strace).run().ok();
 }
 
 #[test]

@@ -94,25 +94,24 @@ impl Tool {
         self
     }
 
-    /// Starts it by `command`, which gets it and its arguments as last arguments.
-    pub fn through(mut self, command: &[&str]) -> Self {
-        let program = std::mem::replace(&mut self.program, command[0].into());
-        let before = command[1..].iter().map(OsString::from).chain([program]);
-        self.args.splice(0..0, before);
+    /// Has files' permissions apply to it, also where it is root's.
+    pub fn without_override(self) -> Self {
+        match rustix::process::geteuid().is_root() {
+            true => self.under("setpriv", &["--bounding-set=-dac_override,-dac_read_search"]),
+            false => self,
+        }
+    }
+
+    /// Has `program`, with these arguments, start it.
+    pub fn under(mut self, program: &str, args: &[&str]) -> Self {
+        let started = std::mem::replace(&mut self.program, program.into());
+        self.args.splice(0..0, args.iter().map(OsString::from).chain([started]));
         self
     }
 
     /// Starts it in a shell, after `script`, such as `ulimit -n 7`.
     pub fn after(self, script: &str) -> Self {
-        self.through(&["bash", "-c", &format!("{script}; exec \"$0\" \"$@\"")])
-    }
-
-    /// Has files' permissions apply to it, also where it is root's.
-    pub fn without_override(self) -> Self {
-        match rustix::process::geteuid().is_root() {
-            true => self.through(&["setpriv", "--bounding-set=-dac_override,-dac_read_search"]),
-            false => self,
-        }
+        self.under("bash", &["-c", &format!("{script}; exec \"$0\" \"$@\"")])
     }
 
     /// Its `HOME`, to put files into.

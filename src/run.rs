@@ -1,39 +1,70 @@
 //! One run of the tool, from the command line to the exit code: process hygiene, signals,
 //! the deadline, dispatch, printing the result.
 
+mod machine;
+mod signals;
+
 use crate::app::cli::{Cli, Command};
 use crate::app::context::Context;
 use crate::app::output::{Output, usage};
-use crate::base::error::{Error, Kind, Result};
-use crate::base::stop::{Reason, Stop};
+use crate::base::error::{Error, Result};
+use crate::base::memory;
+use crate::base::stop::Stop;
 use crate::commands::{self, CommandResult};
 use crate::services::http;
 use clap::Parser;
+use signals::Signals;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::{Builder, Runtime};
 
 /// Runs the tool with the process's arguments.
 pub fn run() -> ExitCode {
+    guard_secrets();
+    caught(start).unwrap_or_else(|error| {
+        Output::error(&error);
+        error.kind().code().into()
+    })
+}
+
+/// Installs the signal handlers before anything else, so that no signal is lost, and runs the command.
+fn start() -> ExitCode {
+    let prepared = prepare();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage::print(&error, std::env::args_os().skip(1)),
     };
-    guard_secrets();
-    http::install_crypto();
     let output = Output::start(&cli.global, wants_json(&cli.command));
-    let code = match runtime() {
-        Ok(runtime) => {
-            let code = runtime.block_on(run_until_second_signal(cli, output));
-            // A thread may still wait for stdin or a dead server: it must not delay the exit.
-            runtime.shutdown_background();
-            code
-        }
-        Err(error) => {
-            output.failure(&error, serde_json::Map::new());
-            error.kind().code()
-        }
-    };
+    let ended = prepared.and_then(|(runtime, signals)| {
+        machine::check_threads()?;
+        http::install_crypto();
+        let code = caught(|| runtime.block_on(run_until_second_signal(cli, output, signals)));
+        // A thread may still wait for stdin or a dead server: it must not delay the exit.
+        runtime.shutdown_background();
+        code
+    });
+    let code = ended.unwrap_or_else(|error| {
+        output.failure(&error, serde_json::Map::new());
+        error.kind().code()
+    });
     ExitCode::from(code)
+}
+
+/// Starts the runtime, and with it the handling of signals.
+fn prepare() -> Result<(Runtime, Signals)> {
+    machine::check_files()?;
+    machine::check_randomness()?;
+    let runtime = runtime()?;
+    let entered = runtime.enter();
+    let signals = caught(Signals::install)??;
+    drop(entered);
+    Ok((runtime, signals))
+}
+
+/// Returns the result of `work`, or an error if it panics.
+fn caught<T>(work: impl FnOnce() -> T) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work))
+        .map_err(|_| Error::unexpected("internal error (this is a bug in vault-backup)"))
 }
 
 /// Keeps key material out of core dumps and out of files that other users can read.
@@ -42,6 +73,7 @@ fn guard_secrets() {
     // Fails only on kernels without it, where nothing else can be done.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     umask(rustix::fs::Mode::from_raw_mode(0o077));
+    memory::use_one_heap();
     silence_panics();
 }
 
@@ -53,42 +85,28 @@ pub fn silence_panics() {
     }));
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime> {
+fn runtime() -> Result<Runtime> {
+    let failed = || Error::unexpected("cannot start the asynchronous runtime");
     // One thread for I/O; the stages that compute have their own threads. A pool of workers
     // would spend more CPU time on passing Vault's small chunks around than on the work.
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| Error::unexpected("cannot start the asynchronous runtime").because(e))
+    match caught(|| Builder::new_current_thread().enable_all().build()) {
+        Ok(built) => built.map_err(|e| failed().because(e)),
+        // It panics without the sockets that signals need.
+        Err(_) => Err(failed()),
+    }
 }
 
 /// Runs the command. The first signal makes it stop and clean up, the second one exits at once.
-async fn run_until_second_signal(cli: Cli, output: Output) -> u8 {
+async fn run_until_second_signal(cli: Cli, output: Output, mut signals: Signals) -> u8 {
     let stop = Stop::default();
-    let (mut interrupt, mut terminate) = match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-        (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
-        (Err(e), _) | (_, Err(e)) => {
-            let error = Error::unexpected("cannot install signal handlers").because(e);
-            output.failure(&error, serde_json::Map::new());
-            return error.kind().code();
-        }
-    };
-    let signals = async {
-        for last in [false, true] {
-            let (reason, kind) = tokio::select! {
-                _ = interrupt.recv() => (Reason::Interrupted, Kind::Interrupted),
-                _ = terminate.recv() => (Reason::Terminated, Kind::Terminated),
-            };
-            if last {
-                return kind.code();
-            }
-            stop.raise(reason);
-        }
-        Kind::Terminated.code()
+    let signalled = async {
+        stop.raise(signals.first().await);
+        signals::code(signals.again().await)
     };
     tokio::select! {
+        biased;
+        code = signalled => code,
         code = finish(cli, output, stop.clone()) => code,
-        code = signals => code,
     }
 }
 
@@ -96,7 +114,12 @@ async fn run_until_second_signal(cli: Cli, output: Output) -> u8 {
 async fn finish(cli: Cli, output: Output, stop: Stop) -> u8 {
     let context = Context::new(cli.global, output, stop);
     context.end_at_deadline();
-    let result = Box::pin(dispatch(&context, cli.command)).await;
+    // A signal that arrived during the start ends the run before the command begins.
+    tokio::task::yield_now().await;
+    let result = match context.stop.check() {
+        Ok(()) => Box::pin(dispatch(&context, cli.command)).await,
+        Err(stopped) => Err(stopped),
+    };
     context.progress.clear();
     match result {
         Ok(done) => done.print(output),

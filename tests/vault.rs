@@ -1,8 +1,10 @@
 //! The Vault client against real servers. Test doubles only for behaviour that no real server can show.
 
 mod agent;
+mod busy;
 mod environment;
 mod failures;
+mod hostile;
 mod kv;
 mod leader;
 mod login;

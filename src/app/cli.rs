@@ -6,16 +6,15 @@ mod args;
 
 pub use args::*;
 
-use crate::app::config::duration;
+use crate::app::config::{Deadline, deadline};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// The exit codes, as shown at the end of every `--help`.
 const EXIT_CODES: &str = "\
 Exit codes:
   0    success
-  1    unexpected error, or the clock is wrong
+  1    unexpected error, the clock is wrong, or a limit of the machine is too low
   2    usage, configuration or key file, or a safety check refused
   3    Vault: unreachable, sealed, no leader, permission denied
   4    store: unreachable, permission denied, full, object not found
@@ -25,7 +24,7 @@ Exit codes:
   8    partial success: a deletion, the monthly copy, an audit line or a notification failed
   9    status: the newest good backup or restore drill is too old
   124  deadline passed
-  130, 143  ended by SIGINT or SIGTERM, after cleanup";
+  130, 143  ended by SIGINT, or by SIGTERM or SIGHUP, after cleanup";
 
 /// The environment variables of a command that logs in to Vault.
 const VAULT: &str = "
@@ -84,9 +83,10 @@ pub struct Global {
     /// Format of the messages on stderr
     #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t)]
     pub log_format: LogFormat,
-    /// Maximum duration of the run, such as 90s, 10m or 2h; then it stops and cleans up
-    #[arg(long, global = true, value_name = "DURATION", value_parser = duration)]
-    pub deadline: Option<Duration>,
+    /// Maximum duration of the run, such as 90s, 10m or 2h, or none; then it stops and cleans up [default:
+    /// run.deadline, or 12h]
+    #[arg(long, global = true, value_name = "DURATION", value_parser = deadline)]
+    pub deadline: Option<Deadline>,
 }
 
 /// Format of the messages on stderr.

@@ -16,7 +16,7 @@ mod vault;
 
 pub use staging::{StagingMode, StagingSection};
 pub use store::{EncryptionSection, RunSection, StoreSection};
-pub use values::{duration, key_reference};
+pub use values::{Deadline, deadline, duration, key_reference};
 pub use vault::VaultSection;
 
 use crate::base::error::{Error, Result};
@@ -25,7 +25,6 @@ use crate::formats::retention::Policy;
 use crate::services::notify::NotifySettings;
 use crate::services::vault::Auth;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// Default path of the configuration file. The file is optional.
 pub const DEFAULT_FILE: &str = "/etc/vault-backup/config.toml";
@@ -46,7 +45,7 @@ pub struct Overrides {
     /// `--store`, if given.
     pub store: Option<String>,
     /// `--deadline`, if given.
-    pub deadline: Option<Duration>,
+    pub deadline: Option<Deadline>,
     /// `--key`, if it replaces the configured key.
     pub key: Option<Reference>,
 }

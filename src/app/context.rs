@@ -5,7 +5,7 @@ mod unseal;
 mod vaults;
 
 use crate::app::cli::Global;
-use crate::app::config::{self, Config, Overrides};
+use crate::app::config::{self, Config, Deadline, Overrides};
 use crate::app::output::{Output, json_value};
 use crate::base::error::{Error, Result};
 use crate::base::secret::{Reference, Secret};
@@ -26,6 +26,7 @@ use serde_json::{Map, Value};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::task::AbortHandle;
 
 /// Context of a run.
 pub struct Context {
@@ -45,6 +46,8 @@ pub struct Context {
     notes: RefCell<Map<String, Value>>,
     cluster: RefCell<Option<String>>,
     warned_of_vault: Cell<bool>,
+    /// Task that raises the stop flag at the deadline.
+    deadline: Cell<Option<AbortHandle>>,
 }
 
 impl Context {
@@ -62,6 +65,7 @@ impl Context {
             notes: RefCell::default(),
             cluster: RefCell::default(),
             warned_of_vault: Cell::default(),
+            deadline: Cell::default(),
         }
     }
 
@@ -85,21 +89,20 @@ impl Context {
             key: None,
         };
         let config = Config::load(&overrides, &|name| std::env::var(name).ok())?;
-        if self.global.deadline.is_none() {
-            self.end_at(config.run.deadline);
-        }
+        self.end_at(config.run.deadline);
         Ok(self.config.get_or_init(|| config))
     }
 
-    /// Sets the deadline of `--deadline`, which does not need the configuration.
+    /// Sets the deadline of `--deadline`, or else the default, which need no configuration.
     pub fn end_at_deadline(&self) {
-        self.end_at(self.global.deadline);
+        self.end_at(self.global.deadline.unwrap_or_default());
     }
 
-    /// Sets the deadline, counted from the start of the run.
-    fn end_at(&self, deadline: Option<Duration>) {
-        if let Some(deadline) = deadline {
-            self.stop.raise_after(deadline.saturating_sub(self.elapsed()), Reason::Deadline);
+    /// Sets the deadline, counted from the start of the run. It replaces an earlier one.
+    fn end_at(&self, deadline: Deadline) {
+        let raise = |limit: Duration| self.stop.raise_after(limit.saturating_sub(self.elapsed()), Reason::Deadline);
+        if let Some(replaced) = self.deadline.replace(deadline.0.map(raise)) {
+            replaced.abort();
         }
     }
 

@@ -23,7 +23,7 @@ use crate::base::error::{Error, Kind, one_line};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
@@ -59,18 +59,24 @@ impl Output {
 
     /// Returns `true` if a person is watching, who wants progress and closing lines.
     pub fn is_watched(self) -> bool {
-        !self.quiet && self.format == LogFormat::Text && std::io::stderr().is_terminal()
+        !self.quiet && self.format == LogFormat::Text && io::stderr().is_terminal()
     }
 
     /// Prints a result on stdout, and a newline if it lacks one.
-    pub fn result(self, text: &str) {
+    ///
+    /// # Errors
+    /// Those of the operating system, except for a closed pipe.
+    pub fn result(self, text: &str) -> io::Result<()> {
         let newline = if text.ends_with('\n') || text.is_empty() { "" } else { "\n" };
-        to_stdout(&format!("{text}{newline}"));
+        to_stdout(&format!("{text}{newline}"))
     }
 
     /// Prints the run's JSON document.
-    pub fn document(value: &Value) {
-        to_stdout(&format!("{value:#}\n"));
+    ///
+    /// # Errors
+    /// As [`Output::result`].
+    pub fn document(value: &Value) -> io::Result<()> {
+        to_stdout(&format!("{value:#}\n"))
     }
 
     /// Prints a line on stderr, on a terminal or not.
@@ -95,9 +101,15 @@ impl Output {
         if self.json {
             let mut document = Value::Object(noted);
             document["error"] = failure(error);
-            Self::document(&document);
+            // The failure of the run is the one to report.
+            let _ = Self::document(&document);
         }
         to_stderr(&failure_lines(self.format, error));
+    }
+
+    /// Prints an error of a run without settings.
+    pub fn error(error: &Error) {
+        to_stderr(&failure_lines(LogFormat::Text, error));
     }
 
     /// Prints an audit line that could not be appended to the audit log.
@@ -162,16 +174,18 @@ fn line(format: LogFormat, level: &str, message: &str, hint: Option<String>) -> 
     }
 }
 
-/// Writes to stdout. A closed pipe is not a failure, and other failures could be reported
-/// nowhere.
-fn to_stdout(text: &str) {
-    let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+/// Writes to stdout. A closed pipe is not a failure.
+fn to_stdout(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn to_stderr(text: &str) {
     // One write for each line, so that lines of several processes do not mix.
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// Writes our own log events as lines. Events of libraries are left out, because they may

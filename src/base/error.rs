@@ -33,7 +33,7 @@ pub enum Kind {
     Deadline = 124,
     /// Stopped by SIGINT, after cleanup.
     Interrupted = 130,
-    /// Stopped by SIGTERM, after cleanup.
+    /// Stopped by SIGTERM or SIGHUP, after cleanup.
     Terminated = 143,
 }
 

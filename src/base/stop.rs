@@ -7,16 +7,19 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 
 /// Reason to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// `--deadline` passed.
+    /// The deadline passed.
     Deadline,
     /// SIGINT.
     Interrupted,
     /// SIGTERM.
     Terminated,
+    /// SIGHUP: the terminal was closed.
+    HungUp,
 }
 
 /// Handle of the run's stop flag. Clones share the flag.
@@ -43,13 +46,14 @@ impl Stop {
         });
     }
 
-    /// Raises the flag after `delay`.
-    pub(crate) fn raise_after(&self, delay: Duration, reason: Reason) {
+    /// Raises the flag after `delay`, unless the returned task is aborted before.
+    pub(crate) fn raise_after(&self, delay: Duration, reason: Reason) -> AbortHandle {
         let stop = self.clone();
-        tokio::spawn(async move {
+        let raising = tokio::spawn(async move {
             tokio::time::sleep(delay).await;
             stop.raise(reason);
         });
+        raising.abort_handle()
     }
 
     /// Records the stage that begins now, which the error of a deadline names.
@@ -66,6 +70,7 @@ impl Stop {
             (Reason::Deadline, None) => Error::new(Kind::Deadline, "the deadline passed"),
             (Reason::Interrupted, _) => Error::new(Kind::Interrupted, "interrupted"),
             (Reason::Terminated, _) => Error::new(Kind::Terminated, "terminated"),
+            (Reason::HungUp, _) => Error::new(Kind::Terminated, "terminated (SIGHUP)"),
         }
     }
 

@@ -110,7 +110,8 @@ impl Writer {
 pub(crate) fn ahead<T>(source: &mut (dyn BufRead + Send), read: impl FnOnce(Reader) -> Result<T>) -> Result<T> {
     let (writer, reader) = bridge();
     std::thread::scope(|scope| {
-        let feeding = scope.spawn(move || writer.feed(source));
+        let feeding = std::thread::Builder::new().spawn_scoped(scope, move || writer.feed(source));
+        let feeding = feeding.map_err(|e| Error::unexpected("cannot start a thread").because(e))?;
         let result = read(reader);
         let fed = feeding.join().map_err(|_| Error::unexpected("internal error in a stage of the pipeline"))?;
         fed.and(result)

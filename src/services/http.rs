@@ -5,12 +5,16 @@
 //! stalls have timeouts.
 
 mod proxy;
+mod rate;
 mod reason;
+mod retry;
 mod tls;
 
 pub use proxy::Proxy;
+pub(crate) use rate::{MINIMUM_RATE, MinimumRate, StreamFailure, at_minimum_rate};
 pub(crate) use reason::causes;
 pub use reason::{TlsFailure, reason};
+pub(crate) use retry::pause_until;
 pub use tls::{TlsSettings, install_crypto};
 
 use crate::base::error::{Error, Result};

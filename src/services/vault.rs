@@ -3,9 +3,9 @@
 //! Every request to Vault is made here, and every failure is worded here. Not here: the order of
 //! requests in a backup or a restore drill (`pipeline`).
 //!
-//! vaultrs makes the requests about tokens, over our own reqwest client. `call` and `snapshot` make
-//! those that vaultrs lacks or whose response it does not return in full: the number of uses of a
-//! token, bodies of responses other than 200, streams.
+//! vaultrs defines the requests about tokens; they are sent by `call`, which limits the size and the
+//! time of the response. `call` and `snapshot` make those that vaultrs lacks or whose response it does
+//! not return in full: the number of uses of a token, bodies of responses other than 200, streams.
 //!
 //! A token is sent only to an address of [`VaultSettings::addresses`], or to the leader that one of
 //! them names and `leader` has checked; never from https to http.
@@ -139,46 +139,6 @@ impl Client {
     pub fn addresses(&self) -> &[Url] {
         &self.settings.addresses
     }
-
-    /// Returns a vaultrs client of `address`. `namespaced` requests carry the configured namespace.
-    fn vaultrs(&self, address: &Url, token: Option<&Secret>, namespaced: bool) -> Result<vaultrs::client::VaultClient> {
-        let (client, url) = self.clients.of(address)?;
-        // vaultrs puts the API version in front of the whole path.
-        let (prefix, mut origin) = (url.path().trim_matches('/').to_owned(), url.clone());
-        origin.set_path("");
-        let version = if prefix.is_empty() { "v1".to_owned() } else { format!("{prefix}/v1") };
-        let url = origin;
-        let token = token
-            .filter(|token| !token.expose().is_empty())
-            .map(checked_token)
-            .transpose()?
-            .unwrap_or_default()
-            .to_owned();
-        let namespace = self.settings.namespace.clone().filter(|_| namespaced);
-        // Built from its parts: its own constructors read the environment and build a reqwest
-        // client that follows redirects.
-        Ok(vaultrs::client::VaultClient {
-            http: rustify::clients::reqwest::Client::new(url.as_str(), client),
-            middle: vaultrs::api::EndpointMiddleware {
-                token: token.clone(),
-                version,
-                wrap: None,
-                namespace: namespace.clone(),
-            },
-            settings: vaultrs::client::VaultClientSettings {
-                address: url,
-                ca_certs: Vec::new(),
-                identity: None,
-                timeout: None,
-                token,
-                verify: true,
-                version: 1,
-                wrapping: false,
-                namespace,
-                proxy: None,
-            },
-        })
-    }
 }
 
 /// Returns the options of the HTTP clients.
@@ -191,7 +151,7 @@ fn options(settings: &VaultSettings, idle_timeout: Option<Duration>) -> http::Op
         idle_timeout,
         total_timeout: None,
         unix_socket: settings.unix_socket.clone(),
-        proxy: Proxy { address: settings.proxy.clone(), plain_http: false },
+        proxy: Proxy { address: settings.proxy.clone() },
         headers,
     }
 }

@@ -259,6 +259,18 @@ fn run_deadline_ends_every_command() {
     }
 }
 
+/// The flag replaces the configured deadline, also by none at all.
+#[test]
+fn deadline_none_switches_the_deadline_off() {
+    let place = Place::directory();
+    let vault = place.site.vault_with(|_| Reply::hang());
+    let tool = place.tool().env("VAULT_ADDR", vault.address());
+    let config = "[run]\ndeadline = \"1s\"\nidle_timeout = \"2s\"\nretries = 0\n";
+    std::fs::write(tool.home().join("config.toml"), config).unwrap();
+    let output = tool.args(["backup", "--config", "config.toml", "--deadline", "none"]).run();
+    output.fails(3, &["no data for 2 s"]);
+}
+
 #[test]
 fn run_deadline_ends_a_backup() {
     let place = Place::directory();

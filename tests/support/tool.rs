@@ -95,18 +95,23 @@ impl Tool {
     }
 
     /// Has files' permissions apply to it, also where it is root's.
-    pub fn without_override(mut self) -> Self {
-        if rustix::process::geteuid().is_root() {
-            self = self.under("setpriv", &["--bounding-set=-dac_override,-dac_read_search"]);
+    pub fn without_override(self) -> Self {
+        match rustix::process::geteuid().is_root() {
+            true => self.under("setpriv", &["--bounding-set=-dac_override,-dac_read_search"]),
+            false => self,
         }
+    }
+
+    /// Has `program`, with these arguments, start it.
+    pub fn under(mut self, program: &str, args: &[&str]) -> Self {
+        let started = std::mem::replace(&mut self.program, program.into());
+        self.args.splice(0..0, args.iter().map(OsString::from).chain([started]));
         self
     }
 
-    /// Runs it as the last argument of `program`.
-    pub fn under(mut self, program: &str, args: &[&str]) -> Self {
-        let inner = std::mem::replace(&mut self.program, program.into());
-        self.args.splice(0..0, args.iter().map(OsString::from).chain([inner]));
-        self
+    /// Starts it in a shell, after `script`, such as `ulimit -n 7`.
+    pub fn after(self, script: &str) -> Self {
+        self.under("bash", &["-c", &format!("{script}; exec \"$0\" \"$@\"")])
     }
 
     /// Its `HOME`, to put files into.

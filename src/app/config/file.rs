@@ -5,7 +5,7 @@
 //! Each key is documented in examples/config.toml.
 
 use super::auth::{self, Method};
-use super::values::{self, read};
+use super::values::{self, Deadline, read};
 use super::{EncryptionSection, StagingSection};
 use crate::base::secret::{Reference, TextOrReference};
 use crate::formats::retention::Policy;
@@ -112,7 +112,7 @@ sections! {
 
     /// `[run]`
     Run {
-        deadline: Option<Duration> as "read::duration",
+        deadline: Option<Deadline> as "read::deadline",
         retries: Option<u32> as "values::retries",
         connect_timeout: Option<Duration> as "read::duration",
         idle_timeout: Option<Duration> as "read::duration",

@@ -1,6 +1,6 @@
 //! `[store]`, `[encryption]` and `[run]`.
 
-use super::values::read;
+use super::values::{Deadline, read};
 use super::{Environment, Overrides, file};
 use crate::base::error::Result;
 use crate::base::secret::{Reference, Secret};
@@ -9,7 +9,6 @@ use crate::services::store::s3::S3Settings;
 use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// Environment variable with the URL of the store.
 pub(super) const STORE: &str = "VAULT_BACKUP_STORE";
@@ -93,8 +92,8 @@ impl EncryptionSection {
 /// `[run]`, except for timeouts and part size, which are part of the settings of Vault and S3.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunSection {
-    /// Time limit of a run, if any.
-    pub deadline: Option<Duration>,
+    /// Time limit of a run.
+    pub deadline: Deadline,
     /// Number of times that a backup starts again after the leader was lost.
     pub retries: u32,
     /// Lock file of `backup`, `prune` and `restore`. By default, each store has its own.
@@ -113,7 +112,7 @@ impl RunSection {
             Path::new(&directory).join(lock_name(store))
         };
         Self {
-            deadline: overrides.deadline.or(file.deadline),
+            deadline: overrides.deadline.or(file.deadline).unwrap_or_default(),
             retries: file.retries.unwrap_or(1),
             lock_file: file.lock_file.unwrap_or_else(default_lock),
         }

@@ -32,6 +32,7 @@ pub(super) mod read {
         text -> String: super::text;
         path -> PathBuf: super::path;
         duration -> Duration: super::duration;
+        deadline -> Deadline: super::deadline;
         part_size -> u64: super::part_size;
         address -> Url: super::address;
         server -> Url: super::server;
@@ -127,6 +128,30 @@ pub fn duration(text: &str) -> Result<Duration, &'static str> {
     };
     let seconds = whole_number(number).and_then(|n| n.checked_mul(unit)).ok_or(ALLOWED)?;
     if (1..=LONGEST).contains(&seconds) { Ok(Duration::from_secs(seconds)) } else { Err(ALLOWED) }
+}
+
+/// Time limit of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline(pub Option<Duration>);
+
+impl Default for Deadline {
+    /// Longer than any backup, restore drill or question that makes sense, and shorter than the pause
+    /// between two daily runs: a run that a server keeps busy does not block the next one.
+    fn default() -> Self {
+        Self(Some(Duration::from_hours(12)))
+    }
+}
+
+/// Parses the time limit of a run: a duration, or `none`.
+///
+/// # Errors
+/// The allowed values.
+pub fn deadline(text: &str) -> Result<Deadline, &'static str> {
+    const ALLOWED: &str = "must be a duration above zero such as 90s, 10m, 26h or 8d, or none";
+    if text == "none" {
+        return Ok(Deadline(None));
+    }
+    duration(text).map(|limit| Deadline(Some(limit))).map_err(|_| ALLOWED)
 }
 
 /// Parses digits only: `u64::from_str` would accept a sign.

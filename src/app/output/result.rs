@@ -1,7 +1,7 @@
 //! The result of a successful command, and its output.
 
 use super::{Output, json_value};
-use crate::base::error::Kind;
+use crate::base::error::{Error, Kind};
 use crate::services::notify::Event;
 use crate::services::notify::metrics::Figures;
 use serde::Serialize;
@@ -104,14 +104,19 @@ impl CommandResult {
         for problem in &self.problems {
             tracing::error!("{problem}");
         }
-        match self.document {
+        let printed = match self.document {
             Some(mut document) if output.is_json() => {
                 if !self.problems.is_empty() {
                     document.insert("problems".to_owned(), self.problems.clone().into());
                 }
-                Output::document(&Value::Object(document));
+                Output::document(&Value::Object(document))
             }
             _ => output.result(&self.text),
+        };
+        if let Err(error) = printed {
+            let error = Error::unexpected("stdout: the result cannot be written").because(error);
+            Output::error(&error);
+            return error.kind().code();
         }
         if let Some(note) = &self.note {
             output.note(note);

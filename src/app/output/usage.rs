@@ -20,7 +20,7 @@ pub fn print(error: &clap::Error, args: impl IntoIterator<Item = OsString>) -> E
     let args: Vec<_> = args.into_iter().take_while(|arg| arg != "--").collect();
     let usage = usage_error(&breakable(&error.render().to_string()));
     if args.iter().any(|arg| arg == "--json") {
-        Output::document(&json!({ "error": failure(&usage) }));
+        let _ = Output::document(&json!({ "error": failure(&usage) }));
     }
     let json_logs = args.windows(2).any(|two| two[0] == "--log-format" && two[1] == "json");
     if json_logs || args.iter().any(|arg| arg == "--log-format=json") {

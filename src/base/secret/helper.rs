@@ -31,11 +31,12 @@ impl Reference {
         // A thread reads: a child process of the program may keep the pipe open after its end.
         let (sender, receiver) = mpsc::channel();
         if let Some(out) = child.stdout.take() {
-            std::thread::spawn(move || {
+            let read = move || {
                 let mut token = Zeroizing::new(String::new());
                 let read = out.take(MAX_SECRET).read_to_string(&mut token);
                 sender.send(read.map(|_| token))
-            });
+            };
+            std::thread::Builder::new().spawn(read).map_err(failed)?;
         }
         let token = receiver.recv_timeout(TIMEOUT);
         let status = loop {

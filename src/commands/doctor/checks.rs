@@ -2,6 +2,7 @@
 
 use super::{Findings, unless_stopped};
 use crate::app::context::Context;
+use crate::app::output::duration;
 use crate::app::reporting;
 use crate::base::error::{Error, Result};
 use crate::base::lock::Lock;
@@ -13,12 +14,16 @@ use crate::services::store::{Location, ReadAt, Store};
 use crate::services::vault::{Client, Node, Session};
 use futures_util::StreamExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The only path that a backup's token needs.
 const SNAPSHOT: &str = "sys/storage/raft/snapshot";
 
 /// Number of bytes to read from the newest backup to check the right to read.
 const FIRST_BYTES: u64 = 64;
+
+/// TTL of a token above which `doctor` warns.
+const LONGEST_TTL: Duration = Duration::from_hours(24);
 
 pub(super) fn configuration(context: &Context, findings: &mut Findings) -> Result<()> {
     let config = context.config()?;
@@ -61,11 +66,21 @@ pub(super) async fn vault(context: &Context, findings: &mut Findings) -> Result<
         if s.obtained() { "got a token for this run".to_owned() } else { "with the given token".to_owned() }
     };
     let Some(session) = findings.keep("login", auth, how) else { return Ok(()) };
+    long_lived(&session, findings);
     let checked = unless_stopped(context, rights(&client, &node, &session, findings)).await;
     if let Err(error) = source::revoke(&client, &node.address, session).await {
         findings.warn("revocation", error.to_string());
     }
     checked
+}
+
+/// Warns of a token that outlives a run by days: if the response to a login is lost, no run knows the
+/// token, and it stays valid until its TTL ends.
+fn long_lived(session: &Session, findings: &mut Findings) {
+    let Some(ttl) = session.ttl().filter(|ttl| ttl.is_zero() || *ttl > LONGEST_TTL) else { return };
+    let ttl = if ttl.is_zero() { "never expires".to_owned() } else { format!("has a TTL of {}", duration(ttl)) };
+    let what = format!("the token {ttl}: a token whose login was interrupted stays valid that long");
+    findings.warn("login", format!("{what}; set token_ttl and token_max_ttl of the role to the duration of a run"));
 }
 
 fn addresses(client: &Client) -> String {

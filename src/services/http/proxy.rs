@@ -1,8 +1,9 @@
-//! The proxy of a request: configured, or from `HTTPS_PROXY` and similar variables.
+//! The proxy of a request: configured, or from `HTTPS_PROXY` or `ALL_PROXY`.
 //!
-//! Loopback addresses never use a proxy, as in Go's clients, and neither do link-local
-//! addresses, which mean another machine from there. Plain http does not if requests
-//! carry tokens: the proxy could read them.
+//! Only https uses a proxy, as a tunnel. A request over plain http does not, whatever it is for:
+//! the proxy could read tokens, AWS session tokens, and the URLs of webhooks, which are secrets.
+//! Loopback addresses never use a proxy, as in Go's clients, and neither do link-local addresses,
+//! which mean another machine from there.
 
 use crate::base::error::{Error, Result};
 use hyper_util::client::proxy::matcher::Matcher;
@@ -11,32 +12,20 @@ use std::sync::Arc;
 use url::{Host, Url};
 
 /// Choice of the proxy.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Proxy {
     /// Proxy to use in place of the environment's, if any.
     pub address: Option<Url>,
-    /// `true` if `http://` addresses use it too.
-    pub plain_http: bool,
-}
-
-impl Default for Proxy {
-    fn default() -> Self {
-        Self { address: None, plain_http: true }
-    }
 }
 
 impl Proxy {
     /// Reads the environment and returns the rules.
     pub(super) fn rules(&self) -> ProxyRules {
-        let rules = match &self.address {
+        match &self.address {
             // NO_PROXY does not apply to a proxy configured for Vault alone.
-            Some(address) => {
-                let choice = parse("vault.proxy", address.as_str());
-                ProxyRules { plain: Some(choice.clone()), tls: Some(choice), exempt: None }
-            }
+            Some(address) => ProxyRules { proxy: Some(parse("vault.proxy", address.as_str())), exempt: None },
             None => ProxyRules::from(&|name| std::env::var(name).ok()),
-        };
-        ProxyRules { plain: rules.plain.filter(|_| self.plain_http), ..rules }
+        }
     }
 }
 
@@ -50,11 +39,10 @@ struct InvalidProxy {
     hint: &'static str,
 }
 
-/// Proxies by scheme, and the exempt hosts.
+/// The proxy for https, and the exempt hosts.
 #[derive(Clone, Default)]
 pub(super) struct ProxyRules {
-    plain: Option<ProxyChoice>,
-    tls: Option<ProxyChoice>,
+    proxy: Option<ProxyChoice>,
     /// Matches every host that `NO_PROXY` does not name, if set.
     exempt: Option<Arc<Matcher>>,
 }
@@ -65,16 +53,10 @@ impl ProxyRules {
             let set = |name: &'static str| environment(name).map(|value| (name, value.trim().to_owned()));
             names.iter().copied().filter_map(set).find(|(_, value)| !value.is_empty())
         };
-        let proxy = |names: &[&'static str]| lookup(names).map(|(name, value)| parse(name, &value));
-        // In a CGI script, HTTP_PROXY is a header of the request.
-        let plain: &[&str] = match environment("REQUEST_METHOD") {
-            Some(_) => &["http_proxy", "ALL_PROXY", "all_proxy"],
-            None => &["http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"],
-        };
+        let proxy = lookup(&["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]);
         let no_proxy = lookup(&["NO_PROXY", "no_proxy"]);
         Self {
-            plain: proxy(plain),
-            tls: proxy(&["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]),
+            proxy: proxy.map(|(name, value)| parse(name, &value)),
             exempt: no_proxy
                 .map(|(_, hosts)| Arc::new(Matcher::builder().all("http://proxy.invalid").no(hosts).build())),
         }
@@ -85,11 +67,7 @@ impl ProxyRules {
     /// # Errors
     /// `Usage` with the variable that is not a proxy.
     pub(super) fn of(&self, url: &Url) -> Result<Option<&Url>> {
-        let choice = match url.scheme() {
-            "http" => self.plain.as_ref(),
-            "https" => self.tls.as_ref(),
-            _ => None,
-        };
+        let choice = self.proxy.as_ref().filter(|_| url.scheme() == "https");
         let exempt = || self.exempt.as_ref().is_some_and(|matcher| is_exempt(matcher, url));
         match choice.filter(|_| !is_local(url) && !exempt()) {
             None => Ok(None),
@@ -168,27 +146,26 @@ mod tests {
     }
 
     #[test]
-    fn each_scheme_has_its_proxy_variable() {
+    fn https_uses_the_proxy_of_the_environment_and_plain_http_none() {
         let found = rules(&[("HTTPS_PROXY", "http://u:planted@tls:3128"), ("http_proxy", "plain:81")]);
         assert_eq!(through(&found, "https://v:8200").as_deref(), Some("http://u:planted@tls:3128/"));
-        assert_eq!(through(&found, "http://v:8200").as_deref(), Some("http://plain:81/"));
         assert_eq!(found.shown(&url("https://v:8200")).unwrap(), "http://tls:3128");
         let all = rules(&[("ALL_PROXY", "http://all:1"), ("https_proxy", "http://tls:1"), ("HTTPS_PROXY", "")]);
-        assert_eq!(through(&all, "http://v").as_deref(), Some("http://all:1/"));
         assert_eq!(through(&all, "https://v").as_deref(), Some("http://tls:1/"));
-        let cgi = rules(&[("HTTP_PROXY", "http://p"), ("REQUEST_METHOD", "GET")]);
-        assert_eq!(through(&cgi, "http://v"), None);
+        for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+            assert_eq!(through(&rules(&[(name, "http://p")]), "http://v"), None, "{name}");
+        }
     }
 
     #[test]
     fn no_proxy_exempts_hosts() {
         let found = rules(&[("ALL_PROXY", "http://p"), ("NO_PROXY", "corp.example, 10.0.0.0/8")]);
-        for direct in ["https://v.corp.example", "https://corp.example:8200", "http://10.1.2.3:8200"] {
+        for direct in ["https://v.corp.example", "https://corp.example:8200", "https://10.1.2.3:8200"] {
             assert_eq!(through(&found, direct), None, "{direct}");
             assert_eq!(found.shown(&url(direct)), None, "{direct}");
         }
         assert!(through(&found, "https://corp.example.org").is_some());
-        let chosen = Proxy { address: Some(url("http://p")), plain_http: false }.rules();
+        let chosen = Proxy { address: Some(url("http://p")) }.rules();
         assert!(through(&chosen, "https://v:8200").is_some());
         assert_eq!(through(&chosen, "http://v:8200"), None, "plain http is reached directly");
     }

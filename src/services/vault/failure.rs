@@ -2,17 +2,21 @@
 
 use super::{Client, VaultSettings, shown};
 use crate::base::error::{Error, one_line};
-use crate::services::http::{self, TlsFailure};
+use crate::services::http::{self, TlsFailure, pause_until};
+use chrono::Utc;
+use reqwest::Response;
+use reqwest::header::RETRY_AFTER;
 use serde::Deserialize;
+use std::time::Duration;
 use url::Url;
 
 /// Failure of a request.
 #[derive(Debug)]
 pub(super) enum RequestFailure {
     /// Vault answered with an error status.
-    Refused { status: u16, errors: Vec<String> },
+    Refused { status: u16, errors: Vec<String>, retry_after: Option<Duration> },
     /// The response is not from a Vault.
-    Foreign { status: u16, why: String },
+    Foreign { status: u16, why: String, retry_after: Option<Duration> },
     /// There is no response, or an incomplete one.
     Transport(reqwest::Error),
     /// The node is a standby, and the leader that it names cannot be reached.
@@ -33,34 +37,6 @@ impl From<Error> for RequestFailure {
     }
 }
 
-impl From<vaultrs::error::ClientError> for RequestFailure {
-    fn from(error: vaultrs::error::ClientError) -> Self {
-        use rustify::errors::ClientError as Rest;
-        use vaultrs::error::ClientError as Vault;
-        match error {
-            Vault::APIError { code, errors } => RequestFailure::Refused { status: code, errors },
-            Vault::RestClientError { source } => match source {
-                Rest::ServerResponseError { code, content } => {
-                    RequestFailure::refused(code, content.unwrap_or_default().as_bytes())
-                }
-                Rest::RequestError { source, .. } | Rest::ResponseError { source } => match source.downcast() {
-                    Ok(error) => RequestFailure::Transport(error),
-                    Err(other) => RequestFailure::Ours(Error::vault("the request failed").because(other)),
-                },
-                // The text that could not be parsed may be a secret, so it is not quoted.
-                Rest::ResponseParseError { .. } | Rest::ResponseConversionError { .. } => {
-                    RequestFailure::foreign(200, "the response is not from Vault")
-                }
-                other => RequestFailure::Ours(Error::vault("the request failed").because(other)),
-            },
-            Vault::JsonParseError { .. } | Vault::ResponseEmptyError | Vault::ResponseDataEmptyError => {
-                RequestFailure::foreign(200, "the response lacks the requested data")
-            }
-            other => RequestFailure::Ours(Error::vault("the request failed").because(other)),
-        }
-    }
-}
-
 /// Reason of a failure of plain HTTP at a TLS port.
 const PLAIN_TO_TLS: &str = "plain HTTP was sent to a TLS port";
 
@@ -75,24 +51,25 @@ pub(super) type Right<'a> = Option<(&'a str, &'a [&'a str])>;
 
 impl RequestFailure {
     /// Returns the failure for a response with an error status.
-    pub(super) fn refused(status: u16, body: &[u8]) -> Self {
+    pub(super) fn refused(response: &Response, body: &[u8]) -> Self {
+        let status = response.status().as_u16();
+        let header = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let retry_after = header.and_then(|value| pause_until(value, Utc::now()));
+        let refused = |errors| RequestFailure::Refused { status, errors, retry_after };
+        let foreign = |why: &str| RequestFailure::Foreign { status, why: why.to_owned(), retry_after };
         match serde_json::from_slice::<ErrorBody>(body) {
-            Ok(ErrorBody { errors }) => RequestFailure::Refused { status, errors },
+            Ok(ErrorBody { errors }) => refused(errors),
             // Proxies return HTML pages; some of Vault's own responses have no `errors`.
-            Err(_) if body.is_empty() || body.starts_with(b"{") || (300..400).contains(&status) => {
-                RequestFailure::Refused { status, errors: Vec::new() }
-            }
+            Err(_) if body.is_empty() || body.starts_with(b"{") || (300..400).contains(&status) => refused(Vec::new()),
             // Go's HTTP server sends this in plain text.
-            Err(_) if body.starts_with(b"Client sent an HTTP request to an HTTPS server") => {
-                RequestFailure::foreign(status, PLAIN_TO_TLS)
-            }
-            Err(_) => RequestFailure::foreign(status, "the response is not from Vault"),
+            Err(_) if body.starts_with(b"Client sent an HTTP request to an HTTPS server") => foreign(PLAIN_TO_TLS),
+            Err(_) => foreign("the response is not from Vault"),
         }
     }
 
     /// Returns the failure for a response that is not from Vault.
     pub(super) fn foreign(status: u16, why: &str) -> Self {
-        RequestFailure::Foreign { status, why: why.to_owned() }
+        RequestFailure::Foreign { status, why: why.to_owned(), retry_after: None }
     }
 
     /// Returns the failure for a request that cannot be encoded.
@@ -119,26 +96,50 @@ impl RequestFailure {
         match self {
             // A connection attempt that took all of `connect_timeout` has waited long enough.
             RequestFailure::Transport(error) => error.is_connect() && !error.is_timeout(),
-            RequestFailure::Refused { status, .. } => *status == 429,
-            RequestFailure::Foreign { .. } | RequestFailure::Standby(_) | RequestFailure::Ours(_) => false,
+            RequestFailure::Refused { status, .. } | RequestFailure::Foreign { status, .. } => *status == 429,
+            RequestFailure::Standby(_) | RequestFailure::Ours(_) => false,
+        }
+    }
+
+    /// Returns `true` if the server has no capacity for the request now: more patience than for a
+    /// failure may help.
+    pub(super) fn is_busy(&self) -> bool {
+        self.status() == Some(429) || (self.status().is_some() && self.retry_after().is_some())
+    }
+
+    /// Returns the pause that the server asks for, if any.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            RequestFailure::Refused { retry_after, .. } | RequestFailure::Foreign { retry_after, .. } => *retry_after,
+            RequestFailure::Transport(_) | RequestFailure::Standby(_) | RequestFailure::Ours(_) => None,
+        }
+    }
+
+    /// Returns `true` if Vault may have processed the request although there is no usable response.
+    pub(super) fn is_unanswered(&self) -> bool {
+        match self {
+            RequestFailure::Transport(error) => !error.is_connect(),
+            // A gateway that gave up, or a response that cannot be read.
+            RequestFailure::Foreign { status, .. } => matches!(status, 200..300 | 500..),
+            RequestFailure::Refused { .. } | RequestFailure::Standby(_) | RequestFailure::Ours(_) => false,
         }
     }
 
     /// Returns `true` if the token is no longer valid: expired, revoked, or used up.
     pub(super) fn is_dead_token(&self) -> bool {
-        matches!(self, RequestFailure::Refused { status: 403, errors } if is_dead_token(errors))
+        matches!(self, RequestFailure::Refused { status: 403, errors, .. } if is_dead_token(errors))
     }
 
-    /// Returns `true` if a retry may help: a lost connection, an election, a quota, a gateway; not a
-    /// sealed or uninitialised Vault.
+    /// Returns `true` if a retry may help: a lost connection, an election, a quota, a gateway, a node
+    /// that lags behind (412); not a sealed or uninitialised Vault.
     pub(super) fn may_pass(&self) -> bool {
         match self {
             RequestFailure::Transport(error) => !error.is_timeout(),
-            RequestFailure::Refused { status: 429, .. } => true,
-            RequestFailure::Refused { status, errors } => {
+            RequestFailure::Refused { status: 408 | 412 | 429, .. } => true,
+            RequestFailure::Refused { status, errors, .. } => {
                 *status >= 500 && !is_sealed(errors) && !is_uninitialized(errors)
             }
-            RequestFailure::Foreign { status, .. } => matches!(status, 502..=504),
+            RequestFailure::Foreign { status, .. } => matches!(status, 408 | 429 | 502..=504),
             RequestFailure::Standby(_) => true,
             RequestFailure::Ours(_) => false,
         }
@@ -166,9 +167,9 @@ impl RequestFailure {
             RequestFailure::Foreign { why, .. } if why == PLAIN_TO_TLS => {
                 Error::vault(format!("{what}: {why}")).hint("write https:// in the address")
             }
-            RequestFailure::Foreign { status, why } => Error::vault(format!("{what}: HTTP {status}: {why}"))
+            RequestFailure::Foreign { status, why, .. } => Error::vault(format!("{what}: HTTP {status}: {why}"))
                 .hint("check the address, and proxies and load balancers in between"),
-            RequestFailure::Refused { status, errors } => {
+            RequestFailure::Refused { status, errors, .. } => {
                 let (mut why, mut todo) = in_words(status, &errors, right);
                 if client.through_agent && matches!(status, 400 | 403) {
                     why = format!("the agent adds no valid token: {why}");

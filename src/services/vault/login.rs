@@ -1,7 +1,7 @@
 //! Logins with each method, response-wrapped secret ids, and revocation of the token.
 
 use super::auth::{Auth, is_token};
-use super::call::{Call, backoff};
+use super::call::{Call, retried};
 use super::failure::RequestFailure;
 use super::leader::POLL;
 use super::status::Node;
@@ -9,12 +9,14 @@ use super::token::REVOKE;
 use super::{Client, aws, checked_token, shown};
 use crate::base::error::{Error, Result};
 use crate::base::secret::Secret;
-use backon::Retryable;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tracing::{debug, info};
 use url::Url;
+use vaultrs::api::EndpointResult;
+use vaultrs::api::sys::requests::{UnwrapRequest, WrappingLookupRequest};
+use vaultrs::api::sys::responses::WrappingLookupResponse;
 
 /// Result of a login.
 #[derive(Deserialize)]
@@ -25,6 +27,9 @@ struct Granted {
     /// Number of uses of the token; 0 for no limit.
     #[serde(default)]
     num_uses: u64,
+    /// TTL of the token in seconds; 0 if it never expires.
+    #[serde(default)]
+    lease_duration: u64,
 }
 
 /// Token of a run, and whether the run must revoke it.
@@ -36,12 +41,18 @@ pub struct Session {
     revocable: bool,
     /// `true` if the token has a limited number of uses: it may be used up before it is revoked.
     counted: bool,
+    ttl: Option<Duration>,
 }
 
 impl Session {
     /// Returns the token; empty if an agent adds its own.
     pub fn token(&self) -> &Secret {
         &self.token
+    }
+
+    /// Returns the TTL of a token that this run obtained: zero if it never expires.
+    pub(crate) fn ttl(&self) -> Option<Duration> {
+        self.ttl
     }
 
     /// Returns `true` if this run logged in to get the token.
@@ -60,24 +71,32 @@ impl Client {
         if let Auth::Token { token } = auth {
             let token = token.read()?;
             checked_token(&token)?;
-            return Ok(Session { token, address, obtained: false, revocable: false, counted: false });
+            return Ok(Session { token, address, obtained: false, revocable: false, counted: false, ttl: None });
         }
         if matches!(auth, Auth::None) {
             let token = Secret::new("");
-            return Ok(Session { token, address, obtained: false, revocable: false, counted: false });
+            return Ok(Session { token, address, obtained: false, revocable: false, counted: false, ttl: None });
         }
         let granted = self.granted(&address, auth).await.map_err(|failure| {
-            let denied = matches!(failure.status(), Some(400 | 403));
+            let (denied, unanswered) = (matches!(failure.status(), Some(400 | 403)), failure.is_unanswered());
             let error = failure.explain(self, &address, &format!("login by {auth}"), None);
-            if denied { error.hint("check vault.auth: credentials, role and mount") } else { error }
+            match (denied, unanswered) {
+                (true, _) => error.hint("check vault.auth: credentials, role and mount"),
+                // It cannot be revoked without knowing it, and no login method accepts a TTL.
+                (_, true) => error
+                    .because(anyhow::anyhow!("Vault may have issued a token that this run does not know"))
+                    .hint("such a token is valid until its TTL ends: keep token_ttl of the role short"),
+                _ => error,
+            }
         })?;
         debug!("logged in by {auth}, policies {}", granted.policies.unwrap_or_default().join(", "));
         // Batch tokens cannot be revoked; they are short-lived by design.
         let revocable = granted.token_type != "batch";
         let counted = granted.num_uses > 0;
+        let ttl = Some(Duration::from_secs(granted.lease_duration));
         let token = Secret::new(granted.client_token);
         checked_token(&token).map_err(|e| e.context(format!("Vault {}: login by {auth}", shown(&address))))?;
-        Ok(Session { token, address, obtained: true, revocable, counted })
+        Ok(Session { token, address, obtained: true, revocable, counted, ttl })
     }
 
     /// Revokes the session's token, if this run obtained it. A token that is no longer valid needs no
@@ -177,9 +196,13 @@ impl Client {
         if !is_token(&given) {
             return Ok(given);
         }
-        let vault = &self.vaultrs(address, Some(&given), true)?;
-        let lookup = || async { Ok(vaultrs::sys::wrapping::lookup(vault, checked_token(&given)?).await?) };
-        let info = lookup.retry(backoff()).when(RequestFailure::may_pass).await.map_err(spent)?;
+        let token = checked_token(&given)?;
+        let lookup = async || {
+            let request = WrappingLookupRequest { token: token.to_owned() };
+            let answer = self.execute(address, &given, true, request).await?;
+            whole(answer.parse::<EndpointResult<WrappingLookupResponse>>()?)
+        };
+        let info = retried(RequestFailure::may_pass, lookup).await.map_err(spent)?;
         if !is_secret_id_path(&info.creation_path, mount) {
             return Err(Error::vault(format!(
                 "the wrapped secret_id was not created by auth/{mount} but by {:?}: it may have been replaced",
@@ -187,10 +210,18 @@ impl Client {
             ))
             .into());
         }
-        let unwrap = || async { Ok(vaultrs::sys::wrapping::unwrap::<SecretId>(vault, None).await?) };
-        let secret: SecretId = unwrap.retry(backoff()).when(RequestFailure::surely_not_done).await.map_err(spent)?;
+        let unwrap = async || {
+            let answer = self.execute(address, &given, true, UnwrapRequest { token: None }).await?;
+            whole(answer.parse::<EndpointResult<SecretId>>()?)
+        };
+        let secret = retried(RequestFailure::surely_not_done, unwrap).await.map_err(spent)?;
         Ok(Secret::new(secret.secret_id))
     }
+}
+
+/// Returns the data of a response.
+fn whole<T>(answer: EndpointResult<T>) -> Result<T, RequestFailure> {
+    answer.data.ok_or_else(|| RequestFailure::foreign(200, "the response lacks the requested data"))
 }
 
 fn login_path(mount: &str) -> String {

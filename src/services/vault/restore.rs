@@ -5,7 +5,7 @@
 
 use super::call::prepared;
 use super::failure::{RequestFailure, transport};
-use super::snapshot::{PATH, refuse_errors, refuse_other_storage};
+use super::snapshot::{PATH, refuse_other_storage};
 use super::status::Node;
 use super::{Client, options, shown};
 use crate::base::error::{Error, Result};
@@ -78,7 +78,7 @@ impl Client {
         // Without the read timeout, which would also apply during the upload.
         let (client, base) = Clients::new(options(&self.settings, None))?.of(address)?;
         let request = prepared(&client, Method::POST, base, path, Some(token))?;
-        refuse_errors(request.body(body).send().await?).await.map(drop)
+        self.refuse_errors(request.body(body).send().await?).await.map(drop)
     }
 
     fn explain_restore(&self, failure: RequestFailure, address: &Url, path: &str, bytes: u64) -> Error {

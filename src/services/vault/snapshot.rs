@@ -3,14 +3,14 @@
 //! Not here: the check that the snapshot is complete. Vault ends a failed stream as cleanly as a good
 //! one, so only `archive` detects a truncated snapshot.
 
-use super::call::backoff;
+use super::call::{MAX_REFUSAL, Pauses, small_body};
 use super::failure::{RequestFailure, Right, transport};
 use super::leader::POLL;
 use super::login::Session;
 use super::status::Node;
 use super::{Client, VaultSettings, shown};
 use crate::base::error::{Error, Result};
-use backon::BackoffBuilder;
+use crate::services::http::{MINIMUM_RATE, MinimumRate, StreamFailure, at_minimum_rate};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
@@ -41,7 +41,7 @@ impl Client {
     /// `Vault`: denied, not Raft, sealed, no leader, or not a snapshot.
     pub async fn snapshot(&self, node: &Node, session: &Session) -> Result<SnapshotStream> {
         let mut node = node.clone();
-        let (begun, mut pauses) = (Instant::now(), backoff().build());
+        let (begun, mut pauses) = (Instant::now(), Pauses::default());
         loop {
             refuse_other_storage(&node)?;
             let failure = match self.ask_with_one_hop(&mut node, session).await {
@@ -50,7 +50,8 @@ impl Client {
             };
             let pause = match &failure {
                 RequestFailure::Standby(_) => (begun.elapsed() < self.election).then_some(POLL),
-                _ => pauses.next().filter(|_| failure.may_pass()),
+                _ if failure.may_pass() => pauses.after(&failure),
+                _ => None,
             };
             let error = self.refused(failure, &node);
             let Some(pause) = pause else { return Err(error) };
@@ -68,13 +69,13 @@ impl Client {
     /// Asks `node` and, if that is a standby, the leader to which it redirects.
     async fn ask_with_one_hop(&self, node: &mut Node, session: &Session) -> Result<Response, RequestFailure> {
         let response = self.ask(&node.address, session).await?;
-        let Some(location) = redirection(&response) else { return refuse_errors(response).await };
+        let Some(location) = redirection(&response) else { return self.refuse_errors(response).await };
         *node = self.redirected(node, &location).await?;
         let response = self.ask(&node.address, session).await?;
         if redirection(&response).is_some() {
             return Err(RequestFailure::Standby(Error::vault("it is a standby, but was active just before")));
         }
-        refuse_errors(response).await
+        self.refuse_errors(response).await
     }
 
     /// Returns the error for a refused snapshot.
@@ -99,6 +100,15 @@ impl Client {
             )
         };
         (!matches!(name, "" | "root")).then(advice)
+    }
+
+    /// Returns the response, or the failure according to its status and body.
+    pub(super) async fn refuse_errors(&self, mut response: Response) -> Result<Response, RequestFailure> {
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let body = small_body(&mut response, MAX_REFUSAL, self.settings.idle_timeout).await?;
+        Err(RequestFailure::refused(&response, &body))
     }
 
     async fn ask(&self, address: &Url, session: &Session) -> Result<Response, RequestFailure> {
@@ -135,23 +145,6 @@ fn redirection(response: &Response) -> Option<String> {
     location.to_str().ok().map(str::to_owned)
 }
 
-/// Returns the response, or the failure according to its status and body.
-pub(super) async fn refuse_errors(mut response: Response) -> Result<Response, RequestFailure> {
-    /// Size limit of an error message, in bytes.
-    const MAX: usize = 64 << 10;
-    if response.status().is_success() {
-        return Ok(response);
-    }
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > MAX {
-            break;
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Err(RequestFailure::refused(response.status().as_u16(), &body))
-}
-
 /// Returns `true` if the content type can be that of a snapshot. Vault sends `application/gzip`; some
 /// proxies remove or generalise it.
 fn may_be_snapshot(content_type: Option<&str>) -> bool {
@@ -162,16 +155,14 @@ fn may_be_snapshot(content_type: Option<&str>) -> bool {
 
 /// Returns the bytes of the response. The stream ends after an error.
 fn bytes_of(response: Response, address: Url, settings: VaultSettings) -> BoxStream<'static, Result<Bytes>> {
-    let mut received = 0_u64;
-    let body = response.bytes_stream().map(move |chunk| match chunk {
-        Ok(bytes) => {
-            received += bytes.len() as u64;
-            Ok(bytes)
-        }
-        Err(error) => {
-            let what = format!("Vault {}: snapshot, after {received} bytes", shown(&address));
-            Err(transport(&error, &what, &settings).transient(true))
-        }
+    let rate = MinimumRate::new(MINIMUM_RATE, settings.idle_timeout);
+    let what = move |received: u64| format!("Vault {}: snapshot, after {received} bytes", shown(&address));
+    let body = at_minimum_rate(response.bytes_stream(), rate, move |failure, received| match failure {
+        StreamFailure::Broken(error) => transport(&error, &what(received), &settings).transient(true),
+        StreamFailure::TooSlow(slow) => Error::vault(what(received))
+            .because(slow)
+            .hint("check the server's load and log, and the network; raise run.idle_timeout for a longer average")
+            .transient(true),
     });
     body.boxed()
 }

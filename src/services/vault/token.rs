@@ -1,17 +1,18 @@
 //! Looks up, creates and revokes tokens, and reads their capabilities. Not here: logging in (`login`).
 
-use super::call::{Call, backoff};
+use super::call::{Call, retried};
 use super::failure::RequestFailure;
 use super::{Client, shown};
 use crate::base::error::{Error, Result};
 use crate::base::secret::Secret;
-use backon::Retryable;
 use serde::Deserialize;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use url::Url;
-use vaultrs::api::token::requests::CreateTokenRequest;
+use vaultrs::api::EndpointResult;
+use vaultrs::api::token::requests::{CreateTokenRequest, LookupTokenSelfRequest, RevokeTokenSelfRequest};
+use vaultrs::api::token::responses::LookupTokenResponse;
 
 /// Capabilities of a token by path; `deny` for none.
 pub type Capabilities = BTreeMap<String, Vec<String>>;
@@ -66,18 +67,20 @@ impl Client {
     /// # Errors
     /// `Vault`, also if `token` may not create tokens.
     pub async fn create_token(&self, address: &Url, token: &Secret, ttl: Duration) -> Result<Secret> {
-        let made = async {
-            let vault = &self.vaultrs(address, Some(token), false)?;
-            let attempt = || async {
-                let mut request = CreateTokenRequest::builder();
-                let request = request
-                    .policies(vec!["default".to_owned()])
-                    .display_name("vault-backup-drill")
-                    .ttl(format!("{}s", ttl.as_secs()));
-                Ok(vaultrs::token::new(vault, Some(request)).await?)
+        // If the response is lost, the token must not outlive its TTL.
+        let ttl = format!("{}s", ttl.as_secs());
+        let made = retried(RequestFailure::surely_not_done, async || {
+            let request = CreateTokenRequest {
+                policies: Some(vec!["default".to_owned()]),
+                display_name: Some("vault-backup-drill".to_owned()),
+                ttl: Some(ttl.clone()),
+                explicit_max_ttl: Some(ttl.clone()),
+                renewable: Some(false),
+                ..CreateTokenRequest::default()
             };
-            attempt.retry(backoff()).when(RequestFailure::surely_not_done).await
-        };
+            let answer = self.execute(address, token, false, request).await?.parse::<EndpointResult<()>>()?;
+            answer.auth.ok_or_else(|| RequestFailure::foreign(200, "the response lacks the token"))
+        });
         let right = Some(("auth/token/create", &["update"][..]));
         let info = made.await.map_err(|f: RequestFailure| f.explain(self, address, "creating a token", right))?;
         Ok(Secret::new(info.client_token))
@@ -98,9 +101,11 @@ impl Client {
         token: &Secret,
         namespaced: bool,
     ) -> Result<(), RequestFailure> {
-        let vault = self.vaultrs(address, Some(token), namespaced)?;
-        let attempt = || async { Ok(vaultrs::token::revoke_self(&vault).await?) };
-        attempt.retry(backoff()).when(RequestFailure::may_pass).await
+        retried(RequestFailure::may_pass, async || {
+            let request = RevokeTokenSelfRequest::default();
+            self.execute(address, token, namespaced, request).await.map(drop)
+        })
+        .await
     }
 
     /// Returns the capabilities of `token` at each of `paths`. Paths below `sys/` are in the root
@@ -144,10 +149,13 @@ impl Client {
         address: &Url,
         token: &Secret,
         namespaced: bool,
-    ) -> Result<vaultrs::api::token::responses::LookupTokenResponse, RequestFailure> {
-        let vault = &self.vaultrs(address, Some(token), namespaced)?;
-        let attempt = || async { Ok(vaultrs::token::lookup_self(vault).await?) };
-        attempt.retry(backoff()).when(RequestFailure::may_pass).await
+    ) -> Result<LookupTokenResponse, RequestFailure> {
+        retried(RequestFailure::may_pass, async || {
+            let request = LookupTokenSelfRequest::default();
+            let answer = self.execute(address, token, namespaced, request).await?.parse::<EndpointResult<_>>()?;
+            answer.data.ok_or_else(|| RequestFailure::foreign(200, "the response lacks the token"))
+        })
+        .await
     }
 }
 

@@ -4,6 +4,7 @@ use super::*;
 use crate::base::secret::TextOrReference;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 const FILE: &str = "
     [vault]
@@ -42,7 +43,7 @@ fn the_file_is_read() {
     assert_eq!(token(&config), Some(Reference::File("/token".into())));
     assert_eq!(config.store().unwrap().location.to_string(), "s3://file");
     assert_eq!(config.encryption.key, Some(Reference::File("/key".into())));
-    assert_eq!(config.run.deadline, Some(Duration::from_hours(1)));
+    assert_eq!(config.run.deadline, Deadline(Some(Duration::from_hours(1))));
 }
 
 #[test]
@@ -88,14 +89,14 @@ fn flags_override_the_environment() {
     let overrides = Overrides {
         config: None,
         store: Some("s3://flag/p".into()),
-        deadline: Some(Duration::from_secs(5)),
+        deadline: Some(Deadline(Some(Duration::from_secs(5)))),
         key: Some(Reference::File("/flag".into())),
     };
     let config =
         with(FILE, &overrides, &[("VAULT_BACKUP_STORE", "file:///env"), ("VAULT_BACKUP_KEY", "planted")]).unwrap();
     assert_eq!(config.store().unwrap().location.to_string(), "s3://flag/p");
     assert_eq!(config.encryption.key, Some(Reference::File("/flag".into())));
-    assert_eq!(config.run.deadline, Some(Duration::from_secs(5)));
+    assert_eq!(config.run.deadline, Deadline(Some(Duration::from_secs(5))));
 }
 
 #[test]

@@ -1,6 +1,16 @@
 use super::*;
 
 #[test]
+fn a_deadline_is_a_duration_or_none_and_12_hours_by_default() {
+    assert_eq!(deadline("2h"), Ok(Deadline(Some(Duration::from_hours(2)))));
+    assert_eq!(deadline("none"), Ok(Deadline(None)));
+    assert_eq!(Deadline::default(), Deadline(Some(Duration::from_hours(12))));
+    for bad in ["0", "0s", "None", "", "-1h"] {
+        assert!(deadline(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
 fn durations_are_a_whole_number_and_a_unit() {
     for (text, seconds) in [("90s", 90), ("10m", 600), ("26h", 93_600), ("8d", 691_200), ("36500d", 3_153_600_000)] {
         assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");

@@ -5,3 +5,4 @@ pub mod error;
 pub(crate) mod lock;
 pub mod secret;
 pub mod stop;
+pub(crate) mod text;

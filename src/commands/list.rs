@@ -2,6 +2,7 @@
 
 use crate::app::cli::{ListArgs, ListKind};
 use crate::app::context::Context;
+use crate::app::output::lines::Lines;
 use crate::app::output::table::{self, Column, Screen, table};
 use crate::base::error::Result;
 use crate::commands::CommandResult;
@@ -46,9 +47,12 @@ pub(crate) async fn run(context: &Context, args: &ListArgs) -> Result<CommandRes
         );
     }
     let text = if all == 0 {
-        listing.no_backups(store.as_ref()) + "\n"
+        listing.no_backups(store.as_ref()).into()
     } else {
-        text(&listing, args.long, Screen::stdout()) + "\n" + &totals(&listing, all)
+        let mut text = text(&listing, args.long, Screen::stdout());
+        text.line("");
+        text.line(totals(&listing, all));
+        text
     };
     Ok(CommandResult::document(document(&listing, &older, store.as_ref())).with_text(text))
 }
@@ -73,7 +77,7 @@ async fn older_versions(store: &dyn Store, listing: &Survey, keys: &[MacKey]) ->
 }
 
 /// Returns the table. With `long` it has all columns and the reasons, however wide.
-fn text(listing: &Survey, long: bool, screen: Screen) -> String {
+fn text(listing: &Survey, long: bool, screen: Screen) -> Lines {
     let each = |cell: &dyn Fn(&Backup) -> String| listing.backups().map(cell).collect::<Vec<_>>().into_iter();
     let age = |time: DateTime<Utc>| table::age(listing.now - time);
     let date = each(&|b| b.name.created_at().format("%Y-%m-%d").to_string());
@@ -132,7 +136,7 @@ fn totals(listing: &Survey, all: usize) -> String {
         1 => "; 1 foreign object ignored".to_owned(),
         n => format!("; {n} foreign objects ignored"),
     };
-    format!("{count}{of} backup{s}, {}{by_status}{foreign}\n", table::size(size))
+    format!("{count}{of} backup{s}, {}{by_status}{foreign}", table::size(size))
 }
 
 fn document(listing: &Survey, older: &BTreeMap<BackupName, String>, store: &dyn Store) -> Value {

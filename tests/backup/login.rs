@@ -16,6 +16,7 @@ fn with_role(place: &Place, vault: &Vault, address: &str, policies: &[&str]) -> 
     let tool = place.tool().env("VAULT_TOKEN", "").keeps([&secret_id]);
     let home = tool.home();
     std::fs::write(home.join("secret-id"), &secret_id).unwrap();
+    std::fs::set_permissions(home.join("secret-id"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let config = format!(
         "[vault]\naddresses = [{address:?}]\n[vault.auth]\nmethod = \"approle\"\nrole_id = \"{role_id}\"\nsecret_id = \"file:{}\"\n",
         home.join("secret-id").display()

@@ -86,6 +86,9 @@ impl fmt::Display for Reference {
 /// Longest secret in a file, in bytes. A larger file is a wrong path.
 const MAX_SECRET: u64 = 64 * 1024;
 
+/// Name in errors and protection of a file with a key.
+const KEY_FILE: (&str, Protection) = ("key file", Protection::Secret);
+
 impl Reference {
     /// Parses a reference to a key. Text without a scheme is a path.
     pub fn key(text: &str) -> Self {
@@ -105,7 +108,7 @@ impl Reference {
                 Err(std::env::VarError::NotPresent) => Err(self.broken("the variable is not set")),
                 Err(std::env::VarError::NotUnicode(_)) => Err(self.broken("the variable is not UTF-8")),
             },
-            Self::File(path) => self.text(self.read_bytes(path, Some(Protection::Secret))?),
+            Self::File(path) => self.text(self.read_bytes(path, Some(("secret file", Protection::Secret)))?),
             // systemd's directory is private to the unit.
             Self::Credential(_) => self.text(self.read_bytes(&self.credential()?, None)?),
             Self::Helper(path) => self.run_helper(path),
@@ -120,7 +123,7 @@ impl Reference {
     /// As [`Reference::read`].
     pub fn read_shared(&self) -> Result<Secret> {
         match self {
-            Self::File(path) => self.text(self.read_bytes(path, Some(Protection::Fixed))?),
+            Self::File(path) => self.text(self.read_bytes(path, Some(("file", Protection::Fixed)))?),
             _ => self.read(),
         }
     }
@@ -130,7 +133,10 @@ impl Reference {
     /// # Errors
     /// As [`Reference::read`].
     pub(crate) fn read_key(&self) -> Result<Secret> {
-        self.read()
+        match self {
+            Self::File(path) => self.text(self.read_bytes(path, Some(KEY_FILE))?),
+            _ => self.read(),
+        }
     }
 
     /// Reads a key of 32 bytes: raw, as `openssl rand` writes it, or in hex or base64.
@@ -141,7 +147,7 @@ impl Reference {
     pub(crate) fn read_raw_key(&self) -> Result<Zeroizing<[u8; 32]>> {
         let bytes = match self {
             Self::Env(_) => Zeroizing::new(self.read()?.expose().as_bytes().to_vec()),
-            Self::File(path) => self.read_bytes(path, Some(Protection::Secret))?,
+            Self::File(path) => self.read_bytes(path, Some(KEY_FILE))?,
             Self::Credential(_) => self.read_bytes(&self.credential()?, None)?,
             Self::Helper(_) => return Err(self.broken("it prints tokens, not keys")),
         };
@@ -164,7 +170,7 @@ impl Reference {
         Error::usage(format!("secret {self}: {why}"))
     }
 
-    fn read_bytes(&self, path: &Path, protection: Option<Protection>) -> Result<Zeroizing<Vec<u8>>> {
+    fn read_bytes(&self, path: &Path, protection: Option<(&str, Protection)>) -> Result<Zeroizing<Vec<u8>>> {
         let fail = |e: std::io::Error| self.broken("cannot be read").because(e);
         let file = regular_file::open_or_inherited_pipe(path).map_err(|e| match e.kind() {
             std::io::ErrorKind::InvalidInput => self.broken(&e.to_string()),
@@ -172,8 +178,8 @@ impl Reference {
         })?;
         let meta = file.metadata().map_err(fail)?;
         // A pipe that this process was started with has no users.
-        if let Some(protection) = protection.filter(|_| meta.is_file()) {
-            protection.check("secret file", path, &file)?;
+        if let Some((what, protection)) = protection.filter(|_| meta.is_file()) {
+            protection.check(what, path, &file)?;
         }
         let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
         file.take(MAX_SECRET + 1).read_to_end(&mut bytes).map_err(fail)?;

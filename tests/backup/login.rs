@@ -71,6 +71,8 @@ fn the_token_file_of_vault_login_is_used() {
     let place = Place::directory();
     let tool = place.tool().env("VAULT_TOKEN", "");
     std::fs::write(tool.home().join(".vault-token"), &place.site.token).unwrap();
+    std::fs::set_permissions(tool.home().join(".vault-token"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .unwrap();
     tool.arg("backup").run().ok().leaves(&[".vault-token"]);
 }
 

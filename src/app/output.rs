@@ -9,9 +9,13 @@
 //!   which begins with `hint: `. Nothing follows after them.
 //! - On a terminal `list` and the help have colours; `NO_COLOR` switches them off.
 //! - It is no failure if the reader closes stdout early (`| head`).
+//! - All text is printable ([`crate::base::text`]): names, headers and answers of servers are
+//!   not trusted. Only a recovered secret leaves as it is, unless it is shown on a terminal.
 //!
 //! Not here: progress bars (`services::progress`), which draw on a terminal only.
 
+pub mod lines;
+pub mod nagios;
 mod result;
 pub mod table;
 pub mod usage;
@@ -19,7 +23,10 @@ pub mod usage;
 pub use result::CommandResult;
 
 use crate::app::cli::{Global, LogFormat};
-use crate::base::error::{Error, Kind, one_line};
+use crate::base::error::{Error, Kind};
+use crate::base::secret::Secret;
+use crate::base::text::{one_line, printable_json};
+use lines::Lines;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
@@ -46,7 +53,7 @@ impl Output {
             (_, 1) => Level::INFO,
             _ => Level::DEBUG,
         };
-        let layer = Lines { format: global.log_format, level };
+        let layer = LogLines { format: global.log_format, level };
         // A second call (tests in one process) keeps the first subscriber.
         let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer));
         Self { json, quiet: global.quiet, format: global.log_format }
@@ -62,13 +69,25 @@ impl Output {
         !self.quiet && self.format == LogFormat::Text && io::stderr().is_terminal()
     }
 
-    /// Prints a result on stdout, and a newline if it lacks one.
+    /// Prints a result on stdout.
     ///
     /// # Errors
     /// Those of the operating system, except for a closed pipe.
-    pub fn result(self, text: &str) -> io::Result<()> {
-        let newline = if text.ends_with('\n') || text.is_empty() { "" } else { "\n" };
-        to_stdout(&format!("{text}{newline}"))
+    pub fn result(self, text: &Lines) -> io::Result<()> {
+        to_stdout(text.as_str())
+    }
+
+    /// Prints a recovered secret, a JSON value, on stdout: as it is, or on a terminal with the
+    /// escapes of JSON for characters that act on the terminal.
+    ///
+    /// # Errors
+    /// As [`Output::result`].
+    pub fn secret(self, secret: &Secret) -> io::Result<()> {
+        match io::stdout().is_terminal() {
+            true => to_stdout(&printable_json(secret.expose()))?,
+            false => to_stdout(secret.expose())?,
+        }
+        to_stdout("\n")
     }
 
     /// Prints the run's JSON document.
@@ -76,20 +95,20 @@ impl Output {
     /// # Errors
     /// As [`Output::result`].
     pub fn document(value: &Value) -> io::Result<()> {
-        to_stdout(&format!("{value:#}\n"))
+        to_stdout(&printable_json(&format!("{value:#}\n")))
     }
 
-    /// Prints a line on stderr, on a terminal or not.
-    pub fn note(self, line: &str) {
+    /// Prints lines on stderr, on a terminal or not.
+    pub fn note(self, lines: impl Into<Lines>) {
         if !self.quiet {
-            to_stderr(&format!("{line}\n"));
+            to_stderr(lines.into().as_str());
         }
     }
 
     /// Prints a closing line to a person who is watching, and otherwise only with `-v`.
     pub fn closing(self, line: &str) {
         if self.is_watched() && !self.json {
-            to_stderr(&format!("{line}\n"));
+            to_stderr(&format!("{}\n", one_line(line)));
         } else {
             tracing::info!("{line}");
         }
@@ -114,7 +133,7 @@ impl Output {
 
     /// Prints an audit line that could not be appended to the audit log.
     pub fn stray_audit_line(self, text: &str) {
-        to_stderr(&format!("{}\n", one_line(text)));
+        to_stderr(&format!("{}\n", printable_json(text)));
     }
 }
 
@@ -169,7 +188,7 @@ fn line(format: LogFormat, level: &str, message: &str, hint: Option<String>) -> 
             if let Some(hint) = hint {
                 line["hint"] = hint.into();
             }
-            format!("{line}\n")
+            printable_json(&format!("{line}\n")).into_owned()
         }
     }
 }
@@ -190,12 +209,12 @@ fn to_stderr(text: &str) {
 
 /// Writes our own log events as lines. Events of libraries are left out, because they may
 /// show the data that they send.
-struct Lines {
+struct LogLines {
     format: LogFormat,
     level: Level,
 }
 
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLines {
     fn enabled(&self, metadata: &tracing::Metadata<'_>, _: Context<'_, S>) -> bool {
         metadata.level() <= &self.level && metadata.target().starts_with("vault_backup")
     }

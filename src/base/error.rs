@@ -2,6 +2,7 @@
 //!
 //! Not here: printing errors (`app::output`).
 
+pub(crate) use super::text::one_line;
 use std::fmt;
 
 /// Result that fails with this crate's [`Error`].
@@ -51,8 +52,8 @@ impl Kind {
 
 /// A failure: object or address, what failed, cause and hint.
 ///
-/// `Display` is always one line without control characters, also if a server's response
-/// in it has some. It never contains a secret: callers do not pass any.
+/// `Display` is always one printable line of limited length, also with a server's response
+/// in it. It never contains a secret: callers do not pass any.
 #[derive(Debug)]
 pub struct Error {
     kind: Kind,
@@ -194,12 +195,6 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Returns `text` on one line: each run of control characters and white space becomes one space.
-pub(crate) fn one_line(text: &str) -> String {
-    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    clean.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
 macro_rules! constructors {
     ($($(#[$doc:meta])* $name:ident => $kind:ident;)*) => {
         impl Error {
@@ -238,8 +233,8 @@ mod tests {
         let e = Error::vault("GET https://v:8200/x")
             .because(anyhow::anyhow!("line one\r\nline\ttwo\u{1b}[31m"))
             .hint("ask\nthe admin");
-        assert_eq!(e.to_string(), "GET https://v:8200/x: line one line two [31m; ask the admin");
-        assert_eq!(e.message(), "GET https://v:8200/x: line one line two [31m");
+        assert_eq!(e.to_string(), r"GET https://v:8200/x: line one line two\u{1b}[31m; ask the admin");
+        assert_eq!(e.message(), r"GET https://v:8200/x: line one line two\u{1b}[31m");
         assert_eq!(e.next_step().as_deref(), Some("ask the admin"));
     }
 

@@ -1,6 +1,8 @@
 //! Exclusive advisory locks (flock). The kernel releases a lock when the process ends.
 
 use crate::base::error::{Error, Result};
+use crate::base::regular_file;
+use crate::base::trusted_file;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -56,15 +58,12 @@ impl Lock {
                 .because(e)
                 .hint("set run.lock_file to a path in an existing directory that this user can write to")
         };
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(path)
-            .map_err(unusable)?;
+        let mut file = open(path).map_err(unusable)?;
+        trusted_file::check_writable(path, &file).map_err(|e| {
+            Error::usage(format!("lock file {}: not trusted", path.display()))
+                .because(e)
+                .hint("run as the user that owns it, or set run.lock_file to a path in a directory of this user")
+        })?;
         if !try_lock(&file).map_err(unusable)? {
             let owner = owner(&mut file);
             return Err(Error::conflict(format!("lock file {}: another run{owner} holds the lock", path.display()))
@@ -73,6 +72,24 @@ impl Lock {
         // The process id is for the error message of another run. The lock works without it.
         let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
         Ok(Self { _file: file })
+    }
+}
+
+/// Opens the file at `path`, and creates it if it is missing. A plain open with `O_CREAT` fails for
+/// the file of another user in a sticky directory (`fs.protected_regular`), without the reason.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    loop {
+        match regular_file::open_with(path, &mut options, libc::O_NOFOLLOW) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            done => return done,
+        }
+        match regular_file::open_with(path, options.clone().create_new(true), libc::O_NOFOLLOW) {
+            // Another process has just created it.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            done => return done,
+        }
     }
 }
 

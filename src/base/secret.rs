@@ -3,11 +3,13 @@
 
 mod helper;
 
+use crate::base::child;
 use crate::base::error::{Error, Result};
+use crate::base::regular_file;
+use crate::base::trusted_file::Protection;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use std::fmt;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use zeroize::Zeroizing;
@@ -56,7 +58,10 @@ impl FromStr for Reference {
     /// it may be the secret itself.
     fn from_str(text: &str) -> Result<Self> {
         match text.split_once(':') {
-            Some(("env", name)) if !name.is_empty() => Ok(Self::Env(name.to_owned())),
+            Some(("env", name)) if !name.is_empty() => {
+                child::note_secret(name);
+                Ok(Self::Env(name.to_owned()))
+            }
             Some(("file", path)) if !path.is_empty() => Ok(Self::File(path.into())),
             Some(("credential", name)) if !name.is_empty() && !name.contains('/') => {
                 Ok(Self::Credential(name.to_owned()))
@@ -81,6 +86,9 @@ impl fmt::Display for Reference {
 /// Longest secret in a file, in bytes. A larger file is a wrong path.
 const MAX_SECRET: u64 = 64 * 1024;
 
+/// Name in errors and protection of a file with a key.
+const KEY_FILE: (&str, Protection) = ("key file", Protection::Secret);
+
 impl Reference {
     /// Parses a reference to a key. Text without a scheme is a path.
     pub fn key(text: &str) -> Self {
@@ -90,7 +98,8 @@ impl Reference {
     /// Reads the secret.
     ///
     /// # Errors
-    /// `Usage` with the reference if the secret is missing, empty or not UTF-8.
+    /// `Usage` with the reference if the secret is missing, empty or not UTF-8, or if other users
+    /// can read or change its file.
     pub fn read(&self) -> Result<Secret> {
         match self {
             Self::Env(name) => match std::env::var(name) {
@@ -99,20 +108,33 @@ impl Reference {
                 Err(std::env::VarError::NotPresent) => Err(self.broken("the variable is not set")),
                 Err(std::env::VarError::NotUnicode(_)) => Err(self.broken("the variable is not UTF-8")),
             },
-            Self::File(path) => self.read_file(path, |_| Ok(())),
-            Self::Credential(_) => self.read_file(&self.credential()?, |_| Ok(())),
+            Self::File(path) => self.text(self.read_bytes(path, Some(("secret file", Protection::Secret)))?),
+            // systemd's directory is private to the unit.
+            Self::Credential(_) => self.text(self.read_bytes(&self.credential()?, None)?),
             Self::Helper(path) => self.run_helper(path),
         }
     }
 
-    /// Reads key material like [`Reference::read`], and refuses a file that other users
-    /// can read.
+    /// Reads a value that a configuration may also contain in clear text, or a short-lived JSON web
+    /// token, which Kubernetes mounts readable for all: other users may read its file, but not
+    /// change it.
     ///
     /// # Errors
-    /// As [`Reference::read`], and `Usage` for a file with too wide permissions.
+    /// As [`Reference::read`].
+    pub fn read_shared(&self) -> Result<Secret> {
+        match self {
+            Self::File(path) => self.text(self.read_bytes(path, Some(("file", Protection::Fixed)))?),
+            _ => self.read(),
+        }
+    }
+
+    /// Reads key material.
+    ///
+    /// # Errors
+    /// As [`Reference::read`].
     pub(crate) fn read_key(&self) -> Result<Secret> {
         match self {
-            Self::File(path) => self.read_file(path, |meta| check_rights(path, meta)),
+            Self::File(path) => self.text(self.read_bytes(path, Some(KEY_FILE))?),
             _ => self.read(),
         }
     }
@@ -125,8 +147,8 @@ impl Reference {
     pub(crate) fn read_raw_key(&self) -> Result<Zeroizing<[u8; 32]>> {
         let bytes = match self {
             Self::Env(_) => Zeroizing::new(self.read()?.expose().as_bytes().to_vec()),
-            Self::File(path) => self.read_bytes(path, |meta| check_rights(path, meta))?,
-            Self::Credential(_) => self.read_bytes(&self.credential()?, |_| Ok(()))?,
+            Self::File(path) => self.read_bytes(path, Some(KEY_FILE))?,
+            Self::Credential(_) => self.read_bytes(&self.credential()?, None)?,
             Self::Helper(_) => return Err(self.broken("it prints tokens, not keys")),
         };
         raw_key(&bytes).ok_or_else(|| {
@@ -148,14 +170,17 @@ impl Reference {
         Error::usage(format!("secret {self}: {why}"))
     }
 
-    fn read_bytes(&self, path: &Path, check: impl Fn(&std::fs::Metadata) -> Result<()>) -> Result<Zeroizing<Vec<u8>>> {
+    fn read_bytes(&self, path: &Path, protection: Option<(&str, Protection)>) -> Result<Zeroizing<Vec<u8>>> {
         let fail = |e: std::io::Error| self.broken("cannot be read").because(e);
-        let file = std::fs::File::open(path).map_err(fail)?;
+        let file = regular_file::open_or_inherited_pipe(path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::InvalidInput => self.broken(&e.to_string()),
+            _ => fail(e),
+        })?;
         let meta = file.metadata().map_err(fail)?;
-        if meta.is_dir() {
-            return Err(self.broken("it is a directory"));
+        // A pipe that this process was started with has no users.
+        if let Some((what, protection)) = protection.filter(|_| meta.is_file()) {
+            protection.check(what, path, &file)?;
         }
-        check(&meta)?;
         let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
         file.take(MAX_SECRET + 1).read_to_end(&mut bytes).map_err(fail)?;
         if bytes.len() as u64 > MAX_SECRET {
@@ -164,8 +189,7 @@ impl Reference {
         Ok(bytes)
     }
 
-    fn read_file(&self, path: &Path, check: impl Fn(&std::fs::Metadata) -> Result<()>) -> Result<Secret> {
-        let bytes = self.read_bytes(path, check)?;
+    fn text(&self, bytes: Zeroizing<Vec<u8>>) -> Result<Secret> {
         let text = std::str::from_utf8(&bytes).map_err(|_| self.broken("the file is not UTF-8"))?;
         let text = text.strip_suffix('\n').unwrap_or(text);
         let text = text.strip_suffix('\r').unwrap_or(text);
@@ -208,6 +232,17 @@ impl TextOrReference {
             Self::Reference(reference) => reference.read(),
         }
     }
+
+    /// Reads a value that other users may read, as [`Reference::read_shared`].
+    ///
+    /// # Errors
+    /// As [`Reference::read`].
+    pub fn read_shared(&self) -> Result<Secret> {
+        match self {
+            Self::Text(text) => Ok(text.clone()),
+            Self::Reference(reference) => reference.read_shared(),
+        }
+    }
 }
 
 /// Decodes a key of 32 bytes from any of its forms.
@@ -218,29 +253,6 @@ fn raw_key(bytes: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
     exact(bytes)
         .or_else(|| hex::decode(text()?).ok().and_then(decoded))
         .or_else(|| BASE64_STANDARD.decode(text()?).ok().and_then(decoded))
-}
-
-/// Refuses a key file that others can read. Its group may read it if root owns the file
-/// and this process is in the group.
-fn check_rights(path: &Path, meta: &std::fs::Metadata) -> Result<()> {
-    let open_to = if meta.mode() & 0o007 != 0 {
-        "all users"
-    } else if meta.mode() & 0o070 != 0 && !(meta.uid() == 0 && in_group(meta.gid())) {
-        "its group"
-    } else {
-        return Ok(());
-    };
-    Err(Error::usage(format!(
-        "key file {}: accessible to {open_to} (mode {:04o})",
-        path.display(),
-        meta.mode() & 0o7777
-    ))
-    .hint(format!("run: chmod 0400 {}", path.display())))
-}
-
-fn in_group(gid: u32) -> bool {
-    rustix::process::getegid().as_raw() == gid
-        || rustix::process::getgroups().is_ok_and(|groups| groups.iter().any(|g| g.as_raw() == gid))
 }
 
 #[cfg(test)]
@@ -272,13 +284,16 @@ mod tests {
         let r = Reference::File(path.clone());
         assert!(r.read().unwrap_err().to_string().contains("cannot be read"));
         std::fs::write(&path, "two\n\n").unwrap();
+        let mode = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        assert!(r.read().is_err() && r.read_shared().is_ok(), "readable by all users");
+        mode(0o600);
         assert_eq!(r.read().unwrap().expose(), "two\n", "one trailing newline is stripped");
         std::fs::write(&path, "\n").unwrap();
         assert!(r.read().unwrap_err().to_string().contains("is empty"));
         std::fs::write(&path, "k\n").unwrap();
         for (mode, ok) in [(0o600, true), (0o400, true), (0o604, false), (0o622, false)] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(r.read_key().is_ok(), ok, "{mode:o}");
+            assert_eq!(r.read().is_ok(), ok, "{mode:o}");
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::app::cli::Cli;
 use crate::app::context::Context;
+use crate::app::output::lines::Lines;
 use crate::commands::CommandResult;
 use crate::pipeline::catalog::Catalog;
 use clap::CommandFactory;
@@ -21,12 +22,12 @@ pub(crate) fn run(shell: Shell) -> CommandResult {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "vault-backup", &mut script);
     let script = String::from_utf8_lossy(&script);
-    CommandResult::text(match shell {
+    CommandResult::text(Lines::fixed(match shell {
         Shell::Bash => format!("{script}{BASH}"),
         Shell::Zsh => zsh(&script),
         Shell::Fish => format!("{script}{FISH}"),
         _ => script.into_owned(),
-    })
+    }))
 }
 
 /// Returns one name per line, newest first. Prints only the selectors if the store does

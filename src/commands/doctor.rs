@@ -5,11 +5,12 @@ mod staging;
 
 use crate::app::cli::DoctorArgs;
 use crate::app::context::Context;
+use crate::app::output::lines::Lines;
 use crate::base::error::{Error, Kind, Result};
+use crate::base::text::one_line;
 use crate::commands::CommandResult;
 use crate::pipeline::upload;
 use serde_json::{Value, json};
-use std::fmt::Write;
 
 /// The result of a check.
 #[derive(Debug)]
@@ -62,14 +63,14 @@ impl Findings {
         failed.map_or(0, Kind::code)
     }
 
-    fn text(&self) -> String {
-        let mut text = String::new();
+    fn text(&self) -> Lines {
+        let mut text = Lines::default();
         for (what, verdict) in &self.0 {
             let _ = match verdict {
-                CheckResult::Fine(said) => writeln!(text, "ok       {what:<14} {said}"),
-                CheckResult::Warning(said) => writeln!(text, "WARNING  {what:<14} {said}"),
+                CheckResult::Fine(said) => writeln!(text, "ok       {what:<14} {}", one_line(said)),
+                CheckResult::Warning(said) => writeln!(text, "WARNING  {what:<14} {}", one_line(said)),
                 CheckResult::Failed(error) => writeln!(text, "FAILED   {what:<14} {error}"),
-                CheckResult::Skipped(why) => writeln!(text, "-        {what:<14} {why}"),
+                CheckResult::Skipped(why) => writeln!(text, "-        {what:<14} {}", one_line(why)),
             };
         }
         text

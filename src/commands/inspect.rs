@@ -5,7 +5,9 @@ mod contents;
 use crate::app::cli::InspectArgs;
 use crate::app::context::Context;
 use crate::app::output;
+use crate::app::output::lines::Lines;
 use crate::base::error::{Error, Result};
+use crate::base::text::value;
 use crate::commands::CommandResult;
 use crate::formats::backup::BackupStatus;
 use crate::formats::barrier::UnsealKeys;
@@ -17,7 +19,6 @@ use crate::pipeline::reader;
 use crate::pipeline::verified::ReadSpec;
 use contents::Contents;
 use serde_json::{Value, json};
-use std::fmt::Write;
 use std::io::{BufReader, Read};
 use std::sync::Arc;
 
@@ -116,10 +117,17 @@ fn layout(found: &InspectReport) -> &'static str {
     }
 }
 
-fn text(label: &str, found: &InspectReport, status: Option<&BackupStatus>) -> String {
-    let mut text = format!("{label}\n");
-    let mut row = |name: &str, value: String| {
-        let _ = writeln!(text, "  {name:<16}{value}");
+/// Returns one line for each detail. Without a key, those of the header and the manifest are below
+/// a line that says so.
+fn text(label: &str, found: &InspectReport, status: Option<&BackupStatus>) -> Lines {
+    let mut text = Lines::from(value(label));
+    let indent = if found.checked.is_some() { "  " } else { "    " };
+    if found.checked.is_none() {
+        text.line("  checked         no: give --key to verify every byte");
+        text.line("  not authenticated (no key): anyone who can write the file can forge the following");
+    }
+    let mut row = |name: &str, said: String| {
+        let _ = writeln!(text, "{indent}{name:<16}{}", value(&said));
     };
     match &found.header {
         Some(header) => {
@@ -140,13 +148,15 @@ fn text(label: &str, found: &InspectReport, status: Option<&BackupStatus>) -> St
             manifest_rows(manifest, &mut row);
         }
     }
-    match &found.checked {
-        Some(checked) => checked_rows(checked, &mut row),
-        None => row("checked", "no: give --key to verify every byte".into()),
+    if let Some(checked) = &found.checked {
+        checked_rows(checked, &mut row);
     }
     match found.checked.as_ref().map(|checked| &checked.result) {
-        Some(Ok(contents)) => text += &contents.table(),
-        Some(Err(error)) => text += &format!("\ncontents unknown: {error}\n"),
+        Some(Ok(contents)) => text.append(&contents.table()),
+        Some(Err(error)) => {
+            text.line("");
+            text.line(format!("contents unknown: {error}"));
+        }
         None => {}
     }
     text

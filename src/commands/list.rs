@@ -2,6 +2,7 @@
 
 use crate::app::cli::{ListArgs, ListKind};
 use crate::app::context::Context;
+use crate::app::output::lines::Lines;
 use crate::app::output::table::{self, Column, Screen, table};
 use crate::base::error::Result;
 use crate::commands::CommandResult;
@@ -54,9 +55,12 @@ pub(crate) async fn run(context: &Context, args: &ListArgs) -> Result<CommandRes
         );
     }
     let text = if all == 0 {
-        listing.no_backups(store.as_ref()) + "\n"
+        listing.no_backups(store.as_ref()).into()
     } else {
-        text(&listing, args, Screen::stdout()) + "\n" + &totals(&listing, all)
+        let mut text = text(&listing, args, Screen::stdout());
+        text.line("");
+        text.line(totals(&listing, all));
+        text
     };
     Ok(CommandResult::document(document(&listing, &older, store.as_ref())).with_text(text))
 }
@@ -82,21 +86,22 @@ async fn older_versions(store: &dyn Store, listing: &Survey, keys: &[MacKey]) ->
 
 /// Returns the table. Without `--last`, the oldest of too many backups that are not good are
 /// one line.
-fn text(listing: &Survey, args: &ListArgs, screen: Screen) -> String {
+fn text(listing: &Survey, args: &ListArgs, screen: Screen) -> Lines {
     let mut left = if args.last.is_some() { usize::MAX } else { NOT_GOOD };
     let mut is_shown = |decision: &&Decision| {
         decision.backup.status.authentic().is_some() || left.checked_sub(1).map(|less| left = less).is_some()
     };
     let rows: Vec<_> = listing.plan.decisions.iter().filter(|decision| is_shown(decision)).collect();
-    let table = rows_of(listing, &rows, args.long, screen);
-    match listing.plan.decisions.len() - rows.len() {
-        0 => table,
-        more => format!("{table}… and {more} more that are not good (`--last` or `--json` shows them)\n"),
+    let mut table = rows_of(listing, &rows, args.long, screen);
+    let more = listing.plan.decisions.len() - rows.len();
+    if more > 0 {
+        table.line(format!("… and {more} more that are not good (`--last` or `--json` shows them)"));
     }
+    table
 }
 
 /// Returns the table of `rows`. With `long` it has all columns and the reasons, however wide.
-fn rows_of(listing: &Survey, rows: &[&Decision], long: bool, screen: Screen) -> String {
+fn rows_of(listing: &Survey, rows: &[&Decision], long: bool, screen: Screen) -> Lines {
     let backups = || rows.iter().map(|decision| &decision.backup);
     let each = |cell: &dyn Fn(&Backup) -> String| backups().map(cell).collect::<Vec<_>>().into_iter();
     let age = |time: DateTime<Utc>| table::age(listing.now - time);
@@ -156,7 +161,7 @@ fn totals(listing: &Survey, all: usize) -> String {
         1 => "; 1 foreign object ignored".to_owned(),
         n => format!("; {n} foreign objects ignored"),
     };
-    format!("{count}{of} backup{s}, {}{by_status}{foreign}\n", table::size(size))
+    format!("{count}{of} backup{s}, {}{by_status}{foreign}", table::size(size))
 }
 
 fn document(listing: &Survey, older: &BTreeMap<BackupName, String>, store: &dyn Store) -> Value {

@@ -1,6 +1,7 @@
 //! `man`: the manual pages.
 
 use crate::app::cli::{Cli, breakable};
+use crate::app::output::lines::Lines;
 use crate::base::error::{Error, Result};
 use crate::commands::CommandResult;
 use clap::CommandFactory;
@@ -23,7 +24,7 @@ pub(crate) fn run(command: Option<&str>) -> Result<CommandResult> {
             .name(format!("vault-backup-{name}")),
     };
     let page = render(page).map_err(|e| Error::unexpected("cannot render the manual page").because(e))?;
-    Ok(CommandResult::text(String::from_utf8_lossy(&page)))
+    Ok(CommandResult::text(Lines::fixed(String::from_utf8_lossy(&page))))
 }
 
 fn render(page: clap::Command) -> std::io::Result<Vec<u8>> {

@@ -2,6 +2,7 @@
 
 use crate::app::cli::PruneArgs;
 use crate::app::context::Context;
+use crate::app::output::lines::Lines;
 use crate::app::output::table;
 use crate::app::reporting;
 use crate::app::reporting::prune::{execute, list, plan};
@@ -15,7 +16,6 @@ use crate::pipeline::prune::Planned;
 use crate::services::notify::Operation;
 use chrono::{DateTime, Utc};
 use serde_json::json;
-use std::fmt::Write;
 
 /// Deletes the backups that are due, or prints the plan. A dry run is not audited and
 /// sends no notifications.
@@ -64,8 +64,8 @@ async fn dry_run(context: &Context) -> Result<CommandResult> {
 const ROWS: usize = 100;
 
 /// Returns the plan in two groups, each by reason.
-fn text(planned: &Planned, now: DateTime<Utc>) -> String {
-    let mut text = String::new();
+fn text(planned: &Planned, now: DateTime<Utc>) -> Lines {
+    let mut text = Lines::default();
     for (delete, word) in [(true, "remove"), (false, "keep")] {
         let mut groups: Vec<(String, Vec<&Backup>)> = Vec::new();
         for decision in planned.plan.decisions.iter().filter(|d| d.verdict.is_delete() == delete) {

@@ -2,6 +2,7 @@
 
 use crate::app::cli::RecoverArgs;
 use crate::app::context::Context;
+use crate::app::output::lines::Lines;
 use crate::app::reporting;
 use crate::base::atomic_file::AtomicFile;
 use crate::base::error::{Error, Result};
@@ -17,7 +18,6 @@ use crate::pipeline::trust::Trust;
 use crate::pipeline::verified::ReadSpec;
 use crate::services::notify::Operation;
 use serde_json::{Value, json};
-use std::fmt::Write as _;
 use std::io::{IsTerminal, Read};
 use std::sync::Arc;
 
@@ -158,9 +158,9 @@ fn hand_over(args: &RecoverArgs, answer: SecretAnswer, label: &str) -> Result<Co
             CommandResult::default().with_closing(format!("{path} recovered from {label} into {}", file.display()))
         }
         None => {
-            let mut result = CommandResult::text(format!("{}\n", data.expose()))
-                .with_closing(format!("{path} recovered from {label}"));
-            result.set("data", serde_json::from_str::<Value>(data.expose()).unwrap_or_default());
+            let value = serde_json::from_str::<Value>(data.expose()).unwrap_or_default();
+            let mut result = CommandResult::secret(data).with_closing(format!("{path} recovered from {label}"));
+            result.set("data", value);
             result
         }
     };
@@ -173,8 +173,8 @@ fn hand_over(args: &RecoverArgs, answer: SecretAnswer, label: &str) -> Result<Co
 }
 
 /// Returns one line for each secret: its path, and on KV v2 its versions. Never a value.
-fn table(names: &[ListedSecret]) -> String {
-    let mut text = String::new();
+fn table(names: &[ListedSecret]) -> Lines {
+    let mut text = Lines::default();
     for name in names {
         let versions: Vec<_> = name.versions.iter().map(|v| version(v, name.current)).collect();
         let _ = match versions.as_slice() {

@@ -198,7 +198,7 @@ async fn confirm(context: &Context, args: &RestoreArgs, plan: &RestorePlan) -> R
         Some(name) => name.clone(),
         None => {
             context.progress.clear();
-            context.output.note(&plan.text());
+            context.output.note(plan.text());
             context.output.note("Everything in the target will be replaced. Type its cluster name to continue:");
             prompt::line(&context.stop).await?.trim().to_owned()
         }

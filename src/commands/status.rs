@@ -2,7 +2,8 @@
 
 use crate::app::cli::StatusArgs;
 use crate::app::context::Context;
-use crate::app::output;
+use crate::app::output::lines::Lines;
+use crate::app::output::{self, nagios};
 use crate::base::error::{Kind, Result};
 use crate::commands::CommandResult;
 use crate::formats::backup::under_unknown_keys;
@@ -12,19 +13,10 @@ use crate::pipeline::survey::{Survey, survey};
 use crate::services::store::Store;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use std::fmt::Write;
 use std::time::Duration;
 
 /// Maximum age of the newest restore drill if staging is configured: weekly, with a day's delay.
 const DRILL_AGE: Duration = Duration::from_hours(8 * 24);
-
-/// Exit codes of Nagios plugins: <https://nagios-plugins.org/doc/guidelines.html>.
-mod nagios {
-    pub(super) const OK: u8 = 0;
-    pub(super) const WARNING: u8 = 1;
-    pub(super) const CRITICAL: u8 = 2;
-    pub(super) const UNKNOWN: u8 = 3;
-}
 
 /// Reports the age of the backups. Exit code 0 or 9, or 0 to 3 for Nagios.
 ///
@@ -35,7 +27,7 @@ pub(crate) async fn run(context: &Context, args: &StatusArgs) -> Result<CommandR
         (Ok(report), true) => Ok(report.nagios()),
         (Ok(report), false) => Ok(report.done()),
         (Err(error), true) if !error.kind().is_stop() => {
-            Ok(CommandResult::text(format!("VAULT-BACKUP UNKNOWN - {error}\n")).with_code(nagios::UNKNOWN))
+            Ok(CommandResult::text(nagios::line("UNKNOWN", &error.to_string(), None)).with_code(nagios::UNKNOWN))
         }
         (Err(error), _) => Err(error),
     }
@@ -97,14 +89,12 @@ impl Report {
         } else {
             (nagios::OK, "OK", vec![self.newest_line(BackupType::Daily)])
         };
-        // A vertical bar starts Nagios's performance data.
-        let said = reasons.join("; ").replace('|', "/");
         let newest = self.survey.good(BackupType::Daily).next();
-        let data = newest.map_or(String::new(), |(b, _)| {
+        let data = newest.map(|(b, _)| {
             let age = (self.survey.now - b.name.created_at()).num_seconds();
-            format!(" | age={age}s size={}B backups={}", b.size, self.survey.backups().count())
+            format!("age={age}s size={}B backups={}", b.size, self.survey.backups().count())
         });
-        CommandResult::text(format!("VAULT-BACKUP {word} - {said}{data}\n")).with_code(code)
+        CommandResult::text(nagios::line(word, &reasons.join("; "), data.as_deref())).with_code(code)
     }
 
     fn newest_line(&self, of: BackupType) -> String {
@@ -117,11 +107,12 @@ impl Report {
         }
     }
 
-    fn text(&self) -> String {
-        let mut text = String::new();
+    fn text(&self) -> Lines {
+        let mut text = Lines::default();
         if self.survey.backups().next().is_none() {
-            let stale: String = self.stale.iter().map(|reason| format!("STALE: {reason}\n")).collect();
-            return self.orphans_line() + &stale;
+            self.orphans_line().iter().for_each(|line| text.line(line));
+            self.stale.iter().for_each(|reason| text.line(format!("STALE: {reason}")));
+            return text;
         }
         for of in BackupType::ALL {
             let count = self.survey.good(of).count();
@@ -144,7 +135,7 @@ impl Report {
         for anomaly in &self.survey.anomalies {
             let _ = writeln!(text, "warning: {anomaly}");
         }
-        text += &self.orphans_line();
+        self.orphans_line().iter().for_each(|line| text.line(line));
         for reason in &self.stale {
             let _ = writeln!(text, "STALE: {reason}");
         }
@@ -152,15 +143,15 @@ impl Report {
     }
 
     /// Returns the line about manifests and drill records without their object, if there are any.
-    fn orphans_line(&self) -> String {
+    fn orphans_line(&self) -> Option<String> {
         match self.survey.orphans.as_slice() {
-            [] => String::new(),
-            [name] => format!("warning: {name} has no backup: a prune left it, or this tool did not make it\n"),
-            [name, others @ ..] => format!(
+            [] => None,
+            [name] => Some(format!("warning: {name} has no backup: a prune left it, or this tool did not make it")),
+            [name, others @ ..] => Some(format!(
                 "warning: {name} and {} more manifests and drill records have no backup: a prune left them, or this \
-                 tool did not make them\n",
+                 tool did not make them",
                 others.len()
-            ),
+            )),
         }
     }
 

@@ -16,6 +16,7 @@ fn with_role(place: &Place, vault: &Vault, address: &str, policies: &[&str]) -> 
     let tool = place.tool().env("VAULT_TOKEN", "").keeps([&secret_id]);
     let home = tool.home();
     std::fs::write(home.join("secret-id"), &secret_id).unwrap();
+    std::fs::set_permissions(home.join("secret-id"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let config = format!(
         "[vault]\naddresses = [{address:?}]\n[vault.auth]\nmethod = \"approle\"\nrole_id = \"{role_id}\"\nsecret_id = \"file:{}\"\n",
         home.join("secret-id").display()
@@ -70,6 +71,8 @@ fn the_token_file_of_vault_login_is_used() {
     let place = Place::directory();
     let tool = place.tool().env("VAULT_TOKEN", "");
     std::fs::write(tool.home().join(".vault-token"), &place.site.token).unwrap();
+    std::fs::set_permissions(tool.home().join(".vault-token"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .unwrap();
     tool.arg("backup").run().ok().leaves(&[".vault-token"]);
 }
 

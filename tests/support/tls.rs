@@ -111,6 +111,7 @@ impl Ca {
         let identity = Identity { cert: file(".pem"), key: file(".key.pem") };
         std::fs::write(&identity.cert, cert.pem()).unwrap();
         std::fs::write(&identity.key, key.serialize_pem()).unwrap();
+        std::fs::set_permissions(&identity.key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         identity
     }
 }

@@ -132,11 +132,15 @@ fn the_token_comes_from_the_token_helper_or_file() {
     std::fs::write(relative.home().join(".vault"), "token_helper = \"helper\"\n").unwrap();
     relative.run().fails(2, &[".vault", "not an absolute path"]);
     let file = tool();
-    std::fs::write(file.home().join(".vault-token"), root).unwrap();
+    let write = |path: &std::path::Path| {
+        std::fs::write(path, root).unwrap();
+        std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)).unwrap();
+    };
+    write(&file.home().join(".vault-token"));
     file.run().ok();
     let file = tool();
-    std::fs::write(file.home().join("token"), root).unwrap();
     let path = file.home().join("token");
+    write(&path);
     file.env("BAO_TOKEN_PATH", path).run().ok();
 }
 

@@ -4,17 +4,30 @@
 
 use super::file::File;
 use crate::base::error::{Error, Result};
+use crate::base::regular_file;
+use crate::base::trusted_file::{self, Protection};
+use std::io::Read;
 use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Reads the file at `path`; `None` if it does not exist.
 pub(super) fn read(path: &Path) -> Result<Option<File>> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
+    // The usual way to say that there is no configuration; any other device is refused.
+    if path == Path::new("/dev/null") {
+        return Ok(Some(File::default()));
+    }
+    let unreadable =
+        |e: std::io::Error| Error::usage(format!("configuration {}: cannot be read", path.display())).because(e);
+    let mut file = match regular_file::open(path) {
+        Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(Error::usage(format!("configuration {}: cannot be read", path.display())).because(e)),
+        Err(e) => return Err(unreadable(e)),
     };
+    Protection::Fixed.check("configuration", path, &file)?;
+    trusted_file::check_directory("configuration", path)?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(unreadable)?;
     let text = std::str::from_utf8(&bytes).map_err(|e| {
         let line = line_of(&bytes, e.valid_up_to());
         Error::usage(format!("{}:{line}: not UTF-8", path.display()))

@@ -1,7 +1,9 @@
 //! The result of a successful command, and its output.
 
+use super::lines::Lines;
 use super::{Output, json_value};
 use crate::base::error::{Error, Kind};
+use crate::base::secret::Secret;
 use crate::services::notify::Event;
 use crate::services::notify::metrics::Figures;
 use serde::Serialize;
@@ -12,7 +14,9 @@ use serde_json::{Map, Value};
 #[derive(Debug, Default)]
 pub struct CommandResult {
     /// The result for stdout, unless JSON was requested.
-    pub text: String,
+    text: Lines,
+    /// A recovered secret for stdout, in place of the text.
+    secret: Option<Secret>,
     /// The last line on a terminal, and the message of notifications.
     pub closing: String,
     /// The result as JSON.
@@ -31,8 +35,13 @@ pub struct CommandResult {
 
 impl CommandResult {
     /// Creates a result for stdout.
-    pub fn text(text: impl Into<String>) -> Self {
+    pub fn text(text: impl Into<Lines>) -> Self {
         Self { text: text.into(), ..Self::default() }
+    }
+
+    /// Creates a result for stdout that is a secret, with its JSON form.
+    pub fn secret(secret: Secret) -> Self {
+        Self { secret: Some(secret), ..Self::default() }
     }
 
     /// Creates a JSON result.
@@ -43,7 +52,7 @@ impl CommandResult {
 
     /// Adds the text form of the result.
     #[must_use]
-    pub fn with_text(mut self, text: impl Into<String>) -> Self {
+    pub fn with_text(mut self, text: impl Into<Lines>) -> Self {
         self.text = text.into();
         self
     }
@@ -111,7 +120,9 @@ impl CommandResult {
                 }
                 Output::document(&Value::Object(document))
             }
-            _ => output.result(&self.text),
+            _ => {
+                output.result(&self.text).and_then(|()| self.secret.iter().try_for_each(|secret| output.secret(secret)))
+            }
         };
         if let Err(error) = printed {
             let error = Error::unexpected("stdout: the result cannot be written").because(error);
@@ -119,7 +130,7 @@ impl CommandResult {
             return error.kind().code();
         }
         if let Some(note) = &self.note {
-            output.note(note);
+            output.note(note.as_str());
         }
         if !self.closing.is_empty() {
             output.closing(&self.closing);

@@ -1,5 +1,7 @@
 //! Tables for people: one line for each row, narrow enough for the terminal.
 
+use super::lines::Lines;
+use crate::base::text::value;
 use chrono::TimeDelta;
 use console::Style;
 use std::io::IsTerminal;
@@ -51,7 +53,8 @@ impl Column {
 }
 
 /// Returns `columns` as a table, without optional columns that do not fit.
-pub fn table(mut columns: Vec<Column>, screen: Screen) -> String {
+pub fn table(mut columns: Vec<Column>, screen: Screen) -> Lines {
+    columns.iter_mut().flat_map(|column| &mut column.cells).for_each(|(cell, _)| *cell = value(cell));
     let fits = |columns: &[Column], gap: usize| {
         columns.iter().map(|column| column.width() + gap).sum::<usize>() <= screen.width + gap
     };
@@ -76,9 +79,9 @@ pub fn table(mut columns: Vec<Column>, screen: Screen) -> String {
         line + "\n"
     };
     let title = row(&|column| (column.title.to_owned(), plain.clone()));
-    (0..rows)
-        .map(|n| row(&|column| column.cells.get(n).cloned().unwrap_or_default()))
-        .fold(title, |all, row| all + &row)
+    let rows = (0..rows).map(|n| row(&|column| column.cells.get(n).cloned().unwrap_or_default()));
+    // The cells are printable, and the styles are ours.
+    Lines::fixed(rows.fold(title, |all, row| all + &row))
 }
 
 /// Returns an age in its largest unit: `3d`.
@@ -134,7 +137,7 @@ mod tests {
 
     #[test]
     fn optional_columns_are_left_out_of_a_narrow_table() {
-        let at = |width| table(columns(), Screen { width, colour: false });
+        let at = |width| table(columns(), Screen { width, colour: false }).to_string();
         assert_eq!(at(23), "NAME    AGE  DATE\naaaaaa   3d  2025-11-26\nb       14d  -\n");
         assert_eq!(at(21), "NAME   AGE DATE\naaaaaa  3d 2025-11-26\nb      14d -\n");
         assert_eq!(at(20), "NAME    AGE\naaaaaa   3d\nb       14d\n");
@@ -146,7 +149,7 @@ mod tests {
     fn colours_do_not_change_the_alignment() {
         let mut columns = columns();
         columns[0].cells[1].1 = Style::new().red();
-        let coloured = table(columns, Screen { width: 80, colour: true });
+        let coloured = table(columns, Screen { width: 80, colour: true }).to_string();
         assert!(coloured.ends_with("\u{1b}[31mb\u{1b}[0m       14d  -\n"), "{coloured:?}");
         assert!(!coloured.starts_with('\u{1b}'), "{coloured:?}");
     }

@@ -1,6 +1,7 @@
 //! The token helper: the program that gives Vault's own clients their token.
 
 use super::{MAX_SECRET, Reference, Secret};
+use crate::base::child;
 use crate::base::error::Result;
 use std::io::Read;
 use std::path::Path;
@@ -8,6 +9,9 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
+
+/// Variables of the store that the program does not need.
+const AWS_SECRETS: [&str; 3] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
 
 /// Timeout of the program.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -19,9 +23,12 @@ impl Reference {
     /// `Usage` if it fails, prints nothing, or takes longer than [`TIMEOUT`].
     pub(super) fn run_helper(&self, program: &Path) -> Result<Secret> {
         let failed = |e: std::io::Error| self.broken("cannot be run").because(e);
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        for name in child::secret_variables().iter().map(String::as_str).chain(AWS_SECRETS) {
+            command.env_remove(name);
+        }
+        let mut child = command
             .arg("get")
-            .env_remove("VAULT_BACKUP_KEY")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

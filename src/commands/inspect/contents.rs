@@ -3,11 +3,12 @@
 //! Not here: the counting (`barrier`).
 
 use crate::app::output;
+use crate::app::output::lines::Lines;
 use crate::base::error::Result;
+use crate::base::text::value;
 use crate::formats::barrier::{self, Barrier, Largest, Mount, Namespace, Summary, Tally, UnsealKeys};
 use crate::formats::product::Product;
 use serde_json::{Value, json};
-use std::fmt::Write;
 use std::io::Read;
 
 /// The contents of state.bin.
@@ -89,10 +90,12 @@ impl Contents {
     }
 
     /// Returns a table whose last line is the sum.
-    pub(super) fn table(&self) -> String {
-        let names: Vec<_> = self.parts.iter().map(InspectedPart::name).collect();
+    pub(super) fn table(&self) -> Lines {
+        let names: Vec<_> = self.parts.iter().map(|part| value(&part.name())).collect();
         let width = names.iter().map(|name| name.chars().count()).max().unwrap_or_default().max("mount".len());
-        let mut text = format!("\n{:<width$}  {:>9}  {:>11}  {:>11}\n", "mount", "entries", "bytes", "largest");
+        let mut text = Lines::default();
+        text.line("");
+        let _ = writeln!(text, "{:<width$}  {:>9}  {:>11}  {:>11}", "mount", "entries", "bytes", "largest");
         let rows = names.iter().map(String::as_str).zip(self.parts.iter().map(|part| part.tally));
         for (name, tally) in rows.chain([("all", self.total)]) {
             let (bytes, largest) = (output::bytes(tally.bytes), output::bytes(tally.largest));
@@ -126,7 +129,7 @@ mod tests {
             parts: [("core/".to_owned(), tally(5, 100, 50)), ("logical/u/".to_owned(), tally(2, 2048, 1024))].into(),
         };
         let contents = Contents::of(summary, None);
-        let table = contents.table();
+        let table = contents.table().to_string();
         let lines: Vec<_> = table.lines().filter(|line| !line.is_empty()).collect();
         assert_eq!(lines.len(), 4, "{table}");
         assert!(lines[1].starts_with("logical/u/") && lines[1].contains("2.00 KiB"), "{table}");

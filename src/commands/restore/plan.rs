@@ -1,7 +1,9 @@
 //! The plan of a restore: backup, target, and the reasons to refuse.
 
 use crate::app::output;
+use crate::app::output::lines::Lines;
 use crate::base::error::{Error, Result};
+use crate::base::text::value;
 use crate::formats::manifest::{Manifest, rfc3339};
 use crate::formats::product::ServerVersion;
 use crate::pipeline::drill::feed::Facts;
@@ -9,7 +11,6 @@ use crate::pipeline::drill::guard;
 use crate::services::vault::Node;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use std::fmt::Write;
 
 /// A comparison of a backup with a target.
 pub(super) struct RestorePlan {
@@ -114,9 +115,10 @@ impl RestorePlan {
     }
 
     /// Returns the plan as text.
-    pub(super) fn text(&self) -> String {
-        let mut text = String::new();
+    pub(super) fn text(&self) -> Lines {
+        let mut text = Lines::default();
         let mut row = |name: &str, source: &str, target: &str| {
+            let (source, target) = (value(source), value(target));
             let _ = writeln!(text, "{name:<14}{source:<50}  {target}");
         };
         let age = match (&self.created_at, &self.age) {
@@ -166,8 +168,9 @@ impl RestorePlan {
     }
 
     /// Returns the next steps for a person, after the restore.
-    pub(super) fn next_steps(&self, sealed: bool) -> String {
-        let mut text = format!("Restored: {} -> {}\n", self.backup, self.target);
+    pub(super) fn next_steps(&self, sealed: bool) -> Lines {
+        let mut text = Lines::default();
+        let _ = writeln!(text, "Restored: {} -> {}", self.backup, self.target);
         let shares = self.source_seal.as_deref().unwrap_or("the source's seal");
         if sealed {
             let _ = writeln!(
@@ -180,12 +183,8 @@ impl RestorePlan {
                 "The target is unsealed and serves the restored data. Nodes that seal themselves need the unseal keys of the backup's cluster ({shares})."
             );
         }
-        text.push_str(
-            "Tokens created after the backup and all tokens of the target's old data are invalid: log in again.\n",
-        );
-        text.push_str(
-            "Vault now revokes leases that expired since the backup: check the systems behind dynamic secrets.\n",
-        );
+        text.line("Tokens created after the backup and all tokens of the target's old data are invalid: log in again.");
+        text.line("Vault now revokes leases that expired since the backup: check the systems behind dynamic secrets.");
         text
     }
 }

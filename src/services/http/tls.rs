@@ -6,12 +6,15 @@
 //! rustls alone does not.
 
 use crate::base::error::{Error, Result};
+use crate::base::regular_file;
+use crate::base::trusted_file::Protection;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use rustls_platform_verifier::Verifier;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -107,7 +110,7 @@ fn roots(settings: &TlsSettings) -> Result<Vec<CertificateDer<'static>>> {
         let before = roots.len();
         for path in files {
             // The directory may contain keys and other files.
-            roots.extend(pem(&read_file("ca_path", &path)?).unwrap_or_default());
+            roots.extend(pem(&read_file("ca_path", &path, Protection::Fixed)?).unwrap_or_default());
         }
         if roots.len() == before {
             return Err(Error::usage(format!("ca_path {}: no PEM certificate in it", directory.display())));
@@ -120,8 +123,13 @@ fn roots(settings: &TlsSettings) -> Result<Vec<CertificateDer<'static>>> {
     Ok(roots)
 }
 
-fn read_file(what: &str, path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|e| Error::usage(format!("{what} {}: cannot be read", path.display())).because(e))
+fn read_file(what: &str, path: &Path, protection: Protection) -> Result<Vec<u8>> {
+    let failed = |e: std::io::Error| Error::usage(format!("{what} {}: cannot be read", path.display())).because(e);
+    let mut file = regular_file::open(path).map_err(failed)?;
+    protection.check(what, path, &file)?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
 }
 
 fn pem(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, rustls::pki_types::pem::Error> {
@@ -130,7 +138,7 @@ fn pem(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, rustls::pki_types::p
 
 fn certificates(what: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let unusable = |why: &str| Error::usage(format!("{what} {}: {why}", path.display()));
-    let found = pem(&read_file(what, path)?).map_err(|e| unusable(&e.to_string()))?;
+    let found = pem(&read_file(what, path, Protection::Fixed)?).map_err(|e| unusable(&e.to_string()))?;
     if found.is_empty() {
         return Err(unusable("no PEM certificate in it"));
     }
@@ -146,7 +154,7 @@ fn certificates(what: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>>
 fn identity(cert: &Path, key: &Path) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
     let unusable =
         |why: String| Error::usage(format!("client_cert {} with client_key {}: {why}", cert.display(), key.display()));
-    let secret = zeroize::Zeroizing::new(read_file("client_key", key)?);
+    let secret = zeroize::Zeroizing::new(read_file("client_key", key, Protection::Secret)?);
     let secret =
         PrivateKeyDer::from_pem_slice(&secret).map_err(|_| unusable("the key is not a PEM private key".to_owned()))?;
     Ok((certificates("client_cert", cert)?, secret))

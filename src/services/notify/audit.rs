@@ -6,6 +6,7 @@
 use super::Event;
 use crate::base::error::{Error, Result};
 use crate::base::lock::lock_within_limit;
+use crate::base::{regular_file, trusted_file};
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -64,12 +65,10 @@ fn open(path: &Path) -> io::Result<File> {
     loop {
         let mut options = OpenOptions::new();
         options.read(true).append(true);
-        match options.open(path) {
+        match regular_file::open_with(path, &mut options, libc::O_NOFOLLOW) {
             Err(e) if e.kind() == ErrorKind::NotFound => {}
-            Ok(file) if !file.metadata()?.is_file() => {
-                return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
-            }
-            done => return done,
+            Err(e) => return Err(e),
+            Ok(file) => return trusted_file::check_writable(path, &file).map(|()| file),
         }
         match options.create_new(true).mode(MODE).open(path) {
             // Another process has just created it.

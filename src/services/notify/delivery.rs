@@ -79,7 +79,7 @@ impl Sender {
         message: &NotificationBody,
     ) -> Result<()> {
         let failed = || Error::partial(format!("{receiver}: notification failed"));
-        let url = to.read().map_err(|e| failed().because(e))?;
+        let url = to.read_shared().map_err(|e| failed().because(e))?;
         let mut url = Url::parse(url.expose().trim())
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https"))

@@ -1,6 +1,7 @@
 //! The event that reports how an operation ended, and its names.
 
-use crate::base::error::{Error, Kind, one_line};
+use crate::base::error::{Error, Kind};
+use crate::base::text::{one_line, printable_json};
 use crate::formats::manifest::rfc3339;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -214,7 +215,7 @@ impl Event {
             details: &self.details,
         };
         // Strings and JSON values always serialize.
-        serde_json::to_string(&line).unwrap_or_default()
+        printable_json(&serde_json::to_string(&line).unwrap_or_default()).into_owned()
     }
 
     /// Returns the body of a JSON notification.

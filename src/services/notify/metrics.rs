@@ -7,12 +7,13 @@ use super::{Event, EventOutcome};
 use crate::base::atomic_file::AtomicFile;
 use crate::base::error::{Error, Result};
 use crate::base::lock::lock_within_limit;
+use crate::base::{regular_file, trusted_file};
 use crate::formats::naming::BackupType;
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{self, ErrorKind, Write as _};
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::Path;
 
 /// State of the store after an operation. `None` keeps the old value.
@@ -39,6 +40,9 @@ const METRICS: [(&str, &str); 7] = [
 
 /// Mode of the file: the collector runs as another user.
 const MODE: u32 = 0o644;
+
+/// Largest old file to merge with, in bytes.
+const MAX_OLD: u64 = 1 << 20;
 
 /// Metric → labels → value, both as written.
 type Samples = BTreeMap<&'static str, BTreeMap<String, String>>;
@@ -83,8 +87,13 @@ fn replace(path: &Path, new: &Samples) -> io::Result<()> {
     // A drill and a backup may end at the same time. The file cannot be the lock: it is replaced.
     let guard = File::open(directory)?;
     lock_within_limit(&guard)?;
-    let old = match std::fs::read(path) {
-        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+    let old = match regular_file::open_with(path, OpenOptions::new().read(true), libc::O_NOFOLLOW) {
+        Ok(file) => {
+            trusted_file::check_writable(path, &file)?;
+            let mut bytes = Vec::new();
+            file.take(MAX_OLD).read_to_end(&mut bytes)?;
+            String::from_utf8_lossy(&bytes).into_owned()
+        }
         Err(e) if e.kind() == ErrorKind::NotFound => String::new(),
         Err(e) => return Err(e),
     };
@@ -106,7 +115,7 @@ fn parse(text: &str) -> Samples {
         };
         let (name, labels) = series.split_at(series.find('{').unwrap_or(series.len()));
         let known = METRICS.iter().find(|(metric, _)| name.strip_prefix("vault_backup_") == Some(metric));
-        if let Some((metric, _)) = known {
+        if let Some((metric, _)) = known.filter(|_| labels.bytes().all(|b| b.is_ascii_graphic())) {
             samples.entry(metric).or_default().insert(labels.to_owned(), value.to_owned());
         }
     }

@@ -4,6 +4,7 @@ use super::delivery::{NotificationBody, Sender};
 use super::{Event, EventOutcome, EventSource};
 use crate::base::error::Result;
 use crate::base::secret::TextOrReference;
+use crate::base::text::{printable_json, value};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -56,7 +57,8 @@ pub(crate) async fn send(
         WebhookFormat::Webhook => event.notification(source),
         WebhookFormat::Slack => slack(event, source),
     };
-    let message = NotificationBody { content_type: "application/json", body: body.to_string() };
+    let message =
+        NotificationBody { content_type: "application/json", body: printable_json(&body.to_string()).into_owned() };
     sender.send(&format!("webhook {number}"), &target.url, |_| (), &message).await
 }
 
@@ -67,13 +69,13 @@ fn slack(event: &Event, source: &EventSource) -> Value {
         EventOutcome::Partial => "warning",
         EventOutcome::Failure => "danger",
     };
-    let field = |(name, value): (&str, &Value)| {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let field = |(name, detail): (&str, &Value)| {
+        let text = value(&detail.as_str().map_or_else(|| detail.to_string(), str::to_owned));
         json!({"title": name, "value": escape(&text), "short": text.len() <= 40})
     };
-    let source_fields = source.keys().into_iter().filter(|(_, value)| !value.is_null());
-    let source_fields: Vec<_> = source_fields.map(|(name, value)| field((name, &value))).collect();
-    let details = event.details.iter().map(|(name, value)| field((name, value)));
+    let source_fields = source.keys().into_iter().filter(|(_, detail)| !detail.is_null());
+    let source_fields: Vec<_> = source_fields.map(|(name, detail)| field((name, &detail))).collect();
+    let details = event.details.iter().map(|(name, detail)| field((name, detail)));
     json!({
         "text": escape(&format!("{}: {}", source.host, event.message)),
         "attachments": [{

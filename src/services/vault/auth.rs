@@ -105,17 +105,18 @@ impl Auth {
     /// As [`TextOrReference::read`].
     pub fn read(&self) -> Result<Self> {
         let mut auth = self.clone();
-        let credentials: Vec<&mut TextOrReference> = match &mut auth {
-            Auth::AppRole { role_id, secret_id, .. } => std::iter::once(role_id).chain(secret_id).collect(),
-            Auth::Token { token: one }
-            | Auth::Kubernetes { jwt: one, .. }
-            | Auth::Jwt { jwt: one, .. }
-            | Auth::Userpass { password: one, .. }
-            | Auth::Ldap { password: one, .. } => vec![one],
-            Auth::None | Auth::AwsIam { .. } | Auth::Cert { .. } => Vec::new(),
-        };
-        for credential in credentials {
-            *credential = credential.read()?.into();
+        match &mut auth {
+            Auth::AppRole { role_id, secret_id, .. } => {
+                *role_id = role_id.read_shared()?.into();
+                if let Some(secret_id) = secret_id {
+                    *secret_id = secret_id.read()?.into();
+                }
+            }
+            Auth::Kubernetes { jwt, .. } | Auth::Jwt { jwt, .. } => *jwt = jwt.read_shared()?.into(),
+            Auth::Token { token: one } | Auth::Userpass { password: one, .. } | Auth::Ldap { password: one, .. } => {
+                *one = one.read()?.into();
+            }
+            Auth::None | Auth::AwsIam { .. } | Auth::Cert { .. } => {}
         }
         Ok(auth)
     }
@@ -158,6 +159,8 @@ mod tests {
         let auth = app_role(Reference::File(path.clone()).into());
         assert!(auth.read().is_err());
         std::fs::write(&path, "hvs.planted\n").unwrap();
+        assert!(auth.read().is_err(), "readable by all users");
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         let read = auth.read().unwrap();
         std::fs::remove_file(&path).unwrap();
         let Auth::AppRole { secret_id: Some(TextOrReference::Text(text)), .. } = &read else { panic!("{read:?}") };

@@ -4,6 +4,7 @@
 //! Source: Vault's documentation, "AWS auth method", "IAM auth method".
 
 use super::failure::RequestFailure;
+use crate::base::child;
 use crate::base::error::Error;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
@@ -61,7 +62,11 @@ impl Proof {
 /// `server_id` is one of the signed headers.
 pub(super) async fn identity_proof(server_id: Option<&str>, region: Option<&str>) -> Result<Proof, RequestFailure> {
     let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    let config = aws_config::defaults(aws_config::BehaviorVersion::latest()).http_client(http).load().await;
+    let mut loader = aws_config::defaults(aws_config::BehaviorVersion::latest()).http_client(http);
+    if let Some(profiles) = child::aws_profiles() {
+        loader = loader.profile_files(profiles);
+    }
+    let config = loader.load().await;
     let provider = config.credentials_provider().ok_or_else(|| failed(anyhow::anyhow!("the chain found none")))?;
     let credentials = provider.provide_credentials().await.map_err(failed)?;
     signed(&credentials.into(), SystemTime::now(), server_id, &Endpoint::of(region))

@@ -155,10 +155,13 @@ impl Client {
                     Some(given) => self.unwrapped(address, mount, given.read()?).await?,
                     None => Secret::new(""),
                 };
-                (login_path(mount), json!({ "role_id": role_id.read()?.expose(), "secret_id": secret_id.expose() }))
+                (
+                    login_path(mount),
+                    json!({ "role_id": role_id.read_shared()?.expose(), "secret_id": secret_id.expose() }),
+                )
             }
             Auth::Kubernetes { mount, role, jwt } => {
-                (login_path(mount), json!({ "role": role, "jwt": jwt.read()?.expose() }))
+                (login_path(mount), json!({ "role": role, "jwt": jwt.read_shared()?.expose() }))
             }
             Auth::AwsIam { mount, role, server_id, region } => {
                 // The credential chain is a future of many kilobytes.
@@ -177,7 +180,7 @@ impl Client {
                 (format!("{}/{username}", login_path(mount)), json!({ "password": password.read()?.expose() }))
             }
             Auth::Jwt { mount, role, jwt } => {
-                (login_path(mount), with_role(json!({ "jwt": jwt.read()?.expose() }), role.as_deref(), "role"))
+                (login_path(mount), with_role(json!({ "jwt": jwt.read_shared()?.expose() }), role.as_deref(), "role"))
             }
         };
         let call = Call::put(&path).namespaced().json(&body)?;

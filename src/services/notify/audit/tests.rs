@@ -128,7 +128,7 @@ fn an_unwritable_file_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     for (path, why) in [
         (dir.path().join("missing/audit.log"), "No such file"),
-        (dir.path().to_owned(), "Is a directory"),
+        (dir.path().to_owned(), "it is a directory, not a regular file"),
         ("/dev/full".into(), "not a regular file"),
     ] {
         let audit = Audit::new(&path);

@@ -3,6 +3,7 @@
 
 use super::connector::IdleAwareClient;
 use super::settings::S3Settings;
+use crate::base::child;
 use crate::base::error::{Error, Result};
 use crate::services::http::{self, ClientTemplate, TlsSettings};
 use aws_config::environment::EnvironmentVariableRegionProvider;
@@ -60,6 +61,9 @@ pub(super) async fn connect(settings: &S3Settings) -> Result<Client> {
     }
     if let Ok(name) = AppName::new("vault-backup") {
         loader = loader.app_name(name);
+    }
+    if let Some(profiles) = child::aws_profiles() {
+        loader = loader.profile_files(profiles);
     }
     if let Some(credentials) = &settings.credentials {
         loader = loader.credentials_provider(credentials.clone());

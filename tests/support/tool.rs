@@ -95,11 +95,17 @@ impl Tool {
     }
 
     /// Has files' permissions apply to it, also where it is root's.
-    pub fn without_override(mut self) -> Self {
-        if rustix::process::geteuid().is_root() {
-            let program = std::mem::replace(&mut self.program, "setpriv".into());
-            self.args.splice(0..0, ["--bounding-set=-dac_override,-dac_read_search".into(), program]);
+    pub fn without_override(self) -> Self {
+        match rustix::process::geteuid().is_root() {
+            true => self.under("setpriv", &["--bounding-set=-dac_override,-dac_read_search"]),
+            false => self,
         }
+    }
+
+    /// Has `program`, with these arguments, start it.
+    pub fn under(mut self, program: &str, args: &[&str]) -> Self {
+        let started = std::mem::replace(&mut self.program, program.into());
+        self.args.splice(0..0, args.iter().map(OsString::from).chain([started]));
         self
     }
 

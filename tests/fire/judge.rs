@@ -128,9 +128,9 @@ fn has_drill_record(seen: &Seen) -> bool {
 
 /// `true` if all that the run was for is done.
 fn is_whole(lab: &Lab, plan: &Plan, seen: &Seen, has_output: bool) -> bool {
-    plan.act != Act::RestoreDryRun
-        && (plan.act != Act::Prune || plan.earlier)
-        && missing(lab, plan, seen, has_output).is_none()
+    let checkable = plan.act != Act::RestoreDryRun && (plan.act != Act::Prune || plan.earlier);
+    let is_pruned = !(plan.act.prunes() && plan.earlier) || seen.is_pruned(lab);
+    checkable && is_pruned && missing(lab, plan, seen, has_output).is_none()
 }
 
 /// `true` if a run may fail although all is done: it cannot know, or it is not yet durable.

@@ -54,20 +54,18 @@ pub struct Lab {
     pub earlier: Vec<Earlier>,
     /// SHA-256 of the snapshots in the earlier backups.
     pub sent: BTreeSet<String>,
-    role_id: String,
-    /// With the role_id there.
-    large: OnceLock<(Vault, String)>,
+    large: OnceLock<Vault>,
 }
 
 impl Lab {
     /// Starts the servers and makes the earlier backups.
     pub fn start() -> Self {
         let site = Arc::new(Site::start());
-        let role_id = role(&site.vault);
+        prepare(&site.vault);
         // Version 1 stores no time: the earlier backups are older than anything in this Vault.
         site.vault.mount_kv("old", 1);
         site.vault.put_secret("old", "app", &json!({"value": PLANTED}));
-        let mut lab = Self { site, earlier: Vec::new(), sent: BTreeSet::new(), role_id, large: OnceLock::new() };
+        let mut lab = Self { site, earlier: Vec::new(), sent: BTreeSet::new(), large: OnceLock::new() };
         lab.make_earlier();
         lab
     }
@@ -88,17 +86,13 @@ impl Lab {
 
     /// The Vault of a trial.
     pub fn vault(&self, large: bool) -> &Vault {
-        if large { &self.large().0 } else { &self.site.vault }
-    }
-
-    fn large(&self) -> &(Vault, String) {
-        self.large.get_or_init(|| {
+        let start = || {
             let vault = Vault::start();
-            vault.snapshot_policy("backup");
+            prepare(&vault);
             vault.fill(LARGE);
-            let role_id = role(&vault);
-            (vault, role_id)
-        })
+            vault
+        };
+        if large { self.large.get_or_init(start) } else { &self.site.vault }
     }
 
     /// Decrypts an object; `None` if it is damaged.
@@ -111,13 +105,14 @@ impl Lab {
     }
 
     /// The binary with its configuration in `home`, and with the rights of the trial `seed`, if it has any.
-    pub fn tool(&self, home: &Path, vault: &str, store: &[(&str, String)], login: &Login) -> Tool {
+    pub fn tool(&self, home: &Path, vault: &str, store: &[(&str, String)], login: &Login<'_>) -> Tool {
         let shares: Vec<_> = (0..2).map(|n| format!("env:SHARE{n}")).collect();
         let config = format!(
-            "[vault]\naddresses = [{vault:?}]\n[vault.auth]\nmethod = \"approle\"\nrole_id = \"env:ROLE_ID\"\n\
+            "[vault]\naddresses = [{vault:?}]\n[vault.auth]\nmethod = \"approle\"\nmount = {mount:?}\nrole_id = \"env:ROLE_ID\"\n\
              secret_id = \"env:SECRET_ID\"\n[encryption]\nkey = \"env:KEY\"\n[retention]\n{RETENTION}\n[staging]\n\
-             unseal_keys = {shares:?}\ncanary = \"old/app\"\n[run]\nconnect_timeout = \"2s\"\nidle_timeout = \"3s\"\n\
+             unseal_keys = {shares:?}\ncanary = \"old/app\"\n[run]\nconnect_timeout = \"5s\"\nidle_timeout = \"6s\"\n\
              lock_file = {lock:?}\n[audit]\nfile = {audit:?}\n",
+            mount = login.mount,
             lock = home.join("lock"),
             audit = home.join("audit.log"),
         );
@@ -138,43 +133,54 @@ impl Lab {
             .keeps(self.site.vault.shares())
     }
 
-    /// The rights of one trial, whose tokens carry its number.
-    pub fn login(&self, large: bool, seed: u64) -> Login {
-        let vault = self.vault(large);
-        let role_id = if large { &self.large().1 } else { &self.role_id }.clone();
-        let body = json!({"metadata": json!({"trial": seed.to_string()}).to_string()});
-        let made = vault.ok("POST", "auth/approle/role/fire/secret-id", Some(body));
-        Login { role_id, secret_id: made["data"]["secret_id"].as_str().unwrap().to_owned(), trial: seed }
-    }
-
-    /// The remaining lifetimes of the tokens that the runs of a trial have left, in seconds.
-    pub fn tokens(&self, large: bool, login: &Login) -> Vec<u64> {
-        let vault = self.vault(large);
-        let accessors = vault.ok("LIST", "auth/token/accessors", None);
-        let accessors = accessors["data"]["keys"].as_array().unwrap().clone();
-        let lookup = |accessor: &Value| {
-            let body = json!({"accessor": accessor});
-            let (status, answer) = vault.api("POST", "auth/token/lookup-accessor", Some(body));
-            let ours = status == 200 && answer["data"]["meta"]["trial"] == login.trial.to_string();
-            ours.then(|| answer["data"]["ttl"].as_u64().unwrap())
+    /// The rights of one trial: a login method of its own, so that its tokens can be told from others'.
+    pub fn login(&self, large: bool, seed: u64) -> Login<'_> {
+        let (vault, mount) = (self.vault(large), format!("fire-{seed}"));
+        vault.ok("POST", &format!("sys/auth/{mount}"), Some(json!({"type": "approle"})));
+        let policies = ["backup", "peers"];
+        let role = json!({"token_policies": policies, "token_ttl": TOKEN_TTL, "token_max_ttl": TOKEN_TTL});
+        vault.ok("POST", &format!("auth/{mount}/role/fire"), Some(role));
+        let field = |method: &str, name: &str| {
+            let made = vault.ok(method, &format!("auth/{mount}/role/fire/{}", name.replace('_', "-")), None);
+            made["data"][name].as_str().unwrap().to_owned()
         };
-        accessors.iter().filter_map(lookup).collect()
+        Login { role_id: field("GET", "role_id"), secret_id: field("POST", "secret_id"), mount, vault }
     }
 }
 
-/// What a trial logs in with.
-pub struct Login {
+/// What a trial logs in with. Dropping it revokes every token that is left.
+pub struct Login<'a> {
+    mount: String,
     role_id: String,
     secret_id: String,
-    trial: u64,
+    vault: &'a Vault,
 }
 
-/// The AppRole of all trials: its role_id.
-fn role(vault: &Vault) -> String {
+impl Login<'_> {
+    /// The remaining lifetimes of the tokens that the runs have left, in seconds.
+    pub fn tokens(&self) -> Vec<u64> {
+        // Not by accessors: looking up a token that is just being made, of another trial, revokes it.
+        let prefix = format!("auth/{}/login/", self.mount);
+        let (status, listed) = self.vault.api("LIST", &format!("sys/leases/lookup/{prefix}"), None);
+        let keys = if status == 200 { listed["data"]["keys"].as_array().unwrap().clone() } else { Vec::new() };
+        let lookup = |key: &Value| {
+            let body = json!({"lease_id": format!("{prefix}{}", key.as_str().unwrap())});
+            let (status, lease) = self.vault.api("PUT", "sys/leases/lookup", Some(body));
+            (status == 200).then(|| lease["data"]["ttl"].as_u64().unwrap())
+        };
+        keys.iter().filter_map(lookup).collect()
+    }
+}
+
+impl Drop for Login<'_> {
+    fn drop(&mut self) {
+        self.vault.api("DELETE", &format!("sys/auth/{}", self.mount), None);
+    }
+}
+
+/// Defines the policies of all trials.
+fn prepare(vault: &Vault) {
+    vault.snapshot_policy("backup");
     let read = r#"path "sys/storage/raft/configuration" { capabilities = ["read"] }"#;
     vault.policy("peers", read); // for a restore's dry run
-    let (role_id, _) = vault.approle("fire", &["backup", "peers"]);
-    let role = json!({"token_policies": ["backup", "peers"], "token_ttl": TOKEN_TTL, "token_max_ttl": TOKEN_TTL});
-    vault.ok("POST", "auth/approle/role/fire", Some(role));
-    role_id
 }

@@ -140,9 +140,13 @@ impl Plan {
         let other = [Act::Prune, Act::Drill, Act::Decrypt, Act::RestoreDryRun];
         let act = if large || dice.percent(65) { dice.pick(&backup) } else { dice.pick(&other) };
         let fault = fault(dice, store, act);
-        if fault == Fault::Disk {
-            store = Kind::TinyDisk(dice.below(60));
+        match fault {
+            Fault::Disk => store = Kind::TinyDisk(dice.below(60)),
+            Fault::Syscall { .. } if fault.class() == FILES => store = Kind::Directory,
+            _ => {}
         }
+        let slow = matches!(fault, Fault::Wire { wire: Wire::Dribble, .. });
+        let large = large && store == Kind::S3 && !slow;
         let earlier = !large && (!act.makes_backup() || dice.percent(70));
         Self { seed, store, earlier, large, act, fault }
     }
@@ -199,6 +203,8 @@ fn exchange(dice: &mut Dice, peer: Peer) -> Fault {
     let number = dice.below(number + 1);
     Fault::Exchange { peer, number, spoil, lasting: dice.percent(25) }
 }
+
+const FILES: &str = "system calls: files";
 
 /// System calls, the numbers of those that fail, and errors that they may have. The first ones of
 /// `openat`, `read` and `mmap` load libraries, before the program has begun.
@@ -259,7 +265,7 @@ impl Fault {
             Self::Syscall { call, .. } => match *call {
                 "mmap" | "clone3" | "getrandom" => "system calls: memory, threads, random numbers",
                 "socket" | "connect" | "sendto,writev" | "recvfrom" => "system calls: network",
-                _ => "system calls: files",
+                _ => FILES,
             },
             Self::Disk => "full disk",
             Self::Clock { .. } => "clock jumps",

@@ -31,22 +31,31 @@ struct Wires {
     hit: Arc<AtomicBool>,
 }
 
+/// Variable that marks the processes of a trial.
+const MARK: &str = "FIRE_TRIAL";
+
+fn mark(plan: &Plan) -> String {
+    format!("{}-{}", std::process::id(), plan.seed)
+}
+
+/// The entry in the environment of each process of the trial.
+pub fn marked(plan: &Plan) -> String {
+    format!("{MARK}={}", mark(plan))
+}
+
 /// The environment that leads to the store of `room`.
 pub fn store_env(room: &Room) -> Vec<(&'static str, String)> {
     vec![("VAULT_BACKUP_STORE", room.place.url())]
 }
 
 /// Runs the command of `plan`, with its fault.
-pub fn with_fault(lab: &Lab, plan: &Plan, room: &Room, login: &Login) -> Ended {
+pub fn with_fault(lab: &Lab, plan: &Plan, room: &Room, login: &Login<'_>) -> Ended {
     let wires = Wires::start(lab, plan);
     let mut env = store_env(room);
     env.extend(wires.store_address(lab).map(|address| ("AWS_ENDPOINT_URL", address)));
     let tool = lab.tool(&room.home(), &wires.vault_address(), &env, login);
-    let tool = tool.env("FIRE_SEED", plan.seed.to_string()).args(["--deadline", "60s"]).args(arguments(
-        lab,
-        plan,
-        &wires.vault_address(),
-    ));
+    let tool =
+        tool.env(MARK, mark(plan)).args(["--deadline", "60s"]).args(arguments(lab, plan, &wires.vault_address()));
     let mut ended = execute(plan, &room.home(), tool);
     ended.hit |= wires.was_hit();
     ended.sent = wires.vault.sent();
@@ -86,6 +95,7 @@ fn execute(plan: &Plan, home: &Path, tool: Tool) -> Ended {
     let mut running = tool.start();
     let mut hit = !matches!(plan.fault, Fault::Syscall { .. } | Fault::Exchange { .. } | Fault::Wire { .. });
     if let Some(after) = late {
+        running.wait_for_main();
         std::thread::sleep(after);
         hit = running.is_running();
         match &plan.fault {

@@ -62,15 +62,15 @@ fn judged(lab: &Lab, plan: &Plan) -> (Option<i32>, bool, Vec<Finding>) {
         seen: &seen,
         uploads: room.uploads(),
         files: room.files(),
-        processes: processes_with(&format!("FIRE_SEED={}", plan.seed)),
-        tokens: lab.tokens(plan.large, &login),
+        processes: processes_with(&run::marked(plan)),
+        tokens: login.tokens(),
     };
     findings.extend(judge::after(lab, plan, &first, &after));
     (first.code, first.hit, findings)
 }
 
 /// A backup with a prune and without a fault.
-fn next_run(lab: &Lab, plan: &Plan, room: &Room, login: &Login) -> Ended {
+fn next_run(lab: &Lab, plan: &Plan, room: &Room, login: &Login<'_>) -> Ended {
     let vault = FaultServer::proxy(&lab.vault(plan.large).address(), |_| Reply::forward());
     let tool = lab.tool(&room.home(), vault.address(), &run::store_env(room), login);
     let output = tool.args(["backup", "--kind", "daily", "--prune"]).run();
@@ -78,7 +78,7 @@ fn next_run(lab: &Lab, plan: &Plan, room: &Room, login: &Login) -> Ended {
 }
 
 /// Looks at the store without a fault.
-fn look(lab: &Lab, room: &Room, login: &Login) -> Seen {
+fn look(lab: &Lab, room: &Room, login: &Login<'_>) -> Seen {
     let tool = lab.tool(&room.home(), &lab.site.vault.address(), &run::store_env(room), login);
     let output = tool.args(["list", "--json"]).run();
     let listed = output.code(0).json();

@@ -20,6 +20,7 @@ mod docs;
 mod doctor;
 mod drill;
 mod examples;
+mod fire;
 mod fuzz;
 mod harness;
 mod inspect;

@@ -7,7 +7,7 @@ PATH=$PATH:/usr/sbin:/sbin
 missing=
 # PROGRAM:PACKAGE
 for need in cron:cron logrotate:logrotate tmux:tmux script:bsdutils unshare:util-linux \
-    systemd-analyze:systemd jq:jq openssl:openssl strace:strace; do
+    systemd-analyze:systemd jq:jq openssl:openssl strace:strace faketime:faketime mount:mount; do
     command -v "${need%:*}" >/dev/null || missing="$missing ${need#*:}"
 done
 [ -n "$missing" ] || exit 0

@@ -11,6 +11,7 @@ use hyper::{HeaderMap, Response};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::task::JoinHandle;
 
 /// A request that arrived.
@@ -46,12 +47,14 @@ impl Call {
 pub struct Reply {
     answer: Answer,
     fault: Option<(usize, Fault)>,
+    delay: Duration,
 }
 
 enum Answer {
     Scripted(Response<Bytes>),
     Forwarded,
     ForwardedWithout(&'static str),
+    Twice,
     Lost,
     Never,
     Closed,
@@ -91,6 +94,12 @@ impl Reply {
         Self::of(Answer::Lost)
     }
 
+    /// Passes the call, whose body must have a length of at most 1 MiB, to the upstream server
+    /// twice, as a proxy that retries does, and the second answer back.
+    pub fn twice() -> Self {
+        Self::of(Answer::Twice)
+    }
+
     /// Never answers, and keeps the connection.
     pub fn hang() -> Self {
         Self::of(Answer::Never)
@@ -102,7 +111,7 @@ impl Reply {
     }
 
     fn of(answer: Answer) -> Self {
-        Self { answer, fault: None }
+        Self { answer, fault: None, delay: Duration::ZERO }
     }
 
     fn script(mut self, change: impl FnOnce(&mut Response<Bytes>)) -> Self {
@@ -152,6 +161,13 @@ impl Reply {
         self.with(offset, Fault::Flip)
     }
 
+    /// Waits before it does anything with the call.
+    #[must_use]
+    pub fn late(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+
     fn with(mut self, at: usize, fault: Fault) -> Self {
         self.fault = Some((at, fault));
         self
@@ -164,6 +180,7 @@ struct Shared {
     handler: Box<Handler>,
     upstream: Option<SocketAddr>,
     calls: Mutex<Vec<Call>>,
+    sent: Mutex<Vec<String>>,
 }
 
 impl Shared {
@@ -212,7 +229,7 @@ impl FaultServer {
         listener.set_nonblocking(true).unwrap();
         let scheme = if ca.is_some() { "https" } else { "http" };
         let address = format!("{scheme}://{}", listener.local_addr().unwrap());
-        let shared = Arc::new(Shared { handler, upstream, calls: Mutex::default() });
+        let shared = Arc::new(Shared { handler, upstream, calls: Mutex::default(), sent: Mutex::default() });
         let acceptor = ca.map(Ca::acceptor);
         let task = spawn(connection::accept(listener, acceptor, shared.clone()));
         Self { address, shared, task }
@@ -226,5 +243,10 @@ impl FaultServer {
     /// All calls so far.
     pub fn calls(&self) -> Vec<Call> {
         self.shared.calls.lock().unwrap().clone()
+    }
+
+    /// The hex SHA-256 of each whole body that the upstream server has sent.
+    pub fn sent(&self) -> Vec<String> {
+        self.shared.sent.lock().unwrap().clone()
     }
 }

@@ -192,6 +192,21 @@ impl Running {
         self.process.wait_for(what, probe)
     }
 
+    /// Waits until `main` has begun, before which nothing can handle a signal: until the
+    /// runtime of Rust handles a stack overflow.
+    pub fn wait_for_main(&mut self) {
+        let status = format!("/proc/{}/status", self.pid());
+        while self.process.is_running() {
+            let text = std::fs::read_to_string(&status).unwrap_or_default();
+            let caught =
+                text.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigCgt:")?.trim(), 16).ok());
+            if caught.is_some_and(|mask| mask & (1 << (libc::SIGSEGV - 1)) != 0) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// Asserts that it does not end within `time`.
     pub fn goes_on_for(&mut self, time: Duration) {
         let until = Instant::now() + time;

@@ -5,13 +5,15 @@ use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::{Body, Frame, Incoming};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::header::CONTENT_LENGTH;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use std::net::SocketAddr;
+use ring::digest::{Context, SHA256};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context as Poller, Poll};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -57,6 +59,7 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
         }
         _ => (Bytes::new(), boxed(body)),
     };
+    let again = Full::new(read.clone());
     let reply = shared.ask(Call {
         number: 0,
         method: head.method.to_string(),
@@ -65,21 +68,29 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
         headers: head.headers.clone(),
         body: read,
     });
+    tokio::time::sleep(reply.delay).await;
     let request = Request::from_parts(head, body);
     let response = match reply.answer {
         Answer::Scripted(response) => {
             drain(request.into_body()).await?;
             response.map(|bytes| boxed(Full::new(bytes)))
         }
-        Answer::Forwarded => forward(request, shared.upstream).await?,
+        Answer::Forwarded => forward(request, &shared).await?,
         Answer::ForwardedWithout(prefix) => {
             let mut request = request;
             let path = request.uri().path_and_query().unwrap().as_str();
             *request.uri_mut() = path.strip_prefix(prefix).expect("the prefix").parse()?;
-            forward(request, shared.upstream).await?
+            forward(request, &shared).await?
+        }
+        Answer::Twice => {
+            let mut second = Request::new(boxed(again));
+            (*second.method_mut(), *second.uri_mut()) = (request.method().clone(), request.uri().clone());
+            second.headers_mut().clone_from(request.headers());
+            drain(forward(request, &shared).await?.into_body()).await?;
+            forward(second, &shared).await?
         }
         Answer::Lost => {
-            drain(forward(request, shared.upstream).await?.into_body()).await?;
+            drain(forward(request, &shared).await?.into_body()).await?;
             return Err("the answer is lost".into());
         }
         Answer::Never => std::future::pending().await,
@@ -91,12 +102,50 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
     })
 }
 
-async fn forward(request: Request<AnyBody>, upstream: Option<SocketAddr>) -> Result<Response<AnyBody>, Fail> {
-    let upstream = upstream.expect("a server made by FaultServer::proxy");
+async fn forward(request: Request<AnyBody>, shared: &Arc<Shared>) -> Result<Response<AnyBody>, Fail> {
+    let upstream = shared.upstream.expect("a server made by FaultServer::proxy");
     let stream = TcpStream::connect(upstream).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    Ok(sender.send_request(request).await?.map(boxed))
+    let shared = shared.clone();
+    Ok(sender
+        .send_request(request)
+        .await?
+        .map(|body| boxed(Recorded { body: boxed(body), hash: Some(Context::new(&SHA256)), shared })))
+}
+
+/// A body of the upstream server, whose hash is recorded once all of it has come.
+struct Recorded {
+    body: AnyBody,
+    hash: Option<Context>,
+    shared: Arc<Shared>,
+}
+
+impl Body for Recorded {
+    type Data = Bytes;
+    type Error = Fail;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Poller<'_>) -> Poll<Option<Result<Frame<Bytes>, Fail>>> {
+        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(context));
+        match (&mut self.hash, &frame) {
+            (Some(hash), Some(Ok(frame))) => hash.update(frame.data_ref().map_or(&[][..], |data| data)),
+            (_, Some(Err(_))) => self.hash = None,
+            _ => {}
+        }
+        if frame.is_none() || self.body.is_end_stream() {
+            let whole = self.hash.take().map(|hash| hex::encode(hash.finish()));
+            self.shared.sent.lock().unwrap().extend(whole);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 async fn drain(mut body: AnyBody) -> Result<(), Fail> {

@@ -1,6 +1,0 @@
-#![no_main]
-
-#[path = "../../tests/fuzz/bodies.rs"]
-mod bodies;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::naming(data));

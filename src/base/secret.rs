@@ -108,9 +108,9 @@ impl Reference {
                 Err(std::env::VarError::NotPresent) => Err(self.broken("the variable is not set")),
                 Err(std::env::VarError::NotUnicode(_)) => Err(self.broken("the variable is not UTF-8")),
             },
-            Self::File(path) => self.text(self.read_bytes(path, Some(("secret file", Protection::Secret)))?),
+            Self::File(path) => self.text(&self.read_bytes(path, Some(("secret file", Protection::Secret)))?),
             // systemd's directory is private to the unit.
-            Self::Credential(_) => self.text(self.read_bytes(&self.credential()?, None)?),
+            Self::Credential(_) => self.text(&self.read_bytes(&self.credential()?, None)?),
             Self::Helper(path) => self.run_helper(path),
         }
     }
@@ -123,7 +123,7 @@ impl Reference {
     /// As [`Reference::read`].
     pub fn read_shared(&self) -> Result<Secret> {
         match self {
-            Self::File(path) => self.text(self.read_bytes(path, Some(("file", Protection::Fixed)))?),
+            Self::File(path) => self.text(&self.read_bytes(path, Some(("file", Protection::Fixed)))?),
             _ => self.read(),
         }
     }
@@ -134,7 +134,7 @@ impl Reference {
     /// As [`Reference::read`].
     pub(crate) fn read_key(&self) -> Result<Secret> {
         match self {
-            Self::File(path) => self.text(self.read_bytes(path, Some(KEY_FILE))?),
+            Self::File(path) => self.text(&self.read_bytes(path, Some(KEY_FILE))?),
             _ => self.read(),
         }
     }
@@ -189,8 +189,8 @@ impl Reference {
         Ok(bytes)
     }
 
-    fn text(&self, bytes: Zeroizing<Vec<u8>>) -> Result<Secret> {
-        let text = std::str::from_utf8(&bytes).map_err(|_| self.broken("the file is not UTF-8"))?;
+    fn text(&self, bytes: &[u8]) -> Result<Secret> {
+        let text = std::str::from_utf8(bytes).map_err(|_| self.broken("the file is not UTF-8"))?;
         let text = text.strip_suffix('\n').unwrap_or(text);
         let text = text.strip_suffix('\r').unwrap_or(text);
         if text.is_empty() {

@@ -39,7 +39,7 @@ impl Protection {
             let group_reads = mode & 0o050 == 0 || (meta.uid() == 0 && in_group(meta.gid()));
             if mode & 0o005 != 0 || !group_reads {
                 let by = if mode & 0o005 != 0 { "all users" } else { "its group" };
-                return Err(refused(what, path, format!("accessible to {by} (mode {mode:04o})"))
+                return Err(refused(what, path, &format!("accessible to {by} (mode {mode:04o})"))
                     .hint(format!("run: chmod 0400 {}", path.display())));
             }
         }
@@ -99,7 +99,7 @@ pub(crate) fn directory_of(path: &Path) -> PathBuf {
 fn unchangeable(what: &str, path: &Path, meta: &Metadata) -> Result<()> {
     let mode = meta.mode() & 0o7777;
     if !is_ours(meta.uid()) {
-        return Err(refused(what, path, format!("its owner is user {}, not this user or root", meta.uid()))
+        return Err(refused(what, path, &format!("its owner is user {}, not this user or root", meta.uid()))
             .hint(format!("run: chown root {}", path.display())));
     }
     let by = match mode & 0o022 {
@@ -107,11 +107,11 @@ fn unchangeable(what: &str, path: &Path, meta: &Metadata) -> Result<()> {
         0o020 => "its group",
         _ => "all users",
     };
-    Err(refused(what, path, format!("writable by {by} (mode {mode:04o})"))
+    Err(refused(what, path, &format!("writable by {by} (mode {mode:04o})"))
         .hint(format!("run: chmod go-w {}", path.display())))
 }
 
-fn refused(what: &str, path: &Path, why: String) -> Error {
+fn refused(what: &str, path: &Path, why: &str) -> Error {
     Error::usage(format!("{what} {}: {why}", path.display()))
 }
 

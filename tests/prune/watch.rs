@@ -130,7 +130,7 @@ fn status_without_the_key_names_the_key_id_that_the_backups_need() {
         let other = Key::generate().unwrap().to_hex();
         let output = world.tool().env("VAULT_BACKUP_KEY", other.expose()).arg("status").run();
         output.code(9).stdout_contains("no good daily backup (0 good)").stdout_contains(&format!(
-            "STALE: no good backup: 1 backup under an unknown key; 3 backups under key {key_id}, which is not configured\n"
+            "STALE: no good backup: 3 backups under key {key_id}, which is not configured; 1 backup under an unknown key\n"
         ));
         assert!(!output.text().contains('\u{1b}'));
         let keyless = tool().envs(world.place.site.s3.env()).env("VAULT_BACKUP_STORE", world.place.url());

@@ -20,7 +20,7 @@ const LOGIN: &str = r#"{"auth":{"client_token":"hvs.planted","policies":["backup
 const CAPABILITIES: &str = r#"{"data":{"sys/storage/raft/snapshot":["read"]}}"#;
 
 /// Longest time of a run: twelve requests with a timeout of 1 s each.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(120);
 /// Most memory of a run, in KiB.
 const MEMORY: u64 = 128 << 10;
 

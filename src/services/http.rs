@@ -5,10 +5,12 @@
 //! stalls have timeouts.
 
 mod proxy;
+mod rate;
 mod reason;
 mod tls;
 
 pub use proxy::Proxy;
+pub(crate) use rate::{MINIMUM_RATE, MinimumRate, TooSlow};
 pub(crate) use reason::causes;
 pub use reason::{TlsFailure, reason};
 pub use tls::{TlsSettings, install_crypto};

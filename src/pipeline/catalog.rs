@@ -33,11 +33,16 @@ impl Catalog {
     /// # Errors
     /// The store's; an incomplete listing is never returned.
     pub async fn read(store: &dyn Store) -> Result<Self> {
-        let mut listed = Vec::new();
+        let (mut listed, mut foreign) = (Vec::new(), 0);
         for backup_type in BackupType::ALL {
-            listed.extend(store.list(&format!("{backup_type}/")).await?);
+            let ours = |name: &str| Role::of(name) != Role::Foreign;
+            let listing = store.list(&format!("{backup_type}/"), ours).await?;
+            listed.extend(listing.objects);
+            foreign += listing.foreign;
         }
-        Ok(Self::of(listed))
+        let mut catalog = Self::of(listed);
+        catalog.foreign += foreign;
+        Ok(catalog)
     }
 
     /// Sorts a listing by role.

@@ -137,7 +137,7 @@ pub(crate) async fn execute(store: &dyn Store, planned: &Planned, now: DateTime<
     let names: Vec<_> = orphans.map(|o| o.name.clone()).collect();
     pruned.orphans = delete(store, &names, &mut pruned.failed, stop).await?.into_iter().flatten().count();
     let ours = |name: &str| matches!(Role::of(name), Role::Backup(_));
-    match stop.guard(store.abort_abandoned(now - GRACE, &ours)).await {
+    match stop.guard(store.abort_abandoned(now - GRACE, ours)).await {
         Ok(names) => pruned.uploads = names,
         Err(error) if error.kind().is_stop() => return Err(error),
         // They cost money, not safety; a prune role may lack the permission.

@@ -1,6 +1,6 @@
 //! Network faults, and failures of the server.
 
-use super::super::{MIB, data, read, run, send, sha256, soon, write};
+use super::super::{MIB, data, list, read, run, send, sha256, soon, write};
 use super::{answering, behind, operation, refusal};
 use crate::support::fault::{Call, Reply};
 use crate::support::process::{PATIENCE, wait_for};
@@ -179,11 +179,11 @@ async fn a_truncated_listing_is_an_error() {
     const PAGE: &str = "<ListBucketResult><IsTruncated>true</IsTruncated>
         <Contents><Key>vault/a</Key><Size>1</Size></Contents></ListBucketResult>";
     let (_server, store) = answering(|_| Reply::status(200).body(PAGE)).await;
-    let error = store.list("").await.unwrap_err();
+    let error = list(store.as_ref(), "").await.unwrap_err();
     assert!(error.to_string().contains("the listing is truncated"), "{error}");
 
     let (_server, store) = answering(|_| Reply::status(200).body(PAGE.replace("vault/a", "other/a"))).await;
-    let error = store.list("").await.unwrap_err();
+    let error = list(store.as_ref(), "").await.unwrap_err();
     assert!(error.to_string().contains("outside of the prefix"), "{error}");
 
     let more = PAGE.replace("true</IsTruncated>", "true</IsTruncated><NextContinuationToken>t</NextContinuationToken>");
@@ -192,7 +192,7 @@ async fn a_truncated_listing_is_an_error() {
         false => Reply::status(200).body(more.clone()),
     };
     let (_server, store) = answering(pages).await;
-    let error = store.list("").await.unwrap_err();
+    let error = list(store.as_ref(), "").await.unwrap_err();
     assert!(error.to_string().contains("denied: s3:ListBucket"), "{error}");
 }
 

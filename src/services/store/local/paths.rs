@@ -1,7 +1,7 @@
 //! Converts names of objects to paths in the store's directory and back.
 
 use crate::base::error::{Error, Result};
-use crate::services::store::Listed;
+use crate::services::store::{Listed, Listing};
 use std::fs::DirEntry;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -84,11 +84,16 @@ impl StoreDirectory {
         }
     }
 
-    /// Lists the plain files whose name begins with `prefix`, temporary ones included,
-    /// sorted by name. Skips symbolic links and names that are not UTF-8: this program
-    /// creates none.
-    pub(super) fn walk(&self, prefix: &str) -> Result<Vec<Listed>> {
-        let mut files = Vec::new();
+    /// Lists the plain files whose name begins with `prefix` and that `wanted` accepts, and
+    /// keeps those that `ours` accepts. Skips symbolic links and names that are not UTF-8:
+    /// this program creates none.
+    pub(super) fn walk(
+        &self,
+        prefix: &str,
+        wanted: impl Fn(&str) -> bool,
+        ours: impl Fn(&str) -> bool,
+    ) -> Result<Listing> {
+        let mut files = Listing::default();
         let mut directories = vec![String::new()];
         while let Some(directory) = directories.pop() {
             let entries = match std::fs::read_dir(self.0.join(&directory)) {
@@ -107,13 +112,14 @@ impl StoreDirectory {
                     if below.starts_with(prefix) || prefix.starts_with(&below) {
                         directories.push(below);
                     }
-                } else if kind.is_file() && name.starts_with(prefix) {
-                    files.extend(listed(&entry, name).map_err(|e| self.list_error(&directory, e))?);
+                } else if kind.is_file() && name.starts_with(prefix) && wanted(&name) {
+                    if let Some(file) = listed(&entry, name).map_err(|e| self.list_error(&directory, e))? {
+                        files.add(file, &ours, &self.locate(""))?;
+                    }
                 }
             }
         }
-        files.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        Ok(files)
+        Ok(files.sorted())
     }
 
     fn list_error(&self, directory: &str, error: io::Error) -> Error {

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use vault_backup::base::error::Result;
 use vault_backup::services::store::s3::{S3Settings, S3Store};
-use vault_backup::services::store::{self, Head, Metadata, ReadAt, Store, Upload};
+use vault_backup::services::store::{self, Head, Listed, Metadata, ReadAt, Store, Upload};
 
 const MIB: usize = 1024 * 1024;
 
@@ -154,6 +154,11 @@ async fn send(store: &dyn Store, name: &str, id: &str, data: &Bytes) -> Result<H
     let mut upload = store.upload(name, run(id)).await?;
     write(upload.as_mut(), data).await?;
     upload.complete(sha256(data), data.len() as u64).await
+}
+
+/// Lists all objects below `prefix`.
+async fn list(store: &dyn Store, prefix: &str) -> Result<Vec<Listed>> {
+    Ok(store.list(prefix, |_| true).await?.objects)
 }
 
 async fn read(store: &dyn Store, name: &str, at: ReadAt) -> Result<(Head, Vec<u8>)> {

@@ -3,9 +3,9 @@
 #![no_main]
 
 use std::sync::LazyLock;
-use vault_backup::bodies::TARGETS;
+use vault_backup::bodies::{Body, TARGETS};
 
-static BODY: LazyLock<fn(&[u8])> = LazyLock::new(|| {
+static BODY: LazyLock<Body> = LazyLock::new(|| {
     let name = std::env::var("FUZZ_TARGET").expect("FUZZ_TARGET names the target");
     let found = TARGETS.iter().find(|(target, _)| *target == name);
     found.unwrap_or_else(|| panic!("FUZZ_TARGET={name}: no such target")).1

@@ -8,7 +8,7 @@ use crate::base::error::Result;
 use crate::formats::backup::{Backup, BackupStatus, DrillStatus};
 use crate::formats::manifest::{DocumentError, DrillRecord, MAX_DOCUMENT, MacKey, Manifest};
 use crate::formats::naming::{BackupName, BackupType, Role};
-use crate::services::store::{Listed, ReadAt, Store};
+use crate::services::store::{Listed, Listing, ReadAt, Store};
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::BTreeMap;
@@ -33,17 +33,23 @@ impl Catalog {
     /// # Errors
     /// The store's; an incomplete listing is never returned.
     pub async fn read(store: &dyn Store) -> Result<Self> {
-        Ok(Self::of(Self::list(store).await?))
+        let listing = Self::list(store).await?;
+        let mut catalog = Self::of(listing.objects);
+        catalog.foreign += listing.foreign;
+        Ok(catalog)
     }
 
-    /// Lists everything below `daily/` and `monthly/`, unsorted.
+    /// Lists everything of ours below `daily/` and `monthly/`, and counts the rest.
     ///
     /// # Errors
     /// As [`Catalog::read`].
-    pub(crate) async fn list(store: &dyn Store) -> Result<Vec<Listed>> {
-        let mut listed = Vec::new();
+    pub(crate) async fn list(store: &dyn Store) -> Result<Listing> {
+        let mut listed = Listing::default();
         for backup_type in BackupType::ALL {
-            listed.extend(store.list(&format!("{backup_type}/")).await?);
+            let ours = |name: &str| Role::of(name) != Role::Foreign;
+            let listing = store.list(&format!("{backup_type}/"), ours).await?;
+            listed.objects.extend(listing.objects);
+            listed.foreign += listing.foreign;
         }
         Ok(listed)
     }

@@ -179,7 +179,7 @@ pub(crate) async fn execute(store: &dyn Store, planned: &Planned, now: DateTime<
     pruned.hidden = backups.iter().filter(|(_, end)| *end == Deleted::Hidden).count();
     pruned.deleted = backups.into_iter().map(|(backup, _)| backup).collect();
     let ours = |name: &str| matches!(Role::of(name), Role::Backup(_));
-    match stop.guard(store.abort_abandoned(now - GRACE, &ours)).await {
+    match stop.guard(store.abort_abandoned(now - GRACE, ours)).await {
         Ok(names) => pruned.uploads = names,
         Err(error) if error.kind().is_stop() => return Err(error),
         // They cost money, not safety; a prune role may lack the permission.
@@ -203,7 +203,7 @@ async fn still_listed(
     let confirmed: BTreeSet<_> =
         backups.iter().map(|(b, _)| b.name.object()).chain(others.iter().map(String::as_str)).collect();
     let listed = match stop.guard(Catalog::list(store)).await {
-        Ok(listed) => listed.into_iter().map(|object| object.name),
+        Ok(listing) => listing.objects.into_iter().map(|object| object.name),
         Err(error) if error.kind().is_stop() => return Err(error),
         Err(error) => {
             pruned.unchecked = Some(error);

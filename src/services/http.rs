@@ -11,7 +11,7 @@ mod retry;
 mod tls;
 
 pub use proxy::Proxy;
-pub(crate) use rate::{MINIMUM_RATE, MinimumRate, StreamFailure, at_minimum_rate};
+pub(crate) use rate::{MINIMUM_RATE, MinimumRate, StreamFailure, TooSlow, at_minimum_rate};
 pub(crate) use reason::causes;
 pub use reason::{TlsFailure, reason};
 pub(crate) use retry::pause_until;

@@ -10,7 +10,7 @@ pub mod s3;
 
 pub use location::Location;
 
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -37,6 +37,45 @@ pub struct Listed {
     /// Time of the last write by the store's clock, if known.
     pub modified: Option<DateTime<Utc>>,
 }
+
+/// A complete listing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The objects whose name the caller's filter accepts, sorted by name.
+    pub objects: Vec<Listed>,
+    /// Number of other objects.
+    pub foreign: usize,
+}
+
+impl Listing {
+    /// Maximum number of [`Listing::objects`], which bounds the memory of a listing: daily
+    /// and monthly backups with manifest and drill record of a century.
+    const MAX_OBJECTS: usize = 150_000;
+
+    /// Adds an object. `address` is that of the store.
+    ///
+    /// # Errors
+    /// `Store` for too many objects.
+    fn add(&mut self, object: Listed, ours: impl Fn(&str) -> bool, address: &str) -> Result<()> {
+        if !ours(&object.name) {
+            self.foreign += 1;
+        } else if self.objects.len() < Self::MAX_OBJECTS {
+            self.objects.push(object);
+        } else {
+            let what = format!("{address}: more than {} objects with names of backups", Self::MAX_OBJECTS);
+            return Err(Error::store(what).hint("delete those that are not backups, or use another store.url"));
+        }
+        Ok(())
+    }
+
+    fn sorted(mut self) -> Self {
+        self.objects.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        self
+    }
+}
+
+/// Decides by the name, relative to the store's URL, if an object is wanted.
+pub type NameFilter = fn(&str) -> bool;
 
 /// Properties of one object, as HEAD returns them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -149,14 +188,14 @@ pub trait Store: Send + Sync {
     /// Begins to read `name`. A missing object is an error of kind `Store`.
     async fn get(&self, name: &str, at: ReadAt) -> Result<Download>;
 
-    /// Lists all objects whose name begins with `prefix`, sorted by name. The listing is
-    /// complete, or it is an error. An empty listing is not an error.
-    async fn list(&self, prefix: &str) -> Result<Vec<Listed>>;
+    /// Lists all objects whose name begins with `prefix`, and keeps those that `ours`
+    /// accepts. The listing is complete, or it is an error. An empty listing is not an error.
+    async fn list(&self, prefix: &str, ours: NameFilter) -> Result<Listing>;
 
     /// Returns every name below `prefix` that a create would find taken, as [`Store::list`],
     /// also by something that a listing skips. A missing store has none.
     async fn taken(&self, prefix: &str) -> Result<Vec<String>> {
-        Ok(self.list(prefix).await?.into_iter().map(|object| object.name).collect())
+        Ok(self.list(prefix, |_| true).await?.objects.into_iter().map(|object| object.name).collect())
     }
 
     /// Deletes `names` in as few requests as possible, and returns one result for each in
@@ -174,11 +213,7 @@ pub trait Store: Send + Sync {
 
     /// Aborts unfinished uploads that were begun before `older_than` to names that `ours`
     /// accepts. Returns their names.
-    async fn abort_abandoned(
-        &self,
-        older_than: DateTime<Utc>,
-        ours: &(dyn for<'n> Fn(&'n str) -> bool + Sync),
-    ) -> Result<Vec<String>>;
+    async fn abort_abandoned(&self, older_than: DateTime<Utc>, ours: NameFilter) -> Result<Vec<String>>;
 
     /// Lists the versions of `name`, newest first; empty without versioning.
     async fn versions(&self, name: &str) -> Result<Vec<ObjectVersion>>;

@@ -22,7 +22,7 @@ pub struct Table {
 
 impl Table {
     /// Adds the result of a trial.
-    pub fn add(&mut self, result: Result) {
+    pub fn add(&mut self, result: &Result) {
         for class in [result.plan.fault.class(), "~"] {
             let row = self.rows.entry(class).or_default();
             row.trials += 1;

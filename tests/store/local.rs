@@ -1,6 +1,6 @@
 //! The `file://` store: permissions, symbolic links, names, foreign files.
 
-use super::{Place, data, files, run, send};
+use super::{Place, data, files, list, run, send};
 use bytes::Bytes;
 use chrono::Utc;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -22,7 +22,7 @@ async fn the_first_upload_creates_a_missing_directory() {
     let directory = dir.path().join("new/store");
     let location = format!("file://{}", directory.display()).parse().unwrap();
     let store = store::open(&location, S3Settings::default()).await.unwrap();
-    let error = store.list("").await.unwrap_err();
+    let error = list(store.as_ref(), "").await.unwrap_err();
     assert_eq!(error.kind(), Kind::Store);
     assert!(error.to_string().contains("no such directory; check that the volume is mounted"), "{error}");
     assert_eq!(store.head(NAME).await.unwrap(), None);
@@ -57,7 +57,7 @@ async fn symbolic_links_are_not_followed() {
     symlink(dir.path().join("outside"), dir.path().join("vault/monthly")).unwrap();
     symlink(dir.path().join("outside/file"), dir.path().join("vault/daily/link")).unwrap();
     let store = place.store().await;
-    let names: Vec<_> = store.list("").await.unwrap().into_iter().map(|l| l.name).collect();
+    let names: Vec<_> = list(store.as_ref(), "").await.unwrap().into_iter().map(|l| l.name).collect();
     assert_eq!(names, ["daily/plain"]);
     for name in ["monthly/file", "daily/link"] {
         let error = store.delete(&[name.to_owned()]).await.remove(0).unwrap_err();
@@ -94,10 +94,10 @@ async fn temporary_files_of_a_crash_are_hidden_and_removed() {
     place.plant("vault/daily/2025-11-26/.tmp-0123456789abcdef.vault-snapshot-20251126-020000.enc", b"half");
     place.plant("vault/daily/2025-11-26/.tmp-foreign", b"foreign");
     let store = place.store().await;
-    let names = async || store.list("").await.unwrap().into_iter().map(|l| l.name).collect::<Vec<_>>();
+    let names = async || list(store.as_ref(), "").await.unwrap().into_iter().map(|l| l.name).collect::<Vec<_>>();
     assert_eq!(names().await, ["daily/2025-11-26/.tmp-foreign"]);
     let soon = Utc::now() + chrono::TimeDelta::minutes(1);
-    assert_eq!(store.abort_abandoned(soon, &|name| name == NAME).await.unwrap(), [NAME]);
+    assert_eq!(store.abort_abandoned(soon, |name| name == NAME).await.unwrap(), [NAME]);
     assert_eq!(place.keys(), ["vault/daily/2025-11-26/.tmp-foreign"]);
 }
 
@@ -107,7 +107,7 @@ async fn a_file_in_place_of_the_directory_is_an_error() {
     std::fs::write(dir.path().join("file"), "").unwrap();
     let url = format!("file://{}/file", dir.path().display());
     let store = store::open(&url.parse().unwrap(), S3Settings::default()).await.unwrap();
-    assert_eq!(store.list("").await.unwrap_err().kind(), Kind::Store);
+    assert_eq!(list(store.as_ref(), "").await.unwrap_err().kind(), Kind::Store);
     assert_eq!(store.put(NAME, Bytes::new(), Put::Create).await.unwrap_err().kind(), Kind::Store);
     assert_eq!(store.probe_write("daily/").await.unwrap_err().kind(), Kind::Store);
     assert_eq!(files(dir.path()), ["file"]);
@@ -140,7 +140,7 @@ async fn directories_removed_during_a_listing_are_skipped() {
         let listed = tokio::task::block_in_place(|| {
             tokio::runtime::Handle::current().block_on(async {
                 for _ in 0..1_000 {
-                    let names = store.list("daily/").await?;
+                    let names = list(store.as_ref(), "daily/").await?;
                     assert_eq!(names.len(), 1);
                 }
                 Ok::<_, vault_backup::base::error::Error>(())

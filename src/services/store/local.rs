@@ -8,7 +8,9 @@ mod paths;
 mod read;
 mod upload;
 
-use super::{Deleted, Download, Head, Listed, Locking, Metadata, ObjectVersion, Put, ReadAt, Store, Upload};
+use super::{
+    Deleted, Download, Head, Listing, Locking, Metadata, NameFilter, ObjectVersion, Put, ReadAt, Store, Upload,
+};
 use crate::base::atomic_file::{AtomicFile, target_of};
 use crate::base::error::{Error, Result};
 use crate::base::regular_file;
@@ -95,14 +97,9 @@ impl Store for LocalStore {
         Ok(Download { head, body: read::stream(file, length, self.locate(name)) })
     }
 
-    async fn list(&self, prefix: &str) -> Result<Vec<Listed>> {
+    async fn list(&self, prefix: &str, ours: NameFilter) -> Result<Listing> {
         let prefix = prefix.to_owned();
-        self.run(move |root| {
-            let mut files = root.walk(&prefix)?;
-            files.retain(|file| target_of(file.name.rsplit('/').next().unwrap_or_default().as_ref()).is_none());
-            Ok(files)
-        })
-        .await
+        self.run(move |root| root.walk(&prefix, |name| unfinished(name).is_none(), ours)).await
     }
 
     /// Directories, pipes and links take a name too.
@@ -147,19 +144,12 @@ impl Store for LocalStore {
         .await
     }
 
-    async fn abort_abandoned(
-        &self,
-        older_than: DateTime<Utc>,
-        ours: &(dyn for<'n> Fn(&'n str) -> bool + Sync),
-    ) -> Result<Vec<String>> {
-        let mut files = self.run(|root| root.walk("")).await?;
-        files.retain(|file| file.modified.is_some_and(|time| time < older_than));
+    async fn abort_abandoned(&self, older_than: DateTime<Utc>, ours: NameFilter) -> Result<Vec<String>> {
+        let is_ours = move |name: &str| unfinished(name).is_some_and(|name| ours(&name));
+        let listing = self.run(move |root| root.walk("", is_ours, |_| true)).await?;
         let mut aborted = Vec::new();
-        for file in files {
-            let (directory, base) = file.name.rsplit_once('/').unwrap_or(("", &file.name));
-            let Some(target) = target_of(base.as_ref()).and_then(|t| t.to_str()) else { continue };
-            let name = if directory.is_empty() { target.to_owned() } else { format!("{directory}/{target}") };
-            if ours(&name) {
+        for file in listing.objects {
+            if let Some(name) = unfinished(&file.name).filter(|_| file.modified.is_some_and(|time| time < older_than)) {
                 self.run(move |root| root.remove(&file.name)).await?;
                 aborted.push(name);
             }
@@ -180,6 +170,13 @@ impl Store for LocalStore {
         self.tasks.wait().await;
         self.tasks.reopen();
     }
+}
+
+/// Returns the name of the object that the temporary file `name` may become, if it is one.
+fn unfinished(name: &str) -> Option<String> {
+    let (directory, base) = name.rsplit_once('/').unwrap_or(("", name));
+    let target = target_of(base.as_ref())?.to_str()?;
+    Some(if directory.is_empty() { target.to_owned() } else { format!("{directory}/{target}") })
 }
 
 impl StoreDirectory {

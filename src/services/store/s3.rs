@@ -5,7 +5,9 @@
 //! changed.
 
 mod advice;
+mod answer;
 mod body;
+mod bounded;
 mod client;
 mod connector;
 mod copy;
@@ -16,13 +18,18 @@ mod error;
 mod head;
 mod list;
 mod multipart;
+mod pace;
+mod renewal;
+mod retry;
 mod settings;
 mod transport;
 mod upload;
 
 pub use settings::{LockMode, ObjectLock, PART_SIZES, S3Settings, Sse};
 
-use super::{Deleted, Download, Head, Listed, Locking, Metadata, ObjectVersion, Put, ReadAt, Store, Upload};
+use super::{
+    Deleted, Download, Head, Listing, Locking, Metadata, NameFilter, ObjectVersion, Put, ReadAt, Store, Upload,
+};
 use crate::base::error::Result;
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
@@ -100,8 +107,8 @@ impl Store for S3Store {
         download::start(Arc::clone(&self.bucket), name, at).await
     }
 
-    async fn list(&self, prefix: &str) -> Result<Vec<Listed>> {
-        self.bucket.list(prefix).await
+    async fn list(&self, prefix: &str, ours: NameFilter) -> Result<Listing> {
+        self.bucket.list(prefix, ours).await
     }
 
     async fn delete(&self, names: &[String]) -> Vec<Result<Deleted>> {
@@ -118,11 +125,7 @@ impl Store for S3Store {
         multipart::probe(&self.bucket, prefix).await
     }
 
-    async fn abort_abandoned(
-        &self,
-        older_than: DateTime<Utc>,
-        ours: &(dyn for<'n> Fn(&'n str) -> bool + Sync),
-    ) -> Result<Vec<String>> {
+    async fn abort_abandoned(&self, older_than: DateTime<Utc>, ours: NameFilter) -> Result<Vec<String>> {
         self.bucket.abort_abandoned(older_than, ours).await
     }
 

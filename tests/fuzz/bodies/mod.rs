@@ -3,7 +3,7 @@
 
 pub mod barrier;
 #[path = "../../support/snapshot.rs"]
-#[allow(dead_code, reason = "the tests of `archive` use the rest")]
+#[allow(dead_code, clippy::duplicate_mod, reason = "the tests use all of it, and the fuzzer has no other copy")]
 mod snapshot;
 
 use flate2::{Compression, write::GzEncoder};
@@ -18,8 +18,11 @@ use vault_backup::formats::manifest::{DrillRecord, Manifest, canonical};
 use vault_backup::formats::naming::{BackupName, BackupType, Role};
 use vault_backup::formats::product::{self, ServerVersion};
 
+/// Checks one input, and panics if a property does not hold.
+pub type Body = fn(&[u8]);
+
 /// The targets by name. Each has a directory of seeds in fuzz/corpus.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Body)] = &[
     ("archive", archive),
     ("barrier_entries", barrier::entries),
     ("barrier_keyring", barrier::keyring),

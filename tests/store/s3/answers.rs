@@ -1,6 +1,6 @@
 //! Errors of S3 servers are one line with a hint.
 
-use super::super::data;
+use super::super::{data, list};
 use super::{answering, operation, refusal, s3_store, settings};
 use crate::support::fault::{FaultServer, Reply};
 use crate::support::process::Port;
@@ -28,7 +28,7 @@ async fn error_responses_have_a_message_and_a_hint() {
     ] {
         let (_server, store) =
             answering(move |_| refusal(status, code).header("x-amz-bucket-region", "eu-west-1")).await;
-        let error = store.list("").await.unwrap_err();
+        let error = list(store.as_ref(), "").await.unwrap_err();
         assert_eq!(error.kind(), Kind::Store, "{code}");
         let line = error.to_string();
         assert!(line.starts_with("s3://backups/vault/: "), "{line}");
@@ -55,7 +55,7 @@ async fn error_responses_without_a_body_are_reported_by_status() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_overloaded_store_is_reported_after_six_attempts() {
     let (server, store) = answering(|_| refusal(503, "SlowDown")).await;
-    let line = store.list("").await.unwrap_err().to_string();
+    let line = list(store.as_ref(), "").await.unwrap_err().to_string();
     assert!(line.contains("the store is overloaded"), "{line}");
     assert_eq!(server.calls().len(), 6);
 }
@@ -66,7 +66,7 @@ async fn a_clock_difference_is_reported() {
         answering(|_| refusal(403, "RequestTimeTooSkewed").header("date", "Wed, 26 Nov 2025 02:00:00 GMT")).await;
     let theirs = Utc.with_ymd_and_hms(2025, 11, 26, 2, 0, 0).unwrap();
     assert_eq!(store.clock().await.unwrap(), Some(theirs), "the caller compares");
-    let error = store.list("").await.unwrap_err();
+    let error = list(store.as_ref(), "").await.unwrap_err();
     assert_eq!(error.kind(), Kind::Unexpected);
     assert!(error.to_string().contains("clock"), "{error}");
 }
@@ -99,7 +99,7 @@ async fn a_missing_bucket_is_reported_by_a_real_server() {
     upload.write(data(10)).await.unwrap();
     let errors = [
         store.clock().await.map(|_| ()).unwrap_err(),
-        store.list("").await.map(|_| ()).unwrap_err(),
+        list(store.as_ref(), "").await.map(|_| ()).unwrap_err(),
         store.get("x", ReadAt::default()).await.map(|_| ()).unwrap_err(),
         store.probe_write("daily/").await.unwrap_err(),
         upload.complete(super::super::sha256(&data(10)), 10).await.map(|_| ()).unwrap_err(),
@@ -135,7 +135,8 @@ async fn an_endpoint_that_is_not_an_s3_server_is_reported() {
         (400, "Client sent an HTTP request to an HTTPS server.", "the endpoint expects HTTPS", "https://"),
     ] {
         let (_server, store) = answering(move |_| Reply::status(status).body(body)).await;
-        let mut errors = vec![store.clock().await.map(drop).unwrap_err(), store.list("").await.map(drop).unwrap_err()];
+        let mut errors =
+            vec![store.clock().await.map(drop).unwrap_err(), list(store.as_ref(), "").await.map(drop).unwrap_err()];
         // A web server may answer PUT with 200; the listing before it fails.
         errors.extend(store.put("x", data(1), Put::Create).await.err());
         assert_eq!(errors.len(), if status == 200 { 2 } else { 3 });
@@ -152,7 +153,7 @@ async fn tls_on_a_plain_port_is_reported() {
     let server = FaultServer::start(|_| Reply::status(200));
     let endpoint = server.address().replace("http://", "https://");
     let store = s3_store(settings(&endpoint, ("a".to_owned(), "b".to_owned()))).await;
-    let line = store.list("").await.unwrap_err().to_string();
+    let line = list(store.as_ref(), "").await.unwrap_err().to_string();
     let expected =
         format!("endpoint {endpoint}: the server does not speak TLS on this port; write store.endpoint with");
     assert!(line.contains(&expected), "{line}");

@@ -1,6 +1,6 @@
 //! Network faults, and failures of the server.
 
-use super::super::{MIB, data, read, run, send, sha256, soon, write};
+use super::super::{MIB, data, list, read, run, send, sha256, soon, write};
 use super::{answering, behind, operation, refusal};
 use crate::support::fault::{Call, Reply};
 use crate::support::process::{PATIENCE, wait_for};
@@ -28,7 +28,8 @@ fn first(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_create_succeeds_after_a_lost_response() {
-    for (size, wanted) in [(1000, "PutObject"), (40 * MIB, "CompleteMultipartUpload")] {
+    let lost = [(1000, "PutObject"), (40 * MIB, "CompleteMultipartUpload"), (40 * MIB, "CreateMultipartUpload")];
+    for (size, wanted) in lost {
         let (s3, proxy, store) = behind(first(1, wanted, Reply::lose)).await;
         let data = data(size);
         let head = send(store.as_ref(), NAME, "run-1", &data).await.unwrap();
@@ -179,11 +180,11 @@ async fn a_truncated_listing_is_an_error() {
     const PAGE: &str = "<ListBucketResult><IsTruncated>true</IsTruncated>
         <Contents><Key>vault/a</Key><Size>1</Size></Contents></ListBucketResult>";
     let (_server, store) = answering(|_| Reply::status(200).body(PAGE)).await;
-    let error = store.list("").await.unwrap_err();
+    let error = list(store.as_ref(), "").await.unwrap_err();
     assert!(error.to_string().contains("the listing is truncated"), "{error}");
 
     let (_server, store) = answering(|_| Reply::status(200).body(PAGE.replace("vault/a", "other/a"))).await;
-    let error = store.list("").await.unwrap_err();
+    let error = list(store.as_ref(), "").await.unwrap_err();
     assert!(error.to_string().contains("outside of the prefix"), "{error}");
 
     let more = PAGE.replace("true</IsTruncated>", "true</IsTruncated><NextContinuationToken>t</NextContinuationToken>");
@@ -192,7 +193,7 @@ async fn a_truncated_listing_is_an_error() {
         false => Reply::status(200).body(more.clone()),
     };
     let (_server, store) = answering(pages).await;
-    let error = store.list("").await.unwrap_err();
+    let error = list(store.as_ref(), "").await.unwrap_err();
     assert!(error.to_string().contains("denied: s3:ListBucket"), "{error}");
 }
 

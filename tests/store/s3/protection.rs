@@ -1,6 +1,6 @@
 //! Versions, Object Lock, encryption and storage class.
 
-use super::super::{data, read, send};
+use super::super::{data, list, read, send};
 use super::{operation, s3_store, settings};
 use crate::support::fault::Reply;
 use crate::support::s3::S3;
@@ -32,7 +32,7 @@ async fn versions_are_listed_and_can_be_read() {
     // A delete marker hides the object and keeps its versions.
     assert_eq!(store.delete(&["daily/x".to_owned()]).await.remove(0).unwrap(), Deleted::Hidden);
     assert_eq!(store.head("daily/x").await.unwrap(), None);
-    assert_eq!(store.list("").await.unwrap().len(), 1);
+    assert_eq!(list(store.as_ref(), "").await.unwrap().len(), 1);
     let left = store.versions("daily/x").await.unwrap();
     assert_eq!(left.iter().map(|v| &v.id).collect::<Vec<_>>(), versions.iter().map(|v| &v.id).collect::<Vec<_>>());
     assert!(left.iter().all(|v| !v.latest));
@@ -62,7 +62,7 @@ async fn written_objects_are_locked() {
         store.put("daily/1/small.drill.json", Bytes::from_static(b"{}"), Put::Replace).await.unwrap();
     }
     send(store.as_ref(), "elsewhere", "run-1", &data(10)).await.unwrap();
-    for listed in store.list("").await.unwrap() {
+    for listed in list(store.as_ref(), "").await.unwrap() {
         let head = store.head(&listed.name).await.unwrap().unwrap();
         let days = match listed.name.split('/').next().unwrap() {
             "daily" => 10,

@@ -1,6 +1,6 @@
 //! The example policies are sufficient and minimal, tested with a real server.
 
-use super::super::{MIB, data, read, send};
+use super::super::{MIB, data, list, read, send};
 use super::{s3_store, settings};
 use crate::support::s3::S3;
 use bytes::Bytes;
@@ -44,7 +44,7 @@ async fn the_backup_policy_allows_backups_only() {
     assert!(read(store.as_ref(), NAME, ReadAt::default()).await.unwrap().1 == data(40 * MIB));
     store.put("daily/x.manifest.json", Bytes::from_static(b"{}"), Put::Create).await.unwrap();
     store.copy(NAME, &head, "monthly/2025-11/x").await.unwrap();
-    assert_eq!(store.list("").await.unwrap().len(), 3);
+    assert_eq!(list(store.as_ref(), "").await.unwrap().len(), 3);
     let mut upload = store.upload("daily/y", super::super::run("run-2")).await.unwrap();
     super::super::write(upload.as_mut(), &data(40 * MIB)).await.unwrap();
     upload.abort().await.unwrap();
@@ -60,13 +60,13 @@ async fn the_prune_policy_allows_pruning_only() {
     s3.put_all("backups", &["vault/daily/x".to_owned(), "other/daily/x".to_owned()], b"12");
     s3.abandon_upload("backups", &format!("vault/{NAME}"));
     let store = role(&s3, "prune").await;
-    assert_eq!(store.list("").await.unwrap().len(), 1);
+    assert_eq!(list(store.as_ref(), "").await.unwrap().len(), 1);
     assert_eq!(store.object_lock().await.unwrap(), Locking::Off);
     assert!(store.head("daily/x").await.unwrap().is_some());
     assert_eq!(read(store.as_ref(), "daily/x", ReadAt::default()).await.unwrap().1, b"12");
     assert!(store.delete(&["daily/x".to_owned()]).await[0].is_ok());
     let soon = Utc::now() + chrono::TimeDelta::minutes(1);
-    assert_eq!(store.abort_abandoned(soon, &|_| true).await.unwrap(), [NAME]);
+    assert_eq!(store.abort_abandoned(soon, |_| true).await.unwrap(), [NAME]);
     assert_eq!(s3.objects("backups"), ["other/daily/x"]);
     let error = store.put("daily/x", Bytes::new(), Put::Create).await.unwrap_err().to_string();
     assert!(error.contains("denied: s3:PutObject"), "{error}");
@@ -77,10 +77,10 @@ async fn the_restore_policy_allows_reads_only() {
     let s3 = server();
     s3.put("backups", "vault/daily/x", b"12");
     let store = role(&s3, "restore").await;
-    assert_eq!(store.list("").await.unwrap().len(), 1);
+    assert_eq!(list(store.as_ref(), "").await.unwrap().len(), 1);
     assert_eq!(read(store.as_ref(), "daily/x", ReadAt::default()).await.unwrap().1, b"12");
     let error = store.probe_write("daily/").await.unwrap_err().to_string();
     assert!(error.contains("denied: s3:PutObject"), "{error}");
-    let error = store.abort_abandoned(Utc::now(), &|_| true).await.unwrap_err().to_string();
+    let error = store.abort_abandoned(Utc::now(), |_| true).await.unwrap_err().to_string();
     assert!(error.contains("denied: s3:ListBucketMultipartUploads"), "{error}");
 }

@@ -1,6 +1,6 @@
 //! Requests: conditions, checksums, lengths, TLS.
 
-use super::super::{MIB, data, read, run, send, sha256};
+use super::super::{MIB, data, list, read, run, send, sha256};
 use super::{behind, operation, s3_store, settings};
 use crate::support::fault::Reply;
 use crate::support::s3::S3;
@@ -68,12 +68,12 @@ async fn a_private_authority_in_ca_cert_is_trusted() {
     let ca = Ca::new();
     let s3 = S3::start_tls(&ca);
     let plain = settings(&s3.endpoint(), s3.root());
-    let error = s3_store(plain.clone()).await.list("").await.unwrap_err();
+    let error = list(s3_store(plain.clone()).await.as_ref(), "").await.unwrap_err();
     assert_eq!(error.kind(), Kind::Store);
     assert!(error.to_string().contains("store.ca_cert"), "{error}");
 
     let store = s3_store(S3Settings { ca_cert: Some(ca.path()), ..plain }).await;
-    let error = store.list("").await.unwrap_err();
+    let error = list(store.as_ref(), "").await.unwrap_err();
     assert!(error.to_string().contains("no such bucket"), "past TLS: {error}");
 }
 
@@ -84,7 +84,7 @@ async fn a_self_signed_certificate_in_ca_cert_is_trusted() {
     let s3 = S3::start_tls(&ours);
     for (ca, expected) in [(&ours, "no such bucket"), (&other, "invalid peer certificate")] {
         let settings = S3Settings { ca_cert: Some(ca.path()), ..settings(&s3.endpoint(), s3.root()) };
-        let error = s3_store(settings).await.list("").await.unwrap_err();
+        let error = list(s3_store(settings).await.as_ref(), "").await.unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
     }
 }
@@ -127,7 +127,7 @@ async fn a_store_may_have_no_prefix() {
     let store = S3Store::new("backups", "", settings(&s3.endpoint(), s3.root())).await.unwrap();
     send(&store, "daily/x", "run-1", &data(10)).await.unwrap();
     assert_eq!(s3.objects("backups"), ["daily/x"]);
-    assert_eq!(store.list("").await.unwrap()[0].name, "daily/x");
+    assert_eq!(list(&store, "").await.unwrap()[0].name, "daily/x");
     assert_eq!(store.locate("daily/x"), "s3://backups/daily/x");
     assert_eq!(read(&store, "daily/x", ReadAt::default()).await.unwrap().1, data(10));
 }

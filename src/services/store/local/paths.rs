@@ -4,7 +4,7 @@ use crate::base::atomic_file::Unsynced;
 use crate::base::error::{Error, Result};
 use crate::base::regular_file;
 use crate::formats::naming::Role;
-use crate::services::store::Listed;
+use crate::services::store::{Listed, Listing};
 use std::fs::DirEntry;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -89,11 +89,16 @@ impl StoreDirectory {
         }
     }
 
-    /// Lists the plain files whose name begins with `prefix`, temporary ones included,
-    /// sorted by name. Skips names that are not UTF-8 and all other files: this program creates
-    /// none. Logs the first of those with the name of a backup or its documents.
-    pub(super) fn walk(&self, prefix: &str) -> Result<Vec<Listed>> {
-        let (mut files, mut skipped) = (Vec::new(), Vec::new());
+    /// Lists the plain files whose name begins with `prefix` and that `wanted` accepts, and
+    /// keeps those that `ours` accepts. Skips names that are not UTF-8 and all other files: this
+    /// program creates none. Logs the first of those with the name of a backup or its documents.
+    pub(super) fn walk(
+        &self,
+        prefix: &str,
+        wanted: impl Fn(&str) -> bool,
+        ours: impl Fn(&str) -> bool,
+    ) -> Result<Listing> {
+        let (mut files, mut skipped) = (Listing::default(), Vec::new());
         let mut directories = vec![String::new()];
         while let Some(directory) = directories.pop() {
             let entries = match std::fs::read_dir(self.0.join(&directory)) {
@@ -112,8 +117,10 @@ impl StoreDirectory {
                     if below.starts_with(prefix) || prefix.starts_with(&below) {
                         directories.push(below);
                     }
-                } else if kind.is_file() && name.starts_with(prefix) {
-                    files.extend(listed(&entry, name).map_err(|e| self.list_error(&directory, e))?);
+                } else if kind.is_file() && name.starts_with(prefix) && wanted(&name) {
+                    if let Some(file) = listed(&entry, name).map_err(|e| self.list_error(&directory, e))? {
+                        files.add(file, &ours, &self.locate(""))?;
+                    }
                 } else if name.starts_with(prefix) && Role::of(&name) != Role::Foreign {
                     skipped.push((name, regular_file::kind(kind)));
                 }
@@ -123,8 +130,7 @@ impl StoreDirectory {
             let more = if skipped.len() > 1 { format!(" (and {} more)", skipped.len() - 1) } else { String::new() };
             tracing::info!("{}: skipped{more}: it is {kind}, not a regular file", self.locate(name));
         }
-        files.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        Ok(files)
+        Ok(files.sorted())
     }
 
     /// Returns every name that begins with `prefix` in its directory, whatever has the name.

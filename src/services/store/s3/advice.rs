@@ -3,6 +3,7 @@
 //! Codes: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>,
 //! and those that other servers add.
 
+use super::answer::BadAnswer;
 use std::fmt::Display;
 
 /// A message and its hint.
@@ -38,7 +39,7 @@ pub(super) fn unknown_profile(profile: impl Display) -> Advice {
 /// no S3 error in it. A gateway in front of S3 may answer with its own page if S3 is
 /// down, so this does not include 5xx. Nor does it include statuses that are handled.
 pub(super) fn not_s3(status: u16, code: &str, body: &str) -> Option<Advice> {
-    if !code.is_empty() || body.trim().is_empty() || matches!(status, 405 | 412 | 416 | 500..) {
+    if !code.is_empty() || body.trim().is_empty() || matches!(status, 405 | 408 | 412 | 416 | 429 | 500..) {
         return None;
     }
     let text = body.to_lowercase();
@@ -46,8 +47,20 @@ pub(super) fn not_s3(status: u16, code: &str, body: &str) -> Option<Advice> {
         let hint = "write store.endpoint with https://";
         return Some(Advice::new("the endpoint expects HTTPS, but its URL begins with http://", hint));
     }
-    let hint = "check store.endpoint (or AWS_ENDPOINT_URL), and that no proxy answers in its place";
-    Some(Advice::new(format!("the endpoint is not an S3 server: HTTP {status} without an S3 error"), hint))
+    Some(Advice::new(format!("the endpoint is not an S3 server: HTTP {status} without an S3 error"), CHECK_ENDPOINT))
+}
+
+const CHECK_ENDPOINT: &str = "check store.endpoint (or AWS_ENDPOINT_URL), and that no proxy answers in its place";
+
+/// Returns the advice for a success with a response that cannot be used.
+pub(super) fn bad_answer(bad: &BadAnswer) -> Advice {
+    Advice::new(
+        bad.to_string(),
+        match bad {
+            BadAnswer::Truncated(_) => "check that no proxy changes the store's responses, and run again",
+            BadAnswer::NotS3(_) | BadAnswer::TooLarge(_) => CHECK_ENDPOINT,
+        },
+    )
 }
 
 /// Returns the hint for a request without a response; `why` is the message of the transport.
@@ -88,7 +101,7 @@ pub(super) fn refused(status: u16, code: &str, message: &str, region: Option<&st
         }
         _ => match by_code(code) {
             Some((what, hint)) => Advice::new(what, hint),
-            None if status >= 500 => by_status(status, region, action),
+            None if status >= 500 || status == 429 => by_status(status, region, action),
             None => Advice::new(format!("{action} was refused"), ""),
         },
     }
@@ -106,14 +119,31 @@ fn by_code(code: &str) -> Option<(&'static str, &'static str)> {
         "InvalidObjectState" => ("the object is archived", "restore it from its storage class first"),
         "InvalidAccessKeyId" => ("unknown access key", "check AWS_ACCESS_KEY_ID or AWS_PROFILE"),
         "SignatureDoesNotMatch" => ("wrong secret key", "check AWS_SECRET_ACCESS_KEY"),
-        "ExpiredToken" | "ExpiredTokenException" | "InvalidToken" | "TokenRefreshRequired" => {
-            ("the credentials have expired", "get new ones")
+        _ if is_expired(code) => {
+            ("the credentials have expired", "get new ones: the same source had none, or they were refused, too")
         }
         "RequestTimeTooSkewed" => ("this machine's clock differs from the store's", "set this machine's clock (NTP)"),
-        "SlowDown" | "ServiceUnavailable" | "RequestLimitExceeded" | "Throttling" | "ThrottlingException" => OVERLOADED,
+        "ServiceUnavailable" => OVERLOADED,
+        _ if is_overload(code) => OVERLOADED,
         "QuotaExceeded" | "InsufficientStorage" | "XMinioStorageFull" | "XMinioAdminBucketQuotaExceeded" => FULL,
         _ => return None,
     })
+}
+
+/// Returns `true` for the codes of credentials that were valid before.
+pub(super) fn is_expired(code: &str) -> bool {
+    matches!(
+        code,
+        "ExpiredToken" | "ExpiredTokenException" | "InvalidToken" | "TokenRefreshRequired" | "RequestExpired"
+    )
+}
+
+/// Returns `true` for the codes with which servers limit the rate of requests.
+pub(super) fn is_overload(code: &str) -> bool {
+    code.starts_with("SlowDown")
+        || code.starts_with("TooManyRequests")
+        || code.contains("Throttl")
+        || matches!(code, "RequestLimitExceeded" | "BandwidthLimitExceeded" | "Busy")
 }
 
 const OVERLOADED: (&str, &str) = ("the store is overloaded", "run again later");
@@ -131,7 +161,7 @@ fn by_status(status: u16, region: Option<&str>, action: &str) -> Advice {
         ),
         404 => Advice::new("no such object", ""),
         412 => Advice::new("another process changed it at the same time", "run again"),
-        503 => Advice::new(OVERLOADED.0, OVERLOADED.1),
+        429 | 503 => Advice::new(OVERLOADED.0, OVERLOADED.1),
         507 => Advice::new(FULL.0, FULL.1),
         500.. => Advice::new(format!("the store failed with HTTP status {status}"), "run again later"),
         _ => Advice::new(format!("{action} failed with HTTP status {status}"), ""),

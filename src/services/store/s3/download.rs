@@ -12,6 +12,10 @@ use bytes::Bytes;
 use futures_util::stream::{self, StreamExt, try_unfold};
 use std::sync::Arc;
 
+/// Number of bytes between two failures that counts as progress. A server that sends a few
+/// bytes at a time would otherwise be asked forever.
+const PROGRESS: u64 = 64 * 1024;
+
 pub(super) async fn start(bucket: Arc<Bucket>, name: &str, at: ReadAt) -> Result<Download> {
     if at.first == Some(0) {
         return empty(&bucket, name).await;
@@ -41,6 +45,7 @@ pub(super) async fn start(bucket: Arc<Bucket>, name: &str, at: ReadAt) -> Result
         position: 0,
         end: at.first.map_or(whole, |first| first.min(whole)),
         failures: 0,
+        failed_at: 0,
     };
     Ok(Download { head, body: try_unfold(reading, RangeReader::next).boxed() })
 }
@@ -81,8 +86,10 @@ struct RangeReader {
     position: u64,
     /// Position after the last requested byte.
     end: u64,
-    /// Connection failures since the last byte was received.
+    /// Connection failures without much progress between them.
     failures: u32,
+    /// Position at the last failure.
+    failed_at: u64,
 }
 
 impl RangeReader {
@@ -99,13 +106,16 @@ impl RangeReader {
                     let left = self.end - self.position;
                     chunk.truncate(usize::try_from(left).unwrap_or(usize::MAX));
                     self.position += chunk.len() as u64;
-                    self.failures = 0;
                     return Ok(Some((chunk, self)));
                 }
                 Some(Err(error)) => anyhow::Error::from(error),
                 None => anyhow::anyhow!("the store ended the response early"),
             };
             self.body = None;
+            if self.position - self.failed_at >= PROGRESS {
+                self.failures = 0;
+            }
+            self.failed_at = self.position;
             self.failures += 1;
             if self.failures == ATTEMPTS {
                 return Err(self.error("the connection failed repeatedly").because(why));

@@ -2,6 +2,7 @@
 //! `advice`.
 
 use super::advice::{self, Advice};
+use super::answer::BadAnswer;
 use super::client::UnknownProfile;
 use crate::base::error::{Error, Kind};
 use crate::services::http::causes;
@@ -26,6 +27,8 @@ enum S3FailureCause {
     Refused { status: u16, code: String, message: String, region: Option<String> },
     /// A response that is not from an S3 server.
     NotS3(Advice),
+    /// A success with a response that cannot be used.
+    BadAnswer(Advice),
     /// No credentials to sign the request with.
     NoCredentials(Advice),
     /// No usable response.
@@ -55,7 +58,10 @@ impl S3Failure {
             }
             _ => {
                 let chain = causes(error);
-                no_credentials(&chain).unwrap_or_else(|| S3FailureCause::NoAnswer { why: joined(&chain) })
+                let bad = chain.iter().find_map(|cause| cause.downcast_ref::<BadAnswer>());
+                let bad = bad.map(|bad| S3FailureCause::BadAnswer(advice::bad_answer(bad)));
+                bad.or_else(|| no_credentials(&chain))
+                    .unwrap_or_else(|| S3FailureCause::NoAnswer { why: joined(&chain) })
             }
         };
         Self { action, address, cause }
@@ -130,7 +136,7 @@ impl S3Failure {
     pub(super) fn may_have_happened(&self) -> bool {
         let lost = match &self.cause {
             S3FailureCause::Refused { status, .. } => *status >= 500,
-            S3FailureCause::NoAnswer { .. } => true,
+            S3FailureCause::NoAnswer { .. } | S3FailureCause::BadAnswer(_) => true,
             S3FailureCause::NotS3(_) | S3FailureCause::NoCredentials(_) => false,
         };
         lost || self.is_condition() || self.is_no_such_upload()
@@ -143,7 +149,9 @@ impl S3Failure {
                 let hint = advice::no_answer(&why);
                 (Kind::Store, None, Advice::new(why, hint))
             }
-            S3FailureCause::NotS3(advice) | S3FailureCause::NoCredentials(advice) => (Kind::Store, None, advice),
+            S3FailureCause::NotS3(advice)
+            | S3FailureCause::BadAnswer(advice)
+            | S3FailureCause::NoCredentials(advice) => (Kind::Store, None, advice),
             S3FailureCause::Refused { status, ref code, ref message, ref region } => {
                 let kind = if self.is_skewed() { Kind::Unexpected } else { Kind::Store };
                 let cause = (!code.is_empty()).then(|| anyhow::anyhow!("{code}: {message}"));

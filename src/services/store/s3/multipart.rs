@@ -6,9 +6,14 @@ use super::error::S3Failure;
 use super::settings::protect;
 use crate::base::error::{Error, Result};
 use crate::services::store::{Head, Metadata, RUN_ID};
+use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextRef;
+use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_s3::error::BoxError;
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use ring::rand::{SecureRandom, SystemRandom};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -25,6 +30,26 @@ pub(super) struct Multipart {
     run_id: Option<String>,
     /// Upload id; `None` after the end of the upload.
     id: Option<String>,
+}
+
+/// Number of attempts of a request.
+#[derive(Clone, Debug, Default)]
+struct Attempts(Arc<AtomicUsize>);
+
+impl Intercept for Attempts {
+    fn name(&self) -> &'static str {
+        "Attempts"
+    }
+
+    fn read_before_attempt(
+        &self,
+        _: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.0.fetch_add(1, Relaxed);
+        Ok(())
+    }
 }
 
 impl Multipart {
@@ -59,8 +84,20 @@ impl Multipart {
         let request = protect!(request, bucket.settings.protection(&name, SystemTime::now()))
             .set_metadata(Some(headers(metadata)))
             .set_checksum_algorithm(checksum);
-        let fail = |e| S3Failure::new("s3:PutObject", bucket.locate(&name), &e).into_error();
-        let id = request.send().await.map_err(fail)?.upload_id;
+        let attempts = Attempts::default();
+        let begun = request.customize().interceptor(attempts.clone()).send().await;
+        let id = match &begun {
+            Ok(begun) => begun.upload_id.clone(),
+            Err(_) => None,
+        };
+        if attempts.0.load(Relaxed) > 1 || begun.as_ref().is_err_and(|e| e.as_service_error().is_none()) {
+            // Each attempt whose response was lost may have begun an upload without a known id.
+            match bucket.abort_others(&name, id.as_deref()).await {
+                Ok(aborted) => tracing::debug!("{}: {} unknown uploads aborted", bucket.locate(&name), aborted.len()),
+                Err(error) => tracing::debug!("an unknown upload may remain until a later prune: {error}"),
+            }
+        }
+        begun.map_err(|e| S3Failure::new("s3:PutObject", bucket.locate(&name), &e).into_error())?;
         Ok(Self { bucket, name, run_id, id })
     }
 

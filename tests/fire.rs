@@ -40,7 +40,7 @@ fn trials_end_with_good_backups_true_exit_codes_and_no_leftovers() {
             scope.spawn(|| {
                 while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let result = trial::run(&lab, *seed);
-                    table.lock().unwrap_or_else(PoisonError::into_inner).add(result);
+                    table.lock().unwrap_or_else(PoisonError::into_inner).add(&result);
                 }
             });
         }

@@ -38,9 +38,11 @@ pub fn run() -> ExitCode {
 
 /// Keeps key material out of core dumps and out of files that other users can read.
 fn guard_secrets() {
-    use rustix::process::{DumpableBehavior, set_dumpable_behavior, umask};
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, umask};
     // Fails only on kernels without it, where nothing else can be done.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    // Every child inherits it, such as the server of an ephemeral drill.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     umask(rustix::fs::Mode::from_raw_mode(0o077));
     silence_panics();
 }
@@ -80,7 +82,7 @@ async fn run_until_second_signal(cli: Cli, output: Output) -> u8 {
                 _ = terminate.recv() => (Reason::Terminated, Kind::Terminated),
             };
             if last {
-                return kind.code();
+                return stop.exit_code(kind).await;
             }
             stop.raise(reason);
         }

@@ -5,6 +5,7 @@
 use super::catalog::{self, Catalog};
 use super::trust::Trust;
 use crate::base::error::Result;
+use crate::formats::backup::Backup;
 use crate::formats::manifest::{MacKey, Manifest};
 use crate::formats::naming::{BackupName, BackupType};
 use crate::services::store::{Head, Put, Store};
@@ -16,11 +17,9 @@ use bytes::Bytes;
 /// The store's.
 pub(crate) async fn is_due(store: &dyn Store, catalog: &mut Catalog, name: &BackupName, trust: &Trust) -> Result<bool> {
     let month = |name: &BackupName| name.created_at().format("%Y-%m").to_string();
-    let copies = catalog.backups.iter_mut();
-    let mut copies: Vec<_> =
-        copies.filter(|b| b.name.backup_type() == BackupType::Monthly && month(&b.name) == month(name)).collect();
-    catalog::check_manifests(store, copies.iter_mut().map(|backup| &mut **backup), trust).await?;
-    Ok(!copies.iter().any(|backup| backup.status.is_good()))
+    let of_month = |b: &Backup| b.name.backup_type() == BackupType::Monthly && month(&b.name) == month(name);
+    catalog::check_manifests(store, &mut catalog.backups, of_month, trust).await?;
+    Ok(!catalog.backups.iter().any(|backup| of_month(backup) && backup.status.is_good()))
 }
 
 /// Copies the backup of `manifest`, in the version of `head`, to `monthly/`, then commits

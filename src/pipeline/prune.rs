@@ -77,9 +77,8 @@ pub(crate) async fn plan(
 /// Checks the documents in `next`.
 async fn check(store: &dyn Store, trust: &Trust, backups: &mut [Backup], next: ToCheck) -> Result<()> {
     let [manifests, drills] = [next.manifests, next.drills].map(BTreeSet::from_iter);
-    let mut asked: Vec<_> = backups.iter_mut().filter(|b| manifests.contains(&b.name)).collect();
-    catalog::check_manifests(store, asked.iter_mut().map(|b| &mut **b), trust).await?;
-    for backup in asked {
+    catalog::check_manifests(store, backups, |b| manifests.contains(&b.name), trust).await?;
+    for backup in backups.iter().filter(|b| manifests.contains(&b.name)) {
         if let BackupStatus::Invalid(why) = &backup.status {
             tracing::warn!(
                 "{}: invalid manifest, so the backup does not count: {why}",
@@ -87,8 +86,7 @@ async fn check(store: &dyn Store, trust: &Trust, backups: &mut [Backup], next: T
             );
         }
     }
-    let asked = backups.iter_mut().filter(|b| drills.contains(&b.name));
-    catalog::check_drills(store, asked, &trust.keys).await
+    catalog::check_drills(store, backups, |b| drills.contains(&b.name), trust).await
 }
 
 /// Result of a prune.

@@ -31,7 +31,7 @@ pub(super) fn configuration(context: &Context, findings: &mut Findings) -> Resul
 
 /// Returns the keys to verify manifests with.
 pub(super) fn keys(context: &Context, findings: &mut Findings) -> Vec<MacKey> {
-    let keyring = findings.keep("key", context.keyring(), |keyring| {
+    let keyring = findings.keep("key", context.random_keyring(), |keyring| {
         format!("id {}, and {} old keys", keyring.primary().id(), keyring.iter().count() - 1)
     });
     keyring.map(|keyring| keyring.mac_keys()).unwrap_or_default()

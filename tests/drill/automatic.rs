@@ -10,6 +10,7 @@ use crate::support::vault::{ACTIVE, SEALED, Server, Vault, product};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use ring::hmac;
 use serde_json::json;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use vault_backup::formats::product::Product;
 
@@ -136,6 +137,8 @@ fn drill_of_a_source_with_a_static_seal() {
         };
         let site = Arc::new(Production::of(vault())).site();
         let file = site.file("seal.hcl", stanza.as_bytes());
+        let seal_key = site.file("seal-key", &[7; 32]);
+        std::fs::set_permissions(&seal_key, PermissionsExt::from_mode(0o400)).unwrap();
         let lines = format!("[staging]\nvault_binary = {:?}\nvault_config = {file:?}\n{}\n", server.binary(), login());
         for _ in 0..2 {
             let output = site.tool_of(&[], &lines).args(["verify-restore", "--ephemeral"]).run();
@@ -158,7 +161,7 @@ fn drill_of_a_source_with_a_static_seal() {
         drill("seal_after = false\n").code(0).stderr_contains(UNCOMPARED);
         assert_eq!(record().get("canary_compared"), None);
         // Its key opens the backup; without it, the keyed hash of the canary's value does.
-        drill(&format!("seal_after = false\nseal_key = {key:?}\n")).ok();
+        drill(&format!("seal_after = false\nseal_key = {seal_key:?}\n")).ok();
         assert_eq!(record()["canary_compared"], "backup");
         staging.restart();
         staging.wait_for_health(&[ACTIVE]);

@@ -64,7 +64,7 @@ impl CanaryValue {
         match keyring.iter().any(|key| key.canary_hash(text.expose()).eq_ignore_ascii_case(expected)) {
             true => Ok(true),
             false => Err(Error::drill(format!("the canary {path} does not have the hash in staging.canary_hash"))
-                .hint("if it was changed in production, set the hash anew; otherwise do not trust the staging server")),
+                .hint("if it was changed in production, set the hash again; otherwise do not trust the staging server")),
         }
     }
 }

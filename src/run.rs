@@ -69,9 +69,11 @@ fn caught<T>(work: impl FnOnce() -> T) -> Result<T> {
 
 /// Keeps key material out of core dumps and out of files that other users can read.
 fn guard_secrets() {
-    use rustix::process::{DumpableBehavior, set_dumpable_behavior, umask};
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, umask};
     // Fails only on kernels without it, where nothing else can be done.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    // Every child inherits it, such as the server of an ephemeral drill.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     umask(rustix::fs::Mode::from_raw_mode(0o077));
     memory::use_one_heap();
     silence_panics();
@@ -101,7 +103,7 @@ async fn run_until_second_signal(cli: Cli, output: Output, mut signals: Signals)
     let stop = Stop::default();
     let signalled = async {
         stop.raise(signals.first().await);
-        signals::code(signals.again().await)
+        stop.exit_code(signals::kind(signals.again().await)).await
     };
     tokio::select! {
         biased;

@@ -6,3 +6,4 @@ mod object;
 mod snapshot;
 mod store;
 mod vault;
+mod weak_key;

@@ -10,10 +10,13 @@ mod far;
 mod guard;
 mod hostile;
 mod killed;
+mod lies;
 mod moments;
 mod offline;
+mod old_key;
 mod openbao;
 mod program;
+mod record;
 mod tokens;
 mod traces;
 

@@ -9,6 +9,7 @@ mod hostile;
 mod listing;
 mod locked;
 mod many;
+mod old_keys;
 mod rules;
 mod strays;
 mod versions;
@@ -83,6 +84,7 @@ impl World {
             mode: "server".into(),
             staging_vault: None,
             canary: "a/b".into(),
+            canary_compared: None,
             durations_ms: std::collections::BTreeMap::new(),
             tool: "test".into(),
         };

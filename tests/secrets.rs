@@ -210,7 +210,9 @@ fn a_crash_leaves_no_core_dump() {
     let vault = FaultServer::start(|_| Reply::hang());
     let dumped = |command: &[&str], name: &str| {
         let shell = program("sh").args(["-c", "ulimit -c unlimited; exec \"$0\" \"$@\""]).args(command);
-        let shell = shell.env("VAULT_ADDR", vault.address()).env("VAULT_BACKUP_KEY", "ab".repeat(32));
+        let shell = shell
+            .env("VAULT_ADDR", vault.address())
+            .env("VAULT_BACKUP_KEY", vault_backup::formats::crypto::Key::generate().unwrap().to_hex().expose());
         let store = format!("file://{}", shell.home().join("store").display());
         let mut run = shell.env("VAULT_TOKEN", PLANTED[5]).env("VAULT_BACKUP_STORE", store).start();
         let comm = format!("/proc/{}/comm", run.pid());

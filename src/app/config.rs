@@ -15,12 +15,12 @@ mod variables;
 mod vault;
 
 pub use staging::{StagingMode, StagingSection};
-pub use store::{EncryptionSection, RunSection, StoreSection};
+pub use store::{EncryptionSection, OldKey, RunSection, StoreSection};
 pub use values::{Deadline, deadline, duration, key_reference};
 pub use vault::VaultSection;
 
 use crate::base::error::{Error, Result};
-use crate::base::secret::{Reference, Secret};
+use crate::base::secret::Reference;
 use crate::formats::retention::Policy;
 use crate::services::notify::NotifySettings;
 use crate::services::vault::Auth;
@@ -157,16 +157,15 @@ impl Config {
         })
     }
 
-    /// Reads the keys, each with its reference. The first one encrypts.
+    /// Returns the reference of the key that encrypts.
     ///
     /// # Errors
-    /// `Usage` if no key is configured, and as [`Reference::read_key`].
-    pub fn keys(&self) -> Result<Vec<(Reference, Secret)>> {
-        let key = self.encryption.key.as_ref().ok_or_else(|| {
+    /// `Usage` if no key is configured.
+    pub fn key(&self) -> Result<&Reference> {
+        self.encryption.key.as_ref().ok_or_else(|| {
             self.missing("no backup key configured", &[store::KEY])
                 .hint("set encryption.key or VAULT_BACKUP_KEY; `vault-backup keygen` generates a key")
-        })?;
-        std::iter::once(key).chain(&self.encryption.old_keys).map(|from| Ok((from.clone(), from.read_key()?))).collect()
+        })
     }
 
     /// Returns the error for a missing value, which names the first of `variables` that is empty.

@@ -1,22 +1,20 @@
 //! The context of a command: the configuration, read on first use, and the services, keys and clients
 //! that it configures.
 
+mod keys;
 mod unseal;
 mod vaults;
 
 use crate::app::cli::Global;
-use crate::app::config::{self, Config, Deadline, Overrides};
+use crate::app::config::{Config, Deadline, Overrides};
 use crate::app::output::{Output, json_value};
 use crate::base::error::{Error, Result};
-use crate::base::secret::{Reference, Secret};
 use crate::base::stop::{Reason, Stop};
-use crate::formats::crypto::{self, Key, Keyring};
-use crate::formats::manifest::MacKey;
 use crate::formats::retention::Policy;
 use crate::pipeline::input::{self, Input, OpenInput};
 use crate::pipeline::object::Chosen;
 use crate::pipeline::select;
-use crate::pipeline::trust::Trust;
+use crate::pipeline::trust::{Rotation, Trust};
 use crate::services::notify::EventSource;
 use crate::services::progress::Progress;
 use crate::services::store::{self, Store};
@@ -48,6 +46,7 @@ pub struct Context {
     warned_of_vault: Cell<bool>,
     /// Task that raises the stop flag at the deadline.
     deadline: Cell<Option<AbortHandle>>,
+    rotation: Rotation,
 }
 
 impl Context {
@@ -66,6 +65,7 @@ impl Context {
             cluster: RefCell::default(),
             warned_of_vault: Cell::default(),
             deadline: Cell::default(),
+            rotation: Rotation::default(),
         }
     }
 
@@ -127,54 +127,6 @@ impl Context {
     /// Returns all recorded details.
     pub fn noted(&self) -> Map<String, Value> {
         self.notes.borrow().clone()
-    }
-
-    /// Reads the keys of `[encryption]`.
-    ///
-    /// # Errors
-    /// `Usage` that names the reference that cannot be used.
-    pub fn keyring(&self) -> Result<Keyring> {
-        let mut keys = self.config()?.keys()?.into_iter().map(|(from, hex)| key(&from, &hex));
-        let primary = keys.next().unwrap_or_else(|| Err(Error::usage("no backup key configured")))?;
-        Ok(Keyring::new(primary, keys.collect::<Result<_>>()?))
-    }
-
-    /// Reads only the key of `--key`, or else [`Context::keyring`].
-    ///
-    /// # Errors
-    /// `Usage` that names the reference that cannot be used.
-    pub fn keyring_or(&self, flag: Option<&str>) -> Result<Keyring> {
-        let Some(text) = flag else { return self.keyring() };
-        let from = config::key_reference(text).map_err(|allowed| Error::usage(format!("--key: {allowed}")))?;
-        Ok(Keyring::new(key(&from, &from.read_key()?)?, Vec::new()))
-    }
-
-    /// Reads only the key of `--key`, or else the configured keys, if any.
-    ///
-    /// # Errors
-    /// `Usage` that names the reference that cannot be used.
-    pub fn keyring_if_any(&self, flag: Option<&str>) -> Result<Option<Keyring>> {
-        let configured = self.config().is_ok_and(|config| config.encryption.key.is_some());
-        if flag.is_some() || configured { self.keyring_or(flag).map(Some) } else { Ok(None) }
-    }
-
-    /// Reads the keys that verify manifests: those of the backup keys, and the manifest key.
-    ///
-    /// # Errors
-    /// `Usage` that names the reference that cannot be used.
-    pub fn mac_keys(&self) -> Result<Vec<MacKey>> {
-        let section = &self.config()?.encryption;
-        let mut keys = if section.key.is_some() { self.keyring()?.mac_keys() } else { Vec::new() };
-        if let Some((from, hex)) = section.read_manifest_key()? {
-            keys.push(crypto::keys::manifest_key_from_hex(&hex).map_err(|e| e.context(from))?);
-        }
-        Ok(keys)
-    }
-
-    /// Returns `keys` with the cluster whose backups count. Without a configured cluster, the backups
-    /// of all clusters count.
-    pub fn trust(&self, keys: Vec<MacKey>) -> Trust {
-        Trust { keys, cluster: self.config().ok().and_then(|config| config.vault.cluster_id.clone()) }
     }
 
     /// Opens the store.
@@ -251,10 +203,6 @@ impl Context {
     pub fn policy(&self) -> Result<Policy> {
         Ok(self.config()?.retention)
     }
-}
-
-fn key(from: &Reference, hex: &Secret) -> Result<Key> {
-    Key::from_hex(hex).map_err(|e| e.context(from))
 }
 
 fn run_id() -> String {

@@ -28,11 +28,21 @@ pub struct Stop {
     flag: Arc<watch::Sender<Option<Reason>>>,
     /// Current stage of the run, for the message about the deadline.
     stage: Arc<Mutex<Option<&'static str>>>,
+    commit: Arc<watch::Sender<Commit>>,
+}
+
+/// State of the last effect of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Commit {
+    None,
+    Begun,
+    Done,
 }
 
 impl Default for Stop {
     fn default() -> Self {
-        Self { flag: Arc::new(watch::Sender::new(None)), stage: Arc::default() }
+        let commit = Arc::new(watch::Sender::new(Commit::None));
+        Self { flag: Arc::new(watch::Sender::new(None)), stage: Arc::default(), commit }
     }
 }
 
@@ -82,6 +92,29 @@ impl Stop {
         self.flag.borrow().map_or(Ok(()), |reason| Err(self.error(reason)))
     }
 
+    /// Runs `work`, the last effect of a run, to its end: a stop comes either before it or
+    /// after it.
+    ///
+    /// # Errors
+    /// The reason to stop, if the flag is raised already; the error of `work`.
+    pub async fn commit<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.check()?;
+        self.commit.send_replace(Commit::Begun);
+        let result = work.await;
+        self.commit.send_replace(if result.is_ok() { Commit::Done } else { Commit::None });
+        result
+    }
+
+    /// Returns the exit code of a run that ends at once by the second signal, after the end of
+    /// a commit. Once that is done, the run is a success without its last notifications.
+    pub async fn exit_code(&self, killed: Kind) -> u8 {
+        let mut commit = self.commit.subscribe();
+        match commit.wait_for(|commit| *commit != Commit::Begun).await.map(|commit| *commit) {
+            Ok(Commit::Done) => Kind::Partial.code(),
+            _ => killed.code(),
+        }
+    }
+
     /// Runs `work` until it ends or the flag is raised. In the second case `work` is
     /// dropped and the reason returned as an error; the caller cleans up.
     ///
@@ -112,6 +145,24 @@ mod tests {
         stop.raise(Reason::Deadline);
         let e = stop.guard(std::future::pending::<Result<()>>()).await.unwrap_err();
         assert_eq!(e.kind(), Kind::Terminated);
+    }
+
+    #[tokio::test]
+    async fn a_commit_is_not_interrupted_and_decides_the_exit_code() {
+        let stop = Stop::default();
+        let (raised, code) = (stop.clone(), stop.clone());
+        let work = async {
+            raised.raise(Reason::Terminated);
+            tokio::task::yield_now().await;
+            Ok(1)
+        };
+        let (result, code) = tokio::join!(stop.commit(work), code.exit_code(Kind::Terminated));
+        assert_eq!((result.unwrap(), code), (1, Kind::Partial.code()));
+        let late = stop.commit(async { Ok(2) }).await.unwrap_err();
+        assert_eq!(late.kind(), Kind::Terminated);
+        let other = Stop::default();
+        other.commit(async { Err::<(), _>(Error::store("s")) }).await.unwrap_err();
+        assert_eq!(other.exit_code(Kind::Interrupted).await, Kind::Interrupted.code());
     }
 
     #[test]

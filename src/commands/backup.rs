@@ -44,7 +44,7 @@ fn lower_priority() {
 
 async fn pipeline(context: &Context, args: &BackupArgs) -> Result<CommandResult> {
     let config = context.config()?;
-    let keyring = context.keyring()?;
+    let keyring = context.random_keyring()?;
     let _lock = Lock::take(&config.run.lock_file)?;
     let store = context.store().await?;
     let outcome = Box::pin(make(context, args, store.as_ref(), &keyring)).await;

@@ -98,7 +98,7 @@ struct CopySpec {
 fn copy(reader: Box<dyn Read + Send>, spec: &CopySpec, writer: &mut dyn Write) -> Result<Decrypted> {
     let (header, object, (plaintext_size, plaintext)) =
         spec.how.read_tolerantly(reader, spec.hash, |header, plaintext| {
-            spec.trust.warn_of_cluster(&spec.label, header);
+            spec.trust.warn_of_header(&spec.label, header);
             if !spec.hash {
                 return Ok((verified::copy(plaintext, writer)?, None));
             }

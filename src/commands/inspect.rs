@@ -65,7 +65,7 @@ pub(crate) async fn run(context: &Context, args: &InspectArgs) -> Result<Command
     })
     .await
     .map_err(|e| if e.kind().is_stop() { e } else { e.context(&label) })?;
-    trust.warn_of_cluster(&label, found.header.as_ref());
+    trust.warn_of_header(&label, found.header.as_ref());
     let status = chosen.map(|c| c.status);
     Ok(CommandResult::document(document(&label, &found, status.as_ref())).with_text(text(
         &label,

@@ -21,8 +21,7 @@ const MODE: u32 = 0o600;
 /// key to derive from cannot be read.
 pub(crate) fn run(context: &Context, args: &KeygenArgs) -> Result<CommandResult> {
     if let Some(reference) = &args.manifest_key_of {
-        let keyring = context.keyring_or(Some(reference))?;
-        let key = keyring.primary();
+        let key = context.signing_key(reference)?;
         return hand_out(args.output.as_deref(), &key.manifest_key_to_hex(), key.id(), &MANIFEST);
     }
     let key = Key::generate()?;

@@ -7,10 +7,11 @@ use crate::app::output::table::{self, Column, Screen, table};
 use crate::base::error::Result;
 use crate::commands::CommandResult;
 use crate::formats::backup::{Backup, BackupStatus, DrillStatus};
-use crate::formats::manifest::{MacKey, rfc3339};
+use crate::formats::manifest::rfc3339;
 use crate::formats::naming::{BackupName, BackupType};
 use crate::formats::retention::Decision;
 use crate::pipeline::survey::{Survey, survey};
+use crate::pipeline::trust::Trust;
 use crate::pipeline::versions;
 use crate::services::store::Store;
 use chrono::{DateTime, Utc};
@@ -40,7 +41,7 @@ pub(crate) async fn run(context: &Context, args: &ListArgs) -> Result<CommandRes
         let kind = args.kind.map(backup_type);
         listing.plan.decisions.retain(|d| kind.is_none_or(|kind| kind == d.backup.name.backup_type()));
         listing.plan.decisions.truncate(args.last.unwrap_or(usize::MAX));
-        let older = older_versions(store.as_ref(), &listing, &trust.keys).await?;
+        let older = older_versions(store.as_ref(), &listing, &trust).await?;
         Ok((listing, all, older))
     };
     let (listing, all, older) = context.stop.guard(look).await?;
@@ -74,11 +75,11 @@ fn backup_type(kind: ListKind) -> BackupType {
 
 /// Returns, for backups whose manifest does not match the object, an older version that
 /// it matches. Anyone who can write can make thousands of them: only the newest are looked up.
-async fn older_versions(store: &dyn Store, listing: &Survey, keys: &[MacKey]) -> Result<BTreeMap<BackupName, String>> {
+async fn older_versions(store: &dyn Store, listing: &Survey, trust: &Trust) -> Result<BTreeMap<BackupName, String>> {
     let refused = listing.backups().filter(|b| matches!(b.status, BackupStatus::Invalid(_))).take(NOT_GOOD);
     let look = stream::iter(refused).map(async |backup| {
         let name = &backup.name;
-        Ok(versions::older_id(store, name, keys).await?.map(|version| (name.clone(), version)))
+        Ok(versions::older_id(store, name, trust).await?.map(|version| (name.clone(), version)))
     });
     let found: Vec<_> = look.buffered(CONCURRENCY).try_collect().await?;
     Ok(found.into_iter().flatten().collect())

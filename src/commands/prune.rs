@@ -28,6 +28,7 @@ pub(crate) async fn run(context: &Context, args: &PruneArgs) -> Result<CommandRe
         return dry_run(context).await;
     }
     let work = async {
+        context.random_mac_keys()?;
         let _lock = Lock::take(&context.config()?.run.lock_file)?;
         let store = context.store().await?;
         context.stop.guard(clock::check(store.as_ref())).await?;

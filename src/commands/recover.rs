@@ -108,10 +108,11 @@ impl<'a> RecoverSource<'a> {
 
     /// Refuses a backup of another cluster by its header, before the shares are used.
     async fn check_cluster(&self) -> Result<()> {
-        if self.trust.cluster.is_none() {
+        if self.trust.cluster.is_none() && !self.trust.has_old_keys() {
             return Ok(());
         }
         let header = self.read("reading the header", |reader, _| Header::peek(reader)).await?;
+        self.trust.warn_of_key(&self.input.label(), header.as_ref());
         self.trust.check_cluster(&self.input.label(), header.as_ref().and_then(|h| h.vault.cluster_id.as_deref()))
     }
 

@@ -87,7 +87,7 @@ async fn send(
         let (opened, how) = backup.open(context).await?;
         context.progress.stage("restoring", opened.size);
         let (stop, progress) = (&context.stop, &context.progress);
-        target.restore(opened.source, how, session.token(), force, stop, progress).await
+        target.restore((opened.source, how), session.token(), force, stop, progress, |_| Ok(())).await
     };
     let mut sent = Box::pin(sending(plan.foreign)).await;
     if args.force && !plan.foreign && target.has_other_keys() {
@@ -152,10 +152,18 @@ async fn checked_plan(
     let manifest = opened.chosen.as_ref().and_then(|c| c.status.manifest()).cloned();
     let label = opened.label.clone();
     context.progress.stage("checking", opened.size);
-    let check = move |reader| feed::pass(reader, &how, |_| Ok(()));
-    let facts: Facts = reader::read(opened.source, &context.stop, &context.progress, check)
+    let check = move |reader| feed::pass(reader, &how, |_| Ok(()), |_| Ok(()));
+    let (facts, ()): (Facts, ()) = reader::read(opened.source, &context.stop, &context.progress, check)
         .await
         .map_err(|e| if e.kind() == Kind::Integrity { e.context(&label) } else { e })?;
+    match backup.trust.check_key(&label, facts.header.as_ref()) {
+        Err(ended) if !args.unverified => {
+            let hint = ended.next_step().map_or(String::new(), |hint| format!("{hint}; "));
+            return Err(ended.hint(format!("{hint}restore it all the same with --unverified")));
+        }
+        Err(ended) => tracing::warn!("{}", ended.message()),
+        Ok(()) => {}
+    }
     let cluster = facts.header.as_ref().and_then(|h| h.vault.cluster_id.as_deref());
     context.trust(Vec::new()).check_cluster(&label, cluster)?;
     let peers = target.client.raft_configuration(&target.address, session.token()).await?;

@@ -2,29 +2,29 @@
 
 mod offline;
 mod pick;
+mod result;
 mod stage;
 
 use crate::app::cli::VerifyRestoreArgs;
 use crate::app::context::Context;
-use crate::app::output;
 use crate::app::reporting;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::lock::Lock;
 use crate::base::secret::Secret;
 use crate::commands::CommandResult;
-use crate::formats::manifest::{DrillRecord, Manifest, rfc3339};
+use crate::formats::crypto::Keyring;
+use crate::formats::manifest::Manifest;
 use crate::formats::product::ServerVersion;
-use crate::pipeline::commit::write_document;
 use crate::pipeline::drill::Steps;
-use crate::pipeline::drill::canary::{self, CanaryState};
+use crate::pipeline::drill::canary::{self, CanaryState, CanaryValue, FoundCanary, StoredCanary};
 use crate::pipeline::drill::feed::{self, Facts, ReadSpec};
 use crate::pipeline::object::Chosen;
 use crate::pipeline::reader::{self, ByteSource};
 use crate::services::notify::Operation;
-use crate::services::store::{Put, Store};
+use crate::services::store::Store;
 use crate::services::vault::SecretRead;
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use result::{compared, passed, record};
 use stage::{Mode, StagingServer};
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,7 +63,9 @@ async fn drill(context: &Context, args: &VerifyRestoreArgs, mode: Mode, steps: &
     context.note_cluster(manifest.as_ref().and_then(|manifest| manifest.vault.cluster_id.as_deref()));
     let how = ReadSpec::of(&chosen, keyring.clone());
     let facts = steps.time("peek", peek(context, store.as_ref(), &chosen, how.clone())).await?;
-    guard_backup(context, &chosen, &facts)?;
+    guard_backup(context, &keyring, &chosen, &facts)?;
+
+    let stored = stage::stored_canary(context, store.as_ref(), &chosen, &how, steps).await?;
 
     let origin = origin(&facts, manifest.as_ref());
     let mut stage =
@@ -72,7 +74,8 @@ async fn drill(context: &Context, args: &VerifyRestoreArgs, mode: Mode, steps: &
     let drilled = match steps.time("prepare", preparing).await {
         Ok(administrator) => {
             let given = (&stage, &administrator);
-            restore_and_read(context, given, store.as_ref(), &chosen, &how, &facts, steps).await
+            let read = restore_and_read(context, given, store.as_ref(), &chosen, (&how, &stored), &facts, steps).await;
+            read.and_then(|(served, found)| compared(context, &keyring, &chosen, &served, (stored, found)))
         }
         Err(error) => Err(error),
     };
@@ -80,19 +83,18 @@ async fn drill(context: &Context, args: &VerifyRestoreArgs, mode: Mode, steps: &
         Ok(ended) => ended,
         Err(_) => Err(stage.target.left_unsealed().because(anyhow::anyhow!("it did not respond"))),
     };
-    match (drilled, ended) {
-        (Ok(()), ended) => ended?,
+    let canary = match (drilled, ended) {
+        (Ok(canary), ended) => ended.map(|()| canary)?,
         (Err(error), ended) => {
             if let Err(left) = ended {
                 tracing::warn!("{left}");
             }
             return Err(error);
         }
-    }
+    };
     // Last: a record means that the drill passed, including its cleanup.
-    let recording = record(context, store.as_ref(), &chosen, &keyring, manifest.as_ref(), mode, steps);
-    let at = context.stop.guard(recording).await?;
-    Ok(passed(context, &chosen, mode, steps, at))
+    let at = record(context, store.as_ref(), &chosen, &keyring, (manifest.as_ref(), &canary), mode, steps).await?;
+    Ok(passed(context, &chosen, &canary, mode, steps, at))
 }
 
 /// Reads the beginning of the backup, for the guard.
@@ -110,9 +112,11 @@ fn at(chosen: &Chosen, error: Error) -> Error {
     if error.kind() == Kind::Integrity { error.context(&chosen.address) } else { error }
 }
 
-fn guard_backup(context: &Context, chosen: &Chosen, facts: &Facts) -> Result<()> {
+fn guard_backup(context: &Context, keyring: &Keyring, chosen: &Chosen, facts: &Facts) -> Result<()> {
     let cluster = facts.header.as_ref().and_then(|h| h.vault.cluster_id.as_deref());
-    context.trust(Vec::new()).check_cluster(&chosen.address, cluster)
+    let trust = context.trust(keyring.mac_keys());
+    trust.check_key(&chosen.address, facts.header.as_ref())?;
+    trust.check_cluster(&chosen.address, cluster)
 }
 
 /// Returns the server that the backup was taken from, by its header, else by its manifest.
@@ -123,24 +127,25 @@ fn origin(facts: &Facts, manifest: Option<&Manifest>) -> ServerVersion {
     ServerVersion::new(product, version)
 }
 
-/// Restores the backup and reads the canary.
+/// Restores the backup and reads the canary: from staging, and on the way from the backup.
 async fn restore_and_read(
     context: &Context,
     (stage, administrator): (&StagingServer, &Secret),
     store: &dyn Store,
     chosen: &Chosen,
-    how: &ReadSpec,
+    (how, stored): (&ReadSpec, &StoredCanary),
     facts: &Facts,
     steps: &mut Steps,
-) -> Result<()> {
+) -> Result<(CanaryValue, FoundCanary)> {
     let target = &stage.target;
     let (stop, progress) = (&context.stop, &context.progress);
     let marker = stop.guard(target.marker_token(administrator)).await?;
     let download = stop.guard(chosen.download(store)).await?;
     progress.stage("restoring", Some(download.head.size));
     let source = ByteSource::Stream(download.body);
-    let restore = target.restore(source, how.clone(), administrator, true, stop, progress);
-    steps.time("restore", Box::pin(restore)).await.map_err(|e| at(chosen, e))?;
+    let search = stored.search(&context.config()?.staging.canary);
+    let restore = target.restore((source, how.clone()), administrator, true, stop, progress, search);
+    let (_, found) = steps.time("restore", Box::pin(restore)).await.map_err(|e| at(chosen, e))?;
 
     progress.stage("waiting", None);
     steps.time("wait", stop.guard(Box::pin(target.applied(&marker)))).await?;
@@ -149,7 +154,8 @@ async fn restore_and_read(
         .await
         .and_then(|node| same_cluster(context, facts, node.health.cluster_id.as_deref()))?;
     progress.stage("canary", None);
-    steps.time("canary", stop.guard(Box::pin(read_canary(context, stage, chosen.name.created_at())))).await
+    let reading = stop.guard(Box::pin(read_canary(context, stage, chosen.name.created_at())));
+    Ok((steps.time("canary", reading).await?, found))
 }
 
 /// Checks that the restored Vault is the cluster that the backup was taken from.
@@ -166,7 +172,7 @@ fn same_cluster(context: &Context, facts: &Facts, restored: Option<&str>) -> Res
 }
 
 /// Logs in with the source's credentials and reads the canary.
-async fn read_canary(context: &Context, stage: &StagingServer, backup: DateTime<Utc>) -> Result<()> {
+async fn read_canary(context: &Context, stage: &StagingServer, backup: DateTime<Utc>) -> Result<CanaryValue> {
     let staging = &context.config()?.staging;
     let target = &stage.target;
     let failed = |e: Error| if e.kind() == Kind::Vault { e.with_kind(Kind::Drill) } else { e };
@@ -181,67 +187,18 @@ async fn read_canary(context: &Context, stage: &StagingServer, backup: DateTime<
     if let Err(error) = target.client.revoke(session).await {
         tracing::debug!("{error}");
     }
-    let found = match read.map_err(failed)? {
-        SecretRead::Found { created_time, .. } => CanaryState::Secret(created_time),
+    let check = |found| canary::check(&staging.canary, found, backup, staging.canary_max_age);
+    let absent = match read.map_err(failed)? {
+        SecretRead::Found { data, version, created_time } => {
+            check(CanaryState::Secret(created_time))?;
+            return Ok(CanaryValue::served(data.into(), version, created_time));
+        }
         SecretRead::Missing => CanaryState::Missing,
         SecretRead::Deleted { .. } => CanaryState::Deleted,
         SecretRead::Destroyed { .. } => CanaryState::Destroyed,
     };
-    canary::check(&staging.canary, found, backup, staging.canary_max_age)
-}
-
-/// Writes the drill record, the only object that a later run may replace.
-async fn record(
-    context: &Context,
-    store: &dyn Store,
-    chosen: &Chosen,
-    keyring: &crate::formats::crypto::Keyring,
-    manifest: Option<&Manifest>,
-    mode: Mode,
-    steps: &Steps,
-) -> Result<DateTime<Utc>> {
-    let now = Utc::now();
-    let Some(manifest) = manifest else {
-        tracing::warn!(
-            "{}: the restore drill passed, but no drill record was written because the backup has no manifest",
-            chosen.address
-        );
-        return Ok(now);
-    };
-    let record = DrillRecord {
-        object: chosen.name.object().to_owned(),
-        sha256: manifest.sha256.clone(),
-        drilled_at: rfc3339(now),
-        mode: mode.as_str().to_owned(),
-        staging_vault: (mode != Mode::Offline).then(|| stage::name(context, mode)),
-        canary: context.config()?.staging.canary.clone(),
-        durations_ms: steps.0.clone(),
-        tool: crate::TOOL.to_owned(),
-    };
-    let bytes = Bytes::from(record.to_bytes(&keyring.primary().mac_key())?);
-    if let Some(error) = write_document(store, &chosen.name.drill_record(), bytes, Put::Replace).await? {
-        tracing::warn!("the drill record is stored, but the store reported an error: {error}");
-    }
-    Ok(now)
-}
-
-fn passed(context: &Context, chosen: &Chosen, mode: Mode, steps: &Steps, at: DateTime<Utc>) -> CommandResult {
-    let mut outcome = CommandResult::default();
-    let canary = context.config().map(|c| c.staging.canary.clone()).unwrap_or_default();
-    outcome.set("backup_tested", chosen.name.object());
-    outcome.set("staging_vault", stage::name(context, mode));
-    outcome.set("mode", mode.as_str());
-    outcome.set("canary", &canary);
-    outcome.set("drilled_at", rfc3339(at));
-    outcome.set("durations_ms", &steps.0);
-    outcome.figures.newest_drill = Some(at);
-    outcome.closing = format!(
-        "{}: restored into {}, canary {canary} read back, in {}",
-        chosen.name,
-        stage::name(context, mode),
-        output::duration(context.elapsed()),
-    );
-    outcome
+    check(absent)?;
+    Err(Error::unexpected("the canary was not read"))
 }
 
 /// Reads an optional secret at its time of use.

@@ -10,6 +10,7 @@ mod encrypt;
 pub mod header;
 pub mod keys;
 mod legacy;
+mod randomness;
 
 pub use decrypt::Decryptor;
 pub use encrypt::{EncryptedBackup, Encryptor};

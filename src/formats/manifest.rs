@@ -1,43 +1,24 @@
 //! The manifest, which records that a backup was uploaded and read back, and the drill
 //! record, which records that it was restored. Both are JSON documents with a MAC.
 //!
-//! Defines their fields, the canonical form (RFC 8785) and the MAC over it. Not here:
+//! Defines their fields; the canonical form (RFC 8785) is in `canonical`, the MAC in `mac`. Not here:
 //! their object names (`naming`), writing and reading them (`pipeline`).
 //! Format: docs/format.md.
 
 pub mod canonical;
+mod mac;
+
+pub use mac::{KeyEnd, MacKey};
 
 use crate::base::error::{Error, Result};
 use crate::formats::naming::{BackupName, BackupType};
 use crate::formats::product::Product;
-use ring::hmac;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use mac::{sign, verify};
+use serde::{Deserialize, Serialize};
 use std::fmt;
-use zeroize::Zeroizing;
-
-/// The only schema version.
-const SCHEMA: u32 = 1;
 
 /// Maximum size of a manifest or drill record, in bytes.
 pub const MAX_DOCUMENT: u64 = 64 * 1024;
-
-/// Keys for the MACs of documents: those of a master key, or `manifest_key` alone.
-#[derive(Clone)]
-pub struct MacKey {
-    /// The `key_id` of the master key, if known: `manifest_key` alone has none.
-    pub key_id: Option<String>,
-    /// HKDF of the master key with info `vault-backup/v1/manifest`.
-    pub manifest: Zeroizing<[u8; 32]>,
-    /// HKDF of the master key with info `vault-backup/v1/drill`, if the master key is known.
-    pub drill: Option<Zeroizing<[u8; 32]>>,
-}
-
-impl fmt::Debug for MacKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MacKey").field("key_id", &self.key_id).finish_non_exhaustive()
-    }
-}
 
 /// Details of the Vault server that a backup was taken from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,6 +117,10 @@ pub struct DrillRecord {
     pub staging_vault: Option<String>,
     /// Path of the secret that was read.
     pub canary: String,
+    /// Origin of the value that the secret was compared with, if it was: `backup`, read
+    /// offline, or `hash`, in the configuration.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub canary_compared: Option<String>,
     /// Duration of each step, in milliseconds.
     pub durations_ms: std::collections::BTreeMap<String, u64>,
     /// `vault-backup/<semver>`.
@@ -153,6 +138,8 @@ pub enum DocumentError {
     Forged,
     /// The MAC is valid, but the document belongs to another object.
     OtherObject(String),
+    /// The MAC is valid, but under another key than the one that the document names.
+    OtherKey,
 }
 
 impl fmt::Display for DocumentError {
@@ -162,6 +149,7 @@ impl fmt::Display for DocumentError {
             DocumentError::UnknownKey => f.write_str("no available key can verify its MAC"),
             DocumentError::Forged => f.write_str("invalid MAC: it was modified, or written with a different key"),
             DocumentError::OtherObject(other) => write!(f, "it belongs to another object: {other}"),
+            DocumentError::OtherKey => f.write_str("it names another key than the one that signed it"),
         }
     }
 }
@@ -177,16 +165,24 @@ impl Manifest {
         sign(self, &key.manifest)
     }
 
-    /// Parses and verifies the manifest of `name`.
+    /// Parses and verifies the manifest of `name`. Returns it with the end of the key that
+    /// signed it, which the caller applies.
     ///
     /// # Errors
     /// The reason to reject it.
-    pub fn from_bytes(bytes: &[u8], name: &BackupName, keys: &[MacKey]) -> Result<Self, DocumentError> {
-        let manifest: Self = verify(bytes, keys, |key| Some(&key.manifest))?;
+    pub fn from_bytes(bytes: &[u8], name: &BackupName, keys: &[MacKey]) -> Result<(Self, KeyEnd), DocumentError> {
+        let (manifest, signer): (Self, _) = verify(bytes, keys, |key| Some(&key.manifest))?;
         let same = manifest.object == name.object()
             && manifest.backup_type == name.backup_type()
             && manifest.created_at == rfc3339(name.created_at());
-        if same { Ok(manifest) } else { Err(DocumentError::OtherObject(manifest.object)) }
+        if !same {
+            return Err(DocumentError::OtherObject(manifest.object));
+        }
+        // The end of a key depends on it: an old key must not pass for the current one.
+        match &signer.key_id {
+            Some(id) if *id != manifest.key_id => Err(DocumentError::OtherKey),
+            _ => Ok((manifest, signer.end)),
+        }
     }
 
     /// Parses a manifest without verifying it. The result may be shown, but never used for
@@ -209,60 +205,23 @@ impl DrillRecord {
         sign(self, drill)
     }
 
-    /// Parses and verifies the drill record of `name`.
+    /// Parses and verifies the drill record of `name`. Returns it with the end of the key
+    /// that signed it, which the caller applies.
     ///
     /// # Errors
     /// The reason to reject it.
-    pub fn from_bytes(bytes: &[u8], name: &BackupName, keys: &[MacKey]) -> Result<Self, DocumentError> {
-        let record: Self = verify(bytes, keys, |key| key.drill.as_ref())?;
-        if record.object == name.object() { Ok(record) } else { Err(DocumentError::OtherObject(record.object)) }
+    pub fn from_bytes(bytes: &[u8], name: &BackupName, keys: &[MacKey]) -> Result<(Self, KeyEnd), DocumentError> {
+        let (record, signer): (Self, _) = verify(bytes, keys, |key| key.drill.as_ref())?;
+        match record.object == name.object() {
+            true => Ok((record, signer.end)),
+            false => Err(DocumentError::OtherObject(record.object)),
+        }
     }
 }
 
 /// Formats `time` as RFC 3339 in UTC with whole seconds, the form used in all documents.
 pub fn rfc3339(time: chrono::DateTime<chrono::Utc>) -> String {
     time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
-}
-
-fn sign(document: &impl Serialize, key: &[u8; 32]) -> Result<Vec<u8>> {
-    let failed = |e: String| Error::unexpected("a manifest could not be written").because(anyhow::anyhow!(e));
-    let mut value = serde_json::to_value(document).map_err(|e| failed(e.to_string()))?;
-    if let Value::Object(map) = &mut value {
-        map.insert("schema".into(), SCHEMA.into());
-        let text = canonical::write(&Value::Object(map.clone())).map_err(failed)?;
-        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes());
-        map.insert("mac".into(), hex::encode(tag).into());
-    }
-    let mut text = canonical::write(&value).map_err(failed)?;
-    text.push('\n');
-    Ok(text.into_bytes())
-}
-
-/// Verifies a document's MAC with each of `keys`. The MAC covers the value as read,
-/// including unknown keys.
-fn verify<T: DeserializeOwned>(
-    bytes: &[u8],
-    keys: &[MacKey],
-    select: impl for<'a> Fn(&'a MacKey) -> Option<&'a Zeroizing<[u8; 32]>>,
-) -> Result<T, DocumentError> {
-    let malformed = |why: &str| DocumentError::Malformed(why.to_owned());
-    let mut value = canonical::parse(bytes).map_err(DocumentError::Malformed)?;
-    let map = value.as_object_mut().ok_or_else(|| malformed("not a JSON object"))?;
-    if map.get("schema") != Some(&Value::from(SCHEMA)) {
-        return Err(malformed("schema is not 1"));
-    }
-    let Some(Value::String(mac)) = map.remove("mac") else { return Err(malformed("it has no `mac`")) };
-    let mac = hex::decode(mac).map_err(|_| malformed("its `mac` is not hex"))?;
-    let key_id = map.get("key_id").and_then(Value::as_str).map(str::to_owned);
-    let text = canonical::write(&value).map_err(DocumentError::Malformed)?;
-    let is_valid =
-        |key: &[u8; 32]| hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes(), &mac).is_ok();
-    if !keys.iter().filter_map(&select).any(|key| is_valid(key)) {
-        // Only the named key can prove that the MAC is invalid.
-        let available = keys.iter().any(|k| select(k).is_some() && (k.key_id == key_id || key_id.is_none()));
-        return Err(if available { DocumentError::Forged } else { DocumentError::UnknownKey });
-    }
-    serde_json::from_value(value).map_err(|e| DocumentError::Malformed(e.to_string()))
 }
 
 #[cfg(test)]

@@ -3,18 +3,19 @@
 //!
 //! Not here: conclusions from it (`retention`, `commands`).
 
+mod rotation;
+
+pub(crate) use rotation::{check_drills, decide_by};
+
 use super::trust::Trust;
 use crate::base::error::Result;
-use crate::formats::backup::{Backup, BackupStatus, DrillStatus};
-use crate::formats::manifest::{DocumentError, DrillRecord, MAX_DOCUMENT, MacKey, Manifest};
+use crate::formats::backup::{Backup, BackupStatus};
+use crate::formats::manifest::{DocumentError, KeyEnd, MAX_DOCUMENT, Manifest};
 use crate::formats::naming::{BackupName, BackupType, Role};
 use crate::services::store::{Listed, Listing, ReadAt, Store};
 use chrono::{DateTime, Utc};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::TryStreamExt;
 use std::collections::BTreeMap;
-
-/// Number of small documents that are read at a time.
-const CONCURRENCY: usize = 16;
 
 /// The store's listing, sorted by role.
 #[derive(Clone, Debug, Default)]
@@ -102,46 +103,35 @@ impl Catalog {
         now: DateTime<Utc>,
         of: Option<BackupType>,
     ) -> Result<Option<&Backup>> {
-        let wanted = |b: &&mut Backup| of.is_none_or(|of| of == b.name.backup_type()) && !b.is_future(now);
-        let mut wanted: Vec<_> = self.backups.iter_mut().filter(wanted).collect();
+        let wanted = |b: &Backup| of.is_none_or(|of| of == b.name.backup_type()) && !b.is_future(now);
+        let wanted: Vec<_> = (0..self.backups.len()).filter(|index| wanted(&self.backups[*index])).collect();
         // Mostly the first one is good. Among many forged ones, several are read at a time.
         let (mut from, mut count) = (0, 1);
         while from < wanted.len() {
             let next = wanted.len().min(from + count);
-            check_manifests(store, wanted[from..next].iter_mut().map(|backup| &mut **backup), trust).await?;
-            if let Some(good) = (from..next).find(|at| wanted[*at].status.is_good()) {
-                return Ok(Some(wanted.swap_remove(good)));
+            rotation::check_at(store, &mut self.backups, wanted[from..next].to_vec(), trust).await?;
+            if let Some(good) = wanted[from..next].iter().find(|index| self.backups[**index].status.is_good()) {
+                return Ok(self.backups.get(*good));
             }
-            (from, count) = (next, CONCURRENCY);
+            (from, count) = (next, rotation::CONCURRENCY);
         }
         Ok(None)
     }
 }
 
-/// Checks the manifests of `backups` that were not checked yet.
+/// Checks the manifests of the `wanted` ones of `backups` that were not checked yet. Reads
+/// older manifests too if a wanted one is under an old key without a date as its end.
 ///
 /// # Errors
 /// The store's; an invalid manifest is a status, not an error.
 pub(crate) async fn check_manifests(
     store: &dyn Store,
-    backups: impl IntoIterator<Item = &mut Backup>,
+    backups: &mut [Backup],
+    wanted: impl Fn(&Backup) -> bool,
     trust: &Trust,
 ) -> Result<()> {
-    let checks = stream::iter(backups).map(|backup| check_manifest(store, backup, trust));
-    checks.buffer_unordered(CONCURRENCY).try_collect().await
-}
-
-/// Checks the drill records of `backups` that were not checked yet. Check the manifests first.
-///
-/// # Errors
-/// The store's; an invalid record is a status, not an error.
-pub(crate) async fn check_drills(
-    store: &dyn Store,
-    backups: impl IntoIterator<Item = &mut Backup>,
-    keys: &[MacKey],
-) -> Result<()> {
-    let checks = stream::iter(backups).map(|backup| check_drill(store, backup, keys));
-    checks.buffer_unordered(CONCURRENCY).try_collect().await
+    let wanted = backups.iter().enumerate().filter(|(_, backup)| wanted(backup)).map(|(index, _)| index).collect();
+    rotation::check_at(store, backups, wanted, trust).await
 }
 
 /// Checks all documents of `backups` that were not checked yet.
@@ -149,30 +139,8 @@ pub(crate) async fn check_drills(
 /// # Errors
 /// As [`check_manifests`].
 pub(crate) async fn check_all(store: &dyn Store, backups: &mut [Backup], trust: &Trust) -> Result<()> {
-    check_manifests(store, &mut *backups, trust).await?;
-    check_drills(store, backups, &trust.keys).await
-}
-
-async fn check_manifest(store: &dyn Store, backup: &mut Backup, trust: &Trust) -> Result<()> {
-    if backup.status == BackupStatus::Unchecked {
-        backup.status = read_manifest(store, &backup.name, &trust.keys).await?.status(backup.size, trust);
-    }
-    Ok(())
-}
-
-async fn check_drill(store: &dyn Store, backup: &mut Backup, keys: &[MacKey]) -> Result<()> {
-    if backup.drill != DrillStatus::Unchecked {
-        return Ok(());
-    }
-    let record = document(store, &backup.name.drill_record()).await?;
-    let checked = record.map(|bytes| DrillRecord::from_bytes(&bytes, &backup.name, keys));
-    backup.set_drill(match checked {
-        None => DrillStatus::Never,
-        Some(Ok(record)) => DrillStatus::Passed(Box::new(record)),
-        Some(Err(DocumentError::UnknownKey)) => DrillStatus::UnknownKey,
-        Some(Err(invalid)) => DrillStatus::Invalid(reason(&invalid)),
-    });
-    Ok(())
+    check_manifests(store, backups, |_| true, trust).await?;
+    check_drills(store, backups, |_| true, trust).await
 }
 
 /// Result of reading a manifest, before it is compared with an object.
@@ -180,12 +148,15 @@ async fn check_drill(store: &dyn Store, backup: &mut Backup, keys: &[MacKey]) ->
 pub(crate) enum ManifestCheck {
     /// An authentic manifest of this name.
     Authentic(Box<Manifest>),
+    /// The same, under an old key: older backups decide if it counts.
+    OldKey(Box<Manifest>),
     /// No manifest that counts, and the status of its backup.
     Unusable(BackupStatus),
 }
 
 impl ManifestCheck {
-    /// Returns the status of an object of `size` bytes.
+    /// Returns the status of an object of `size` bytes. It is unchecked as long as other
+    /// backups decide about it.
     pub(crate) fn status(self, size: u64, trust: &Trust) -> BackupStatus {
         match self {
             ManifestCheck::Authentic(m) => match trust.other_cluster(&m) {
@@ -195,21 +166,44 @@ impl ManifestCheck {
                 }
                 None => BackupStatus::Good(m),
             },
+            ManifestCheck::OldKey(_) => BackupStatus::Unchecked,
             ManifestCheck::Unusable(status) => status,
+        }
+    }
+
+    /// Applies what is known by now about the first backup under the current key.
+    pub(crate) fn decided(self, name: &BackupName, trust: &Trust) -> Self {
+        match self {
+            ManifestCheck::OldKey(manifest) => Self::ended(manifest, KeyEnd::AtRotation, name, trust),
+            decided => decided,
+        }
+    }
+
+    fn ended(manifest: Box<Manifest>, end: KeyEnd, name: &BackupName, trust: &Trust) -> Self {
+        match trust.ended(end, name.created_at()) {
+            None => ManifestCheck::OldKey(manifest),
+            Some(None) => ManifestCheck::Authentic(manifest),
+            Some(Some(why)) => ManifestCheck::Unusable(BackupStatus::Invalid(why)),
         }
     }
 }
 
-/// Reads and authenticates the manifest of `name`.
+/// Reads and authenticates the manifest of `name`, and applies the end of its key as far as
+/// that is known.
 ///
 /// # Errors
 /// The store's.
-pub(crate) async fn read_manifest(store: &dyn Store, name: &BackupName, keys: &[MacKey]) -> Result<ManifestCheck> {
+pub(crate) async fn read_manifest(store: &dyn Store, name: &BackupName, trust: &Trust) -> Result<ManifestCheck> {
     let Some(bytes) = document(store, &name.manifest()).await? else {
         return Ok(ManifestCheck::Unusable(BackupStatus::Unverified));
     };
-    Ok(match Manifest::from_bytes(&bytes, name, keys) {
-        Ok(manifest) => ManifestCheck::Authentic(Box::new(manifest)),
+    Ok(match Manifest::from_bytes(&bytes, name, &trust.keys) {
+        Ok((manifest, end)) => {
+            if end == KeyEnd::Never {
+                trust.rotation.saw(name.created_at());
+            }
+            ManifestCheck::ended(Box::new(manifest), end, name, trust)
+        }
         Err(DocumentError::UnknownKey) => {
             let stated = Manifest::peek(&bytes).map(|m| m.key_id).filter(|id| is_key_id(id));
             ManifestCheck::Unusable(BackupStatus::UnknownKey(stated))
@@ -235,7 +229,7 @@ fn is_key_id(text: &str) -> bool {
 
 /// Reads a small document; returns `None` if it was deleted after the listing. One that is
 /// too large is truncated, so its check fails.
-pub(super) async fn document(store: &dyn Store, name: &str) -> Result<Option<Vec<u8>>> {
+pub(crate) async fn document(store: &dyn Store, name: &str) -> Result<Option<Vec<u8>>> {
     let at = ReadAt { version: None, first: Some(MAX_DOCUMENT) };
     let download = match store.get(name, at).await {
         Ok(download) => download,

@@ -7,6 +7,7 @@
 pub(crate) mod canary;
 pub(crate) mod feed;
 pub(crate) mod guard;
+pub(crate) mod record;
 pub(crate) mod target;
 
 use crate::base::error::Result;

@@ -9,6 +9,7 @@ use super::trust::Trust;
 use super::upload::Sent;
 use crate::base::error::{Error, Result};
 use crate::base::stop::Stop;
+use crate::formats::backup::Backup;
 use crate::formats::crypto::Keyring;
 use crate::formats::manifest::{Manifest, Verification};
 use crate::formats::naming::{BackupName, BackupType};
@@ -22,11 +23,9 @@ use bytes::Bytes;
 /// The store's.
 pub(crate) async fn is_due(store: &dyn Store, catalog: &mut Catalog, name: &BackupName, trust: &Trust) -> Result<bool> {
     let month = |name: &BackupName| name.created_at().format("%Y-%m").to_string();
-    let copies = catalog.backups.iter_mut();
-    let mut copies: Vec<_> =
-        copies.filter(|b| b.name.backup_type() == BackupType::Monthly && month(&b.name) == month(name)).collect();
-    catalog::check_manifests(store, copies.iter_mut().map(|backup| &mut **backup), trust).await?;
-    Ok(!copies.iter().any(|backup| backup.status.is_good()))
+    let of_month = |b: &Backup| b.name.backup_type() == BackupType::Monthly && month(&b.name) == month(name);
+    catalog::check_manifests(store, &mut catalog.backups, of_month, trust).await?;
+    Ok(!catalog.backups.iter().any(|backup| of_month(backup) && backup.status.is_good()))
 }
 
 /// Copies the backup of `manifest`, as it was `sent`, to `monthly/` inside the store. Reads

@@ -2,7 +2,7 @@
 //!
 //! Not here: finding a backup by a short name (`select`), and reading it (`verified`).
 
-use super::catalog::{self, ManifestCheck};
+use super::catalog::{self, Catalog, ManifestCheck};
 use super::trust::{OTHER_CLUSTER, Trust};
 use super::verified::{Expected, ReadSpec};
 use super::versions;
@@ -43,10 +43,15 @@ pub(crate) async fn choose(store: &dyn Store, name: &BackupName, trust: &Trust) 
     let address = store.locate(object);
     let missing = || Error::store(format!("{address}: no such backup"));
     let current = store.head(object).await?;
-    let manifest = catalog::read_manifest(store, name, &trust.keys).await?;
+    let mut manifest = catalog::read_manifest(store, name, trust).await?;
+    if let ManifestCheck::OldKey(_) = manifest {
+        let mut backups = Catalog::read(store).await?.backups;
+        catalog::decide_by(store, &mut backups, name.created_at(), trust).await?;
+        manifest = manifest.decided(name, trust);
+    }
     let named = match &manifest {
         ManifestCheck::Authentic(manifest) => versions::named_by(manifest, store, name, current.as_ref()).await?,
-        ManifestCheck::Unusable(_) => None,
+        ManifestCheck::OldKey(_) | ManifestCheck::Unusable(_) => None,
     };
     let head = match (named, current) {
         (Some(head), current) => {
@@ -110,7 +115,7 @@ impl Chosen {
                 Err(refused(NO_KEY).hint("add the key that made it to encryption.old_keys"))
             }
             BackupStatus::Invalid(why) => Err(refused(&format!("its manifest is invalid: {why}"))
-                .hint("choose another backup: this one or its manifest was modified")),
+                .hint("choose another backup: this one or its manifest was modified or forged")),
         }
     }
 

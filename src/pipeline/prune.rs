@@ -94,10 +94,8 @@ async fn check(store: &dyn Store, trust: &Trust, backups: &mut [Backup], next: T
             drills.extend(with_drills.then(|| older.name.clone()));
         }
     }
-    let asked = |b: &&mut Backup| manifests.contains(&b.name);
-    catalog::check_manifests(store, backups.iter_mut().filter(asked), trust).await?;
-    let asked = |b: &&mut Backup| drills.contains(&b.name);
-    catalog::check_drills(store, backups.iter_mut().filter(asked), &trust.keys).await?;
+    catalog::check_manifests(store, backups, |b| manifests.contains(&b.name), trust).await?;
+    catalog::check_drills(store, backups, |b| drills.contains(&b.name), trust).await?;
     let counts = |b: &Backup| {
         (!manifests.contains(&b.name) || b.status.authentic().is_some())
             && (!drills.contains(&b.name) || b.drill.may_have_passed())

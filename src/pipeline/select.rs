@@ -44,14 +44,15 @@ pub(crate) async fn named(
             return Ok(Some(newest.name.clone()));
         }
         let mut backups = catalog.backups;
-        catalog::check_manifests(store, &mut backups, trust).await?;
+        catalog::check_manifests(store, &mut backups, |_| true, trust).await?;
         return Err(none_good(text, &backups, &selector, trust));
     }
-    let mut fitting: Vec<_> = catalog.backups.iter().filter(|backup| selector.fits(&backup.name)).cloned().collect();
+    let fits = |backup: &Backup| selector.fits(&backup.name);
+    catalog::check_manifests(store, &mut catalog.backups, fits, trust).await?;
+    let fitting: Vec<_> = catalog.backups.into_iter().filter(fits).collect();
     if fitting.is_empty() {
         return Ok(None);
     }
-    catalog::check_manifests(store, &mut fitting, trust).await?;
     let good = fitting.iter().filter(|backup| backup.status.is_good());
     let good: Vec<_> = good.map(|backup| backup.name.clone()).collect();
     match without_copies(&good)[..] {
@@ -66,13 +67,14 @@ pub(crate) async fn named(
 /// # Errors
 /// As [`named`] for `latest`.
 pub(crate) async fn random(store: &dyn Store, trust: &Trust, now: DateTime<Utc>) -> Result<BackupName> {
-    let all = Catalog::read(store).await?.backups;
-    let mut left: Vec<_> = all.iter().filter(|backup| !backup.is_future(now)).collect();
+    let mut all = Catalog::read(store).await?.backups;
+    let names = all.iter().filter(|backup| !backup.is_future(now)).map(|backup| backup.name.clone());
+    let mut left: Vec<_> = names.collect();
     while !left.is_empty() {
-        let mut backup = left.swap_remove(below(left.len())?).clone();
-        catalog::check_manifests(store, [&mut backup], trust).await?;
-        if backup.status.is_good() {
-            return Ok(backup.name);
+        let name = left.swap_remove(below(left.len())?);
+        catalog::check_manifests(store, &mut all, |backup| backup.name == name, trust).await?;
+        if all.iter().any(|backup| backup.name == name && backup.status.is_good()) {
+            return Ok(name);
         }
     }
     Err(none_good("--random", &all, &Selector::Latest(None), trust))

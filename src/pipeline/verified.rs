@@ -156,6 +156,7 @@ impl ReadSpec {
     ) -> Result<(Option<Header>, T)> {
         let mut opened = crypto::open(reader, &self.keyring, self.layouts)?;
         let header = opened.header().cloned();
+        header.iter().for_each(|header| self.keyring.warn_of_defect(&header.key_id));
         if let (Some(header), Some(name)) = (&header, &self.name) {
             header.check_name(name)?;
         }

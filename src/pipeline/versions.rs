@@ -4,8 +4,9 @@
 //! still exists below it. Not here: the check of manifests (`catalog`).
 
 use super::catalog::{self, ManifestCheck};
+use super::trust::Trust;
 use crate::base::error::Result;
-use crate::formats::manifest::{MacKey, Manifest};
+use crate::formats::manifest::Manifest;
 use crate::formats::naming::BackupName;
 use crate::services::store::{Head, ReadAt, Store};
 use futures_util::TryStreamExt;
@@ -52,8 +53,9 @@ pub(crate) async fn named_by(
 ///
 /// # Errors
 /// The store's, except for a failure to list versions.
-pub(crate) async fn older_id(store: &dyn Store, name: &BackupName, keys: &[MacKey]) -> Result<Option<String>> {
-    let ManifestCheck::Authentic(manifest) = catalog::read_manifest(store, name, keys).await? else { return Ok(None) };
+pub(crate) async fn older_id(store: &dyn Store, name: &BackupName, trust: &Trust) -> Result<Option<String>> {
+    let check = catalog::read_manifest(store, name, trust).await?.decided(name, trust);
+    let ManifestCheck::Authentic(manifest) = check else { return Ok(None) };
     match older(store, name, manifest.size_bytes).await {
         Ok(versions) => Ok(versions.into_iter().next().and_then(|head| head.version)),
         Err(error) => {

@@ -73,8 +73,7 @@ fn ignored() -> u64 {
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
-/// Returns the exit code of a run that a second signal ends at once.
-pub(super) fn code(reason: Reason) -> u8 {
-    let kind = if reason == Reason::Interrupted { Kind::Interrupted } else { Kind::Terminated };
-    kind.code()
+/// Returns the kind of failure of a run that a second signal ends at once.
+pub(super) fn kind(reason: Reason) -> Kind {
+    if reason == Reason::Interrupted { Kind::Interrupted } else { Kind::Terminated }
 }

@@ -5,10 +5,12 @@ use super::ephemeral::staging;
 use super::{LOGIN, staging_at};
 use crate::support::fault::{FaultServer, Reply};
 use crate::support::process::temp_dir;
-use crate::support::production::{CANARY, Production, Site};
+use crate::support::production::{CANARY, PLANTED, Production, Site};
 use crate::support::vault::{ACTIVE, SEALED, Server, Vault, product};
 use base64::{Engine, prelude::BASE64_STANDARD};
+use ring::hmac;
 use serde_json::json;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use vault_backup::formats::product::Product;
 
@@ -45,6 +47,17 @@ fn vault(transit: &FaultServer, key: &str) -> Vault {
     let mut vault = Vault::builder().staging().config(&seal(transit, key)).uninitialised().start();
     vault.initialise_automatic();
     vault
+}
+
+const UNCOMPARED: &str = "was read from staging, but not compared with the backup";
+
+/// The hash of the canary's value under this key, by docs/format.md.
+fn canary_hash(key: &str) -> String {
+    let sign = |key: &[u8], text: &[u8]| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text);
+    // HKDF-SHA-256 with an empty salt, and one block.
+    let prk = sign(&[0; 32], &hex::decode(key).unwrap());
+    let derived = sign(prk.as_ref(), b"vault-backup/v1/canary\x01");
+    hex::encode(sign(derived.as_ref(), format!("{{\"password\":\"{PLANTED}\"}}").as_bytes()))
 }
 
 /// The drill's login, without any share.
@@ -87,7 +100,7 @@ fn drill_into_a_staging_server_with_the_transit_seal_of_the_source() {
         site.assert_clean(&output);
         output
     };
-    drill("seal_after = false\n").ok();
+    drill("seal_after = false\n").code(0).stderr_contains(UNCOMPARED);
     assert_eq!(staging.health(), Some(ACTIVE));
     assert!(site.production.canary_at(&staging).is_some());
     // Its token belonged to the old state. The source's recovery keys generate another and
@@ -98,9 +111,9 @@ fn drill_into_a_staging_server_with_the_transit_seal_of_the_source() {
         let output = drill("unseal_keys = [\"env:SHARE0\"]\n");
         if product() == Product::OpenBao {
             output.fails(2, &["OpenBao unseals itself again"]);
-            drill("unseal_keys = [\"env:SHARE0\"]\nseal_after = false\n").ok();
+            drill("unseal_keys = [\"env:SHARE0\"]\nseal_after = false\n").code(0).stderr_contains(UNCOMPARED);
         } else {
-            output.ok();
+            output.code(0).stderr_contains(UNCOMPARED);
             assert_eq!(staging.health(), Some(SEALED));
         }
     }
@@ -124,6 +137,8 @@ fn drill_of_a_source_with_a_static_seal() {
         };
         let site = Arc::new(Production::of(vault())).site();
         let file = site.file("seal.hcl", stanza.as_bytes());
+        let seal_key = site.file("seal-key", &[7; 32]);
+        std::fs::set_permissions(&seal_key, PermissionsExt::from_mode(0o400)).unwrap();
         let lines = format!("[staging]\nvault_binary = {:?}\nvault_config = {file:?}\n{}\n", server.binary(), login());
         for _ in 0..2 {
             let output = site.tool_of(&[], &lines).args(["verify-restore", "--ephemeral"]).run();
@@ -142,12 +157,19 @@ fn drill_of_a_source_with_a_static_seal() {
         let index = staging.ok("GET", "sys/leader", None)["raft_committed_index"].clone();
         drill("").fails(2, &["OpenBao unseals itself again", "--ephemeral", "staging.seal_after = false"]);
         assert_eq!(staging.ok("GET", "sys/leader", None)["raft_committed_index"], index, "nothing was sent");
-        drill("seal_after = false\n").ok();
-        drill("seal_after = false\n").ok();
+        let record = || site.json(&format!("{}.drill.json", site.production.object)).unwrap();
+        drill("seal_after = false\n").code(0).stderr_contains(UNCOMPARED);
+        assert_eq!(record().get("canary_compared"), None);
+        // Its key opens the backup; without it, the keyed hash of the canary's value does.
+        drill(&format!("seal_after = false\nseal_key = {seal_key:?}\n")).ok();
+        assert_eq!(record()["canary_compared"], "backup");
         staging.restart();
         staging.wait_for_health(&[ACTIVE]);
-        drill("seal_after = false\n").ok();
-        assert_eq!(site.json(&format!("{}.drill.json", site.production.object)).unwrap()["mode"], "server");
+        let hash = canary_hash(&site.production.key);
+        drill(&format!("seal_after = false\ncanary_hash = \"{hash}\"\n")).ok();
+        assert_eq!((&record()["canary_compared"], &record()["mode"]), (&json!("hash"), &json!("server")));
+        let wrong = format!("seal_after = false\ncanary_hash = \"{}\"\n", "ab".repeat(32));
+        drill(&wrong).fails(6, &["does not have the hash in staging.canary_hash"]);
     }
 }
 

@@ -19,6 +19,11 @@ const OFFLINE: usize = 10;
 /// Number of concurrent runs of one kind: they mostly wait.
 const LANES: usize = 4;
 
+/// The name of the drill record.
+fn record(site: &Site) -> String {
+    format!("{}.drill.json", site.production.object)
+}
+
 /// Calls `end` for each of `moments`, several at a time. `make` creates a separate site with
 /// its configuration file for each lane.
 fn in_lanes<T>(moments: Vec<Moment>, make: impl Fn() -> T + Sync, end: impl Fn(&T, &Moment) + Sync) {
@@ -45,8 +50,11 @@ fn stop_at_any_moment_leaves_staging_sealed() {
     let first = Mutex::new(Some(first));
     let lane = || first.lock().unwrap().take().unwrap_or_else(clone);
     in_lanes(moments.spread(SERVER).collect(), lane, |(site, staging), moment| {
+        let before = site.get(&record(site));
         let output = moment.end(drill(site, staging, LOGIN));
         site.assert_clean(&output);
+        // A record is new if and only if the drill passed.
+        assert_eq!(output.status == Some(0), site.get(&record(site)) != before, "{moment}: {output:?}");
         assert_eq!(staging.health(), Some(SEALED), "{moment}: {output:?}");
         assert_eq!(site.names().len(), 3, "object, manifest, and one drill record");
     });
@@ -67,8 +75,10 @@ fn stop_at_any_moment_removes_an_ephemeral_vault() {
     in_lanes(moments.spread(EPHEMERAL).collect(), Site::new, |site, moment| {
         let tool = ephemeral(site, "");
         let tmp = tool.tmp();
+        let _ = std::fs::remove_file(site.path("store").join(record(site)));
         let output = moment.end(tool);
         site.assert_clean(&output);
+        assert_eq!(output.status == Some(0), site.json(&record(site)).is_some(), "{moment}: {output:?}");
         assert_gone(&tmp);
     });
 }
@@ -81,7 +91,10 @@ fn stop_at_any_moment_of_an_offline_drill_leaves_nothing() {
         tool().run().ok();
     });
     for moment in moments.spread(OFFLINE) {
-        site.assert_clean(&moment.end(tool()));
+        let _ = std::fs::remove_file(site.path("store").join(record(&site)));
+        let output = moment.end(tool());
+        site.assert_clean(&output);
+        assert_eq!(output.status == Some(0), site.json(&record(&site)).is_some(), "{moment}: {output:?}");
     }
 }
 

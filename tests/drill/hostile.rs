@@ -17,11 +17,11 @@ fn drill(site: &Site) -> Output {
 }
 
 /// A name newer than the genuine backup's, close enough to the current time to be plausible.
-fn newer(seconds: i64) -> BackupName {
+pub(super) fn newer(seconds: i64) -> BackupName {
     BackupName::new(BackupType::Daily, Utc::now() + TimeDelta::seconds(seconds))
 }
 
-fn stranger() -> String {
+pub(super) fn stranger() -> String {
     Key::generate().unwrap().to_hex().expose().to_owned()
 }
 
@@ -30,7 +30,7 @@ fn key(hex: &str) -> Key {
 }
 
 /// A snapshot of that production, encrypted with `hex`, like a backup with this name.
-fn object(site: &Site, name: &BackupName, hex: &str) -> Vec<u8> {
+pub(super) fn object(site: &Site, name: &BackupName, hex: &str) -> Vec<u8> {
     let header = Header {
         key_id: key(hex).id().to_owned(),
         created_at: name.created_at(),
@@ -41,7 +41,7 @@ fn object(site: &Site, name: &BackupName, hex: &str) -> Vec<u8> {
 }
 
 /// A valid manifest of `object`, signed with `hex`.
-fn manifest(name: &BackupName, object: &[u8], hex: &str) -> Vec<u8> {
+pub(super) fn manifest(name: &BackupName, object: &[u8], hex: &str) -> Vec<u8> {
     let manifest = Manifest {
         object: name.object().into(),
         size_bytes: object.len() as u64,

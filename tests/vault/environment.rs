@@ -200,6 +200,6 @@ pub(super) fn backup(address: &str, config: &str) -> Tool {
         .arg("--config")
         .arg(file)
         .env("VAULT_BACKUP_STORE", store)
-        .env("VAULT_BACKUP_KEY", "07".repeat(32))
+        .env("VAULT_BACKUP_KEY", "c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721")
         .env("VAULT_ADDR", address)
 }

@@ -36,6 +36,9 @@ pub struct StagingSection {
     /// Path of the secret that is read after the restore.
     #[serde(deserialize_with = "read::text")]
     pub canary: String,
+    /// Keyed hash of the canary's value, if any; see [`crate::formats::crypto::Key::canary_hash`].
+    #[serde(deserialize_with = "read::digest")]
+    pub canary_hash: Option<String>,
     /// Maximum age of the canary's value when the backup was made, if any.
     #[serde(deserialize_with = "read::duration")]
     pub canary_max_age: Option<Duration>,
@@ -81,6 +84,7 @@ impl Default for StagingSection {
             namespace_unseal_keys: BTreeMap::new(),
             seal_key: None,
             canary: "smtp/test-tenant-id/admin".to_owned(),
+            canary_hash: None,
             canary_max_age: None,
             wait: Duration::from_mins(5),
             seal_after: true,

@@ -1,13 +1,16 @@
 //! `[store]`, `[encryption]` and `[run]`.
 
-use super::values::{Deadline, read};
+use super::values::{Deadline, key_reference, read};
 use super::{Environment, Overrides, file};
 use crate::base::error::Result;
 use crate::base::secret::{Reference, Secret};
 use crate::services::store::Location;
 use crate::services::store::s3::S3Settings;
+use chrono::{DateTime, Utc};
 use ring::digest::{SHA256, digest};
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// Environment variable with the URL of the store.
@@ -60,18 +63,60 @@ impl StoreSection {
 }
 
 /// `[encryption]`: the backup keys.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EncryptionSection {
     /// Key that encrypts, if any.
     #[serde(deserialize_with = "read::key")]
     pub key: Option<Reference>,
     /// Keys that only decrypt.
-    #[serde(deserialize_with = "read::keys")]
-    pub old_keys: Vec<Reference>,
+    pub old_keys: Vec<OldKey>,
     /// Manifest key alone, for a host that only prunes, if any.
     #[serde(deserialize_with = "read::key")]
     pub manifest_key: Option<Reference>,
+}
+
+/// Entry of `encryption.old_keys`: a reference, or a table of it and its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OldKey {
+    /// The key.
+    pub key: Reference,
+    /// End of the key, if it is configured: from then on its backups and drill records do not
+    /// count.
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// The table form of an [`OldKey`].
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OldKeyTable {
+    #[serde(deserialize_with = "read::key")]
+    key: Reference,
+    #[serde(default, deserialize_with = "read::date")]
+    until: Option<DateTime<Utc>>,
+}
+
+impl<'de> Deserialize<'de> for OldKey {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct OldKeyVisitor;
+        impl<'de> Visitor<'de> for OldKeyVisitor {
+            type Value = OldKey;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a reference to a key, or { key = REFERENCE, until = DATE }")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<OldKey, E> {
+                key_reference(text).map(|key| OldKey { key, until: None }).map_err(E::custom)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<OldKey, A::Error> {
+                let OldKeyTable { key, until } = Deserialize::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(OldKey { key, until })
+            }
+        }
+        from.deserialize_any(OldKeyVisitor)
+    }
 }
 
 impl EncryptionSection {

@@ -6,6 +6,7 @@
 use crate::base::secret::{Reference, Secret, TextOrReference};
 use crate::services::store::Location;
 use crate::services::store::s3::{LockMode, ObjectLock, PART_SIZES};
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use serde::de::{Deserialize, Deserializer, Error};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -40,6 +41,8 @@ pub(super) mod read {
         object_lock -> ObjectLock: super::object_lock;
         storage_class -> String: super::storage_class;
         region -> String: super::region;
+        date -> DateTime<Utc>: super::date;
+        digest -> String: super::digest;
         secret -> Reference: secret_ref;
         key -> Reference: key_reference;
         secret_text -> TextOrReference: text_or_reference;
@@ -61,7 +64,6 @@ pub(super) mod read {
 
     lists! {
         servers: Server(Url) as "server";
-        keys: Key(Reference) as "key";
     }
 }
 
@@ -152,6 +154,20 @@ pub fn deadline(text: &str) -> Result<Deadline, &'static str> {
         return Ok(Deadline(None));
     }
     duration(text).map(|limit| Deadline(Some(limit))).map_err(|_| ALLOWED)
+}
+
+/// Parses a date, the start of that day in UTC.
+fn date(text: &str) -> Parsed<DateTime<Utc>> {
+    const ALLOWED: &str = "must be a date such as \"2026-06-01\"; the day begins at 00:00 UTC";
+    let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| ALLOWED)?;
+    let canonical = date.format("%Y-%m-%d").to_string() == text;
+    canonical.then(|| date.and_time(NaiveTime::MIN).and_utc()).ok_or(ALLOWED)
+}
+
+/// Parses a SHA-256 in hex.
+fn digest(text: &str) -> Parsed<String> {
+    let fits = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    fits.then(|| text.to_owned()).ok_or("must be 64 hex digits, as `verify-restore --json` prints in canary_hash")
 }
 
 /// Parses digits only: `u64::from_str` would accept a sign.

@@ -20,17 +20,29 @@ impl Context {
     pub async fn unseal_keys(&self, flags: &UnsealArgs) -> Result<UnsealKeys> {
         let mut keys = of_flags(flags)?;
         if keys.shares.is_empty() && keys.seal_key.is_none() {
-            let staging = &self.config()?.staging;
-            keys.shares = staging.shares()?;
-            keys.seal_key = staging.seal_key.as_ref().map(read_seal_key).transpose()?;
+            let UnsealKeys { shares, seal_key, namespaces } = self.staging_unseal_keys()?;
+            (keys.shares, keys.seal_key) = (shares, seal_key);
             if keys.namespaces.is_empty() {
-                keys.namespaces = staging.namespace_shares()?;
+                keys.namespaces = namespaces;
             }
         }
         if keys.shares.is_empty() && keys.seal_key.is_none() {
             keys.shares = self.ask_for_shares().await?;
         }
         Ok(keys)
+    }
+
+    /// Reads the unseal keys of `[staging]`, if any.
+    ///
+    /// # Errors
+    /// `Usage` if a reference cannot be used or a share is malformed.
+    pub fn staging_unseal_keys(&self) -> Result<UnsealKeys> {
+        let staging = &self.config()?.staging;
+        Ok(UnsealKeys {
+            shares: staging.shares()?,
+            namespaces: staging.namespace_shares()?,
+            seal_key: staging.seal_key.as_ref().map(read_seal_key).transpose()?,
+        })
     }
 
     /// Asks until an empty line.

@@ -46,9 +46,9 @@ pub async fn plan(context: &Context, store: &dyn Store, trust: &Trust, catalog: 
 /// Plans and deletes.
 ///
 /// # Errors
-/// The store's; `Usage` without a key to verify the backups that stay.
+/// The store's; `Usage` without a random key to verify the backups that stay.
 pub async fn execute(context: &Context, store: &dyn Store, catalog: Catalog) -> Result<CommandResult> {
-    let trust = context.trust(context.mac_keys()?);
+    let trust = context.trust(context.random_mac_keys()?);
     let planned = plan(context, store, &trust, catalog).await?;
     context.progress.stage("pruning", None);
     let pruned = prune::execute(store, &planned, context.started, &context.stop).await?;

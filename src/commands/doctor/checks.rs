@@ -7,7 +7,7 @@ use crate::app::reporting;
 use crate::base::error::{Error, Result};
 use crate::base::lock::Lock;
 use crate::formats::backup::Backup;
-use crate::formats::manifest::{MacKey, rfc3339};
+use crate::formats::manifest::{KeyEnd, MacKey, rfc3339};
 use crate::pipeline::catalog::Catalog;
 use crate::pipeline::{clock, source};
 use crate::services::store::{Location, ReadAt, Store};
@@ -36,8 +36,10 @@ pub(super) fn configuration(context: &Context, findings: &mut Findings) -> Resul
 
 /// Returns the keys to verify manifests with.
 pub(super) fn keys(context: &Context, findings: &mut Findings) -> Vec<MacKey> {
-    let keyring = findings.keep("key", context.keyring(), |keyring| {
-        format!("id {}, and {} old keys", keyring.primary().id(), keyring.iter().count() - 1)
+    let keyring = findings.keep("key", context.random_keyring(), |keyring| {
+        let without = keyring.mac_keys().iter().filter(|key| key.end == KeyEnd::AtRotation).count();
+        let without = if without == 0 { String::new() } else { format!(", {without} of them without `until`") };
+        format!("id {}, and {} old keys{without}", keyring.primary().id(), keyring.iter().count() - 1)
     });
     keyring.map(|keyring| keyring.mac_keys()).unwrap_or_default()
 }

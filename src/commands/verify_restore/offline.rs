@@ -1,14 +1,16 @@
 //! The offline drill: decrypts every entry in memory with the unseal shares.
 
-use super::{pick, record};
+use super::pick;
+use super::result::{CheckedCanary, record};
 use crate::app::cli::VerifyRestoreArgs;
 use crate::app::context::Context;
 use crate::app::output;
 use crate::base::error::{Error, Result};
 use crate::commands::CommandResult;
 use crate::formats::barrier::{Namespace, Query, ScanResult, SecretAnswer};
+use crate::formats::crypto::Keyring;
 use crate::pipeline::drill::Steps;
-use crate::pipeline::drill::canary::{self, CanaryState};
+use crate::pipeline::drill::canary::{self, CanaryState, CanaryValue};
 use crate::pipeline::drill::feed::ReadSpec;
 use crate::pipeline::object::Chosen;
 use crate::pipeline::offline;
@@ -48,10 +50,15 @@ pub(super) async fn drill(context: &Context, args: &VerifyRestoreArgs, steps: &m
     let scanning = reader::read(ByteSource::Stream(second.body), &context.stop, &context.progress, scan);
     let read = steps.time("open", scanning).await.map_err(|e| e.context(&chosen.address))?;
 
+    context.trust(keyring.mac_keys()).check_key(&chosen.address, read.header.as_ref())?;
     note_unread(&read.result, &namespaces);
     canary::check(&staging.canary, found(&read.result)?, chosen.name.created_at(), staging.canary_max_age)?;
-    let at = record(context, store.as_ref(), &chosen, &keyring, manifest.as_ref(), super::Mode::Offline, steps).await?;
+    let checked = compared(context, &keyring, &read.result)?;
+    let recorded = (manifest.as_ref(), &checked);
+    let at = record(context, store.as_ref(), &chosen, &keyring, recorded, super::Mode::Offline, steps).await?;
     let mut outcome = passed(context, &chosen, &read.result, steps, at);
+    outcome.set("canary_compared", checked.compared);
+    outcome.set("canary_hash", &checked.hash);
     let sealable = || namespaces.iter().filter(|namespace| namespace.sealable);
     let names = |opened: bool| sealable().filter(|n| n.opened == opened).map(Namespace::name).collect::<Vec<_>>();
     outcome.set("namespaces_opened", names(true));
@@ -79,6 +86,15 @@ fn note_unread(scan: &ScanResult, namespaces: &[Namespace]) {
             sealed.join(", ")
         );
     }
+}
+
+/// Compares the canary, which was read from the backup itself, with the configured hash.
+fn compared(context: &Context, keyring: &Keyring, scan: &ScanResult) -> Result<CheckedCanary> {
+    let staging = &context.config()?.staging;
+    let value = scan.answer.as_ref().and_then(CanaryValue::stored);
+    let value = value.ok_or_else(|| Error::drill(format!("the canary {} is not a JSON object", staging.canary)))?;
+    value.check_hash(&staging.canary, staging.canary_hash.as_deref(), keyring)?;
+    Ok(CheckedCanary { compared: Some("backup"), hash: value.hash(keyring) })
 }
 
 fn found(scan: &ScanResult) -> Result<CanaryState> {

@@ -6,13 +6,20 @@ use crate::app::config::StagingMode;
 use crate::app::context::Context;
 use crate::base::error::{Error, Result};
 use crate::base::secret::Secret;
+use crate::formats::barrier::UnsealKeys;
 use crate::formats::manifest::Manifest;
 use crate::formats::product::ServerVersion;
 use crate::formats::share;
-use crate::pipeline::drill::feed::Facts;
-use crate::pipeline::drill::guard;
+use crate::pipeline::drill::canary::StoredCanary;
+use crate::pipeline::drill::feed::{Facts, ReadSpec};
 use crate::pipeline::drill::target::StagingTarget;
+use crate::pipeline::drill::{Steps, guard};
+use crate::pipeline::object::Chosen;
+use crate::pipeline::offline;
+use crate::pipeline::reader::{self, ByteSource};
 use crate::services::staging::{Ephemeral, StagingSettings};
+use crate::services::store::Store;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Target of a drill.
@@ -61,6 +68,29 @@ pub(super) fn name(context: &Context, mode: Mode) -> String {
         Mode::Ephemeral => "ephemeral".to_owned(),
         Mode::Offline => "none".to_owned(),
     }
+}
+
+/// Unlocks the backup with the source's unseal keys, to read the canary from it while it is
+/// restored. Reads only its beginning.
+pub(super) async fn stored_canary(
+    context: &Context,
+    store: &dyn Store,
+    chosen: &Chosen,
+    how: &ReadSpec,
+    steps: &mut Steps,
+) -> Result<StoredCanary> {
+    let staging = &context.config()?.staging;
+    // The canary is in the root namespace.
+    let keys = UnsealKeys { namespaces: BTreeMap::new(), ..context.staging_unseal_keys()? };
+    if staging.unseal_keys.is_empty() && staging.seal_key.is_none() {
+        return StoredCanary::of(None);
+    }
+    let download = context.stop.guard(chosen.download(store)).await?;
+    let how = how.clone();
+    let unlock = move |reader| offline::unlock(reader, Some(&how), &keys);
+    let unlocking = reader::read(ByteSource::Stream(download.body), &context.stop, &context.progress, unlock);
+    let unlocked = steps.time("unlock", unlocking).await;
+    StoredCanary::of(Some(unlocked)).map_err(|e| if e.kind().is_stop() { e } else { e.context(&chosen.address) })
 }
 
 /// A staging Vault that takes the restore.

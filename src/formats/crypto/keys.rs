@@ -2,12 +2,15 @@
 //!
 //! Not here: reading a key from a file or the environment (`secret`).
 
+use super::randomness;
 use crate::base::error::{Error, Result};
 use crate::base::secret::Secret;
-use crate::formats::manifest::MacKey;
+use crate::formats::manifest::{KeyEnd, MacKey};
+use chrono::{DateTime, Utc};
 use ring::rand::SecureRandom;
-use ring::{hkdf, rand};
+use ring::{hkdf, hmac, rand};
 use std::fmt;
+use std::sync::Once;
 use zeroize::Zeroizing;
 
 /// Length of a key, in bytes.
@@ -19,6 +22,8 @@ pub struct Key {
     id: String,
     manifest: Zeroizing<[u8; LEN]>,
     drill: Zeroizing<[u8; LEN]>,
+    canary: Zeroizing<[u8; LEN]>,
+    end: KeyEnd,
 }
 
 impl Key {
@@ -44,7 +49,20 @@ impl Key {
         let id = hex::encode(derive(&bytes, "vault-backup/v1/key-id")?);
         let manifest = derive(&bytes, "vault-backup/v1/manifest")?;
         let drill = derive(&bytes, "vault-backup/v1/drill")?;
-        Ok(Self { bytes, id, manifest, drill })
+        let canary = derive(&bytes, "vault-backup/v1/canary")?;
+        Ok(Self { bytes, id, manifest, drill, canary, end: KeyEnd::Never })
+    }
+
+    /// Returns the key as an old one whose backups and drill records count only if they are
+    /// dated before `until`.
+    #[must_use]
+    pub fn until(self, until: DateTime<Utc>) -> Self {
+        Self { end: KeyEnd::At(until), ..self }
+    }
+
+    /// Returns the reason why the key was obviously not drawn at random, if there is one.
+    pub fn defect(&self) -> Option<&'static str> {
+        randomness::defect(&self.bytes)
     }
 
     /// Returns the text form: 64 lower-case hex digits.
@@ -65,7 +83,18 @@ impl Key {
 
     /// Returns the keys for the MACs of manifests and drill records.
     pub fn mac_key(&self) -> MacKey {
-        MacKey { key_id: Some(self.id.clone()), manifest: self.manifest.clone(), drill: Some(self.drill.clone()) }
+        MacKey {
+            key_id: Some(self.id.clone()),
+            manifest: self.manifest.clone(),
+            drill: Some(self.drill.clone()),
+            end: self.end,
+        }
+    }
+
+    /// Returns the keyed hash of a canary's value, in hex: HMAC-SHA-256 over its canonical JSON.
+    pub fn canary_hash(&self, canonical: &str) -> String {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.canary.as_slice());
+        hex::encode(hmac::sign(&key, canonical.as_bytes()))
     }
 
     pub(super) fn bytes(&self) -> &[u8; LEN] {
@@ -83,9 +112,15 @@ impl fmt::Debug for Key {
 /// and cannot decrypt.
 ///
 /// # Errors
-/// `Usage` for any other text, which the error does not repeat.
+/// `Usage` for any other text, which the error does not repeat, and for a key that is not
+/// random: anyone could sign with it.
 pub fn manifest_key_from_hex(text: &Secret) -> Result<MacKey> {
-    Ok(MacKey { key_id: None, manifest: decode(text, "the manifest key")?, drill: None })
+    let manifest = decode(text, "the manifest key")?;
+    randomness::defect(&manifest).map_or(Ok(()), |why| {
+        Err(Error::usage(format!("the manifest key is not random: {why}"))
+            .hint("derive it with `vault-backup keygen --manifest-key-of`"))
+    })?;
+    Ok(MacKey { key_id: None, manifest, drill: None, end: KeyEnd::Never })
 }
 
 /// The key for encryption, and old keys that are only used for decryption.
@@ -93,14 +128,16 @@ pub fn manifest_key_from_hex(text: &Secret) -> Result<MacKey> {
 pub struct Keyring {
     /// All keys, the primary key first.
     keys: Vec<Key>,
+    warned: Once,
 }
 
 impl Keyring {
-    /// Creates a keyring of `primary` and `old`.
+    /// Creates a keyring of `primary` and `old`. An old key without an end of its own ends
+    /// at the first backup under `primary`.
     pub fn new(primary: Key, old: Vec<Key>) -> Self {
         let mut keys = vec![primary];
-        keys.extend(old);
-        Self { keys }
+        keys.extend(old.into_iter().map(|key| Key { end: key.end.of_old_key(), ..key }));
+        Self { keys, warned: Once::new() }
     }
 
     /// Returns the key for encryption.
@@ -111,6 +148,15 @@ impl Keyring {
     /// Returns the key with this id, if any.
     pub fn find(&self, id: &str) -> Option<&Key> {
         self.iter().find(|key| key.id == id)
+    }
+
+    /// Warns once of a backup under a key that is not random. It must stay readable.
+    pub(crate) fn warn_of_defect(&self, id: &str) {
+        if let Some(why) = self.find(id).and_then(Key::defect) {
+            self.warned.call_once(|| {
+                tracing::warn!("the backup is encrypted with a key that is not random ({why}): anyone can guess it");
+            });
+        }
     }
 
     /// Returns all keys, the primary key first.
@@ -178,6 +224,24 @@ mod tests {
         assert_eq!((mac.key_id.as_deref(), key.to_hex().expose()), (Some(key.id()), "5a".repeat(32).as_str()));
         let alone = manifest_key_from_hex(&Secret::new(hex::encode(mac.manifest.as_slice()))).unwrap();
         assert_eq!((alone.key_id, alone.manifest, alone.drill), (None, mac.manifest, None));
+        // HMAC-SHA-256 of {"a":1} under HKDF with info vault-backup/v1/canary, computed in the same way.
+        assert_eq!(key.canary_hash("{\"a\":1}"), "af3de157d1bc0c07ce51cc662cd8443f5f915c88158ebb7517749f2b6b682ecf");
+    }
+
+    #[test]
+    fn old_keys_end_and_the_primary_key_does_not() {
+        let key = || Key::generate().unwrap();
+        let until = DateTime::UNIX_EPOCH;
+        let ends: Vec<_> =
+            Keyring::new(key(), vec![key(), key().until(until)]).mac_keys().iter().map(|key| key.end).collect();
+        assert_eq!(ends, [KeyEnd::Never, KeyEnd::AtRotation, KeyEnd::At(until)]);
+    }
+
+    #[test]
+    fn a_manifest_key_that_is_not_random_is_refused() {
+        let error = manifest_key_from_hex(&Secret::new("00".repeat(32))).unwrap_err();
+        assert_eq!(error.kind(), Kind::Usage);
+        assert!(error.to_string().contains("not random: all of its bytes are equal"), "{error}");
     }
 
     #[test]

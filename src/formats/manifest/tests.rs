@@ -1,11 +1,13 @@
 use super::*;
 use chrono::{TimeZone, Utc};
+use zeroize::Zeroizing;
 
 fn key(id: &str, byte: u8) -> MacKey {
     MacKey {
         key_id: Some(id.into()),
         manifest: Zeroizing::new([byte; 32]),
         drill: Some(Zeroizing::new([byte + 1; 32])),
+        end: KeyEnd::Never,
     }
 }
 
@@ -37,7 +39,7 @@ fn manifest_round_trips() {
     assert!(text.starts_with("{\"backup_type\":\"daily\",\"created_at\""), "{text}");
     assert!(!text.contains("null") && !text.contains("plaintext_sha256"), "absent values are left out");
     let back = Manifest::from_bytes(&bytes, &name(), &[key("k0", 9), key("k1", 1)]).unwrap();
-    assert_eq!(back, manifest());
+    assert_eq!(back, (manifest(), KeyEnd::Never));
 }
 
 #[test]
@@ -45,7 +47,7 @@ fn unknown_keys_are_covered_by_the_mac_and_ignored() {
     let mut value = serde_json::to_value(manifest()).unwrap();
     value["future"] = serde_json::json!({"a": [1]});
     let bytes = sign(&value, &key("k1", 1).manifest).unwrap();
-    assert_eq!(Manifest::from_bytes(&bytes, &name(), &[key("k1", 1)]).unwrap(), manifest());
+    assert_eq!(Manifest::from_bytes(&bytes, &name(), &[key("k1", 1)]).unwrap().0, manifest());
     let edited = String::from_utf8(bytes).unwrap().replace("[1]", "[2]");
     assert!(matches!(Manifest::from_bytes(edited.as_bytes(), &name(), &[key("k1", 1)]), Err(DocumentError::Forged)));
 }
@@ -73,7 +75,7 @@ fn modified_foreign_and_malformed_manifests_are_rejected() {
 #[test]
 fn the_manifest_key_alone_verifies_manifests_but_not_drill_records() {
     let full = key("k1", 1);
-    let alone = MacKey { key_id: None, manifest: full.manifest.clone(), drill: None };
+    let alone = MacKey { key_id: None, manifest: full.manifest.clone(), drill: None, end: KeyEnd::Never };
     let bytes = manifest().to_bytes(&full).unwrap();
     assert!(Manifest::from_bytes(&bytes, &name(), std::slice::from_ref(&alone)).is_ok());
 
@@ -84,11 +86,12 @@ fn the_manifest_key_alone_verifies_manifests_but_not_drill_records() {
         mode: "offline".into(),
         staging_vault: None,
         canary: "smtp/test-tenant-id/admin".into(),
+        canary_compared: None,
         durations_ms: [("open".to_owned(), 12)].into(),
         tool: "vault-backup/0.1.0".into(),
     };
     let bytes = record.to_bytes(&full).unwrap();
-    assert_eq!(DrillRecord::from_bytes(&bytes, &name(), std::slice::from_ref(&full)).unwrap(), record);
+    assert_eq!(DrillRecord::from_bytes(&bytes, &name(), std::slice::from_ref(&full)).unwrap().0, record);
     assert!(matches!(
         DrillRecord::from_bytes(&bytes, &name(), std::slice::from_ref(&alone)),
         Err(DocumentError::UnknownKey)

@@ -40,6 +40,7 @@ fn passed() -> DrillStatus {
         mode: String::new(),
         staging_vault: None,
         canary: String::new(),
+        canary_compared: None,
         durations_ms: std::collections::BTreeMap::new(),
         tool: String::new(),
     }))

@@ -2,6 +2,10 @@
 //!
 //! Not here: reading it (`vault`, `barrier`).
 
+mod value;
+
+pub(crate) use value::{CanaryValue, FoundCanary, StoredCanary};
+
 use crate::base::error::{Error, Result};
 use crate::formats::manifest::rfc3339;
 use chrono::{DateTime, TimeDelta, Utc};

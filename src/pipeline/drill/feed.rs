@@ -46,27 +46,30 @@ pub(crate) fn peek(reader: Box<dyn Read + Send>, how: &ReadSpec) -> Result<Facts
     Ok(Facts { header, meta })
 }
 
-/// Reads and verifies all of it, and passes each piece to `send` on the way.
+/// Reads and verifies all of it. On the way, passes each piece to `send` and the state to
+/// `on_state`, whose result is returned too.
 ///
 /// # Errors
-/// `Integrity`, or the error of `send`. The last piece is then not sent.
-pub(crate) fn pass(
+/// `Integrity`, or the error of `send` or `on_state`. The last piece is then not sent.
+pub(crate) fn pass<T>(
     reader: Box<dyn Read + Send>,
     how: &ReadSpec,
     send: impl FnMut(Bytes) -> io::Result<()>,
-) -> Result<Facts> {
+    mut on_state: impl FnMut(&mut dyn Read) -> Result<T>,
+) -> Result<(Facts, T)> {
     let unsent = |e| Error::from_io(e, Kind::Unexpected, "a piece was not sent");
     let read = how.read(reader, |_, plaintext| {
         let mut tee = Tee { reader: plaintext, pending: Vec::with_capacity(PIECE), failed: None, send };
-        let checked = archive::check(&mut tee);
+        let checked = archive::check_with(&mut tee, |_, state| on_state(state));
         let Tee { pending, failed, send, .. } = tee;
         // First: to the archive check this looks like a backup that cannot be read.
         failed.map_or(Ok(()), |e| Err(unsent(e)))?;
-        Ok((checked?.meta, pending, send))
+        let (snapshot, result) = checked?;
+        Ok((snapshot.meta, result, pending, send))
     })?;
-    let (meta, pending, mut send) = read.result;
+    let (meta, result, pending, mut send) = read.result;
     send(Bytes::from(pending)).map_err(unsent)?;
-    Ok(Facts { header: read.header, meta })
+    Ok((Facts { header: read.header, meta }, result))
 }
 
 /// A reader that passes on what is read through it, one piece behind.

@@ -70,6 +70,11 @@ fn type_of(key: &Key<'_>, value: &Value) -> Value {
             if let Some(names) = probe("[\"no such value\"]") {
                 items["enum"] = names.into();
             }
+            if let Some(names) = probe("[{ no_such_key = 1 }]") {
+                let properties: Map<_, _> = names.into_iter().map(|name| (name, items.clone())).collect();
+                let table = json!({ "type": "object", "additionalProperties": false, "properties": properties });
+                items = json!({ "anyOf": [items, table] });
+            }
             json!({ "type": "array", "items": items })
         }
         Value::Object(_) => {
@@ -163,6 +168,7 @@ fn the_schema_accepts_the_example_and_refuses_mistakes() {
         "[vault.auth]\nmethod = \"password\"",
         "[[notify]]\ntype = \"webhook\"",
         "[staging]\nseal_after = \"yes\"",
+        "[encryption]\nold_keys = [{ kye = \"/k\" }]",
     ] {
         assert!(schema(&document(mistake)).is_err() && refusal(mistake).is_some(), "{mistake}");
     }

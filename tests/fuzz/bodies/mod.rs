@@ -137,16 +137,16 @@ pub fn signed(data: &[u8]) {
         value["mac"] = hex::encode(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes())).into();
         value.to_string().into_bytes()
     };
-    if let Ok(manifest) = Manifest::from_bytes(&sign(&keys[0].manifest), &name, &keys) {
+    if let Ok((manifest, _)) = Manifest::from_bytes(&sign(&keys[0].manifest), &name, &keys) {
         assert_eq!(manifest.object, name.object());
         let again = manifest.to_bytes(&keys[0]).expect("what is read can be written");
-        assert_eq!(Manifest::from_bytes(&again, &name, &keys).expect("it was written"), manifest);
+        assert_eq!(Manifest::from_bytes(&again, &name, &keys).expect("it was written").0, manifest);
     }
     let drill = keys[0].drill.as_ref().expect("a master key");
-    if let Ok(record) = DrillRecord::from_bytes(&sign(drill), &name, &keys) {
+    if let Ok((record, _)) = DrillRecord::from_bytes(&sign(drill), &name, &keys) {
         assert_eq!(record.object, name.object());
         let again = record.to_bytes(&keys[0]).expect("what is read can be written");
-        assert_eq!(DrillRecord::from_bytes(&again, &name, &keys).expect("it was written"), record);
+        assert_eq!(DrillRecord::from_bytes(&again, &name, &keys).expect("it was written").0, record);
     }
 }
 

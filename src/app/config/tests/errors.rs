@@ -44,6 +44,18 @@ fn an_invalid_value_names_the_allowed_ones() {
             "[encryption]\nold_keys = [\n'/k',\n'env:']",
             "4: encryption.old_keys: must be a path, env:NAME, file:PATH or credential:NAME",
         ),
+        (
+            "[encryption]\nold_keys = [\n'/k',\n{ key = '/k', until = '2026-6-1' }]",
+            "4: encryption.old_keys.until: must be a date such as \"2026-06-01\"; the day begins at 00:00 UTC",
+        ),
+        (
+            "[encryption]\nold_keys = [{ key = '/k', until = 5 }]",
+            "2: encryption.old_keys.until: must be text in quotes",
+        ),
+        ("[encryption]\nold_keys = [{ key = 'env:' }]", "2: encryption.old_keys.key: must be a path, env:NAME,"),
+        ("[encryption]\nold_keys = [{ until = '2026-06-01' }]", "2: encryption.old_keys: needs the key key"),
+        ("[encryption]\nold_keys = [{ kye = '/k' }]", "2: encryption.old_keys.kye: unknown key; allowed: key, until"),
+        ("[encryption]\nold_keys = [5]", "2: encryption.old_keys: must be a reference to a key, or {"),
         ("[vault]\naddresses = [\n'https://v',\n'v']", "4: vault.addresses: must be an address such as"),
         ("[store]\nkms_key_id = 'k'", "1: store: the key kms_key_id needs sse = \"aws:kms\""),
         ("[retention]\ndaily_days = 0", "2: retention.daily_days: must be a whole number from 1 to 36500"),

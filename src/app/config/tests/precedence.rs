@@ -77,7 +77,7 @@ fn the_environment_overrides_the_file() {
     assert_eq!(token(&config), Some(Reference::Env("VAULT_TOKEN".into())));
     assert_eq!(config.store().unwrap().location.to_string(), "file:///env");
     assert_eq!(config.encryption.key, Some(Reference::Env("VAULT_BACKUP_KEY".into())));
-    assert_eq!(config.encryption.old_keys, [Reference::Env("OLD".into())]);
+    assert_eq!(config.encryption.old_keys, [OldKey { key: Reference::Env("OLD".into()), until: None }]);
     assert_eq!(config.run.lock_file, Path::new("/run/user/7/vault-backup-dab06648.lock"));
     assert_eq!(config.staging.address().unwrap().as_str(), "https://staging:8200/", "no variable applies to staging");
     assert!(config.staging.login().is_err(), "nor a token of the environment");
@@ -151,7 +151,7 @@ fn a_missing_value_is_reported_on_use() {
         "no Vault configured; set vault.addresses, or VAULT_ADDR or BAO_ADDR"
     );
     assert_eq!(said(config.store().unwrap_err()), "no store configured; set store.url, VAULT_BACKUP_STORE or --store");
-    assert!(said(config.keys().unwrap_err()).starts_with("no backup key configured; set encryption.key"));
+    assert!(said(config.key().unwrap_err()).starts_with("no backup key configured; set encryption.key"));
     assert!(config.encryption.read_manifest_key().unwrap().is_none());
     assert!(said(config.staging.address().unwrap_err()).contains("--ephemeral"));
     assert!(said(config.staging.login().unwrap_err()).contains("staging.auth.token"));
@@ -209,14 +209,13 @@ fn keys_are_read_on_use() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("key");
     let config = resolve(&format!("[encryption]\nkey = '{0}'\nold_keys = ['file:{0}']", path.display())).unwrap();
-    assert!(config.keys().unwrap_err().to_string().contains("cannot be read"));
+    let read = || [config.key().unwrap(), &config.encryption.old_keys[0].key].map(Reference::read_key);
+    assert!(read().into_iter().all(|key| key.unwrap_err().to_string().contains("cannot be read")));
     std::fs::write(&path, "first\n").unwrap();
     std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-    let keys = config.keys().unwrap();
-    assert_eq!(keys.len(), 2);
-    assert_eq!(keys[0].1.expose(), "first");
+    assert!(read().into_iter().all(|key| key.unwrap().expose() == "first"));
     std::fs::write(&path, "second\n").unwrap();
-    assert_eq!(config.keys().unwrap()[0].1.expose(), "second");
+    assert!(read().into_iter().all(|key| key.unwrap().expose() == "second"));
 }
 
 #[test]
@@ -240,7 +239,7 @@ fn an_empty_variable_is_named_where_a_value_is_missing() {
     for (error, expected) in [
         (empty.vault().unwrap_err(), "no Vault configured: VAULT_ADDR is set but empty"),
         (empty.store().unwrap_err(), "no store configured: VAULT_BACKUP_STORE is set but empty"),
-        (empty.keys().unwrap_err(), "no backup key configured: VAULT_BACKUP_KEY is set but empty"),
+        (empty.key().unwrap_err(), "no backup key configured: VAULT_BACKUP_KEY is set but empty"),
         (empty.login().unwrap_err(), "no Vault token"),
     ] {
         assert_eq!(error.message(), expected);

@@ -9,31 +9,33 @@ use crate::pipeline::drill::feed::{self, Facts, ReadSpec};
 use crate::pipeline::reader::{self, ByteSource};
 use crate::services::progress::Progress;
 use std::cell::Cell;
+use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 impl StagingTarget {
-    /// Streams the backup into the node and checks it on the way.
+    /// Streams the backup into the node, checks it on the way, and returns the result of
+    /// `on_state`, which gets the state.
     ///
     /// # Errors
     /// The source's error first, then the backup's, then Vault's. Until Vault accepts the
     /// restore, its state is unchanged.
-    pub(crate) async fn restore(
+    pub(crate) async fn restore<T: Send + 'static>(
         &self,
-        source: ByteSource,
-        how: ReadSpec,
+        (source, how): (ByteSource, ReadSpec),
         token: &Secret,
         force: bool,
         stop: &Stop,
         progress: &Progress,
-    ) -> Result<Facts> {
+        on_state: impl FnMut(&mut dyn Read) -> Result<T> + Send + 'static,
+    ) -> Result<(Facts, T)> {
         let node = Box::pin(stop.guard(self.client.node(&self.address))).await?;
         let (feeder, body) = feed::body();
         let (complete, refused) = (Arc::new(AtomicBool::new(false)), Cell::new(false));
         let sent_all = complete.clone();
         let reading = reader::read(source, stop, progress, move |reader| {
-            let facts = feed::pass(reader, &how, |piece| feeder.send(piece))?;
+            let facts = feed::pass(reader, &how, |piece| feeder.send(piece), on_state)?;
             sent_all.store(true, Ordering::SeqCst);
             feeder.finish();
             Ok(facts)

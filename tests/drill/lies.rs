@@ -22,7 +22,7 @@ fn drill(site: &Site, staging: &Vault, canary: &'static str, answer: Option<Valu
     output
 }
 
-fn version_2(data: Value, version: u64, created: &str) -> Value {
+fn version_2(data: &Value, version: u64, created: &str) -> Value {
     let metadata = json!({"version": version, "destroyed": false, "created_time": created, "deletion_time": ""});
     json!({"data": {"data": data, "metadata": metadata}})
 }
@@ -37,18 +37,18 @@ fn a_false_canary_fails_the_drill_and_leaves_no_record() {
     let later = (Utc::now() - TimeDelta::seconds(1)).to_rfc3339();
     let record = format!("{}.drill.json", site.production.object);
     for lie in [
-        version_2(json!({"password": "a guess"}), 1, &created),
-        version_2(json!({}), 1, &created),
-        version_2(json!({"password": PLANTED, "more": 1}), 1, &created),
-        version_2(json!({"password": PLANTED}), 2, &created),
+        version_2(&json!({"password": "a guess"}), 1, &created),
+        version_2(&json!({}), 1, &created),
+        version_2(&json!({"password": PLANTED, "more": 1}), 1, &created),
+        version_2(&json!({"password": PLANTED}), 2, &created),
         // It hides the age of the data.
-        version_2(json!({"password": PLANTED}), 1, &later),
+        version_2(&json!({"password": PLANTED}), 1, &later),
     ] {
         let output = drill(&site, &staging, path, Some(lie), "");
         output.code(6).stderr_contains(&format!("the canary {CANARY} that the restored Vault returns is not the one"));
         assert!(site.json(&record).is_none());
     }
-    let same = version_2(json!({"password": PLANTED}), 1, &created);
+    let same = version_2(&json!({"password": PLANTED}), 1, &created);
     let output = drill(&site, &staging, path, Some(same), "");
     assert_eq!(output.code(0).json()["canary_compared"], "backup");
     assert_eq!(site.json(&record).unwrap()["canary_compared"], "backup");
@@ -73,7 +73,7 @@ fn a_canary_that_the_backup_does_not_have_fails_the_drill() {
     let staging = Vault::builder().staging().start();
     let created = (Utc::now() - TimeDelta::minutes(1)).to_rfc3339();
     for (path, canary) in [("/v1/smtp/data/nothing", "smtp/nothing"), ("/v1/smtp/data/deleted", "smtp/deleted")] {
-        let lie = version_2(json!({"password": "a guess"}), 1, &created);
+        let lie = version_2(&json!({"password": "a guess"}), 1, &created);
         let output = drill(&site, &staging, path, Some(lie), &format!("canary = \"{canary}\"\n"));
         output.code(6).stderr_contains("is not the one in the backup");
     }

@@ -4,6 +4,7 @@ mod cluster;
 mod copied;
 mod cron;
 mod doubts;
+mod expired;
 mod kinds;
 mod large;
 mod lock;

@@ -26,14 +26,24 @@ fn world(due: i32) -> (World, Vec<BackupName>) {
 fn a_truncated_listing_deletes_nothing() {
     let (world, _) = world(1_200);
     let before = world.files();
-    let truncated = "<ListBucketResult><IsTruncated>true</IsTruncated><Contents><Key>prod/daily/x</Key></Contents></ListBucketResult>";
+    let truncated = "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>";
+    let unclear = "<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>prod/daily/x</Key></Contents></ListBucketResult>";
+    let no_end = "<ListBucketResult><IsTruncated>false</IsTruncated>";
+    let unstated = "<ListBucketResult></ListBucketResult>";
     let denied = "<Error><Code>AccessDenied</Code></Error>";
-    for (status, body, says) in [(200, truncated, "the listing is truncated"), (403, denied, "denied: s3:ListBucket")] {
+    for (status, body, says) in [
+        (200, truncated, "the listing is truncated"),
+        (200, unclear, "the listing is invalid"),
+        (200, no_end, "the response is truncated"),
+        (200, unstated, "has no <IsTruncated>"),
+        (200, "<html></html>", "not an S3 server"),
+        (403, denied, "denied: s3:ListBucket"),
+    ] {
         let pages = AtomicUsize::new(0);
         let proxy = FaultServer::proxy(&world.place.site.s3.endpoint(), move |call| {
             let is_page = call.query.contains("list-type=2") && !call.query.contains("max-keys=1");
-            let is_second = is_page && pages.fetch_add(1, Ordering::Relaxed) == 1;
-            if is_second { Reply::status(status).body(body) } else { Reply::forward() }
+            let is_later = is_page && pages.fetch_add(1, Ordering::Relaxed) >= 1;
+            if is_later { Reply::status(status).body(body) } else { Reply::forward() }
         });
         let output = world.tool().env("AWS_ENDPOINT_URL", proxy.address()).args(["prune", "--json"]).run();
         output.fails(4, &[&world.place.url(), says]);
@@ -88,7 +98,9 @@ fn a_wrong_clock_deletes_nothing() {
     let (world, _) = world(5);
     let before = world.files();
     let proxy = FaultServer::proxy(&world.place.site.s3.endpoint(), |call| match call.query.contains("max-keys=1") {
-        true => Reply::status(200).header("Date", "Wed, 26 Nov 2025 02:00:00 GMT").body("<ListBucketResult/>"),
+        true => Reply::status(200)
+            .header("Date", "Wed, 26 Nov 2025 02:00:00 GMT")
+            .body("<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"),
         false => Reply::forward(),
     });
     let output = world.tool().env("AWS_ENDPOINT_URL", proxy.address()).arg("prune").run();

@@ -79,6 +79,10 @@ async fn temporary_failures_are_retried() {
         ("CreateMultipartUpload", failing),
         ("CompleteMultipartUpload", failing),
         ("HeadObject", Reply::hang),
+        ("UploadPart", || refusal(429, "TooManyRequests")),
+        ("CreateMultipartUpload", || Reply::status(408)),
+        ("CompleteMultipartUpload", || refusal(400, "RequestTimeout")),
+        ("HeadObject", || Reply::status(429)),
     ] {
         let (s3, _proxy, store) = behind(first(1, wanted, fault)).await;
         let data = data(36 * MIB);

@@ -3,6 +3,7 @@
 
 use super::bounded::{OperationName, receive};
 use super::pace::{LastProgress, PacedBody, ProgressBody};
+use super::renewal::SentRequest;
 use super::transport::Transport;
 use crate::services::http::ClientTemplate;
 use aws_sdk_s3::primitives::SdkBody;
@@ -68,11 +69,14 @@ impl HttpConnector for LimitedConnector {
             *request.body_mut() = body;
         }
         let operation = request.extension::<OperationName>().cloned();
+        let sent = SentRequest::of(&request);
         let answer = self.inner.call(request);
         HttpConnectorFuture::new(async move {
             let response = progress.watch(answer, idle).await?;
             let response = response.map(|inner| SdkBody::from_body_1_x(PacedBody::new(inner, idle)));
-            receive(response, operation.as_ref().map_or("", OperationName::as_str)).await
+            let mut response = receive(response, operation.as_ref().map_or("", OperationName::as_str)).await?;
+            response.add_extension(sent);
+            Ok(response)
         })
     }
 }

@@ -11,7 +11,7 @@ use aws_smithy_runtime_api::client::identity::{
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The SDK's cache of credentials, which can be emptied. Clones share their state.
 #[derive(Clone, Debug)]
@@ -55,9 +55,13 @@ impl RenewableCache {
 
     /// Records that the store declared the credentials of `request` expired. Returns `true`
     /// if another attempt uses others.
-    pub(super) fn rejected(&self, request: &HttpRequest) -> bool {
+    pub(super) fn rejected(&self, request: &SentRequest) -> bool {
+        *request.renewed.get_or_init(|| self.renew(request))
+    }
+
+    fn renew(&self, request: &SentRequest) -> bool {
         let mut state = self.state();
-        if state.current.is_some() && state.current != KeyAndToken::of_request(request) {
+        if state.current.is_some() && state.current != request.signer {
             return true; // renewed meanwhile
         }
         if state.renewed {
@@ -70,9 +74,9 @@ impl RenewableCache {
     }
 
     /// Records that the store accepted the credentials of `request`.
-    pub(super) fn accepted(&self, request: &HttpRequest) {
+    pub(super) fn accepted(&self, request: &SentRequest) {
         let mut state = self.state();
-        if state.renewed && state.current == KeyAndToken::of_request(request) && state.current.is_some() {
+        if state.renewed && state.current == request.signer && state.current.is_some() {
             state.renewed = false;
         }
     }
@@ -118,18 +122,39 @@ impl KeyAndToken {
     }
 }
 
+/// Facts about a request that its retry depends on. The connector attaches them to the
+/// response, because the SDK does not keep the request.
+#[derive(Clone)]
+pub(super) struct SentRequest {
+    signer: Option<KeyAndToken>,
+    is_head: bool,
+    /// Answer of [`RenewableCache::rejected`]: the SDK asks more than once about a response.
+    renewed: Arc<OnceLock<bool>>,
+}
+
+impl SentRequest {
+    pub(super) fn of(request: &HttpRequest) -> Self {
+        Self { signer: KeyAndToken::of_request(request), is_head: request.method() == "HEAD", renewed: Arc::default() }
+    }
+
+    /// Returns `true` if the response has no body, and the credentials may have ended.
+    pub(super) fn is_head_of_session(&self) -> bool {
+        self.is_head && self.signer.as_ref().is_some_and(|signer| signer.token.is_some())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn request(credentials: &Credentials) -> HttpRequest {
+    fn request(credentials: &Credentials) -> SentRequest {
         let mut request = HttpRequest::empty();
         let key = credentials.access_key_id();
         request.headers_mut().insert("authorization", format!("AWS4-HMAC-SHA256 Credential={key}/20251126/x, S=y"));
         if let Some(token) = credentials.session_token() {
             request.headers_mut().insert("x-amz-security-token", token.to_owned());
         }
-        request
+        SentRequest::of(&request)
     }
 
     fn credentials(token: &str) -> Credentials {

@@ -3,9 +3,9 @@
 
 use super::advice::{is_expired, is_overload};
 use super::answer::error_code;
-use super::renewal::RenewableCache;
+use super::renewal::{RenewableCache, SentRequest};
 use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction, RetryReason};
 use aws_smithy_types::retry::ErrorKind;
 use chrono::{DateTime, Utc};
@@ -27,15 +27,14 @@ impl ClassifyRetry for RetryRules {
     }
 
     fn classify_retry_v2(&self, context: &InterceptorContext, previous: &RetryAction) -> RetryAction {
-        let (Some(request), Some(response)) = (context.request(), context.response()) else {
-            return RetryAction::NoActionIndicated;
-        };
+        let Some(response) = context.response() else { return RetryAction::NoActionIndicated };
+        let request = response.extension::<SentRequest>();
         if context.output_or_error().is_none_or(|end| end.is_ok()) {
-            self.credentials.accepted(request);
+            request.inspect(|request| self.credentials.accepted(request));
             return RetryAction::NoActionIndicated;
         }
-        if names_expired_credentials(request, response) && self.credentials.rejected(request) {
-            return RetryAction::retryable_error_with_explicit_delay(ErrorKind::ClientError, Duration::ZERO);
+        if request.is_some_and(|it| names_expired_credentials(it, response) && self.credentials.rejected(it)) {
+            return RetryAction::retryable_error_with_explicit_delay(ErrorKind::TransientError, Duration::ZERO);
         }
         let (kind, asked) = match previous {
             RetryAction::RetryIndicated(RetryReason::RetryableError { kind, retry_after }) => {
@@ -71,14 +70,10 @@ fn temporary(response: &HttpResponse) -> Option<ErrorKind> {
 
 /// Returns `true` if the store declares the credentials expired. The response to HEAD has
 /// no body: S3 then answers 400 to a session that has ended.
-fn names_expired_credentials(request: &HttpRequest, response: &HttpResponse) -> bool {
+fn names_expired_credentials(request: &SentRequest, response: &HttpResponse) -> bool {
     match error_code(response.body().bytes().unwrap_or_default()) {
         Some(code) => is_expired(&code),
-        None => {
-            request.method() == "HEAD"
-                && matches!(response.status().as_u16(), 400 | 403)
-                && request.headers().get("x-amz-security-token").is_some()
-        }
+        None => matches!(response.status().as_u16(), 400 | 403) && request.is_head_of_session(),
     }
 }
 
@@ -98,6 +93,7 @@ fn retry_after(response: &HttpResponse, now: DateTime<Utc>) -> Option<Duration> 
 mod tests {
     use super::*;
     use aws_sdk_s3::primitives::SdkBody;
+    use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
     use chrono::TimeZone;
 
     fn response(status: u16, headers: &[(&'static str, &'static str)], body: &'static str) -> HttpResponse {
@@ -145,14 +141,18 @@ mod tests {
     fn expired_credentials_are_recognised_also_without_a_body() {
         let mut head = HttpRequest::empty();
         head.set_method("HEAD").unwrap();
-        assert!(!names_expired_credentials(&head, &response(400, &[], "")), "permanent credentials");
+        let expired = |request: &HttpRequest, response: &HttpResponse| {
+            names_expired_credentials(&SentRequest::of(request), response)
+        };
+        head.headers_mut().insert("authorization", "AWS4-HMAC-SHA256 Credential=k/20251126/x, S=y");
+        assert!(!expired(&head, &response(400, &[], "")), "permanent credentials");
         head.headers_mut().insert("x-amz-security-token", "t");
-        assert!(names_expired_credentials(&head, &response(400, &[], "")));
-        assert!(!names_expired_credentials(&head, &response(404, &[], "")));
+        assert!(expired(&head, &response(400, &[], "")));
+        assert!(!expired(&head, &response(404, &[], "")));
         let get = HttpRequest::empty();
-        for (code, expired) in [("ExpiredToken", true), ("RequestExpired", true), ("AccessDenied", false)] {
+        for (code, is_expired) in [("ExpiredToken", true), ("RequestExpired", true), ("AccessDenied", false)] {
             let body: &'static str = format!("<Error><Code>{code}</Code></Error>").leak();
-            assert_eq!(names_expired_credentials(&get, &response(400, &[], body)), expired, "{code}");
+            assert_eq!(expired(&get, &response(400, &[], body)), is_expired, "{code}");
         }
     }
 }

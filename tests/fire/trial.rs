@@ -52,6 +52,7 @@ fn judged(lab: &Lab, plan: &Plan) -> (Option<i32>, bool, Vec<Finding>) {
     }
     findings.extend(judge::exit(lab, plan, &first, &seen, output.is_some()));
 
+    room.age_orphans();
     let mut next = next_run(lab, plan, &room, &login);
     let seen = look(lab, &room, &login);
     next.sent.extend(first.sent.clone());

@@ -3,5 +3,6 @@
 pub(crate) mod atomic_file;
 pub mod error;
 pub(crate) mod lock;
+pub(crate) mod regular_file;
 pub mod secret;
 pub mod stop;

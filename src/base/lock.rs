@@ -1,6 +1,7 @@
 //! Exclusive advisory locks (flock). The kernel releases a lock when the process ends.
 
 use crate::base::error::{Error, Result};
+use crate::base::regular_file;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -56,15 +57,9 @@ impl Lock {
                 .because(e)
                 .hint("set run.lock_file to a path in an existing directory that this user can write to")
         };
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(path)
-            .map_err(unusable)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let mut file = regular_file::open_with(path, &mut options, libc::O_NOFOLLOW).map_err(unusable)?;
         if !try_lock(&file).map_err(unusable)? {
             let owner = owner(&mut file);
             return Err(Error::conflict(format!("lock file {}: another run{owner} holds the lock", path.display()))

@@ -4,6 +4,7 @@
 mod helper;
 
 use crate::base::error::{Error, Result};
+use crate::base::regular_file;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use std::fmt;
 use std::io::Read;
@@ -150,11 +151,11 @@ impl Reference {
 
     fn read_bytes(&self, path: &Path, check: impl Fn(&std::fs::Metadata) -> Result<()>) -> Result<Zeroizing<Vec<u8>>> {
         let fail = |e: std::io::Error| self.broken("cannot be read").because(e);
-        let file = std::fs::File::open(path).map_err(fail)?;
+        let file = regular_file::open_or_inherited_pipe(path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::InvalidInput => self.broken(&e.to_string()),
+            _ => fail(e),
+        })?;
         let meta = file.metadata().map_err(fail)?;
-        if meta.is_dir() {
-            return Err(self.broken("it is a directory"));
-        }
         check(&meta)?;
         let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
         file.take(MAX_SECRET + 1).read_to_end(&mut bytes).map_err(fail)?;

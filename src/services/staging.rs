@@ -12,6 +12,7 @@ mod program;
 pub(crate) use program::locate;
 
 use crate::base::error::{Error, Result};
+use crate::base::regular_file;
 use crate::formats::product;
 use directory::DrillDirectory;
 use process::StagingProcess;
@@ -112,7 +113,7 @@ async fn isolated(needs_network: bool) -> bool {
 
 fn read_config(path: &Path) -> Result<String> {
     let failed = |e| Error::usage(format!("staging.vault_config {}: cannot be read", path.display())).because(e);
-    std::fs::read_to_string(path).map_err(failed)
+    regular_file::read_to_string(path).map_err(failed)
 }
 
 fn configuration(directory: &Path, extra: Option<&str>) -> std::io::Result<String> {

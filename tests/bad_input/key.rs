@@ -67,7 +67,7 @@ fn a_missing_key_is_reported() {
         ("/no/such/key", "secret file:/no/such/key: cannot be read"),
         ("env:NO_SUCH_KEY", "secret env:NO_SUCH_KEY: the variable is not set"),
         ("credential:key", "secret credential:key: CREDENTIALS_DIRECTORY is not set"),
-        ("/", "secret file:/: it is a directory"),
+        ("/", "secret file:/: it is a directory, not a regular file"),
     ] {
         let tool = backup().env("VAULT_BACKUP_KEY", "");
         std::fs::write(tool.home().join("config.toml"), format!("[encryption]\nkey = {key:?}\n")).unwrap();

@@ -4,13 +4,14 @@
 
 use super::file::File;
 use crate::base::error::{Error, Result};
+use crate::base::regular_file;
 use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Reads the file at `path`; `None` if it does not exist.
 pub(super) fn read(path: &Path) -> Result<Option<File>> {
-    let bytes = match std::fs::read(path) {
+    let bytes = match regular_file::read(path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(Error::usage(format!("configuration {}: cannot be read", path.display())).because(e)),

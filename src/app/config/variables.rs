@@ -7,6 +7,7 @@
 use super::Environment;
 use super::values::Parsed;
 use crate::base::error::{Error, Result};
+use crate::base::regular_file;
 use crate::base::secret::Reference;
 use std::path::{Path, PathBuf};
 use url::Url;
@@ -100,7 +101,7 @@ impl Variables<'_> {
 
 /// Reads `token_helper`, the only key of the clients' own configuration file.
 fn token_helper(config: &Path) -> Result<Option<PathBuf>> {
-    let Ok(text) = std::fs::read_to_string(config) else { return Ok(None) };
+    let Ok(text) = regular_file::read_to_string(config) else { return Ok(None) };
     let value = text.lines().find_map(|line| {
         let (key, value) = line.split_once('=')?;
         (key.trim().trim_matches('"') == "token_helper").then(|| value.trim().trim_matches('"').to_owned())

@@ -6,6 +6,7 @@
 //! rustls alone does not.
 
 use crate::base::error::{Error, Result};
+use crate::base::regular_file;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
@@ -121,7 +122,7 @@ fn roots(settings: &TlsSettings) -> Result<Vec<CertificateDer<'static>>> {
 }
 
 fn read_file(what: &str, path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|e| Error::usage(format!("{what} {}: cannot be read", path.display())).because(e))
+    regular_file::read(path).map_err(|e| Error::usage(format!("{what} {}: cannot be read", path.display())).because(e))
 }
 
 fn pem(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, rustls::pki_types::pem::Error> {

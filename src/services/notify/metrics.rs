@@ -7,6 +7,7 @@ use super::{Event, EventOutcome};
 use crate::base::atomic_file::AtomicFile;
 use crate::base::error::{Error, Result};
 use crate::base::lock::lock_within_limit;
+use crate::base::regular_file;
 use crate::formats::naming::BackupType;
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
@@ -83,7 +84,7 @@ fn replace(path: &Path, new: &Samples) -> io::Result<()> {
     // A drill and a backup may end at the same time. The file cannot be the lock: it is replaced.
     let guard = File::open(directory)?;
     lock_within_limit(&guard)?;
-    let old = match std::fs::read(path) {
+    let old = match regular_file::read(path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(e) if e.kind() == ErrorKind::NotFound => String::new(),
         Err(e) => return Err(e),

@@ -11,6 +11,7 @@ mod upload;
 use super::{Deleted, Download, Head, Listed, Locking, Metadata, ObjectVersion, Put, ReadAt, Store, Upload};
 use crate::base::atomic_file::{AtomicFile, target_of};
 use crate::base::error::{Error, Result};
+use crate::base::regular_file;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -188,11 +189,8 @@ impl StoreDirectory {
 
     fn open(&self, name: &str) -> Result<(File, Head)> {
         let fail = |e| self.failed("cannot be read", name, e);
-        let file = File::open(self.resolve(name)?).map_err(fail)?;
+        let file = regular_file::open(&self.resolve(name)?).map_err(fail)?;
         let meta = file.metadata().map_err(fail)?;
-        if !meta.is_file() {
-            return Err(Error::store(format!("{}: no such object", self.locate(name))));
-        }
         Ok((file, read::describe(&meta)))
     }
 

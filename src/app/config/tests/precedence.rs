@@ -187,7 +187,7 @@ fn a_named_file_must_be_readable() {
     let e = load(&path).unwrap_err();
     assert_eq!(e.kind(), Kind::Usage);
     assert!(e.to_string().ends_with("c.toml: there is no such file"), "{e}");
-    assert!(load(dir.path()).unwrap_err().to_string().contains("cannot be read: Is a directory"));
+    assert!(load(dir.path()).unwrap_err().to_string().contains("cannot be read: it is a directory"));
     std::fs::write(&path, b"[vault]\n# \xff\n").unwrap();
     assert!(load(&path).unwrap_err().to_string().ends_with("c.toml:2: not UTF-8"));
     std::fs::write(&path, "[audit]\nfile = '/a'\n").unwrap();

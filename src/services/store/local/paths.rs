@@ -1,6 +1,8 @@
 //! Converts names of objects to paths in the store's directory and back.
 
 use crate::base::error::{Error, Result};
+use crate::base::regular_file;
+use crate::formats::naming::Role;
 use crate::services::store::Listed;
 use std::fs::DirEntry;
 use std::io::{self, ErrorKind};
@@ -85,10 +87,10 @@ impl StoreDirectory {
     }
 
     /// Lists the plain files whose name begins with `prefix`, temporary ones included,
-    /// sorted by name. Skips symbolic links and names that are not UTF-8: this program
-    /// creates none.
+    /// sorted by name. Skips names that are not UTF-8 and all other files: this program creates
+    /// none. Logs the first of those with the name of a backup or its documents.
     pub(super) fn walk(&self, prefix: &str) -> Result<Vec<Listed>> {
-        let mut files = Vec::new();
+        let (mut files, mut skipped) = (Vec::new(), Vec::new());
         let mut directories = vec![String::new()];
         while let Some(directory) = directories.pop() {
             let entries = match std::fs::read_dir(self.0.join(&directory)) {
@@ -109,8 +111,14 @@ impl StoreDirectory {
                     }
                 } else if kind.is_file() && name.starts_with(prefix) {
                     files.extend(listed(&entry, name).map_err(|e| self.list_error(&directory, e))?);
+                } else if name.starts_with(prefix) && Role::of(&name) != Role::Foreign {
+                    skipped.push((name, regular_file::kind(kind)));
                 }
             }
+        }
+        if let Some((name, kind)) = skipped.iter().min() {
+            let more = if skipped.len() > 1 { format!(" (and {} more)", skipped.len() - 1) } else { String::new() };
+            tracing::info!("{}: skipped{more}: it is {kind}, not a regular file", self.locate(name));
         }
         files.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         Ok(files)

@@ -4,6 +4,7 @@ use super::joined;
 use super::paths::StoreDirectory;
 use crate::base::atomic_file::{AtomicFile, create_directories};
 use crate::base::error::{Error, Result};
+use crate::base::regular_file;
 use crate::services::store::{Head, Upload};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -55,7 +56,7 @@ impl UnfinishedFile {
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {
                 let path = self.root.resolve(&self.name)?;
                 match same {
-                    Some(bytes) if std::fs::read(path).is_ok_and(|there| there == bytes) => Ok(()),
+                    Some(bytes) if regular_file::read(&path).is_ok_and(|there| there == bytes) => Ok(()),
                     _ => Err(Error::conflict(format!("{}: already exists", self.root.locate(&self.name)))),
                 }
             }

@@ -6,6 +6,7 @@ use crate::base::error::Result;
 use crate::base::secret::{Reference, Secret};
 use crate::services::store::Location;
 use crate::services::store::s3::S3Settings;
+use chrono::{DateTime, Utc};
 use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -73,6 +74,10 @@ pub struct EncryptionSection {
     /// Manifest key alone, for a host that only prunes, if any.
     #[serde(deserialize_with = "read::key")]
     pub manifest_key: Option<Reference>,
+    /// Date before which a backup in the store without a manifest may be in the legacy format,
+    /// if any.
+    #[serde(deserialize_with = "read::date")]
+    pub legacy_until: Option<DateTime<Utc>>,
 }
 
 impl EncryptionSection {

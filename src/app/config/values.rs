@@ -6,6 +6,7 @@
 use crate::base::secret::{Reference, Secret, TextOrReference};
 use crate::services::store::Location;
 use crate::services::store::s3::{LockMode, ObjectLock, PART_SIZES};
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use serde::de::{Deserialize, Deserializer, Error};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -39,6 +40,7 @@ pub(super) mod read {
         object_lock -> ObjectLock: super::object_lock;
         storage_class -> String: super::storage_class;
         region -> String: super::region;
+        date -> DateTime<Utc>: super::date;
         secret -> Reference: secret_ref;
         key -> Reference: key_reference;
         secret_text -> TextOrReference: text_or_reference;
@@ -101,6 +103,12 @@ fn location(text: &str) -> Result<Location, String> {
         Some(hint) => format!("{}\n{hint}", error.message()),
         None => error.message(),
     })
+}
+
+/// Parses a date; returns its beginning in UTC.
+fn date(text: &str) -> Parsed<DateTime<Utc>> {
+    let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|date| date.to_string() == text);
+    date.map(|date| date.and_time(NaiveTime::MIN).and_utc()).ok_or("must be a date such as 2026-06-01")
 }
 
 /// Parses an AWS region, which becomes a part of a host name.

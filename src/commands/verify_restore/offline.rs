@@ -9,10 +9,10 @@ use crate::commands::CommandResult;
 use crate::formats::barrier::{Namespace, Query, ScanResult, SecretAnswer};
 use crate::pipeline::drill::Steps;
 use crate::pipeline::drill::canary::{self, CanaryState};
-use crate::pipeline::drill::feed::ReadSpec;
+use crate::pipeline::input::BackupSource;
 use crate::pipeline::object::Chosen;
 use crate::pipeline::offline;
-use crate::pipeline::reader::{self, ByteSource};
+use crate::pipeline::verified::ReadSpec;
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
 
@@ -29,29 +29,27 @@ pub(super) async fn drill(context: &Context, args: &VerifyRestoreArgs, steps: &m
     let shares = Arc::new(context.unseal_keys(&args.unseal).await?);
     let store = context.store().await?;
 
-    let chosen = steps.time("pick", context.stop.guard(pick::backup(context, store.as_ref(), &keyring, args))).await?;
+    let picking = pick::backup(context, store.as_ref(), &keyring, args);
+    let chosen = Arc::new(steps.time("pick", context.stop.guard(picking)).await?);
     context.note("backup_tested", chosen.name.object());
     let manifest = chosen.insist()?.cloned();
     context.note_cluster(manifest.as_ref().and_then(|manifest| manifest.vault.cluster_id.as_deref()));
-    let how = ReadSpec::of(&chosen, keyring.clone());
-    let (first, keys) = (context.stop.guard(chosen.download(store.as_ref())).await?, how.clone());
-    context.progress.stage("unlocking", Some(first.head.size));
-    let unlock = move |reader| offline::unlock(reader, Some(&keys), &shares);
-    let unlocking = reader::read(ByteSource::Stream(first.body), &context.stop, &context.progress, unlock);
-    let barrier = steps.time("unlock", unlocking).await.map_err(|e| e.context(&chosen.address))?;
+    let legacy = context.legacy(args.legacy.allowed);
+    let source = BackupSource::of_object(store.clone(), chosen.clone(), Some(keyring.clone()), legacy);
+    let unlock = move |reader, how: &ReadSpec| offline::unlock(reader, how, &shares);
+    let unlocking = source.read("unlocking", &context.stop, &context.progress, unlock);
+    let barrier = steps.time("unlock", unlocking).await?;
 
-    let second = context.stop.guard(chosen.download(store.as_ref())).await?;
-    context.progress.stage("opening", Some(second.head.size));
     let query = Query { path: staging.canary.clone(), version: None, at: Utc::now() };
     let namespaces = barrier.namespaces();
-    let scan = move |reader| offline::read(reader, Some(&how), |state| barrier.scan(state, Some(&query)));
-    let scanning = reader::read(ByteSource::Stream(second.body), &context.stop, &context.progress, scan);
-    let read = steps.time("open", scanning).await.map_err(|e| e.context(&chosen.address))?;
+    let scan = move |reader, how: &ReadSpec| offline::read(reader, how, |state| barrier.scan(state, Some(&query)));
+    let scanning = source.read("opening", &context.stop, &context.progress, scan);
+    let (_, result) = steps.time("open", scanning).await?.result;
 
-    note_unread(&read.result, &namespaces);
-    canary::check(&staging.canary, found(&read.result)?, chosen.name.created_at(), staging.canary_max_age)?;
+    note_unread(&result, &namespaces);
+    canary::check(&staging.canary, found(&result)?, chosen.name.created_at(), staging.canary_max_age)?;
     let at = record(context, store.as_ref(), &chosen, &keyring, manifest.as_ref(), super::Mode::Offline, steps).await?;
-    let mut outcome = passed(context, &chosen, &read.result, steps, at);
+    let mut outcome = passed(context, &chosen, &result, steps, at);
     let sealable = || namespaces.iter().filter(|namespace| namespace.sealable);
     let names = |opened: bool| sealable().filter(|n| n.opened == opened).map(Namespace::name).collect::<Vec<_>>();
     outcome.set("namespaces_opened", names(true));

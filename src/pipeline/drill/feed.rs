@@ -42,7 +42,7 @@ impl Facts {
 /// # Errors
 /// `Integrity`.
 pub(crate) fn peek(reader: Box<dyn Read + Send>, how: &ReadSpec) -> Result<Facts> {
-    let (header, meta) = how.decrypt(reader, |_, plaintext| archive::peek(plaintext))?;
+    let (header, meta) = how.read_beginning(reader, |_, plaintext| archive::peek(plaintext))?;
     Ok(Facts { header, meta })
 }
 

@@ -121,7 +121,8 @@ mod tests {
             for error in [
                 open(&path).unwrap_err(),
                 open_or_inherited_pipe(&path).unwrap_err(),
-                open_with(&path, OpenOptions::new().read(true).write(true).create(true).truncate(false), 0).unwrap_err(),
+                open_with(&path, OpenOptions::new().read(true).write(true).create(true).truncate(false), 0)
+                    .unwrap_err(),
             ] {
                 assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
                 assert_eq!(error.to_string(), format!("it is {is}, not a regular file"));

@@ -89,12 +89,7 @@ struct CopySpec {
 /// Copies segment by segment, each after its authentication. A backup in the store must be
 /// the one of its name, but a different SHA-256 is only a warning: all segments are
 /// authentic, and this may be the last copy.
-fn copy(
-    reader: Box<dyn Read + Send>,
-    how: &ReadSpec,
-    spec: &CopySpec,
-    writer: &mut dyn Write,
-) -> Result<Decrypted> {
+fn copy(reader: Box<dyn Read + Send>, how: &ReadSpec, spec: &CopySpec, writer: &mut dyn Write) -> Result<Decrypted> {
     let (header, object, (plaintext_size, plaintext)) =
         how.read_tolerantly(reader, spec.hash, |header, plaintext| {
             spec.trust.warn_of_cluster(&spec.label, header);
@@ -114,10 +109,7 @@ fn unwritable(path: &Path, error: std::io::Error) -> Error {
 /// The output.
 enum Destination {
     Stdout,
-    File {
-        path: PathBuf,
-        replace: bool,
-    },
+    File { path: PathBuf, replace: bool },
 }
 
 impl Destination {

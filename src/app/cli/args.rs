@@ -1,8 +1,8 @@
 //! The arguments of each command. Not here: the global options (`cli`).
 
+use super::{FileArgs, LegacyArgs};
 use crate::app::config::duration;
 use crate::base::error::{Error, Result};
-use super::{FileArgs, LegacyArgs};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;

@@ -5,22 +5,31 @@
 use super::file::File;
 use crate::base::error::{Error, Result};
 use crate::base::regular_file;
+use std::io::{self, Read};
 use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Reads the file at `path`; `None` if it does not exist.
 pub(super) fn read(path: &Path) -> Result<Option<File>> {
-    let bytes = match regular_file::read(path) {
-        Ok(bytes) => bytes,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+    let mut bytes = Vec::new();
+    // The usual way to run without a configuration.
+    let empty = path == Path::new("/dev/null");
+    let opened = if empty { Ok(0) } else { read_file(path, &mut bytes) };
+    match opened {
+        Ok(_) => {}
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(Error::usage(format!("configuration {}: cannot be read", path.display())).because(e)),
-    };
+    }
     let text = std::str::from_utf8(&bytes).map_err(|e| {
         let line = line_of(&bytes, e.valid_up_to());
         Error::usage(format!("{}:{line}: not UTF-8", path.display()))
     })?;
     parse(path, text).map(Some)
+}
+
+fn read_file(path: &Path, bytes: &mut Vec<u8>) -> io::Result<usize> {
+    regular_file::open_or_inherited_pipe(path)?.read_to_end(bytes)
 }
 
 /// Parses `text`, the content of `path`.

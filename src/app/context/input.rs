@@ -27,17 +27,16 @@ impl Context {
             return Ok(local);
         }
         self.refuse_local_file(text).await?;
-        let config = self.config().map_err(|e| e.context(text))?;
+        let config = self.config().map_err(|e| e.context(format!("{text}: no such file")))?;
         if let Err(error) = config.store() {
-            let what = format!("{text}: no store is configured to look it up in");
-            let hint = error.next_step().unwrap_or_default();
-            return Err(Error::usage(what).hint(format!("{hint}; a local file needs ./{text} or --file")));
+            let what = format!("{text}: no such file, and no store is configured to look it up in");
+            return Err(Error::usage(what).hint(error.next_step().unwrap_or_default()));
         }
         let store = self.store().await?;
         let named = self.stop.guard(select::named(store.as_ref(), text, trust, self.started)).await?;
         let name = named.ok_or_else(|| {
-            Error::store(format!("{text}: no such backup in {}", store.locate("")))
-                .hint(format!("see: vault-backup list; a local file needs ./{text} or --file"))
+            Error::store(format!("{text}: no such file, and no such backup in {}", store.locate("")))
+                .hint("see: vault-backup list")
         })?;
         let address = store.locate(name.object());
         tracing::info!("{text}: reading {address}");

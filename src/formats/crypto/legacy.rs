@@ -130,7 +130,10 @@ mod tests {
             assert_eq!(layouts.without_header(b"12345678").is_ok(), allowed);
         }
         let hint = LegacyRule::default().layouts(Some(&old)).without_header(b"12345678").unwrap_err();
-        assert!(hint.to_string().contains("--legacy") && hint.to_string().contains("encryption.legacy_until"), "{hint}");
+        assert!(
+            hint.to_string().contains("--legacy") && hint.to_string().contains("encryption.legacy_until"),
+            "{hint}"
+        );
     }
 
     #[test]

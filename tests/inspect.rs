@@ -98,6 +98,8 @@ fn entries_in_an_unknown_form_are_no_failure() {
     let site = Site::new();
     let unknown = Synthetic::whole(&[0xff; 1000]).bytes();
     let from = &site.file("unknown.enc", &seal_older(&site.production.key, &unknown));
+    let inspect =
+        |production: &Production, from: &str, shares: &[&str]| inspect(production, from, shares).arg("--legacy");
     let output = inspect(&site.production, from, &[]).args(["--json"]).run();
     let found = output.ok().json();
     assert!(found["checked"]["contents"].is_null() && !found["checked"]["sha256"].is_null(), "{found}");

@@ -178,7 +178,7 @@ fn without_a_store_only_local_files_are_found() {
     output.fails(2, &["nope: no such file, and no store is configured to look it up in", "hint: set store.url"]);
     let tool = tool().args(["inspect", "latest"]);
     std::fs::create_dir(tool.home().join("latest")).unwrap();
-    tool.run().fails(2, &["latest: it is a directory, not a backup", "hint: name a file in it"]);
+    tool.run().fails(2, &["latest: it is a local file", "hint: write ./latest or --file latest"]);
 }
 
 /// All of them read the same one, which -v names.

@@ -11,7 +11,8 @@ use std::path::Path;
 /// `recover` from `from` with key and shares by reference, and no configuration.
 fn recover(production: &Production, from: &str) -> Tool {
     let flags = ["recover", "--from", from, "--key", "env:KEY", "--share", "env:SHARE2", "--share", "env:SHARE0"];
-    production.armed(tool()).args(flags)
+    let legacy: &[&str] = if from.ends_with("older.enc") { &["--legacy"] } else { &[] };
+    production.armed(tool()).args(flags).args(legacy)
 }
 
 /// Writes the backup in each format into the site's directory; returns the paths.

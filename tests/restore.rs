@@ -1,6 +1,7 @@
 //! `restore` into real clusters: every guard, then the restore.
 
 mod products;
+mod swapped;
 
 use crate::support::cluster::Cluster;
 use crate::support::fault::{FaultServer, Reply};
@@ -158,11 +159,13 @@ fn restore_into_another_cluster_needs_force() {
         2,
         &["the backup was taken from cluster", &site.production.vault.cluster_id(), &target.cluster_id(), "--force"],
     );
-    for input in [&file, &older] {
-        let input = input.to_str().unwrap();
-        restore(&site, input, &target).args(["--dry-run", "--force"]).run().ok().stdout_contains(input);
-        restore(&site, input, &target).arg("--dry-run").run().fails(2, &["refused", "--force"]);
+    for (input, legacy) in [(&file, &[][..]), (&older, &["--legacy"])] {
+        let dry = || restore(&site, input.to_str().unwrap(), &target).arg("--dry-run").args(legacy);
+        dry().arg("--force").run().ok().stdout_contains(input.to_str().unwrap());
+        dry().run().fails(2, &["refused", "--force"]);
     }
+    let refused = restore(&site, older.to_str().unwrap(), &target).args(["--dry-run", "--force"]).run();
+    refused.fails(5, &["older.enc", "in the legacy format", "--legacy", "encryption.legacy_until"]);
     let output = restore(&site, plain.to_str().unwrap(), &target).args(["--dry-run", "--force"]).run();
     output.fails(5, &["plain.snap", "a snapshot that is not encrypted", "vault operator raft snapshot restore"]);
     restore(&site, "-", &target).args(["--dry-run", "--force"]).run().fails(2, &["stdin cannot be read twice"]);
@@ -172,7 +175,8 @@ fn restore_into_another_cluster_needs_force() {
     // By name, from a file, in the legacy format: each into another cluster.
     let targets = [&target, &Vault::start()];
     for (target, input) in targets.into_iter().zip([object.as_str(), older.to_str().unwrap()]) {
-        let output = restore(&site, input, target).args(["--confirm", &cluster_name(target), "--force"]).run();
+        let tool = restore(&site, input, target).args(["--confirm", &cluster_name(target), "--force", "--legacy"]);
+        let output = tool.run();
         output
             .ok()
             .stdout_contains("Next: unseal every node of the target with the unseal keys of the backup's cluster");

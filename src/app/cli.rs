@@ -3,8 +3,10 @@
 //! Not here: how flags combine with the configuration file (`config`).
 
 mod args;
+mod input;
 
 pub use args::*;
+pub use input::*;
 
 use crate::app::config::{Deadline, deadline};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -144,14 +146,14 @@ pub enum Command {
     #[command(after_long_help = after("
   vault-backup inspect daily/2025-11-26/vault-snapshot-20251126-020000.enc
   vault-backup inspect vault-snapshot-20251126-020000.enc --key /root/backup.key
-  vault-backup inspect copy.enc --key /root/backup.key \\
+  vault-backup inspect ./copy.enc --key /root/backup.key \\
       --share file:/root/share1 --share file:/root/share2", &[STORE, KEY]))]
     Inspect(InspectArgs),
     /// Extract one secret from a backup, without a Vault
     #[command(after_long_help = after("
   vault-backup recover secret/app/db -o db.json \\
       --from daily/2025-11-26/vault-snapshot-20251126-020000.enc
-  vault-backup recover --list secret/ --from vault.snap --share env:SHARE1 --share env:SHARE2", &[STORE, KEY]))]
+  vault-backup recover --list secret/ --from ./vault.snap --share env:SHARE1 --share env:SHARE2", &[STORE, KEY]))]
     Recover(RecoverArgs),
     /// Generate an encryption key
     #[command(after_long_help = after("

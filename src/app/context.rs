@@ -1,6 +1,7 @@
 //! The context of a command: the configuration, read on first use, and the services, keys and clients
 //! that it configures.
 
+mod input;
 mod keys;
 mod unseal;
 mod vaults;
@@ -8,13 +9,10 @@ mod vaults;
 use crate::app::cli::Global;
 use crate::app::config::{Config, Deadline, Overrides};
 use crate::app::output::{Output, json_value};
-use crate::base::error::{Error, Result};
+use crate::base::error::Result;
 use crate::base::stop::{Reason, Stop};
 use crate::formats::retention::Policy;
-use crate::pipeline::input::{self, Input, OpenInput};
-use crate::pipeline::object::Chosen;
-use crate::pipeline::select;
-use crate::pipeline::trust::{Rotation, Trust};
+use crate::pipeline::trust::Rotation;
 use crate::services::notify::EventSource;
 use crate::services::progress::Progress;
 use crate::services::store::{self, Store};
@@ -136,64 +134,6 @@ impl Context {
     pub async fn store(&self) -> Result<Arc<dyn Store>> {
         let section = self.config()?.store()?;
         store::open(&section.location, section.s3.clone()).await
-    }
-
-    /// Finds the backup that an INPUT argument names: stdin, an existing path, or a backup in
-    /// the store. Only the latter needs a configuration.
-    ///
-    /// # Errors
-    /// `Usage` if no store is configured, `Store` if there is no such backup, else as
-    /// [`select::named`].
-    pub async fn input(&self, text: &str, trust: &Trust) -> Result<Input> {
-        if let Some(local) = Input::local(text) {
-            tracing::info!("reading {}", local.label());
-            return Ok(local);
-        }
-        let config = self.config().map_err(|e| e.context(format!("{text}: no such file")))?;
-        if let Err(error) = config.store() {
-            let what = format!("{text}: no such file, and no store is configured to look it up in");
-            return Err(Error::usage(what).hint(error.next_step().unwrap_or_default()));
-        }
-        let store = self.store().await?;
-        let named = self.stop.guard(select::named(store.as_ref(), text, trust, self.started)).await?;
-        let name = named.ok_or_else(|| {
-            Error::store(format!("{text}: no such file, and no such backup in {}", store.locate("")))
-                .hint("see: vault-backup list")
-        })?;
-        let address = store.locate(name.object());
-        tracing::info!("{text}: reading {address}");
-        Ok(Input::Object(name, address))
-    }
-
-    /// Opens `input`. Warns of a backup in the store that is not good.
-    ///
-    /// # Errors
-    /// As [`Context::open_checked`].
-    pub async fn open(&self, input: &Input, trust: &Trust) -> Result<OpenInput> {
-        let warn = |chosen: &Chosen| {
-            chosen.warn();
-            Ok(())
-        };
-        self.open_checked(input, trust, warn).await
-    }
-
-    /// Opens `input`. `check` gets a backup in the store before it is read.
-    ///
-    /// # Errors
-    /// As [`Input::open_local`] and [`input::open_object`].
-    pub async fn open_checked(
-        &self,
-        input: &Input,
-        trust: &Trust,
-        check: impl FnOnce(&Chosen) -> Result<()>,
-    ) -> Result<OpenInput> {
-        match input {
-            Input::Object(name, _) => {
-                let store = self.store().await?;
-                self.stop.guard(input::open_object(store.as_ref(), name, trust, check)).await
-            }
-            local => local.open_local(),
-        }
     }
 
     /// Returns `[retention]`.

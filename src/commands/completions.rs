@@ -85,7 +85,7 @@ _vault_backup_backups() {
 /// Replaces the default action of the arguments that take a backup.
 fn zsh(script: &str) -> String {
     let takes_backup = |line: &str| {
-        let starts = ["':input -- ", "'::object -- ", "'--from="];
+        let starts = ["'::input -- ", "'::object -- ", "'(--file)--from="];
         starts.iter().any(|start| line.trim_start().starts_with(start))
     };
     let replace = |line: &str| match line.strip_suffix(":_default' \\") {

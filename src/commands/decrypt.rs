@@ -3,16 +3,15 @@
 use crate::app::cli::DecryptArgs;
 use crate::app::context::Context;
 use crate::app::output;
-use crate::base::atomic_file::AtomicFile;
+use crate::base::atomic_file::{self, AtomicFile};
 use crate::base::error::{Error, Result};
 use crate::commands::CommandResult;
 use crate::formats::crypto::Header;
 use crate::formats::manifest::rfc3339;
 use crate::pipeline::hashing::{Fingerprint, Hashing};
-use crate::pipeline::input::{Input, OpenInput};
-use crate::pipeline::reader;
+use crate::pipeline::input::Input;
 use crate::pipeline::trust::Trust;
-use crate::pipeline::verified::{self, ReadSpec, no_key};
+use crate::pipeline::verified::{self, ReadSpec};
 use serde_json::json;
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
@@ -39,26 +38,22 @@ pub(crate) async fn run(context: &Context, args: &DecryptArgs) -> Result<Command
         return Err(Error::usage("--json and -o - both write to stdout").hint("give -o FILE"));
     }
     let Some(keyring) = context.keyring_if_any(args.key.as_deref())? else {
-        return fail_without_key(context, &args.input).await;
+        return fail_without_key(context, args).await;
     };
     let trust = context.trust(keyring.mac_keys());
-    let input = context.input(&args.input, &trust).await?;
+    let input = context.input(args.input.as_deref(), &args.file, &trust).await?;
     let target = Destination::of(args.output.as_deref(), &input, args.force)?;
-    let opened = context.open(&input, &trust).await?;
-    let how = ReadSpec::of_input(&opened, Arc::new(keyring));
-    let OpenInput { source, size, label, chosen } = opened;
+    let source = context.open(&input, &trust, Some(Arc::new(keyring)), args.file.legacy.allowed).await?;
 
-    context.progress.stage("decrypting", size);
-    let output = target.to_string();
-    let copy = CopySpec { how, trust, label: label.clone(), hash: args.json };
-    let decrypted = reader::read(source, &context.stop, &context.progress, move |reader| target.fill(reader, &copy))
-        .await
-        .map_err(|e| if e.kind().is_stop() { e } else { e.context(&label) })?;
+    let (label, output) = (source.label.clone(), target.to_string());
+    let copy = CopySpec { trust, label: label.clone(), hash: args.json };
+    let fill = move |reader, how: &ReadSpec| target.fill(reader, how, &copy);
+    let decrypted = source.read("decrypting", &context.stop, &context.progress, fill).await?;
 
     let header = decrypted.header.as_ref();
     let document = json!({
         "input": label,
-        "object": chosen.map(|chosen| chosen.name.object().to_owned()),
+        "object": source.chosen().map(|chosen| chosen.name.object().to_owned()),
         "output": output,
         "size_bytes": decrypted.object.map(|object| object.size),
         "sha256": decrypted.object.map(|object| hex::encode(object.sha256)),
@@ -74,18 +69,17 @@ pub(crate) async fn run(context: &Context, args: &DecryptArgs) -> Result<Command
 }
 
 /// Fails with an error that names the key of the backup.
-async fn fail_without_key(context: &Context, text: &str) -> Result<CommandResult> {
+async fn fail_without_key(context: &Context, args: &DecryptArgs) -> Result<CommandResult> {
     context.config()?;
     let trust = context.trust(Vec::new());
-    let input = context.input(text, &trust).await?;
-    let OpenInput { source, label, .. } = context.open_checked(&input, &trust, |_| Ok(())).await?;
-    let failing = reader::read(source, &context.stop, &context.progress, |reader| Err(no_key(reader)));
-    failing.await.map_err(|e| if e.kind().is_stop() { e } else { e.context(&label) })
+    let input = context.input(args.input.as_deref(), &args.file, &trust).await?;
+    let source = context.open_checked(&input, &trust, None, args.file.legacy.allowed, |_| Ok(())).await?;
+    let fail = |reader, how: &ReadSpec| Err(how.no_key(reader));
+    source.read("reading the header", &context.stop, &context.progress, fail).await
 }
 
 /// Settings of the copy to the output.
 struct CopySpec {
-    how: ReadSpec,
     trust: Trust,
     label: String,
     /// `true` to hash backup and snapshot for the JSON document.
@@ -95,9 +89,9 @@ struct CopySpec {
 /// Copies segment by segment, each after its authentication. A backup in the store must be
 /// the one of its name, but a different SHA-256 is only a warning: all segments are
 /// authentic, and this may be the last copy.
-fn copy(reader: Box<dyn Read + Send>, spec: &CopySpec, writer: &mut dyn Write) -> Result<Decrypted> {
+fn copy(reader: Box<dyn Read + Send>, how: &ReadSpec, spec: &CopySpec, writer: &mut dyn Write) -> Result<Decrypted> {
     let (header, object, (plaintext_size, plaintext)) =
-        spec.how.read_tolerantly(reader, spec.hash, |header, plaintext| {
+        how.read_tolerantly(reader, spec.hash, |header, plaintext| {
             spec.trust.warn_of_header(&spec.label, header);
             if !spec.hash {
                 return Ok((verified::copy(plaintext, writer)?, None));
@@ -115,12 +109,7 @@ fn unwritable(path: &Path, error: std::io::Error) -> Error {
 /// The output.
 enum Destination {
     Stdout,
-    File {
-        path: PathBuf,
-        replace: bool,
-    },
-    /// A device or pipe, which cannot be replaced by renaming.
-    Special(PathBuf),
+    File { path: PathBuf, replace: bool },
 }
 
 impl Destination {
@@ -137,28 +126,20 @@ impl Destination {
                 Error::usage("stdin has no name to derive the output file's name from").hint("give -o FILE or -o -")
             })?),
         };
-        match std::fs::metadata(&path) {
-            Ok(meta) if meta.is_dir() => {
-                Err(Error::usage(format!("{}: it is a directory", path.display())).hint("give -o FILE"))
-            }
-            Ok(meta) if !meta.is_file() => Ok(Destination::Special(path)),
-            Ok(_) if !force => Err(Error::usage(format!("{}: the file exists", path.display()))
+        match (atomic_file::check_target(&path, force)?, force) {
+            (true, false) => Err(Error::usage(format!("{}: the file exists", path.display()))
                 .hint("give --force to replace it once the whole backup has been decrypted")),
             _ => Ok(Destination::File { path, replace: force }),
         }
     }
 
     /// Writes the snapshot.
-    fn fill(self, reader: Box<dyn Read + Send>, spec: &CopySpec) -> Result<Decrypted> {
+    fn fill(self, reader: Box<dyn Read + Send>, how: &ReadSpec, spec: &CopySpec) -> Result<Decrypted> {
         match self {
-            Destination::Stdout => copy(reader, spec, &mut std::io::stdout().lock()),
-            Destination::Special(path) => {
-                let mut file = std::fs::OpenOptions::new().write(true).open(&path).map_err(|e| unwritable(&path, e))?;
-                copy(reader, spec, &mut file)
-            }
+            Destination::Stdout => copy(reader, how, spec, &mut std::io::stdout().lock()),
             Destination::File { path, replace } => {
                 let mut file = AtomicFile::create(&path, 0o600).map_err(|e| unwritable(&path, e))?;
-                let decrypted = copy(reader, spec, &mut file)?;
+                let decrypted = copy(reader, how, spec, &mut file)?;
                 let committed = if replace { file.commit_replacing() } else { file.commit_new() };
                 committed.map_err(|e| unwritable(&path, e))?;
                 Ok(decrypted)
@@ -171,7 +152,7 @@ impl std::fmt::Display for Destination {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Destination::Stdout => f.write_str("stdout"),
-            Destination::File { path, .. } | Destination::Special(path) => write!(f, "{}", path.display()),
+            Destination::File { path, .. } => write!(f, "{}", path.display()),
         }
     }
 }

@@ -13,13 +13,11 @@ use crate::formats::backup::BackupStatus;
 use crate::formats::barrier::UnsealKeys;
 use crate::formats::crypto::{Header, Keyring};
 use crate::formats::manifest::{Manifest, rfc3339};
-use crate::pipeline::input::OpenInput;
 use crate::pipeline::offline;
-use crate::pipeline::reader;
-use crate::pipeline::verified::ReadSpec;
+use crate::pipeline::verified::{self, ReadSpec};
 use contents::Contents;
 use serde_json::{Value, json};
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::sync::Arc;
 
 /// The details of a backup.
@@ -44,37 +42,33 @@ pub(crate) async fn run(context: &Context, args: &InspectArgs) -> Result<Command
     let keys = if asked { Some(context.unseal_keys(&args.unseal).await?) } else { None };
     let mac_keys = keyring.as_ref().map(Keyring::mac_keys).unwrap_or_default();
     let trust = context.trust(mac_keys);
-    let opened = context.open(&context.input(&args.input, &trust).await?, &trust).await?;
-    let how = keyring.map(|keyring| ReadSpec::of_input(&opened, Arc::new(keyring)));
-    let OpenInput { source, size, label, chosen } = opened;
-    context.progress.stage("inspecting", size);
-    let stored = chosen.is_some();
-    let found = reader::read(source, &context.stop, &context.progress, move |reader| {
-        if how.is_some() {
-            return check(reader, how.as_ref(), keys.as_ref());
-        }
-        let mut reader = BufReader::new(reader);
-        if !stored && offline::is_plain(&mut reader, None)? {
-            return check(Box::new(reader), None, keys.as_ref());
-        }
-        if keys.is_some() {
-            return Err(Error::usage("--share and --seal-key: the backup is encrypted, and no key is configured")
-                .hint("give --key, or set encryption.key or VAULT_BACKUP_KEY"));
-        }
-        Ok(InspectReport { header: Header::peek(reader)?, checked: None })
-    })
-    .await
-    .map_err(|e| if e.kind().is_stop() { e } else { e.context(&label) })?;
-    trust.warn_of_header(&label, found.header.as_ref());
-    let status = chosen.map(|c| c.status);
-    Ok(CommandResult::document(document(&label, &found, status.as_ref())).with_text(text(
-        &label,
-        &found,
-        status.as_ref(),
-    )))
+    let input = context.input(args.input.as_deref(), &args.file, &trust).await?;
+    let keyring = keyring.map(Arc::new);
+    let source = context.open(&input, &trust, keyring, args.file.legacy.allowed).await?.or_plain();
+    let inspect = move |reader: Box<dyn Read + Send>, how: &ReadSpec| look(reader, how, keys.as_ref());
+    let found = source.read("inspecting", &context.stop, &context.progress, inspect).await?;
+    trust.warn_of_header(&source.label, found.header.as_ref());
+    let status = source.chosen().map(|c| &c.status);
+    Ok(CommandResult::document(document(&source.label, &found, status)).with_text(text(&source.label, &found, status)))
 }
 
-fn check(reader: Box<dyn Read + Send>, how: Option<&ReadSpec>, keys: Option<&UnsealKeys>) -> Result<InspectReport> {
+/// Checks everything that can be checked with the keys.
+fn look(reader: Box<dyn Read + Send>, how: &ReadSpec, keys: Option<&UnsealKeys>) -> Result<InspectReport> {
+    if how.keyring.is_some() {
+        return check(reader, how, keys);
+    }
+    let (first, reader) = verified::with_first_bytes(reader)?;
+    if how.is_plain(&first) {
+        return check(Box::new(reader), how, keys);
+    }
+    if keys.is_some() {
+        return Err(Error::usage("--share and --seal-key: the backup is encrypted, and no key is configured")
+            .hint("give --key, or set encryption.key or VAULT_BACKUP_KEY"));
+    }
+    Ok(InspectReport { header: how.read_header(reader)?, checked: None })
+}
+
+fn check(reader: Box<dyn Read + Send>, how: &ReadSpec, keys: Option<&UnsealKeys>) -> Result<InspectReport> {
     let checked = offline::read(reader, how, |state| match Contents::read(state, keys) {
         // With unseal keys, the request was for the contents too.
         Err(error) if keys.is_some() => Err(error),
@@ -86,17 +80,18 @@ fn check(reader: Box<dyn Read + Send>, how: Option<&ReadSpec>, keys: Option<&Uns
 fn document(label: &str, found: &InspectReport, status: Option<&BackupStatus>) -> Value {
     let header = found.header.as_ref();
     let checked = found.checked.as_ref().map(|c| {
-        let meta = &c.snapshot.meta;
+        let (snapshot, contents) = &c.result;
+        let meta = &snapshot.meta;
         json!({
             "size_bytes": c.object.size,
             "sha256": hex::encode(c.object.sha256),
-            "plaintext_size_bytes": c.snapshot.plaintext_size,
-            "state_size_bytes": c.snapshot.state_size,
+            "plaintext_size_bytes": snapshot.plaintext_size,
+            "state_size_bytes": snapshot.state_size,
             "raft_index": meta.index,
             "raft_term": meta.term,
             "snapshot_id": meta.id,
             "raft_peers": meta.peers.iter().map(|p| json!({ "id": p.id, "address": p.address })).collect::<Vec<_>>(),
-            "contents": c.result.as_ref().ok().map(Contents::document),
+            "contents": contents.as_ref().ok().map(Contents::document),
         })
     });
     json!({
@@ -151,7 +146,7 @@ fn text(label: &str, found: &InspectReport, status: Option<&BackupStatus>) -> Li
     if let Some(checked) = &found.checked {
         checked_rows(checked, &mut row);
     }
-    match found.checked.as_ref().map(|checked| &checked.result) {
+    match found.checked.as_ref().map(|checked| &checked.result.1) {
         Some(Ok(contents)) => text.append(&contents.table()),
         Some(Err(error)) => {
             text.line("");
@@ -171,7 +166,7 @@ fn manifest_rows(manifest: &Manifest, row: &mut impl FnMut(&str, String)) {
 }
 
 fn checked_rows(checked: &InspectCheck, row: &mut impl FnMut(&str, String)) {
-    let InspectCheck { snapshot, object, .. } = checked;
+    let (InspectCheck { object, .. }, (snapshot, _)) = (checked, &checked.result);
     let meta = &snapshot.meta;
     row("size", format!("{} ({} bytes)", output::bytes(object.size), object.size));
     row("sha256", hex::encode(object.sha256));

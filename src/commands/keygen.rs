@@ -2,7 +2,7 @@
 
 use crate::app::cli::KeygenArgs;
 use crate::app::context::Context;
-use crate::base::atomic_file::AtomicFile;
+use crate::base::atomic_file::{AtomicFile, check_target};
 use crate::base::error::{Error, Result};
 use crate::base::secret::Secret;
 use crate::commands::CommandResult;
@@ -52,6 +52,7 @@ const MANIFEST: Messages = Messages {
 fn hand_out(output: Option<&Path>, hex: &Secret, id: &str, messages: &Messages) -> Result<CommandResult> {
     match output {
         Some(path) => {
+            check_target(path, false)?;
             AtomicFile::write_new_line(path, hex.expose()).map_err(|e| not_written(path, e))?;
             let result = format!("{} {id}, written to {} (mode {MODE:04o})\n", messages.id, path.display());
             Ok(CommandResult::text(result).with_closing(messages.written))

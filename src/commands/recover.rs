@@ -4,16 +4,14 @@ use crate::app::cli::RecoverArgs;
 use crate::app::context::Context;
 use crate::app::output::lines::Lines;
 use crate::app::reporting;
-use crate::base::atomic_file::AtomicFile;
+use crate::base::atomic_file::{AtomicFile, check_target};
 use crate::base::error::{Error, Result};
 use crate::commands::CommandResult;
 use crate::formats::barrier::{Barrier, ListedSecret, MissingReason, Query, SecretAnswer, SecretVersion};
-use crate::formats::crypto::{Header, Keyring};
 use crate::formats::manifest::rfc3339;
-use crate::pipeline::input::{Input, OpenInput};
+use crate::pipeline::input::{BackupSource, Input};
 use crate::pipeline::object::Chosen;
 use crate::pipeline::offline;
-use crate::pipeline::reader;
 use crate::pipeline::trust::Trust;
 use crate::pipeline::verified::ReadSpec;
 use crate::services::notify::Operation;
@@ -31,18 +29,24 @@ pub(crate) async fn run(context: &Context, args: &RecoverArgs) -> Result<Command
     if shown && !args.show {
         return Err(Error::usage("the secret would be shown on this terminal").hint("give --show, -o FILE, or a pipe"));
     }
+    if let Some(file) = &args.output
+        && check_target(file, false)?
+    {
+        return Err(Error::usage(format!("{}: the secret was not written: the file exists", file.display()))
+            .hint("choose another path: an existing file is never overwritten"));
+    }
     reporting::run(context, Operation::Recover, Box::pin(recover(context, args))).await
 }
 
 async fn recover(context: &Context, args: &RecoverArgs) -> Result<CommandResult> {
-    context.note("from", &args.from);
+    context.note("from", args.file.given(args.from.as_deref()));
     context.note("path", args.path.as_ref().or(args.list.as_ref()));
     let backup = RecoverSource::find(context, args).await?;
     let shares = Arc::new(context.unseal_keys(&args.unseal).await?);
     backup.check_cluster().await?;
-    let unlock = move |reader, how: Option<&ReadSpec>| offline::unlock(reader, how, &shares);
+    let unlock = move |reader, how: &ReadSpec| offline::unlock(reader, how, &shares);
     let barrier = Arc::new(backup.read("unlocking", unlock).await?);
-    let label = &backup.input.label();
+    let label = &backup.source.label;
     if barrier.has_namespaces() {
         tracing::warn!("{label}: it has namespaces; only the root namespace is searched");
     }
@@ -69,11 +73,10 @@ async fn recover(context: &Context, args: &RecoverArgs) -> Result<CommandResult>
     hand_over(args, answer, label)
 }
 
-/// The backup that the secret is read from. Each pass reads it from its beginning.
+/// The backup that the secret is read from.
 struct RecoverSource<'a> {
     context: &'a Context,
-    input: Input,
-    keyring: Option<Arc<Keyring>>,
+    source: BackupSource,
     trust: Trust,
 }
 
@@ -82,28 +85,23 @@ impl<'a> RecoverSource<'a> {
     async fn find(context: &'a Context, args: &RecoverArgs) -> Result<Self> {
         let keyring = context.keyring_if_any(args.key.as_deref())?.map(Arc::new);
         let trust = context.trust(keyring.as_ref().map(|keyring| keyring.mac_keys()).unwrap_or_default());
-        let input = context.input(&args.from, &trust).await?;
+        let input = context.input(args.from.as_deref(), &args.file, &trust).await?;
         input.refuse_stdin()?;
         if let Input::Object(name, _) = &input {
             context.note("from", name.object());
         }
-        Ok(Self { context, input, keyring, trust })
+        let source = context.open(&input, &trust, keyring, args.file.legacy.allowed).await?.or_plain();
+        source.chosen().map_or(Ok(()), Chosen::refuse_other_cluster)?;
+        Ok(Self { context, source, trust })
     }
 
     /// Runs `pass` over the backup.
     async fn read<T: Send + 'static>(
         &self,
         stage: &'static str,
-        pass: impl FnOnce(Box<dyn Read + Send>, Option<&ReadSpec>) -> Result<T> + Send + 'static,
+        pass: impl FnOnce(Box<dyn Read + Send>, &ReadSpec) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let opened = self.context.open(&self.input, &self.trust).await?;
-        opened.chosen.as_ref().map_or(Ok(()), Chosen::refuse_other_cluster)?;
-        let how = self.keyring.clone().map(|keyring| ReadSpec::of_input(&opened, keyring));
-        let OpenInput { source, size, label, .. } = opened;
-        self.context.progress.stage(stage, size);
-        let reading =
-            reader::read(source, &self.context.stop, &self.context.progress, move |reader| pass(reader, how.as_ref()));
-        reading.await.map_err(|e| if e.kind().is_stop() { e } else { e.context(label) })
+        self.source.read(stage, &self.context.stop, &self.context.progress, pass).await
     }
 
     /// Refuses a backup of another cluster by its header, before the shares are used.
@@ -111,23 +109,21 @@ impl<'a> RecoverSource<'a> {
         if self.trust.cluster.is_none() && !self.trust.has_old_keys() {
             return Ok(());
         }
-        let header = self.read("reading the header", |reader, _| Header::peek(reader)).await?;
-        self.trust.warn_of_key(&self.input.label(), header.as_ref());
-        self.trust.check_cluster(&self.input.label(), header.as_ref().and_then(|h| h.vault.cluster_id.as_deref()))
+        let header = self.read("reading the header", |reader, how| how.read_header(reader)).await?;
+        self.trust.warn_of_key(&self.source.label, header.as_ref());
+        self.trust.check_cluster(&self.source.label, header.as_ref().and_then(|h| h.vault.cluster_id.as_deref()))
     }
 
     async fn find_secret(&self, barrier: &Arc<Barrier>, query: Query) -> Result<SecretAnswer> {
         let barrier = barrier.clone();
-        let find =
-            move |reader, how: Option<&ReadSpec>| offline::read(reader, how, |state| barrier.find(state, &query));
-        self.read("reading", find).await.map(|read| read.result)
+        let find = move |reader, how: &ReadSpec| offline::read(reader, how, |state| barrier.find(state, &query));
+        self.read("reading", find).await.map(|read| read.result.1)
     }
 
     async fn list(&self, barrier: &Arc<Barrier>, prefix: &str) -> Result<Vec<ListedSecret>> {
         let (barrier, prefix) = (barrier.clone(), prefix.to_owned());
-        let list =
-            move |reader, how: Option<&ReadSpec>| offline::read(reader, how, |state| barrier.list(state, &prefix));
-        self.read("reading", list).await.map(|read| read.result)
+        let list = move |reader, how: &ReadSpec| offline::read(reader, how, |state| barrier.list(state, &prefix));
+        self.read("reading", list).await.map(|read| read.result.1)
     }
 }
 

@@ -6,16 +6,13 @@ use crate::app::cli::RestoreArgs;
 use crate::app::context::Context;
 use crate::app::prompt;
 use crate::app::reporting;
-use crate::base::error::{Error, Kind, Result};
+use crate::base::error::{Error, Result};
 use crate::base::lock::Lock;
 use crate::commands::CommandResult;
-use crate::formats::crypto::Keyring;
-use crate::pipeline::drill::feed::{self, Facts};
+use crate::pipeline::drill::feed;
 use crate::pipeline::drill::target::StagingTarget;
-use crate::pipeline::input::{Input, OpenInput};
+use crate::pipeline::input::{BackupSource, Input};
 use crate::pipeline::object::Chosen;
-use crate::pipeline::reader;
-use crate::pipeline::trust::Trust;
 use crate::pipeline::verified::ReadSpec;
 use crate::services::notify::Operation;
 use crate::services::vault::{Node, Session};
@@ -46,7 +43,7 @@ pub(crate) async fn run(context: &Context, args: &RestoreArgs) -> Result<Command
 }
 
 async fn dry_run(context: &Context, args: &RestoreArgs) -> Result<RestorePlan> {
-    let backup = SourceBackup::find(context, args).await?;
+    let backup = find(context, args).await?;
     let (target, node, session) = connect(context, args).await?;
     let plan = checked_plan(context, args, &backup, &target, &node, &session).await;
     revoke(&target, session).await;
@@ -55,9 +52,9 @@ async fn dry_run(context: &Context, args: &RestoreArgs) -> Result<RestorePlan> {
 
 async fn restore(context: &Context, args: &RestoreArgs) -> Result<CommandResult> {
     let _lock = Lock::take(&context.config()?.run.lock_file)?;
-    context.note("backup", &args.input);
+    context.note("backup", args.file.given(args.input.as_deref()));
     context.note("target", &args.address);
-    let backup = SourceBackup::find(context, args).await?;
+    let backup = find(context, args).await?;
     let (target, node, session) = connect(context, args).await?;
     context.note_cluster(node.cluster_id());
     let outcome = send(context, args, &backup, &target, &node, &session).await;
@@ -71,7 +68,7 @@ async fn restore(context: &Context, args: &RestoreArgs) -> Result<CommandResult>
 async fn send(
     context: &Context,
     args: &RestoreArgs,
-    backup: &SourceBackup,
+    backup: &BackupSource,
     target: &StagingTarget,
     node: &Node,
     session: &Session,
@@ -84,10 +81,12 @@ async fn send(
     confirm(context, args, &plan).await?;
     let marker = context.stop.guard(target.marker_token(session.token())).await?;
     let sending = async |force| {
-        let (opened, how) = backup.open(context).await?;
-        context.progress.stage("restoring", opened.size);
         let (stop, progress) = (&context.stop, &context.progress);
-        target.restore((opened.source, how), session.token(), force, stop, progress, |_| Ok(())).await
+        let bytes = stop.guard(backup.bytes()).await.map_err(|e| backup.about(e))?;
+        progress.stage("restoring", backup.size);
+        let sent = (bytes, backup.how.clone());
+        let restored = target.restore(sent, session.token(), force, stop, progress, |_| Ok(())).await;
+        restored.map_err(|e| backup.about_contents(e))
     };
     let mut sent = Box::pin(sending(plan.foreign)).await;
     if args.force && !plan.foreign && target.has_other_keys() {
@@ -139,24 +138,20 @@ async fn connect(context: &Context, args: &RestoreArgs) -> Result<(StagingTarget
     Ok((StagingTarget::new(client, node.address.clone(), Vec::new(), wait), node, session))
 }
 
-/// The first pass: checks every byte of the backup and compares it with the target.
+/// The first pass: checks every byte of the backup and compares it with the target. All that is
+/// sent later is bound to the bytes that the plan is about.
 async fn checked_plan(
     context: &Context,
     args: &RestoreArgs,
-    backup: &SourceBackup,
+    backup: &BackupSource,
     target: &StagingTarget,
     node: &Node,
     session: &Session,
 ) -> Result<RestorePlan> {
-    let (opened, how) = backup.open(context).await?;
-    let manifest = opened.chosen.as_ref().and_then(|c| c.status.manifest()).cloned();
-    let label = opened.label.clone();
-    context.progress.stage("checking", opened.size);
-    let check = move |reader| feed::pass(reader, &how, |_| Ok(()), |_| Ok(()));
-    let (facts, ()): (Facts, ()) = reader::read(opened.source, &context.stop, &context.progress, check)
-        .await
-        .map_err(|e| if e.kind() == Kind::Integrity { e.context(&label) } else { e })?;
-    match backup.trust.check_key(&label, facts.header.as_ref()) {
+    let check = |reader, how: &ReadSpec| feed::pass(reader, how, |_| Ok(()), |_| Ok(()));
+    let (facts, ()) = backup.read("checking", &context.stop, &context.progress, check).await?;
+    let trust = context.trust(context.keyring()?.mac_keys());
+    match trust.check_key(&backup.label, facts.header.as_ref()) {
         Err(ended) if !args.unverified => {
             let hint = ended.next_step().map_or(String::new(), |hint| format!("{hint}; "));
             return Err(ended.hint(format!("{hint}restore it all the same with --unverified")));
@@ -165,39 +160,26 @@ async fn checked_plan(
         Ok(()) => {}
     }
     let cluster = facts.header.as_ref().and_then(|h| h.vault.cluster_id.as_deref());
-    context.trust(Vec::new()).check_cluster(&label, cluster)?;
+    context.trust(Vec::new()).check_cluster(&backup.label, cluster)?;
     let peers = target.client.raft_configuration(&target.address, session.token()).await?;
-    let plan = RestorePlan::new(label, &facts, manifest.as_ref(), node, peers.len(), context.started);
+    let manifest = backup.chosen().and_then(|chosen| chosen.status.manifest());
+    let plan = RestorePlan::new(backup.label.clone(), &facts, manifest, node, peers.len(), context.started);
     plan.refuse_doubts(args.force)?;
     Ok(plan)
 }
 
-/// The backup to restore. Each pass reads it from its beginning.
-struct SourceBackup {
-    input: Input,
-    keyring: Arc<Keyring>,
-    trust: Trust,
-    unverified: bool,
-}
-
-impl SourceBackup {
-    async fn find(context: &Context, args: &RestoreArgs) -> Result<Self> {
-        let keyring = context.keyring()?;
-        let trust = context.trust(keyring.mac_keys());
-        let input = context.input(&args.input, &trust).await?;
-        input.refuse_stdin()?;
-        if let Input::Object(name, _) = &input {
-            context.note("backup", name.object());
-        }
-        Ok(Self { input, keyring: Arc::new(keyring), trust, unverified: args.unverified })
+/// Finds the backup to restore, and checks its manifest.
+async fn find(context: &Context, args: &RestoreArgs) -> Result<BackupSource> {
+    let keyring = context.keyring()?;
+    let trust = context.trust(keyring.mac_keys());
+    let input = context.input(args.input.as_deref(), &args.file, &trust).await?;
+    input.refuse_stdin()?;
+    if let Input::Object(name, _) = &input {
+        context.note("backup", name.object());
     }
-
-    async fn open(&self, context: &Context) -> Result<(OpenInput, ReadSpec)> {
-        let check = |chosen: &Chosen| chosen.insist_on_good(self.unverified);
-        let opened = context.open_checked(&self.input, &self.trust, check).await?;
-        let how = ReadSpec::of_input(&opened, self.keyring.clone());
-        Ok((opened, how))
-    }
+    let check = |chosen: &Chosen| chosen.insist_on_good(args.unverified);
+    let (keyring, legacy) = (Some(Arc::new(keyring)), args.file.legacy.allowed);
+    Ok(context.open_checked(&input, &trust, keyring, legacy, check).await?.before_restore())
 }
 
 /// Asks for confirmation: the cluster's name, typed by a person or given by `--confirm`.

@@ -17,11 +17,10 @@ use crate::formats::manifest::Manifest;
 use crate::formats::product::ServerVersion;
 use crate::pipeline::drill::Steps;
 use crate::pipeline::drill::canary::{self, CanaryState, CanaryValue, FoundCanary, StoredCanary};
-use crate::pipeline::drill::feed::{self, Facts, ReadSpec};
+use crate::pipeline::drill::feed::{self, Facts};
+use crate::pipeline::input::BackupSource;
 use crate::pipeline::object::Chosen;
-use crate::pipeline::reader::{self, ByteSource};
 use crate::services::notify::Operation;
-use crate::services::store::Store;
 use crate::services::vault::SecretRead;
 use chrono::{DateTime, Utc};
 use result::{compared, passed, record};
@@ -57,15 +56,18 @@ async fn drill(context: &Context, args: &VerifyRestoreArgs, mode: Mode, steps: &
     let store = context.store().await?;
     let keyring = Arc::new(context.keyring()?);
 
-    let chosen = steps.time("pick", context.stop.guard(pick::backup(context, store.as_ref(), &keyring, args))).await?;
+    let picking = pick::backup(context, store.as_ref(), &keyring, args);
+    let chosen = Arc::new(steps.time("pick", context.stop.guard(picking)).await?);
     context.note("backup_tested", chosen.name.object());
     let manifest = chosen.insist()?.cloned();
     context.note_cluster(manifest.as_ref().and_then(|manifest| manifest.vault.cluster_id.as_deref()));
-    let how = ReadSpec::of(&chosen, keyring.clone());
-    let facts = steps.time("peek", peek(context, store.as_ref(), &chosen, how.clone())).await?;
+    let legacy = context.legacy(args.legacy.allowed);
+    let source = BackupSource::of_object(store.clone(), chosen.clone(), Some(keyring.clone()), legacy).before_restore();
+    let peek = source.read("looking", &context.stop, &context.progress, feed::peek);
+    let facts = steps.time("peek", peek).await?;
     guard_backup(context, &keyring, &chosen, &facts)?;
 
-    let stored = stage::stored_canary(context, store.as_ref(), &chosen, &how, steps).await?;
+    let stored = stage::stored_canary(context, &source, steps).await?;
 
     let origin = origin(&facts, manifest.as_ref());
     let mut stage =
@@ -74,7 +76,7 @@ async fn drill(context: &Context, args: &VerifyRestoreArgs, mode: Mode, steps: &
     let drilled = match steps.time("prepare", preparing).await {
         Ok(administrator) => {
             let given = (&stage, &administrator);
-            let read = restore_and_read(context, given, store.as_ref(), &chosen, (&how, &stored), &facts, steps).await;
+            let read = restore_and_read(context, given, &source, &chosen, &stored, &facts, steps).await;
             read.and_then(|(served, found)| compared(context, &keyring, &chosen, &served, (stored, found)))
         }
         Err(error) => Err(error),
@@ -97,21 +99,6 @@ async fn drill(context: &Context, args: &VerifyRestoreArgs, mode: Mode, steps: &
     Ok(passed(context, &chosen, &canary, mode, steps, at))
 }
 
-/// Reads the beginning of the backup, for the guard.
-async fn peek(context: &Context, store: &dyn Store, chosen: &Chosen, how: ReadSpec) -> Result<Facts> {
-    let download = context.stop.guard(chosen.download(store)).await?;
-    context.progress.stage("looking", None);
-    reader::read(ByteSource::Stream(download.body), &context.stop, &context.progress, move |reader| {
-        feed::peek(reader, &how)
-    })
-    .await
-    .map_err(|e| at(chosen, e))
-}
-
-fn at(chosen: &Chosen, error: Error) -> Error {
-    if error.kind() == Kind::Integrity { error.context(&chosen.address) } else { error }
-}
-
 fn guard_backup(context: &Context, keyring: &Keyring, chosen: &Chosen, facts: &Facts) -> Result<()> {
     let cluster = facts.header.as_ref().and_then(|h| h.vault.cluster_id.as_deref());
     let trust = context.trust(keyring.mac_keys());
@@ -131,21 +118,20 @@ fn origin(facts: &Facts, manifest: Option<&Manifest>) -> ServerVersion {
 async fn restore_and_read(
     context: &Context,
     (stage, administrator): (&StagingServer, &Secret),
-    store: &dyn Store,
+    source: &BackupSource,
     chosen: &Chosen,
-    (how, stored): (&ReadSpec, &StoredCanary),
+    stored: &StoredCanary,
     facts: &Facts,
     steps: &mut Steps,
 ) -> Result<(CanaryValue, FoundCanary)> {
     let target = &stage.target;
     let (stop, progress) = (&context.stop, &context.progress);
     let marker = stop.guard(target.marker_token(administrator)).await?;
-    let download = stop.guard(chosen.download(store)).await?;
-    progress.stage("restoring", Some(download.head.size));
-    let source = ByteSource::Stream(download.body);
+    let bytes = stop.guard(source.bytes()).await.map_err(|e| source.about(e))?;
+    progress.stage("restoring", source.size);
     let search = stored.search(&context.config()?.staging.canary);
-    let restore = target.restore((source, how.clone()), administrator, true, stop, progress, search);
-    let (_, found) = steps.time("restore", Box::pin(restore)).await.map_err(|e| at(chosen, e))?;
+    let restore = target.restore((bytes, source.how.clone()), administrator, true, stop, progress, search);
+    let (_, found) = steps.time("restore", Box::pin(restore)).await.map_err(|e| source.about_contents(e))?;
 
     progress.stage("waiting", None);
     steps.time("wait", stop.guard(Box::pin(target.applied(&marker)))).await?;

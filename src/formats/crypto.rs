@@ -16,6 +16,7 @@ pub use decrypt::Decryptor;
 pub use encrypt::{EncryptedBackup, Encryptor};
 pub use header::{Header, SourceServer};
 pub use keys::{Key, Keyring};
+pub use legacy::LegacyRule;
 
 use crate::base::error::{Error, Result};
 use ring::{aead, hkdf};
@@ -69,6 +70,23 @@ pub enum Layouts {
     Any,
     /// Only format 1: the object has a format-1 manifest.
     Format1,
+    /// Only format 1: [`LegacyRule`] does not allow the legacy format.
+    NoLegacy,
+}
+
+impl Layouts {
+    /// Checks that a backup may have no header, so be in the legacy format. `first` are its
+    /// first bytes.
+    ///
+    /// # Errors
+    /// `Integrity`, with the ways to allow it.
+    pub fn without_header(self, first: &[u8]) -> Result<()> {
+        match self {
+            Layouts::Any => Ok(()),
+            Layouts::Format1 => Err(header::no_magic(first)),
+            Layouts::NoLegacy => Err(legacy::not_allowed(first)),
+        }
+    }
 }
 
 /// Opens a backup of either format for decryption.
@@ -84,10 +102,8 @@ pub fn open<R: Read>(mut reader: R, keys: &Keyring, layouts: Layouts) -> Result<
     if header::has_magic(&first[..read])? {
         return Ok(DecryptReader::Format1(Box::new(Decryptor::after_magic(reader, keys)?)));
     }
-    match layouts {
-        Layouts::Format1 => Err(header::no_magic(&first[..read])),
-        Layouts::Any => Ok(DecryptReader::Legacy(legacy::decrypt(&first[..read], reader, keys)?)),
-    }
+    layouts.without_header(&first[..read])?;
+    Ok(DecryptReader::Legacy(legacy::decrypt(&first[..read], reader, keys)?))
 }
 
 /// A backup that is being decrypted. [`Read`] and [`BufRead`] return only

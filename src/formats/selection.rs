@@ -27,9 +27,10 @@ pub(crate) enum Selector {
 }
 
 impl Selector {
-    /// Reads `text`. A URL must be below `root`, the URL of the store with a slash at its end.
-    /// `None` for text that cannot name a backup.
+    /// Reads `text`, also below `root`, the URL of the store with a slash at its end. `None` for
+    /// text that cannot name a backup.
     pub(crate) fn parse(text: &str, root: &str) -> Option<Self> {
+        let text = text.strip_prefix(root).unwrap_or(text);
         if let Some(latest) = text.strip_prefix("latest") {
             let of = |t: &BackupType| latest.strip_prefix(':') == Some(t.as_str());
             return match latest {
@@ -37,7 +38,7 @@ impl Selector {
                 _ => BackupType::ALL.into_iter().find(of).map(|of| Self::Latest(Some(of))),
             };
         }
-        if let Some(name) = BackupName::parse(text.strip_prefix(root).unwrap_or(text)) {
+        if let Some(name) = BackupName::parse(text) {
             return Some(Self::Object(name));
         }
         if text.starts_with("vault-snapshot-") && text.ends_with(".enc") && !text.contains('/') {
@@ -118,6 +119,9 @@ mod tests {
             ("20250102-030405", &[4]),
             ("20250102-030405678", &[4]),
             ("20261127", &[]),
+            ("s3://backups/prod/latest:monthly", &[2]),
+            ("s3://backups/prod/vault-snapshot-20261126-140000.enc", &[0]),
+            ("s3://backups/prod/20261125", &[3]),
         ] {
             assert_eq!(fits(text), expected, "{text}");
         }

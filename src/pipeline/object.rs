@@ -4,11 +4,11 @@
 
 use super::catalog::{self, Catalog, ManifestCheck};
 use super::trust::{OTHER_CLUSTER, Trust};
-use super::verified::{Expected, ReadSpec};
+use super::verified::{EarlierReads, Expected, ReadSpec};
 use super::versions;
 use crate::base::error::{Error, Kind, Result};
 use crate::formats::backup::BackupStatus;
-use crate::formats::crypto::{Keyring, Layouts};
+use crate::formats::crypto::{Keyring, Layouts, LegacyRule};
 use crate::formats::manifest::Manifest;
 use crate::formats::naming::BackupName;
 use crate::services::store::{CHECKSUM, Download, Head, ReadAt, Store};
@@ -21,7 +21,7 @@ const NO_KEY: &str = "no configured key can check its manifest";
 
 /// A backup in the store that will be read.
 #[derive(Debug)]
-pub struct Chosen {
+pub(crate) struct Chosen {
     /// Its name.
     pub name: BackupName,
     /// The object. It has a version only if that is not the current one: reading the
@@ -73,13 +73,14 @@ pub(crate) async fn choose(store: &dyn Store, name: &BackupName, trust: &Trust) 
 
 impl ReadSpec {
     /// Returns the rules for reading `chosen` from the store.
-    pub(crate) fn of(chosen: &Chosen, keyring: Arc<Keyring>) -> Self {
+    pub(crate) fn of(chosen: &Chosen, keyring: Option<Arc<Keyring>>, legacy: LegacyRule) -> Self {
         let expected = Expected {
             uploaded: None,
             manifest: chosen.status.authentic().map(|manifest| manifest.sha256.clone()),
             metadata: chosen.head.metadata.get(CHECKSUM).cloned(),
         };
-        Self { keyring, layouts: chosen.layouts(), name: Some(chosen.name.clone()), expected }
+        let (layouts, name, earlier) = (chosen.layouts(legacy), Some(chosen.name.clone()), EarlierReads::default());
+        Self { keyring, layouts, plain: false, name, expected, earlier }
     }
 }
 
@@ -88,14 +89,17 @@ impl Chosen {
     ///
     /// # Errors
     /// The store's.
-    pub async fn download(&self, store: &dyn Store) -> Result<Download> {
+    pub(crate) async fn download(&self, store: &dyn Store) -> Result<Download> {
         store.get(self.name.object(), ReadAt { version: self.head.version.clone(), first: None }).await
     }
 
     /// Returns the accepted formats: not the legacy one if there is a manifest, which means
     /// format 1.
-    pub fn layouts(&self) -> Layouts {
-        if matches!(self.status, BackupStatus::Unverified) { Layouts::Any } else { Layouts::Format1 }
+    fn layouts(&self, legacy: LegacyRule) -> Layouts {
+        match self.status {
+            BackupStatus::Unverified => legacy.layouts(Some(&self.name)),
+            _ => Layouts::Format1,
+        }
     }
 
     /// For `verify-restore`: refuses a backup whose manifest fails. One without a manifest
@@ -103,7 +107,7 @@ impl Chosen {
     ///
     /// # Errors
     /// `Integrity` with the reason; `Usage` for a backup of another cluster.
-    pub fn insist(&self) -> Result<Option<&Manifest>> {
+    pub(crate) fn insist(&self) -> Result<Option<&Manifest>> {
         let refused = |why: &str| Error::integrity(format!("{}: {why}", self.address));
         match &self.status {
             BackupStatus::Good(manifest) => Ok(Some(manifest)),
@@ -123,7 +127,7 @@ impl Chosen {
     ///
     /// # Errors
     /// `Integrity` with the reason; `Usage` for a backup of another cluster.
-    pub fn insist_on_good(&self, unverified: bool) -> Result<()> {
+    pub(crate) fn insist_on_good(&self, unverified: bool) -> Result<()> {
         let refusal = match self.insist() {
             Ok(Some(_)) => return Ok(()),
             Ok(None) => Error::integrity(format!("{}: {NO_MANIFEST}", self.address)),
@@ -146,7 +150,7 @@ impl Chosen {
     ///
     /// # Errors
     /// `Usage` naming both clusters.
-    pub fn refuse_other_cluster(&self) -> Result<()> {
+    pub(crate) fn refuse_other_cluster(&self) -> Result<()> {
         match &self.status {
             BackupStatus::OtherCluster(..) => self.insist().map(drop),
             _ => Ok(()),
@@ -154,7 +158,7 @@ impl Chosen {
     }
 
     /// For `decrypt` and `inspect`: warns of a backup that is not good.
-    pub fn warn(&self) {
+    pub(crate) fn warn(&self) {
         match &self.status {
             // A backup of another cluster is reported by its header, which files have too.
             BackupStatus::Good(_) | BackupStatus::OtherCluster(..) => {}

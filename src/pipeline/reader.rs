@@ -4,7 +4,7 @@
 
 use super::bridge::{PIECE, bridge, joined};
 use super::upload::Sent;
-use super::verified::{self, Expected, ReadSpec};
+use super::verified::{self, EarlierReads, Expected, ReadSpec};
 use crate::base::error::{Error, Result};
 use crate::base::stop::Stop;
 use crate::formats::crypto::{Keyring, Layouts};
@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio_util::io::ReaderStream;
 
 /// A source of bytes.
-pub enum ByteSource {
+pub(crate) enum ByteSource {
     /// A download.
     Stream(BoxStream<'static, Result<Bytes>>),
     /// A local file, pipe or device.
@@ -135,7 +135,14 @@ pub(crate) async fn read_back(
     }
     progress.stage("verifying", Some(head.size));
     let expected = Expected { uploaded: Some(hex::encode(sent.encrypted.sha256)), ..Expected::default() };
-    let spec = ReadSpec { keyring: Arc::new(keyring), layouts: Layouts::Format1, name: Some(name.clone()), expected };
+    let spec = ReadSpec {
+        keyring: Some(Arc::new(keyring)),
+        layouts: Layouts::Format1,
+        plain: false,
+        name: Some(name.clone()),
+        expected,
+        earlier: EarlierReads::default(),
+    };
     let reading = read(ByteSource::Stream(body.boxed()), stop, progress, move |reader| {
         spec.read(reader, |_, plaintext| verified::copy(plaintext, &mut io::sink()))
     });

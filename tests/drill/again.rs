@@ -53,7 +53,7 @@ fn three_drills_into_the_same_staging_pass() {
 
     // The third finds it unsealed, with the source's keys. The legacy format has no cluster_id.
     let older = site.seal_older(&site.production.vault.snapshot());
-    let output = drill(&site, &staging, LOGIN).arg(&older).run();
+    let output = drill(&site, &staging, LOGIN).args(["--legacy", &older]).run();
     output.code(0).stderr_contains("no drill record was written because the backup has no manifest");
     site.assert_clean(&output);
     assert_eq!(staging.health(), Some(SEALED));

@@ -102,7 +102,7 @@ fn ephemeral_drill_warns_if_it_cannot_isolate_the_server() {
     symlink("/bin/sh", path.path().join("sh")).unwrap();
     symlink(binary(), path.path().join("bao")).unwrap();
     let configured = format!("[staging]\nmode = \"ephemeral\"\n{LOGIN}");
-    let tool = site.tool_of(&[], &configured).args(["verify-restore", &older]).env("PATH", path.path());
+    let tool = site.tool_of(&[], &configured).args(["verify-restore", "--legacy", &older]).env("PATH", path.path());
     let mut run = tool.start();
     let tmp = run.tmp();
     let (directory, _) = run.wait_for("its server", || room(&tmp));

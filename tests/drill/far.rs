@@ -62,11 +62,11 @@ fn drill_compares_the_object_with_its_metadata() {
     for name in [&object, &older] {
         say(name, hash(b"something else"));
         let restore = site.tool("").args(["restore", name, "--address", &staging.address(), "--force", "--dry-run"]);
-        let restore = restore.arg("--unverified");
+        let restore = restore.args(["--unverified", "--legacy"]);
         for tool in [
-            drill(&site, &staging, LOGIN).arg(name),
+            drill(&site, &staging, LOGIN).args(["--legacy", name]),
             restore.env("VAULT_TOKEN", staging.root_token()),
-            drill(&site, &staging, LOGIN).args(["--offline", name]),
+            drill(&site, &staging, LOGIN).args(["--legacy", "--offline", name]),
         ] {
             let output = from(&s3, tool).run();
             output.code(5).stderr_contains(&format!("{name}: its SHA-256 is not the one in its metadata"));
@@ -75,10 +75,10 @@ fn drill_compares_the_object_with_its_metadata() {
         assert_eq!(staging.health(), Some(ACTIVE));
         assert!(staging.token_is_valid(staging.root_token()), "nothing was restored");
         say(name, hash(&site.get(name)).to_uppercase());
-        from(&s3, drill(&site, &staging, LOGIN).args(["--offline", name])).run().code(0);
+        from(&s3, drill(&site, &staging, LOGIN).args(["--legacy", "--offline", name])).run().code(0);
     }
     // Like a backup of the previous service, which wrote no manifest.
-    let output = from(&s3, drill(&site, &staging, LOGIN).arg(&older)).run();
+    let output = from(&s3, drill(&site, &staging, LOGIN).args(["--legacy", &older])).run();
     output.code(0).stderr_contains("no drill record was written because the backup has no manifest");
     site.assert_clean(&output);
 }

@@ -54,7 +54,9 @@ fn offline_drill_decrypts_every_entry_and_reads_the_canary() {
     assert_eq!((&event["details"]["backup_tested"], &event["details"]["mode"]), (&json!(object), &json!("offline")));
 
     let older = site.seal_older(&site.production.vault.snapshot());
-    let output = run(&site, &staging(&[0, 1], ""), &older);
+    let refused = run(&site, &staging(&[0, 1], ""), &older);
+    refused.fails(5, &[&older, "in the legacy format", "--legacy", "encryption.legacy_until"]);
+    let output = offline(&site, &staging(&[0, 1], ""), &older).arg("--legacy").run();
     output.code(0).stderr_contains("no drill record was written because the backup has no manifest");
 }
 

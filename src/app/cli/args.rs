@@ -1,5 +1,6 @@
 //! The arguments of each command. Not here: the global options (`cli`).
 
+use super::{FileArgs, LegacyArgs};
 use crate::app::config::duration;
 use crate::base::error::{Error, Result};
 use clap::{Args, ValueEnum};
@@ -74,6 +75,9 @@ pub struct VerifyRestoreArgs {
     /// The keys that unseal it.
     #[command(flatten)]
     pub unseal: UnsealArgs,
+    /// The legacy format.
+    #[command(flatten)]
+    pub legacy: LegacyArgs,
     /// Print one JSON document on stdout
     #[arg(long)]
     pub json: bool,
@@ -96,9 +100,13 @@ impl VerifyRestoreArgs {
 /// Arguments of `decrypt`.
 #[derive(Debug, Args)]
 pub struct DecryptArgs {
-    /// Backup: a file, - for stdin, or in the store: latest, latest:monthly, an object, file name,
-    /// URL or time (20261126)
-    pub input: String,
+    /// Backup in the store: latest, latest:monthly, an object, file name, URL or time (20261126);
+    /// or ./FILE or /FILE for a local file, - for stdin
+    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    pub input: Option<String>,
+    /// The local file.
+    #[command(flatten)]
+    pub file: FileArgs,
     /// Output file, - for stdout [default: the input's name with .snap, in the current directory]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -116,9 +124,13 @@ pub struct DecryptArgs {
 /// Arguments of `restore`.
 #[derive(Debug, Args)]
 pub struct RestoreArgs {
-    /// Backup: a file, or in the store: latest, latest:monthly, an object, file name, URL or time
-    /// (20261126)
-    pub input: String,
+    /// Backup in the store: latest, latest:monthly, an object, file name, URL or time (20261126);
+    /// or ./FILE or /FILE for a local file
+    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    pub input: Option<String>,
+    /// The local file.
+    #[command(flatten)]
+    pub file: FileArgs,
     /// Address of the Vault server to restore into
     #[arg(long, value_name = "URL")]
     pub address: String,
@@ -185,9 +197,13 @@ pub struct StatusArgs {
 /// Arguments of `inspect`.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    /// Backup: a file, - for stdin, or in the store: latest, latest:monthly, an object, file name,
-    /// URL or time (20261126)
-    pub input: String,
+    /// Backup in the store: latest, latest:monthly, an object, file name, URL or time (20261126);
+    /// or ./FILE or /FILE for a local file, - for stdin
+    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    pub input: Option<String>,
+    /// The local file.
+    #[command(flatten)]
+    pub file: FileArgs,
     /// Backup key: a file, env:NAME or credential:NAME [default: VAULT_BACKUP_KEY or the configured keys]
     #[arg(long, value_name = "REF")]
     pub key: Option<String>,
@@ -208,10 +224,13 @@ pub struct RecoverArgs {
     /// List the paths of all secrets below PREFIX, without their values
     #[arg(long, value_name = "PREFIX")]
     pub list: Option<String>,
-    /// Backup: a file (encrypted, or a plain snapshot), or in the store: latest, latest:monthly, an
-    /// object, file name, URL or time (20261126)
-    #[arg(long, value_name = "BACKUP")]
-    pub from: String,
+    /// Backup in the store: latest, latest:monthly, an object, file name, URL or time (20261126);
+    /// or ./FILE or /FILE for a local file, encrypted or a plain snapshot
+    #[arg(long, value_name = "BACKUP", required_unless_present = "file", conflicts_with = "file")]
+    pub from: Option<String>,
+    /// The local file.
+    #[command(flatten)]
+    pub file: FileArgs,
     /// Version of the secret [default: the current version]
     #[arg(long, value_name = "N", conflicts_with = "list")]
     pub version: Option<u64>,

@@ -74,6 +74,10 @@ pub struct EncryptionSection {
     /// Manifest key alone, for a host that only prunes, if any.
     #[serde(deserialize_with = "read::key")]
     pub manifest_key: Option<Reference>,
+    /// Date before which a backup in the store without a manifest may be in the legacy format,
+    /// if any.
+    #[serde(deserialize_with = "read::date")]
+    pub legacy_until: Option<DateTime<Utc>>,
 }
 
 /// Entry of `encryption.old_keys`: a reference, or a table of it and its end.

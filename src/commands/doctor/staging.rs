@@ -9,12 +9,12 @@ use crate::formats::manifest::{MacKey, Manifest};
 use crate::formats::naming::BackupName;
 use crate::formats::product::ServerVersion;
 use crate::formats::share;
-use crate::pipeline::drill::feed::ReadSpec;
 use crate::pipeline::drill::guard;
 use crate::pipeline::drill::target::StagingTarget;
 use crate::pipeline::object;
 use crate::pipeline::offline;
 use crate::pipeline::reader::{self, ByteSource};
+use crate::pipeline::verified::ReadSpec;
 use crate::services::staging;
 use crate::services::store::Store;
 use crate::services::vault::Auth;
@@ -83,9 +83,9 @@ async fn unlock(
     let work = async {
         let unseal = Arc::new(context.unseal_keys(&crate::app::cli::UnsealArgs::default()).await?);
         let chosen = object::choose(store, name, &context.trust(keys.to_vec())).await?;
-        let how = ReadSpec::of(&chosen, Arc::new(context.keyring()?));
+        let how = ReadSpec::of(&chosen, Some(Arc::new(context.keyring()?)), context.legacy(false));
         let source = ByteSource::Stream(chosen.download(store).await?.body);
-        let unlock = move |reader| offline::unlock(reader, Some(&how), &unseal);
+        let unlock = move |reader| offline::unlock(reader, &how, &unseal);
         reader::read(source, &context.stop, &context.progress, unlock).await
     };
     let opened = unless_stopped(context, Box::pin(work)).await?.map_err(|e| e.context(name.object()));

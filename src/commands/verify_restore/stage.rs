@@ -11,14 +11,13 @@ use crate::formats::manifest::Manifest;
 use crate::formats::product::ServerVersion;
 use crate::formats::share;
 use crate::pipeline::drill::canary::StoredCanary;
-use crate::pipeline::drill::feed::{Facts, ReadSpec};
+use crate::pipeline::drill::feed::Facts;
 use crate::pipeline::drill::target::StagingTarget;
 use crate::pipeline::drill::{Steps, guard};
-use crate::pipeline::object::Chosen;
+use crate::pipeline::input::BackupSource;
 use crate::pipeline::offline;
-use crate::pipeline::reader::{self, ByteSource};
+use crate::pipeline::verified::ReadSpec;
 use crate::services::staging::{Ephemeral, StagingSettings};
-use crate::services::store::Store;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -72,25 +71,16 @@ pub(super) fn name(context: &Context, mode: Mode) -> String {
 
 /// Unlocks the backup with the source's unseal keys, to read the canary from it while it is
 /// restored. Reads only its beginning.
-pub(super) async fn stored_canary(
-    context: &Context,
-    store: &dyn Store,
-    chosen: &Chosen,
-    how: &ReadSpec,
-    steps: &mut Steps,
-) -> Result<StoredCanary> {
+pub(super) async fn stored_canary(context: &Context, source: &BackupSource, steps: &mut Steps) -> Result<StoredCanary> {
     let staging = &context.config()?.staging;
     // The canary is in the root namespace.
     let keys = UnsealKeys { namespaces: BTreeMap::new(), ..context.staging_unseal_keys()? };
     if staging.unseal_keys.is_empty() && staging.seal_key.is_none() {
         return StoredCanary::of(None);
     }
-    let download = context.stop.guard(chosen.download(store)).await?;
-    let how = how.clone();
-    let unlock = move |reader| offline::unlock(reader, Some(&how), &keys);
-    let unlocking = reader::read(ByteSource::Stream(download.body), &context.stop, &context.progress, unlock);
-    let unlocked = steps.time("unlock", unlocking).await;
-    StoredCanary::of(Some(unlocked)).map_err(|e| if e.kind().is_stop() { e } else { e.context(&chosen.address) })
+    let unlock = move |reader, how: &ReadSpec| offline::unlock(reader, how, &keys);
+    let unlocking = source.read("unlocking", &context.stop, &context.progress, unlock);
+    StoredCanary::of(Some(steps.time("unlock", unlocking).await)).map_err(|e| source.about(e))
 }
 
 /// A staging Vault that takes the restore.

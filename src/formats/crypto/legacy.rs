@@ -1,12 +1,14 @@
 //! Decrypts the legacy format of the previous service: IV, tag, ciphertext; one AES-256-GCM
-//! message with a 16-byte IV and no header.
+//! message with a 16-byte IV and no header. Decides which backups may be in it.
 
-use super::Keyring;
+use super::{Keyring, Layouts};
 use crate::base::error::{Error, Kind, Result};
+use crate::formats::naming::BackupName;
 use aes_gcm::aead::AeadInPlace;
 use aes_gcm::aead::consts::U16;
 use aes_gcm::aes::Aes256;
 use aes_gcm::{AesGcm, KeyInit, Nonce, Tag};
+use chrono::{DateTime, Utc};
 use std::io::{Cursor, Read};
 
 const IV: usize = 16;
@@ -15,6 +17,38 @@ const TAG: usize = 16;
 const GZIP: [u8; 3] = [0x1f, 0x8b, 8];
 /// Maximum size that the previous service could write: 2 GiB of ciphertext after IV and tag.
 const MAX: u64 = (1 << 31) + (IV + TAG) as u64;
+
+/// Permission to read the legacy format. Nothing in such a backup names its time, so without
+/// its manifest it can be renamed to any day: it is read only if a person asks for it, or if
+/// its name is of a time when the previous service was in use.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LegacyRule {
+    /// `true` if the run was asked to read it (`--legacy`).
+    pub asked: bool,
+    /// End of the time of the previous service (`encryption.legacy_until`), if configured.
+    pub until: Option<DateTime<Utc>>,
+}
+
+impl LegacyRule {
+    /// Returns the formats that a backup without a manifest may have. One outside of a store
+    /// has no `name`.
+    pub fn layouts(&self, name: Option<&BackupName>) -> Layouts {
+        let old = self.until.zip(name).is_some_and(|(until, name)| name.created_at() < until);
+        if self.asked || old { Layouts::Any } else { Layouts::NoLegacy }
+    }
+}
+
+/// Returns the error for a backup without a header where the legacy format is not allowed.
+pub(super) fn not_allowed(first: &[u8]) -> Error {
+    if first.starts_with(&GZIP) {
+        return Error::integrity("the backup has no header: it looks like a snapshot that is not encrypted")
+            .hint("restore it with `vault operator raft snapshot restore`");
+    }
+    Error::integrity("the backup has no header: it is damaged, or in the legacy format, which is not allowed").hint(
+        "if the previous service made it, give --legacy, \
+         or set encryption.legacy_until to the day after its last backup in the store",
+    )
+}
 
 /// Decrypts a whole backup. `first` are its bytes that have already been read.
 ///
@@ -75,6 +109,32 @@ fn refused(first: &[u8]) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chrono::TimeZone;
+
+    #[test]
+    fn the_legacy_format_is_allowed_on_request_or_by_the_time_in_the_name() {
+        let name = |text: &str| BackupName::parse(text).unwrap();
+        let old = name("daily/2025-11-25/vault-snapshot-2025-11-25T23-59-59-999Z.enc");
+        let new = name("daily/2025-11-26/vault-snapshot-2025-11-26T00-00-00-000Z.enc");
+        let until = Utc.with_ymd_and_hms(2025, 11, 26, 0, 0, 0).single();
+        for (asked, until, name, allowed) in [
+            (false, None, Some(&old), false),
+            (false, until, Some(&old), true),
+            (false, until, Some(&new), false),
+            (false, until, None, false),
+            (true, None, None, true),
+            (true, until, Some(&new), true),
+        ] {
+            let layouts = LegacyRule { asked, until }.layouts(name);
+            assert_eq!(layouts == Layouts::Any, allowed, "{asked} {until:?} {name:?}");
+            assert_eq!(layouts.without_header(b"12345678").is_ok(), allowed);
+        }
+        let hint = LegacyRule::default().layouts(Some(&old)).without_header(b"12345678").unwrap_err();
+        assert!(
+            hint.to_string().contains("--legacy") && hint.to_string().contains("encryption.legacy_until"),
+            "{hint}"
+        );
+    }
 
     #[test]
     fn a_legacy_backup_above_the_size_limit_is_refused() {

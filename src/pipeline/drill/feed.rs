@@ -9,7 +9,7 @@ use crate::base::error::{Error, Kind, Result};
 use crate::formats::archive::{self, Meta};
 use crate::formats::crypto::Header;
 use crate::formats::product::ServerVersion;
-pub(crate) use crate::pipeline::verified::ReadSpec;
+use crate::pipeline::verified::ReadSpec;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use std::io::{self, BufRead, Read};
@@ -42,7 +42,7 @@ impl Facts {
 /// # Errors
 /// `Integrity`.
 pub(crate) fn peek(reader: Box<dyn Read + Send>, how: &ReadSpec) -> Result<Facts> {
-    let (header, meta) = how.decrypt(reader, |_, plaintext| archive::peek(plaintext))?;
+    let (header, meta) = how.read_beginning(reader, |_, plaintext| archive::peek(plaintext))?;
     Ok(Facts { header, meta })
 }
 

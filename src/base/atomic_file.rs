@@ -1,16 +1,13 @@
 //! Files that are written whole or not at all: written under a temporary name in the
 //! target's directory, synced, then renamed. A file that is dropped first is removed.
 
-use crate::base::error::{Error, Result};
-use crate::base::regular_file;
 use rustix::io::Errno;
-use rustix::process::geteuid;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
@@ -145,30 +142,6 @@ impl Write for AtomicFile {
     }
 }
 
-/// Checks that an output file can be created at `path`, or replaced. Only a regular file is ever
-/// replaced, and nothing is written through anything else: a FIFO, a device or a link leads the
-/// output to a place that another user may have chosen. Returns `true` if there is a file.
-///
-/// # Errors
-/// `Usage` for anything but a regular file, which must be this user's if it is to be replaced.
-pub(crate) fn check_target(path: &Path, replace: bool) -> Result<bool> {
-    let refused = |what: &str| Error::usage(format!("{}: {what}", path.display()));
-    let Ok(meta) = path.symlink_metadata() else { return Ok(false) };
-    let kind = regular_file::kind(meta.file_type());
-    match meta.file_type() {
-        file if file.is_dir() => Err(refused("it is a directory").hint("give -o FILE")),
-        file if file.is_symlink() => {
-            Err(refused("it is a symbolic link").hint("give the path that it leads to, or write to stdout"))
-        }
-        file if !file.is_file() => Err(refused(&format!("it is {kind}, not a regular file"))
-            .hint("write to stdout, and lead stdout there: `-o - > FILE` of decrypt, no -o of other commands")),
-        _ if replace && meta.uid() != geteuid().as_raw() => {
-            Err(refused("the file belongs to another user").hint("choose another path, or remove the file first"))
-        }
-        _ => Ok(true),
-    }
-}
-
 /// Returns the target's name if `file` is one of our temporary names.
 pub(crate) fn target_of(file: &OsStr) -> Option<&OsStr> {
     let rest = file.as_bytes().strip_prefix(TEMPORARY.as_bytes())?;
@@ -284,38 +257,6 @@ mod tests {
         std::fs::write(deep.join("file"), "").unwrap();
         assert!(create_directories(&deep.join("file/below"), 0o700).is_err());
         assert!(create_directories(&deep.join("file"), 0o700).is_err());
-    }
-
-    #[test]
-    fn only_a_regular_file_can_be_an_output() {
-        let dir = tempfile::tempdir().unwrap();
-        let at = |name: &str| dir.path().join(name);
-        std::fs::write(at("file"), "").unwrap();
-        std::os::unix::fs::symlink(at("file"), at("link")).unwrap();
-        std::os::unix::fs::symlink(at("missing"), at("dangling")).unwrap();
-        rustix::fs::mkfifoat(rustix::fs::CWD, at("fifo"), rustix::fs::Mode::RWXU).unwrap();
-        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
-        for replace in [false, true] {
-            assert!(!check_target(&at("missing"), replace).unwrap());
-            assert!(check_target(&at("file"), replace).unwrap());
-            for (path, is) in [
-                (at("link"), "a symbolic link"),
-                (at("dangling"), "a symbolic link"),
-                (at("fifo"), "a FIFO"),
-                (at("socket"), "a socket"),
-                ("/dev/null".into(), "a device"),
-                ("/dev/stdout".into(), "a symbolic link"),
-                (dir.path().to_owned(), "a directory"),
-            ] {
-                let error = check_target(&path, replace).unwrap_err();
-                assert!(error.to_string().contains(&format!(": it is {is}")), "{error}");
-            }
-        }
-        if geteuid().is_root() {
-            std::os::unix::fs::chown(at("file"), Some(4711), None).unwrap();
-            assert!(check_target(&at("file"), false).unwrap());
-            assert!(check_target(&at("file"), true).unwrap_err().to_string().contains("belongs to another user"));
-        }
     }
 
     #[test]

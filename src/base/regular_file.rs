@@ -1,12 +1,14 @@
-//! Opens files by path: regular files only, and without waiting.
+//! Opens files by path, and checks output files: regular files only, and without waiting.
 //!
 //! A plain open of a FIFO waits for its other end, possibly forever, and one of a device may do
 //! anything. Every file that this program reads by path is opened here.
 
+use crate::base::error::{Error, Result};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::process::geteuid;
 use std::fs::{File, FileType, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Opens the regular file at `path` for reading. Follows symbolic links.
@@ -55,6 +57,30 @@ pub(crate) fn kind(file: FileType) -> &'static str {
         kind if kind.is_fifo() => "a FIFO",
         kind if kind.is_socket() => "a socket",
         _ => "a device",
+    }
+}
+
+/// Checks that an output file can be created at `path`, or replaced. Only a regular file is ever
+/// replaced, and nothing is written through anything else: a FIFO, a device or a link leads the
+/// output to a place that another user may have chosen. Returns `true` if there is a file.
+///
+/// # Errors
+/// `Usage` for anything but a regular file, which must be this user's if it is to be replaced.
+pub(crate) fn check_target(path: &Path, replace: bool) -> Result<bool> {
+    let refused = |what: &str| Error::usage(format!("{}: {what}", path.display()));
+    let Ok(meta) = path.symlink_metadata() else { return Ok(false) };
+    let kind = kind(meta.file_type());
+    match meta.file_type() {
+        file if file.is_dir() => Err(refused("it is a directory").hint("give -o FILE")),
+        file if file.is_symlink() => {
+            Err(refused("it is a symbolic link").hint("give the path that it leads to, or write to stdout"))
+        }
+        file if !file.is_file() => Err(refused(&format!("it is {kind}, not a regular file"))
+            .hint("write to stdout, and lead stdout there: `-o - > FILE` of decrypt, no -o of other commands")),
+        _ if replace && meta.uid() != geteuid().as_raw() => {
+            Err(refused("the file belongs to another user").hint("choose another path, or remove the file first"))
+        }
+        _ => Ok(true),
     }
 }
 
@@ -120,6 +146,38 @@ mod tests {
         assert_eq!(open(&at("missing")).unwrap_err().kind(), io::ErrorKind::NotFound);
         let no_link = open_with(&at("link"), OpenOptions::new().read(true), libc::O_NOFOLLOW);
         assert!(no_link.is_err());
+    }
+
+    #[test]
+    fn only_a_regular_file_can_be_an_output() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("file"), "").unwrap();
+        std::os::unix::fs::symlink(at("file"), at("link")).unwrap();
+        std::os::unix::fs::symlink(at("missing"), at("dangling")).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, at("fifo"), rustix::fs::Mode::RWXU).unwrap();
+        let _socket = UnixListener::bind(at("socket")).unwrap();
+        for replace in [false, true] {
+            assert!(!check_target(&at("missing"), replace).unwrap());
+            assert!(check_target(&at("file"), replace).unwrap());
+            for (path, is) in [
+                (at("link"), "a symbolic link"),
+                (at("dangling"), "a symbolic link"),
+                (at("fifo"), "a FIFO"),
+                (at("socket"), "a socket"),
+                ("/dev/null".into(), "a device"),
+                ("/dev/stdout".into(), "a symbolic link"),
+                (dir.path().to_owned(), "a directory"),
+            ] {
+                let error = check_target(&path, replace).unwrap_err();
+                assert!(error.to_string().contains(&format!(": it is {is}")), "{error}");
+            }
+        }
+        if geteuid().is_root() {
+            std::os::unix::fs::chown(at("file"), Some(4711), None).unwrap();
+            assert!(check_target(&at("file"), false).unwrap());
+            assert!(check_target(&at("file"), true).unwrap_err().to_string().contains("belongs to another user"));
+        }
     }
 
     #[test]

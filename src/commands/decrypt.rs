@@ -3,8 +3,9 @@
 use crate::app::cli::DecryptArgs;
 use crate::app::context::Context;
 use crate::app::output;
-use crate::base::atomic_file::{self, AtomicFile};
+use crate::base::atomic_file::AtomicFile;
 use crate::base::error::{Error, Result};
+use crate::base::regular_file;
 use crate::commands::CommandResult;
 use crate::formats::crypto::Header;
 use crate::formats::manifest::rfc3339;
@@ -126,7 +127,7 @@ impl Destination {
                 Error::usage("stdin has no name to derive the output file's name from").hint("give -o FILE or -o -")
             })?),
         };
-        match (atomic_file::check_target(&path, force)?, force) {
+        match (regular_file::check_target(&path, force)?, force) {
             (true, false) => Err(Error::usage(format!("{}: the file exists", path.display()))
                 .hint("give --force to replace it once the whole backup has been decrypted")),
             _ => Ok(Destination::File { path, replace: force }),

@@ -2,8 +2,9 @@
 
 use crate::app::cli::KeygenArgs;
 use crate::app::context::Context;
-use crate::base::atomic_file::{AtomicFile, check_target};
+use crate::base::atomic_file::AtomicFile;
 use crate::base::error::{Error, Result};
+use crate::base::regular_file::check_target;
 use crate::base::secret::Secret;
 use crate::commands::CommandResult;
 use crate::formats::crypto::Key;

@@ -43,8 +43,8 @@ impl Samples {
     /// `decrypt INPUT --key …` with a configuration file that does not exist.
     fn decrypt(&self, input: &str) -> Tool {
         let legacy: &[&str] = if input.ends_with("old.enc") { &["--legacy"] } else { &[] };
-        let tool = tool().env("VAULT_BACKUP_CONFIG", "/no/such/config").args(legacy);
-        tool.args(["decrypt", input, "--key", &self.path("key")])
+        let tool = tool().env("VAULT_BACKUP_CONFIG", "/no/such/config");
+        tool.args(["decrypt", input, "--key", &self.path("key")]).args(legacy)
     }
 }
 

@@ -61,7 +61,8 @@ fn a_backup_under_a_key_that_is_not_random_stays_readable() {
     for key in weak_keys() {
         let header =
             Header { key_id: key_id(&key), created_at, vault: SourceServer::default(), tool: "test/1".to_owned() };
-        let tool = tool().env("KEY", &key).keeps([&key]).args(["decrypt", "x.enc", "--key", "env:KEY", "-o", "x.snap"]);
+        let tool =
+            tool().env("KEY", &key).keeps([&key]).args(["decrypt", "./x.enc", "--key", "env:KEY", "-o", "x.snap"]);
         std::fs::write(tool.home().join("x.enc"), seal(&key, b"a snapshot", &header)).unwrap();
         let output = tool.run();
         output.code(0).leaves(&["x.enc", "x.snap"]);

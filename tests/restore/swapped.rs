@@ -67,14 +67,17 @@ fn backup(site: &Site, object: &str, snapshot: &[u8]) -> Vec<u8> {
 /// Everything that another writer may put in its place.
 fn swaps(site: &Site, object: &str, snapshot: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let original = site.get(object);
-    vec![
+    let mut all = vec![
         ("another good backup", backup(site, object, &site.production.vault.snapshot())),
         ("the same snapshot, encrypted again", backup(site, object, snapshot)),
         ("a renamed backup", site.get(&site.production.object)),
         ("a legacy backup", seal_older(&site.production.key, snapshot)),
         ("truncated", original[..original.len() - 1].to_vec()),
         ("extended", [&original[..], b"x"].concat()),
-    ]
+    ];
+    // Renamed to its own name, a backup is the same.
+    all.retain(|(_, bytes)| *bytes != original);
+    all
 }
 
 /// A proxy for `target` that swaps the backup after the check: when the restore creates the
@@ -90,7 +93,7 @@ fn swapping(target: &Vault, swap: impl Fn() + Send + Sync + 'static) -> FaultSer
 
 #[track_caller]
 fn assert_refused(output: &Output, object: &str, target: &Vault, what: &str) {
-    output.code(5);
+    assert_eq!(output.status, Some(5), "{what}: {output:?}");
     for part in [object, "the backup changed between the check and the restore", "hint: find out who wrote to it"] {
         output.stderr_contains(part);
     }

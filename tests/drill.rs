@@ -4,7 +4,7 @@ mod again;
 mod automatic;
 mod dying;
 mod ended;
-mod ephemeral;
+pub mod ephemeral;
 mod failures;
 mod far;
 mod guard;

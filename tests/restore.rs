@@ -16,7 +16,7 @@ fn index(vault: &Vault) -> Value {
     vault.ok("GET", "sys/leader", None)["raft_committed_index"].clone()
 }
 
-fn cluster_name(vault: &Vault) -> String {
+pub fn cluster_name(vault: &Vault) -> String {
     vault.ok("GET", "sys/health", None)["cluster_name"].as_str().unwrap().to_owned()
 }
 

@@ -4,6 +4,7 @@ mod agent;
 mod busy;
 mod environment;
 mod failures;
+mod granted;
 mod hostile;
 mod kv;
 mod leader;

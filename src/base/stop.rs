@@ -9,6 +9,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+/// Time for a token that is being obtained to arrive after a stop.
+const GRANTED: Duration = Duration::from_secs(5);
+
 /// Reason to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
@@ -121,14 +124,38 @@ impl Stop {
     /// # Errors
     /// The error of `work`, or the reason to stop.
     pub async fn guard<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let mut flag = self.flag.subscribe();
         tokio::select! {
             biased;
-            reason = async { flag.wait_for(Option::is_some).await.ok().and_then(|r| *r) } => match reason {
-                Some(reason) => Err(self.error(reason)),
-                None => std::future::pending().await,
-            },
+            reason = self.raised() => Err(self.error(reason)),
             done = work => done,
+        }
+    }
+
+    /// [`Stop::guard`] for work that obtains a token. A stop gives it [`GRANTED`] to end: a token
+    /// that is known can be revoked. The caller checks the flag afterwards.
+    ///
+    /// # Errors
+    /// As [`Stop::guard`].
+    pub async fn guard_token<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.check()?;
+        let stopped = async {
+            let reason = self.raised().await;
+            tokio::time::sleep(GRANTED).await;
+            Err(self.error(reason))
+        };
+        tokio::select! {
+            biased;
+            done = work => done,
+            stopped = stopped => stopped,
+        }
+    }
+
+    /// Waits until the flag is raised.
+    async fn raised(&self) -> Reason {
+        let mut flag = self.flag.subscribe();
+        match flag.wait_for(Option::is_some).await.ok().and_then(|reason| *reason) {
+            Some(reason) => reason,
+            None => std::future::pending().await,
         }
     }
 }
@@ -136,6 +163,20 @@ impl Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_that_arrives_soon_after_a_stop_is_known() {
+        for (after, known) in [(GRANTED / 2, true), (GRANTED * 2, false)] {
+            let stop = Stop::default();
+            let grant = async {
+                stop.raise(Reason::Terminated);
+                tokio::time::sleep(after).await;
+                Ok("token")
+            };
+            assert_eq!(stop.guard_token(grant).await.is_ok(), known);
+            assert_eq!(stop.guard_token(async { Ok("token") }).await.unwrap_err().kind(), Kind::Terminated);
+        }
+    }
 
     #[tokio::test]
     async fn the_first_reason_to_stop_is_kept() {

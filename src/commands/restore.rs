@@ -79,7 +79,7 @@ async fn send(
         tracing::info!("{note}");
     }
     confirm(context, args, &plan).await?;
-    let marker = context.stop.guard(target.marker_token(session.token())).await?;
+    let marker = context.stop.guard_token(target.marker_token(session.token())).await?;
     let sending = async |force| {
         let (stop, progress) = (&context.stop, &context.progress);
         let bytes = stop.guard(backup.bytes()).await.map_err(|e| backup.about(e))?;
@@ -128,12 +128,8 @@ async fn connect(context: &Context, args: &RestoreArgs) -> Result<(StagingTarget
     })?;
     let client = context.vault_at(&address)?;
     let auth = context.vault_auth()?;
-    let login = async {
-        let node = client.leader().await?;
-        let session = client.login(&node, &auth).await?;
-        Ok((node, session))
-    };
-    let (node, session) = Box::pin(context.stop.guard(login)).await?;
+    let node = Box::pin(context.stop.guard(client.leader())).await?;
+    let session = Box::pin(context.stop.guard_token(client.login(&node, &auth))).await?;
     let wait = context.config()?.staging.wait;
     Ok((StagingTarget::new(client, node.address.clone(), Vec::new(), wait), node, session))
 }

@@ -20,6 +20,7 @@ use crate::pipeline::drill::canary::{self, CanaryState, CanaryValue, FoundCanary
 use crate::pipeline::drill::feed::{self, Facts};
 use crate::pipeline::input::BackupSource;
 use crate::pipeline::object::Chosen;
+use crate::pipeline::source;
 use crate::services::notify::Operation;
 use crate::services::vault::SecretRead;
 use chrono::{DateTime, Utc};
@@ -72,7 +73,7 @@ async fn drill(context: &Context, args: &VerifyRestoreArgs, mode: Mode, steps: &
     let origin = origin(&facts, manifest.as_ref());
     let mut stage =
         steps.time("prepare", context.stop.guard(Box::pin(StagingServer::find(context, mode, origin)))).await?;
-    let preparing = context.stop.guard(Box::pin(stage.prepare(context, &facts, manifest.as_ref())));
+    let preparing = context.stop.guard_token(Box::pin(stage.prepare(context, &facts, manifest.as_ref())));
     let drilled = match steps.time("prepare", preparing).await {
         Ok(administrator) => {
             let given = (&stage, &administrator);
@@ -126,7 +127,7 @@ async fn restore_and_read(
 ) -> Result<(CanaryValue, FoundCanary)> {
     let target = &stage.target;
     let (stop, progress) = (&context.stop, &context.progress);
-    let marker = stop.guard(target.marker_token(administrator)).await?;
+    let marker = stop.guard_token(target.marker_token(administrator)).await?;
     let bytes = stop.guard(source.bytes()).await.map_err(|e| source.about(e))?;
     progress.stage("restoring", source.size);
     let search = stored.search(&context.config()?.staging.canary);
@@ -140,7 +141,7 @@ async fn restore_and_read(
         .await
         .and_then(|node| same_cluster(context, facts, node.health.cluster_id.as_deref()))?;
     progress.stage("canary", None);
-    let reading = stop.guard(Box::pin(read_canary(context, stage, chosen.name.created_at())));
+    let reading = Box::pin(read_canary(context, stage, chosen.name.created_at()));
     Ok((steps.time("canary", reading).await?, found))
 }
 
@@ -163,18 +164,19 @@ async fn read_canary(context: &Context, stage: &StagingServer, backup: DateTime<
     let target = &stage.target;
     let failed = |e: Error| if e.kind() == Kind::Vault { e.with_kind(Kind::Drill) } else { e };
     let auth = staging.login()?.read()?;
-    let node = target.active().await?;
-    let session = target
-        .client
-        .login(&node, &auth)
-        .await
-        .map_err(|e| failed(e).context("logging in with the source's credentials"))?;
-    let read = target.client.read_secret(&target.address, session.token(), &staging.canary).await;
-    if let Err(error) = target.client.revoke(session).await {
+    let node = context.stop.guard(target.active()).await?;
+    let login = async {
+        let session = target.client.login(&node, &auth).await;
+        session.map_err(|e| failed(e).context("logging in with the source's credentials"))
+    };
+    let session = context.stop.guard_token(login).await?;
+    let reading = target.client.read_secret(&target.address, session.token(), &staging.canary);
+    let read = context.stop.guard(reading).await.map_err(failed);
+    if let Err(error) = source::revoke(&target.client, &target.address, session).await {
         tracing::debug!("{error}");
     }
     let check = |found| canary::check(&staging.canary, found, backup, staging.canary_max_age);
-    let absent = match read.map_err(failed)? {
+    let absent = match read? {
         SecretRead::Found { data, version, created_time } => {
             check(CanaryState::Secret(created_time))?;
             return Ok(CanaryValue::served(data.into(), version, created_time));

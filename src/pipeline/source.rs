@@ -63,7 +63,7 @@ async fn attempts<T>(
         expect_cluster(&node, cluster)?;
         let done = async {
             if sessions.is_empty() || auth.works_again() {
-                let session = Box::pin(stop.guard(client.login(&node, auth))).await?;
+                let session = Box::pin(stop.guard_token(client.login(&node, auth))).await?;
                 sessions.push((node.clone(), session));
             }
             match sessions.last() {

@@ -12,7 +12,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 /// `[staging]` with the test Vault as its binary, and more `lines`.
-pub(super) fn staging(lines: &str) -> String {
+pub(crate) fn staging(lines: &str) -> String {
     format!("[staging]\nvault_binary = {:?}\n{LOGIN}{lines}", binary())
 }
 
@@ -28,7 +28,7 @@ fn can_isolate() -> bool {
 
 /// Asserts that a drill passed, without output if it could be isolated.
 #[track_caller]
-pub(super) fn passed(output: &Output) {
+pub(crate) fn passed(output: &Output) {
     match can_isolate() {
         true => output.ok(),
         false => output.code(0).stderr_contains("has this machine's network"),

@@ -3,7 +3,7 @@
 //!
 //! The servers are addressed as 0.0.0.0: an address that is not loopback and that leads to this machine.
 
-use crate::drill::LOGIN;
+use crate::drill::ephemeral;
 use crate::support::fault::{FaultServer, Reply};
 use crate::support::place::Place;
 use crate::support::production::{CANARY, Production};
@@ -89,14 +89,18 @@ fn no_token_or_share_of_drill_restore_and_recover_reaches_a_proxy() {
     let site = Arc::new(Production::start(3, 2)).site();
     let source = outside(&site.production.vault.address());
     let staging = Vault::builder().staging().start();
-    let section =
-        format!("[staging]\naddress = {:?}\ntoken = \"env:STAGING_TOKEN\"\n{LOGIN}", outside(&staging.address()));
+    let section = format!(
+        "{}address = {:?}\ntoken = \"env:STAGING_TOKEN\"\n",
+        ephemeral::staging(""),
+        outside(&staging.address())
+    );
     let tool = |arguments: &[&str]| {
         let tool = site.tool_of(std::slice::from_ref(&source), &section).args(arguments);
         recorder.before(tool.env("STAGING_TOKEN", staging.root_token()))
     };
     let object = &site.production.object.clone();
     tool(&["verify-restore"]).run().ok();
+    ephemeral::passed(&tool(&["verify-restore", "--ephemeral"]).run());
     tool(&["verify-restore", "--offline"]).run().ok();
     tool(&["recover", CANARY, "--from", object, "--share", "env:SHARE0", "--share", "env:SHARE1", "-o", "out"])
         .run()

@@ -61,7 +61,7 @@ pub(super) async fn vault(context: &Context, findings: &mut Findings) -> Result<
     }
     expected_cluster(context, findings, &node);
     let auth = match context.vault_auth() {
-        Ok(auth) => unless_stopped(context, client.login(&node, &auth)).await?,
+        Ok(auth) => context.stop.guard_token(async { Ok(client.login(&node, &auth).await) }).await?,
         Err(error) => Err(error),
     };
     let how = |s: &Session| {

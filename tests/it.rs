@@ -25,6 +25,7 @@ mod fuzz;
 mod harness;
 mod inspect;
 mod layering;
+mod legacy;
 mod machine;
 mod naming;
 mod prune;

@@ -34,6 +34,7 @@ mod report;
 mod restore;
 mod retention;
 mod secrets;
+mod special_files;
 mod store;
 mod support;
 mod vault;

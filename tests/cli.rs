@@ -233,10 +233,16 @@ fn completion_offers_the_backups_of_the_store() {
             typed.join(" "),
             typed[last - 1],
         );
-        program("bash").args(["-euc", &format!("{script}{ask}")]).run().ok().text()
+        let shell = program("bash").args(["-euc", &format!("{script}{ask}")]);
+        std::fs::write(shell.home().join("daily.enc"), "x").unwrap();
+        shell.run().ok().text()
     };
-    assert_eq!(completes(&["--store", &store, "decrypt", "dai"], "decrypt"), format!("{name}\n"));
-    assert_eq!(completes(&["--store", &store, "recover", "x", "--from", "dai"], "--from"), format!("{name}\n"));
+    // A bare name is never a file, so files are offered as paths.
+    let both = format!("{name} ./daily.enc\n");
+    assert_eq!(completes(&["--store", &store, "decrypt", "dai"], "decrypt"), both);
+    assert_eq!(completes(&["--store", &store, "recover", "x", "--from", "dai"], "--from"), both);
+    assert_eq!(completes(&["--store", &store, "verify-restore", "dai"], "verify-restore"), format!("{name}\n"));
+    assert_eq!(completes(&["--store", &store, "restore", "./dai"], "restore"), "./daily.enc\n");
     assert!(!completes(&["--store", &store, "recover", "dai"], "recover").contains(name));
     for shell in ["zsh", "fish"] {
         run(&["completions", shell]).ok().stdout_contains("vault-backup complete-backups");

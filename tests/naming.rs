@@ -1,5 +1,7 @@
 //! Every form of a backup's name, in every command that takes one.
 
+mod local;
+
 use crate::support::process::temp_dir;
 use crate::support::production::{Site, seal};
 use crate::support::snapshot::{Synthetic, sha256};

@@ -4,6 +4,7 @@ use crate::base::regular_file;
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
@@ -31,7 +32,8 @@ pub(crate) fn secret_variables() -> Vec<String> {
 }
 
 /// Returns AWS's configuration files with each `credential_process` started without the secrets of
-/// this process; `None` if they name no program. The SDK would pass on the whole environment.
+/// this process; `None` if they name no program and are regular files. The SDK would pass on the
+/// whole environment.
 pub(crate) fn aws_profiles() -> Option<EnvConfigFiles> {
     let read = |variable: &str, usual: &str| {
         let path = std::env::var(variable).unwrap_or_else(|_| usual.to_owned());
@@ -39,13 +41,23 @@ pub(crate) fn aws_profiles() -> Option<EnvConfigFiles> {
             (Some(rest), Some(home)) => PathBuf::from(home).join(rest),
             _ => path.into(),
         };
-        regular_file::read_to_string(&path).unwrap_or_default()
+        // The SDK would wait for a FIFO, deaf to signals and the deadline.
+        let special = path.metadata().is_ok_and(|meta| !meta.is_file());
+        let mut text = String::new();
+        let read = regular_file::open_or_inherited_pipe(&path).and_then(|mut file| file.read_to_string(&mut text));
+        if let Err(error) = read.as_ref().map_err(|e| e.to_string())
+            && special
+        {
+            tracing::info!("{}: ignored: {error}", path.display());
+        }
+        (text, special)
     };
-    let config = read("AWS_CONFIG_FILE", "~/.aws/config");
-    let credentials = read("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials");
+    let (config, special_config) = read("AWS_CONFIG_FILE", "~/.aws/config");
+    let (credentials, special_credentials) = read("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials");
     let secrets = secret_variables();
     let names_program = |text: &str| text.lines().any(|line| program(line).is_some());
-    (names_program(&config) || names_program(&credentials)).then(|| {
+    let by_us = special_config || special_credentials || names_program(&config) || names_program(&credentials);
+    by_us.then(|| {
         EnvConfigFiles::builder()
             .with_contents(EnvConfigFileKind::Config, guarded(&config, &secrets))
             .with_contents(EnvConfigFileKind::Credentials, guarded(&credentials, &secrets))

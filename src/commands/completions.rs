@@ -61,8 +61,16 @@ _vault_backup_with_backups() {
     done
     [[ -n $command && $cur != -* ]] || return 0
     if [[ $command == recover ]]; then [[ $prev == --from ]] || return 0; else [[ $prev != -* ]] || return 0; fi
-    local IFS=$'\n'
-    COMPREPLY=($(compgen -W "$("${words[0]}" "${global[@]}" complete-backups 2>/dev/null)" -- "$cur") $(compgen -f -- "$cur")) || true
+    local IFS=$'\n' files=()
+    # A bare name is never a file, and a drill takes none: bash must not add them.
+    compopt +o default +o bashdefault 2>/dev/null || true
+    if [[ $command != verify-restore ]]; then
+        case $cur in
+            /* | ./* | ../* | '~'*) files=($(compgen -f -- "$cur")) || true ;;
+            *) files=($(compgen -P ./ -f -- "$cur")) || true ;;
+        esac
+    fi
+    COMPREPLY=($(compgen -W "$("${words[0]}" "${global[@]}" complete-backups 2>/dev/null)" -- "$cur") ${files[@]+"${files[@]}"}) || true
 }
 complete -F _vault_backup_with_backups -o bashdefault -o default vault-backup
 "#;
@@ -78,7 +86,8 @@ _vault_backup_backups() {
     local -a names
     names=(${(f)"$(vault-backup complete-backups 2>/dev/null)"})
     compadd -a names
-    _files
+    # A bare name is never a file.
+    [[ $PREFIX != (/|./|../|\~)* ]] || _files
 }
 "#;
 

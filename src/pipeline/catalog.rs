@@ -26,6 +26,8 @@ pub struct Catalog {
     pub orphans: Vec<Listed>,
     /// Number of other objects below `daily/` and `monthly/`.
     pub foreign: usize,
+    /// As [`Listing::skipped`].
+    pub skipped: Vec<(String, &'static str)>,
 }
 
 impl Catalog {
@@ -37,7 +39,18 @@ impl Catalog {
         let listing = Self::list(store).await?;
         let mut catalog = Self::of(listing.objects);
         catalog.foreign += listing.foreign;
+        catalog.skipped = listing.skipped;
         Ok(catalog)
+    }
+
+    /// Warns once of everything in a directory that has the name of a backup or its documents
+    /// and is not a regular file: this program creates none.
+    pub(crate) fn warn_of_skipped(&self, store: &dyn Store) {
+        if let Some((name, kind)) = self.skipped.iter().min() {
+            let more =
+                if self.skipped.len() > 1 { format!(" (and {} more)", self.skipped.len() - 1) } else { String::new() };
+            tracing::warn!("{}: skipped{more}: it is {kind}, not a regular file", store.locate(name));
+        }
     }
 
     /// Lists everything of ours below `daily/` and `monthly/`, and counts the rest.
@@ -51,6 +64,7 @@ impl Catalog {
             let listing = store.list(&format!("{backup_type}/"), ours).await?;
             listed.objects.extend(listing.objects);
             listed.foreign += listing.foreign;
+            listed.skipped.extend(listing.skipped);
         }
         Ok(listed)
     }

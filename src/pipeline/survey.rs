@@ -33,7 +33,9 @@ pub(crate) struct Survey {
 /// # Errors
 /// The store's.
 pub(crate) async fn survey(store: &dyn Store, trust: &Trust, policy: &Policy, now: DateTime<Utc>) -> Result<Survey> {
-    let Catalog { mut backups, orphans, foreign } = Catalog::read(store).await?;
+    let catalog = Catalog::read(store).await?;
+    catalog.warn_of_skipped(store);
+    let Catalog { mut backups, orphans, foreign, .. } = catalog;
     catalog::check_all(store, &mut backups, trust).await?;
     let anomalies = anomaly::anomalies(now, &backups, policy);
     let plan = retention::plan(now, backups, policy);

@@ -45,6 +45,9 @@ pub struct Listing {
     pub objects: Vec<Listed>,
     /// Number of other objects.
     pub foreign: usize,
+    /// Names of a backup or its documents that something else than a regular file has, and its
+    /// kind. Empty for a bucket.
+    pub skipped: Vec<(String, &'static str)>,
 }
 
 impl Listing {

@@ -23,12 +23,13 @@ pub async fn list(context: &Context, store: &dyn Store) -> Result<Catalog> {
     context.stop.guard(Catalog::read(store)).await
 }
 
-/// Plans the prune of what is listed. Warns about names in the future.
+/// Plans the prune of what is listed. Warns about names in the future, and about what is no file.
 ///
 /// # Errors
 /// The store's.
 pub async fn plan(context: &Context, store: &dyn Store, trust: &Trust, catalog: Catalog) -> Result<Planned> {
     let policy = context.policy()?;
+    catalog.warn_of_skipped(store);
     let planned = context.stop.guard(prune::plan(store, catalog, trust, &policy, context.started)).await?;
     let ahead: Vec<_> = planned.plan.ahead().collect();
     if let Some(first) = ahead.first() {

@@ -91,14 +91,14 @@ impl StoreDirectory {
 
     /// Lists the plain files whose name begins with `prefix` and that `wanted` accepts, and
     /// keeps those that `ours` accepts. Skips names that are not UTF-8 and all other files: this
-    /// program creates none. Logs the first of those with the name of a backup or its documents.
+    /// program creates none. Notes those with the name of a backup or its documents.
     pub(super) fn walk(
         &self,
         prefix: &str,
         wanted: impl Fn(&str) -> bool,
         ours: impl Fn(&str) -> bool,
     ) -> Result<Listing> {
-        let (mut files, mut skipped) = (Listing::default(), Vec::new());
+        let mut files = Listing::default();
         let mut directories = vec![String::new()];
         while let Some(directory) = directories.pop() {
             let entries = match std::fs::read_dir(self.0.join(&directory)) {
@@ -121,14 +121,10 @@ impl StoreDirectory {
                     if let Some(file) = listed(&entry, name).map_err(|e| self.list_error(&directory, e))? {
                         files.add(file, &ours, &self.locate(""))?;
                     }
-                } else if name.starts_with(prefix) && Role::of(&name) != Role::Foreign {
-                    skipped.push((name, regular_file::kind(kind)));
+                } else if !kind.is_file() && name.starts_with(prefix) && Role::of(&name) != Role::Foreign {
+                    files.skipped.push((name, regular_file::kind(kind)));
                 }
             }
-        }
-        if let Some((name, kind)) = skipped.iter().min() {
-            let more = if skipped.len() > 1 { format!(" (and {} more)", skipped.len() - 1) } else { String::new() };
-            tracing::info!("{}: skipped{more}: it is {kind}, not a regular file", self.locate(name));
         }
         Ok(files.sorted())
     }

@@ -3,7 +3,7 @@
 use super::{Output, failure, failure_lines, to_stderr};
 use crate::app::cli::{Cli, LogFormat, breakable};
 use crate::base::error::{Error, Kind};
-use crate::base::text::{one_line, printable};
+use crate::base::text::row;
 use clap::{CommandFactory, Parser};
 use serde_json::json;
 use std::ffi::{OsStr, OsString};
@@ -40,8 +40,8 @@ pub fn print(error: &clap::Error, args: impl IntoIterator<Item = OsString>) -> E
 /// Returns `error` again, about printable arguments: a file name in them may be another user's, and
 /// clap repeats them as they are. `None` if all of `args` are printable.
 fn printable_error(error: &clap::Error, args: &[OsString]) -> Option<clap::Error> {
-    let shown = |arg: &OsString| one_line(&printable(&arg.to_string_lossy()).replace('\n', r"\u{a}"));
-    let harmless = |arg: &OsString| arg.to_str().is_some_and(|text| one_line(text).len() == text.len());
+    let shown = |arg: &OsString| row(&arg.to_string_lossy());
+    let harmless = |arg: &OsString| arg.to_str().is_some_and(|text| row(text) == text);
     if args.iter().all(harmless) {
         return None;
     }

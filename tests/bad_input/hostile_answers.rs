@@ -99,28 +99,26 @@ fn messages_of_a_drill_are_harmless() {
 fn errors_of_s3_are_harmless() {
     let place = Place::s3();
     let name = place.backup()["object"].as_str().unwrap().to_owned();
-    for text in [HOSTILE.to_owned(), long()] {
-        for status in [403, 404] {
-            let (code, message) = (xml(HOSTILE), xml(&text[..text.len().min(200_000)]));
-            let body =
-                format!("<Error><Code>{code}</Code><Message>{message}</Message><RequestId>{code}</RequestId></Error>");
-            let s3 = FaultServer::start(move |_| {
-                Reply::status(status).header("Content-Type", "application/xml").body(body.clone())
-            });
-            for command in [
-                &["list"][..],
-                &["status"],
-                &["status", "--nagios"],
-                &["prune"],
-                &["inspect", &name],
-                &["decrypt", &name],
-                &["verify-restore", "--offline"],
-                &["backup", "--kind", "daily"],
-                &["doctor"],
-            ] {
-                let output = harmless(|| place.tool().env("AWS_ENDPOINT_URL", s3.address()), command);
-                assert_ne!(output.status, Some(0), "{output:?}");
-            }
+    for (text, status) in [(HOSTILE.to_owned(), 403), (long(), 404)] {
+        let (code, message) = (xml(HOSTILE), xml(&text[..text.len().min(200_000)]));
+        let body =
+            format!("<Error><Code>{code}</Code><Message>{message}</Message><RequestId>{code}</RequestId></Error>");
+        let s3 = FaultServer::start(move |_| {
+            Reply::status(status).header("Content-Type", "application/xml").body(body.clone())
+        });
+        for command in [
+            &["list"][..],
+            &["status"],
+            &["status", "--nagios"],
+            &["prune"],
+            &["inspect", &name],
+            &["decrypt", &name],
+            &["verify-restore", "--offline"],
+            &["backup", "--kind", "daily"],
+            &["doctor"],
+        ] {
+            let output = harmless(|| place.tool().env("AWS_ENDPOINT_URL", s3.address()), command);
+            assert_ne!(output.status, Some(0), "{output:?}");
         }
     }
 }

@@ -152,8 +152,11 @@ fn a_configuration_that_others_can_change_is_refused() {
     refused(&etc.join("link.toml"), "writable by all users (mode 0666)");
 }
 
+/// Creates a file.
+type Plant = Box<dyn Fn()>;
+
 /// Files that another user may have planted at `path`, and the errors. `target` is a file of this user.
-fn planted(path: &Path, target: &Path) -> Vec<(Box<dyn Fn()>, &'static str)> {
+fn planted(path: &Path, target: &Path) -> Vec<(Plant, &'static str)> {
     let at = || path.to_owned();
     let (link, dangling, hard, owned, open, fifo) = (at(), at(), at(), at(), at(), at());
     let (to, hard_to) = (target.to_owned(), target.to_owned());

@@ -7,6 +7,7 @@ mod signals;
 use crate::app::cli::{Cli, Command};
 use crate::app::context::Context;
 use crate::app::output::{Output, usage};
+use crate::base::child;
 use crate::base::error::{Error, Result};
 use crate::base::memory;
 use crate::base::stop::Stop;
@@ -75,6 +76,7 @@ fn guard_secrets() {
     // Every child inherits it, such as the server of an ephemeral drill.
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     umask(rustix::fs::Mode::from_raw_mode(0o077));
+    child::keep_inherited_files();
     memory::use_one_heap();
     silence_panics();
 }

@@ -1,6 +1,8 @@
 //! Each kind of bad input: exit code, one clear line, and no files left.
 
 mod config;
+mod hostile_answers;
+mod hostile_text;
 mod key;
 mod object;
 mod snapshot;

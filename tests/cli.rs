@@ -118,6 +118,37 @@ fn usage_errors_name_the_argument_and_the_allowed_values() {
     }
 }
 
+/// A name of a file may be another user's.
+#[test]
+fn usage_errors_never_print_control_characters() {
+    let hostile = "x\nvault-backup: error: forged\r\u{1b}[2J\u{9b}1m\u{202e}\u{200b}";
+    for args in [
+        &[hostile][..],
+        &["backup", hostile],
+        &["backup", &format!("--{hostile}")],
+        &["backup", "--deadline", hostile],
+        &["backup", "--kind", hostile],
+        &["backup", &format!("--kind={hostile}")],
+        &["inspect", "a", hostile],
+        &["list", "--last", "5\n"],
+        &["man", hostile],
+        &["completions", hostile],
+        &["list", "--store", hostile],
+        &["list", "--config", hostile],
+    ] {
+        for more in [&[][..], &["--log-format", "json"]] {
+            let output = tool().args(args).args(more).run();
+            let shown = output.code(2).stdout_is("").stderr.as_str();
+            assert!(
+                !shown.chars().any(|c| (c.is_control() && c != '\n') || "\u{202e}\u{200b}".contains(c)),
+                "{shown:?}"
+            );
+            assert!(!shown.contains("\nvault-backup: error: forged"), "{shown}");
+        }
+    }
+    run(&["backup", hostile]).stderr_contains(r"unexpected argument 'x\u{a}vault-backup: error: forged\u{d}\u{1b}[2J");
+}
+
 #[test]
 fn usage_errors_with_json_print_a_document() {
     for (args, message) in [

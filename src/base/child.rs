@@ -1,4 +1,4 @@
-//! Environment of the programs that this process starts: without its own secrets.
+//! Environment and open files of the programs that this process starts: without its own secrets.
 
 use crate::base::regular_file;
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
@@ -29,6 +29,18 @@ pub(crate) fn secret_variables() -> Vec<String> {
     let is_secret =
         |name: &String| name.starts_with(OWN) || TOKENS.contains(&name.as_str()) || referenced.contains(name);
     std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).filter(is_secret).collect()
+}
+
+/// Keeps the files that this process was started with, except for the standard streams, from the
+/// programs that it starts. One may be the pipe of a shell's `--key <(command)`.
+#[expect(unsafe_code, reason = "a descriptor of a file that was inherited has no safe interface")]
+pub(crate) fn keep_inherited_files() {
+    let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return };
+    let numbers = open.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    for number in numbers.filter(|number| *number > 2) {
+        // SAFETY: it only sets a flag, which every file that this process opens itself has already.
+        unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
 }
 
 /// Returns AWS's configuration files with each `credential_process` started without the secrets of

@@ -94,10 +94,13 @@ fn open_any(
         io::Error::new(io::ErrorKind::InvalidInput, format!("it is {}, not a regular file", kind(file)))
     };
     let opened = options.custom_flags(flags | libc::O_NONBLOCK | libc::O_NOCTTY).open(path);
-    let file = opened.map_err(|error| match std::fs::metadata(path) {
+    let file = opened.map_err(|error| {
+        let named = match flags & libc::O_NOFOLLOW {
+            0 => path.metadata(),
+            _ => path.symlink_metadata(),
+        };
         // The operating system's own words for these do not name the reason.
-        Ok(meta) if !accepted(&meta.file_type()) => refused(meta.file_type()),
-        _ => error,
+        named.ok().filter(|meta| !accepted(&meta.file_type())).map_or(error, |meta| refused(meta.file_type()))
     })?;
     let found = file.metadata()?.file_type();
     if !accepted(&found) {

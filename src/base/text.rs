@@ -6,6 +6,9 @@ use std::borrow::Cow;
 /// Longest line of text, in bytes.
 const LINE: usize = 2_000;
 
+/// Longest line of a result, in bytes: two texts, and our own words.
+const ROW: usize = 2 * LINE;
+
 /// Longest value within a line, in bytes.
 const VALUE: usize = 200;
 
@@ -18,6 +21,12 @@ pub(crate) fn one_line(text: &str) -> String {
 /// Returns `text` as a value within a line: like [`one_line`], but shorter.
 pub(crate) fn value(text: &str) -> String {
     limited(text, VALUE)
+}
+
+/// Returns `text` as a line of a result: with its spaces, and with an escape for each newline. A
+/// long text is truncated.
+pub(crate) fn row(text: &str) -> String {
+    shortened(&printable(text).replace('\n', r"\u{a}"), ROW)
 }
 
 /// Returns `text` with an escape such as `\u{1b}` for each control, invisible or
@@ -37,13 +46,13 @@ pub(crate) fn printable_json(json: &str) -> Cow<'_, str> {
 }
 
 fn limited(text: &str, limit: usize) -> String {
-    let joined = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let clean = printable(&joined);
-    let end = clean.floor_char_boundary(limit);
-    if end == clean.len() {
-        clean.into_owned()
-    } else {
-        format!("{}… ({} more bytes)", &clean[..end], clean.len() - end)
+    shortened(&printable(&text.split_whitespace().collect::<Vec<_>>().join(" ")), limit)
+}
+
+fn shortened(text: &str, limit: usize) -> String {
+    match text.floor_char_boundary(limit) {
+        end if end == text.len() => text.to_owned(),
+        end => format!("{}… ({} more bytes)", &text[..end], text.len() - end),
     }
 }
 
@@ -92,6 +101,8 @@ mod tests {
     fn a_value_has_one_line_and_a_limited_length() {
         assert_eq!(one_line("one\r\n two\u{85}\u{2028}\tthree\u{3000}"), "one two three");
         assert_eq!(value(&"x".repeat(1 << 20)), format!("{}… (1048376 more bytes)", "x".repeat(200)));
+        assert_eq!(row("  a  b\nc\t"), r"  a  b\u{a}c\u{9}");
+        assert_eq!(row(&"x".repeat(4_001)), format!("{}… (1 more bytes)", "x".repeat(4_000)));
         assert_eq!(one_line(&"é".repeat(1_001)), format!("{}… (2 more bytes)", "é".repeat(1_000)));
     }
 

@@ -51,18 +51,21 @@ impl Protection {
 }
 
 /// Checks the directory of `path`, which [`Protection::check`] has passed: a user who can replace
-/// entries can replace the file.
+/// entries can replace the file. If `path` is a link, the directory of its target counts, too.
 ///
 /// # Errors
 /// `Usage` that names mode or owner of the directory.
 pub(crate) fn check_directory(what: &str, path: &Path) -> Result<()> {
-    let directory = directory_of(path);
-    let opened = File::open(&directory).map_err(|e| cannot_check(what, path).because(e))?;
-    let meta = opened.metadata().map_err(|e| cannot_check(what, path).because(e))?;
-    match meta.mode() & STICKY != 0 || is_read_only(&opened) {
-        true => Ok(()),
-        false => unchangeable(&format!("the directory of {what}"), &directory, &meta),
+    let unchecked = |e: io::Error| cannot_check(what, path).because(e);
+    let target = path.canonicalize().map_err(unchecked)?;
+    for directory in [directory_of(path), directory_of(&target)] {
+        let opened = File::open(&directory).map_err(unchecked)?;
+        let meta = opened.metadata().map_err(unchecked)?;
+        if meta.mode() & STICKY == 0 && !is_read_only(&opened) {
+            unchangeable(&format!("the directory of {what}"), &directory, &meta)?;
+        }
     }
+    Ok(())
 }
 
 /// Checks the open `file`, which is written in place and was opened without following a symbolic
@@ -88,6 +91,17 @@ pub(crate) fn check_writable(path: &Path, file: &File) -> io::Result<()> {
     match meta.mode() & 0o002 {
         0 => Ok(()),
         _ => refused(format!("writable by all users (mode {:04o})", meta.mode() & 0o7777)),
+    }
+}
+
+/// Returns the failure of a write to `what`, with a hint if [`check_writable`] or the kind of the file
+/// is the cause.
+pub(crate) fn cannot_write(what: &str, error: io::Error) -> Error {
+    let refused = error.kind() == io::ErrorKind::InvalidInput;
+    let failed = Error::partial(format!("{what}: cannot be written")).because(error);
+    match refused {
+        true => failed.hint("use a regular file of this user, in a directory that other users cannot write to"),
+        false => failed,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The keys that check a backup's documents, and the cluster that it must be of.
 
 use crate::base::error::{Error, Result};
+use crate::base::text::value;
 use crate::formats::crypto::Header;
 use crate::formats::manifest::{KeyEnd, MacKey, Manifest, rfc3339};
 use chrono::{DateTime, Utc};
@@ -146,7 +147,7 @@ impl Trust {
     fn differs(&self, cluster: Option<&str>) -> Option<String> {
         let configured = self.cluster.as_deref()?;
         let cluster = cluster.filter(|id| !id.is_empty() && *id != configured)?;
-        Some(format!("it is of cluster {cluster}, vault.cluster_id is {configured}"))
+        Some(format!("it is of cluster {}, vault.cluster_id is {configured}", value(cluster)))
     }
 }
 

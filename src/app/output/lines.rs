@@ -1,7 +1,7 @@
 //! Lines of a result. Only this type reaches stdout as text, and a value in a line can
 //! neither begin another line nor act on a terminal.
 
-use crate::base::text::printable;
+use crate::base::text::row;
 use std::fmt;
 
 /// Printable lines, each with its newline.
@@ -14,9 +14,9 @@ impl Lines {
         Self(text.into())
     }
 
-    /// Adds one line; also if `line` contains newlines, which become visible.
+    /// Adds one line; also if `line` contains newlines, which become visible. A long one is truncated.
     pub fn line(&mut self, line: impl AsRef<str>) {
-        self.0 += &printable(line.as_ref()).replace('\n', r"\u{a}");
+        self.0 += &row(line.as_ref());
         self.0.push('\n');
     }
 

@@ -1,22 +1,28 @@
 //! Help, version and usage errors, as clap renders them.
 
 use super::{Output, failure, failure_lines, to_stderr};
-use crate::app::cli::{LogFormat, breakable};
+use crate::app::cli::{Cli, LogFormat, breakable};
 use crate::base::error::{Error, Kind};
+use crate::base::text::row;
+use clap::{CommandFactory, Parser};
 use serde_json::json;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::process::ExitCode;
 
 /// Prints help and version on stdout, and a usage error on stderr. `args` are the arguments
 /// that could not be parsed: with `--json` among them, an error is a document on stdout, too.
 pub fn print(error: &clap::Error, args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let text = breakable(&error.render().ansi().to_string());
     if !error.use_stderr() {
+        let text = breakable(&error.render().ansi().to_string());
         // It is no failure if the reader closed the pipe early.
         let _ = anstream::stdout().write_all(text.as_bytes());
         return ExitCode::SUCCESS;
     }
+    let args: Vec<_> = args.into_iter().collect();
+    let printable = printable_error(error, &args);
+    let error = printable.as_ref().unwrap_or(error);
+    let text = breakable(&error.render().ansi().to_string());
     let args: Vec<_> = args.into_iter().take_while(|arg| arg != "--").collect();
     let usage = usage_error(&breakable(&error.render().to_string()));
     if args.iter().any(|arg| arg == "--json") {
@@ -29,6 +35,21 @@ pub fn print(error: &clap::Error, args: impl IntoIterator<Item = OsString>) -> E
         let _ = anstream::stderr().write_all(text.as_bytes());
     }
     Kind::Usage.code().into()
+}
+
+/// Returns `error` again, about printable arguments: a file name in them may be another user's, and
+/// clap repeats them as they are. `None` if all of `args` are printable.
+fn printable_error(error: &clap::Error, args: &[OsString]) -> Option<clap::Error> {
+    let shown = |arg: &OsString| row(&arg.to_string_lossy());
+    let harmless = |arg: &OsString| arg.to_str().is_some_and(|text| row(text) == text);
+    if args.iter().all(harmless) {
+        return None;
+    }
+    let name = OsStr::new("vault-backup").to_owned();
+    let again = Cli::try_parse_from(std::iter::once(name).chain(args.iter().map(|arg| shown(arg).into())));
+    // Without such characters, the arguments may be valid.
+    let unshown = || Cli::command().error(error.kind(), "an argument is invalid, and it is not printable text");
+    Some(again.err().filter(clap::Error::use_stderr).unwrap_or_else(unshown))
 }
 
 /// Returns clap's `text` as an error: its first paragraph, and its tip as the hint.
@@ -46,8 +67,6 @@ fn usage_error(text: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::cli::Cli;
-    use clap::Parser;
 
     fn parsed(args: &[&str]) -> (String, Option<String>) {
         let error = Cli::try_parse_from(["vault-backup"].iter().chain(args)).unwrap_err();

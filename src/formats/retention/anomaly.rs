@@ -4,6 +4,7 @@
 //! Not here: the age of the newest one, which `status` checks.
 
 use super::Policy;
+use crate::base::text::value;
 use crate::formats::backup::{Backup, BackupStatus};
 use crate::formats::naming::{BackupName, BackupType};
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, Utc};
@@ -85,7 +86,8 @@ impl fmt::Display for Anomaly {
                 write!(f, "{name} has raft index {index}, below the {index_before} of {before}")
             }
             Anomaly::ClusterChanged { name, cluster_id, before, cluster_id_before } => {
-                write!(f, "{name} is of cluster {cluster_id}, {before} was of {cluster_id_before}")
+                let (cluster, other) = (value(cluster_id), value(cluster_id_before));
+                write!(f, "{name} is of cluster {cluster}, {before} was of {other}")
             }
             Anomaly::Unverified { names } => match names.as_slice() {
                 [] => f.write_str("no backup is unverified"),

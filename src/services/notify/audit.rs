@@ -44,7 +44,7 @@ impl Audit {
     }
 
     fn broken(&self, error: io::Error) -> Error {
-        Error::partial(format!("audit log {}: cannot be written", self.path.display())).because(error)
+        trusted_file::cannot_write(&format!("audit log {}", self.path.display()), error)
     }
 }
 

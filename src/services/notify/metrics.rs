@@ -5,7 +5,7 @@
 
 use super::{Event, EventOutcome};
 use crate::base::atomic_file::AtomicFile;
-use crate::base::error::{Error, Result};
+use crate::base::error::Result;
 use crate::base::lock::lock_within_limit;
 use crate::base::{regular_file, trusted_file};
 use crate::formats::naming::BackupType;
@@ -53,7 +53,7 @@ type Samples = BTreeMap<&'static str, BTreeMap<String, String>>;
 /// `Partial`; the file is then unchanged.
 pub fn update(path: &Path, event: &Event, figures: &Figures) -> Result<()> {
     replace(path, &new_samples(event, figures))
-        .map_err(|e| Error::partial(format!("metrics file {}: cannot be written", path.display())).because(e))
+        .map_err(|e| trusted_file::cannot_write(&format!("metrics file {}", path.display()), e))
 }
 
 fn new_samples(event: &Event, figures: &Figures) -> Samples {

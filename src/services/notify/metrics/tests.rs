@@ -1,4 +1,5 @@
 use super::*;
+use crate::base::error::Error;
 use crate::services::notify::Operation;
 use serde_json::Map;
 use std::os::unix::fs::PermissionsExt;

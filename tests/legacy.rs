@@ -85,7 +85,7 @@ fn a_renamed_legacy_backup_is_refused_by_every_command() {
             assert_refused(&run(&site, "", &args, name, &[]), name);
         }
         // Before anything is asked of the staging server.
-        let output = configured(&site, &staging.address(), "").args(["verify-restore", name]).run();
+        let output = configured(&site, staging.address(), "").args(["verify-restore", name]).run();
         assert_refused(&output, name);
     }
     assert!(staging.calls().is_empty());

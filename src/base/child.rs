@@ -5,7 +5,7 @@ use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 /// Prefix of this program's own variables.
@@ -57,10 +57,12 @@ pub(crate) fn aws_profiles() -> Option<EnvConfigFiles> {
         let special = path.metadata().is_ok_and(|meta| !meta.is_file());
         let mut text = String::new();
         let read = regular_file::open_or_inherited_pipe(&path).and_then(|mut file| file.read_to_string(&mut text));
-        if let Err(error) = read.as_ref().map_err(|e| e.to_string())
-            && special
-        {
-            tracing::info!("{}: ignored: {error}", path.display());
+        match read {
+            // The usual way to say that there is no such file.
+            Err(error) if special && path != Path::new("/dev/null") => {
+                tracing::warn!("{}: not used: {error}", path.display());
+            }
+            _ => {}
         }
         (text, special)
     };

@@ -136,3 +136,18 @@ fn a_pipe_of_the_shell_is_read_as_key_and_configuration() {
                       end=$?; kill $(cat pid); rm pipe pid; exit $end");
     output.code(2).stderr_contains("pipe: it is a FIFO, not a regular file");
 }
+
+/// The SDK would wait for them, deaf to signals.
+#[test]
+fn a_special_file_as_aws_configuration_is_not_used() {
+    let place = Place::s3();
+    place.backup();
+    for (file, kind) in [(".aws/credentials", "FIFO"), (".aws/config", "FIFO"), (".aws/config", "directory")] {
+        let tool = place.tool().arg("list");
+        std::fs::create_dir(tool.home().join(".aws")).unwrap();
+        let special = Special::at(&tool.home().join(file), kind);
+        let output = at_once(tool);
+        output.code(0).stderr_contains(&format!("{file}: not used: it is a {kind}, not a regular file"));
+        special.assert_untouched();
+    }
+}

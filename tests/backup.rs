@@ -1,5 +1,6 @@
 //! `backup` from end to end: the binary, a real Vault, real stores.
 
+mod checksum;
 mod cluster;
 mod copied;
 mod cron;

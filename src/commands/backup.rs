@@ -2,8 +2,9 @@
 
 mod after;
 mod name;
+mod verify;
 
-use crate::app::cli::{BackupArgs, BackupKind, VerifyMode};
+use crate::app::cli::{BackupArgs, BackupKind};
 use crate::app::context::Context;
 use crate::app::reporting;
 use crate::base::error::{Error, Kind, Result};
@@ -14,7 +15,7 @@ use crate::formats::manifest::{Manifest, VaultFacts, Verification, rfc3339};
 use crate::formats::naming::{BackupName, BackupType};
 use crate::pipeline::commit::write_document;
 use crate::pipeline::upload::{self, Sent};
-use crate::pipeline::{clock, reader, source};
+use crate::pipeline::{clock, source};
 use crate::services::notify::Operation;
 use crate::services::store::{Metadata, Put, Store};
 use after::Committed;
@@ -107,7 +108,7 @@ async fn attempt(
         }
         uploaded => uploaded?,
     };
-    let verified = verify(context, store, &name, &sent, args.verify).await;
+    let verified = verify::verify(context, store, &name, &sent, args.verify).await;
     let verification = verified.map_err(|e| unverified(store, &name, e))?;
     let manifest = manifest(&name, &sent, facts, verification, keyring, context);
     let commit = Bytes::from(manifest.to_bytes(&keyring.primary().mac_key())?);
@@ -178,34 +179,6 @@ fn metadata(facts: &VaultFacts, header: &Header, context: &Context) -> Metadata 
     ]);
     metadata.extend(facts.version.clone().map(|version| ("vault_version".to_owned(), version)));
     metadata
-}
-
-/// Verifies the uploaded object. The key is read again, so that a key that was changed or
-/// removed during the run is noticed now.
-async fn verify(
-    context: &Context,
-    store: &dyn Store,
-    name: &BackupName,
-    sent: &Sent,
-    mode: VerifyMode,
-) -> Result<Verification> {
-    match mode {
-        VerifyMode::Full => {
-            let keyring = context.keyring()?;
-            reader::read_back(store, name, sent, keyring, &context.stop, &context.progress).await?;
-            Ok(Verification::Full)
-        }
-        VerifyMode::Head => {
-            let head = context.stop.guard(store.head(name.object())).await?;
-            match head {
-                Some(head) if head.size == sent.encrypted.size && head.etag == sent.head.etag => Ok(Verification::Head),
-                _ => Err(Error::integrity(format!(
-                    "{}: size or ETag differs from the upload",
-                    store.locate(name.object())
-                ))),
-            }
-        }
-    }
 }
 
 fn unverified(store: &dyn Store, name: &BackupName, error: Error) -> Error {

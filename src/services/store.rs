@@ -94,6 +94,20 @@ pub struct Head {
     pub retain_until: Option<DateTime<Utc>>,
     /// `true` if a legal hold forbids deletion.
     pub legal_hold: bool,
+    /// Checksum of the whole object as the store reports it to
+    /// [`Store::head_with_checksum`], if any. Its form is that of [`Uploaded::checksum`].
+    pub checksum: Option<String>,
+}
+
+/// An object that an upload created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uploaded {
+    /// Properties of the object.
+    pub head: Head,
+    /// Checksum of the whole object, computed here from the bytes that were sent:
+    /// `sha256:BASE64`, or `crc32c:BASE64-N` for an upload of N parts; `None` for a store
+    /// that reports none.
+    pub checksum: Option<String>,
 }
 
 /// A stored version of an object.
@@ -185,6 +199,12 @@ pub trait Store: Send + Sync {
     /// Returns the properties of `name`; `None` if it does not exist.
     async fn head(&self, name: &str) -> Result<Option<Head>>;
 
+    /// Returns the properties of `name` with the checksum that the store reports, if it
+    /// reports one; `None` if the object does not exist.
+    async fn head_with_checksum(&self, name: &str) -> Result<Option<Head>> {
+        self.head(name).await
+    }
+
     /// Begins to read `name`. A missing object is an error of kind `Store`.
     async fn get(&self, name: &str, at: ReadAt) -> Result<Download>;
 
@@ -235,14 +255,13 @@ pub trait Upload: Send {
     /// After an error nothing of the upload remains, and further calls fail.
     async fn write(&mut self, chunk: Bytes) -> Result<()>;
 
-    /// Creates the object, syncs it and returns its properties. `sha256` is the hash of all
-    /// written bytes, `size` their number. After a lost response, an object of the same run
+    /// Creates the object and syncs it. `sha256` is the hash of all written bytes, `size` their number. After a lost response, an object of the same run
     /// and size counts as created: both are public, so the caller must verify its content.
     ///
     /// # Errors
     /// `Integrity` if another number of bytes was written; `Conflict` if another run has
     /// taken the name. Any error aborts the upload.
-    async fn complete(self: Box<Self>, sha256: [u8; 32], size: u64) -> Result<Head>;
+    async fn complete(self: Box<Self>, sha256: [u8; 32], size: u64) -> Result<Uploaded>;
 
     /// Aborts the upload; nothing of it remains.
     async fn abort(self: Box<Self>) -> Result<()>;

@@ -8,6 +8,7 @@ mod advice;
 mod answer;
 mod body;
 mod bounded;
+mod checksum;
 mod client;
 mod connector;
 mod copy;
@@ -101,6 +102,10 @@ impl Store for S3Store {
 
     async fn head(&self, name: &str) -> Result<Option<Head>> {
         self.bucket.head(name).await
+    }
+
+    async fn head_with_checksum(&self, name: &str) -> Result<Option<Head>> {
+        self.bucket.head_with_checksum(name).await
     }
 
     async fn get(&self, name: &str, at: ReadAt) -> Result<Download> {

@@ -6,6 +6,7 @@ mod copied;
 mod cron;
 mod doubts;
 mod expired;
+mod killed;
 mod kinds;
 mod large;
 mod lock;

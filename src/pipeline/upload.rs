@@ -72,11 +72,13 @@ pub(crate) async fn send(
     }
 }
 
-/// Waits until the store has removed aborted uploads. Must be called before the run ends.
-pub(crate) async fn finish_cleanup(store: &dyn Store) {
-    if tokio::time::timeout(CLEAN_UP, store.finish_cleanup()).await.is_err() {
-        tracing::warn!("the store did not respond: an incomplete upload may be left there; a later prune removes it");
-    }
+/// Waits until the store has removed aborted uploads, and returns `true` if it has removed all.
+/// Must be called before the run ends.
+pub(crate) async fn finish_cleanup(store: &dyn Store) -> bool {
+    tokio::time::timeout(CLEAN_UP, store.finish_cleanup()).await.unwrap_or_else(|_| {
+        tracing::warn!("the store did not respond: an incomplete upload may be left there; the next run removes it");
+        false
+    })
 }
 
 async fn transfer(

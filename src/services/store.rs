@@ -242,9 +242,12 @@ pub trait Store: Send + Sync {
     /// first.
     async fn object_lock(&self) -> Result<Locking>;
 
+    /// Aborts all unfinished uploads to exactly `name`. Returns their number.
+    async fn abort_uploads_to(&self, name: &str) -> Result<usize>;
+
     /// Waits until the cleanup of dropped uploads is finished. Called before the process
-    /// ends: dropping an upload only starts its cleanup.
-    async fn finish_cleanup(&self);
+    /// ends: dropping an upload only starts its cleanup. Returns `false` if an upload may remain.
+    async fn finish_cleanup(&self) -> bool;
 }
 
 /// A streamed upload. Only [`Upload::complete`] creates the object. After [`Upload::abort`],

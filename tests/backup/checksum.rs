@@ -76,7 +76,8 @@ fn an_object_that_differs_from_the_upload_is_refused() {
 
 #[test]
 fn a_store_without_a_comparable_checksum_has_the_object_read_back() {
-    let answers: [(Request, fn(usize) -> Reply); 6] = [
+    type Answer = (Request, fn(usize) -> Reply);
+    let answers: [Answer; 6] = [
         (Request::Put, head),
         (Request::Put, |n| head(n).header("x-amz-checksum-crc64nvme", "AAAAAAAAAAA=")),
         (Request::Put, |n| head(n).header("x-amz-checksum-crc32c", CRC32C)),

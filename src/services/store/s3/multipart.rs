@@ -95,7 +95,10 @@ impl Multipart {
             // Each attempt whose response was lost may have begun an upload without a known id.
             match bucket.abort_others(&name, id.as_deref()).await {
                 Ok(aborted) => tracing::debug!("{}: {} unknown uploads aborted", bucket.locate(&name), aborted.len()),
-                Err(error) => tracing::debug!("an unknown upload may remain until a later prune: {error}"),
+                Err(error) => {
+                    bucket.upload_remains.store(true, Relaxed);
+                    tracing::debug!("an unknown upload may remain until the next run: {error}");
+                }
             }
         }
         begun.map_err(|e| S3Failure::new("s3:PutObject", bucket.locate(&name), &e).into_error())?;
@@ -156,6 +159,7 @@ fn abort_task(bucket: &Arc<Bucket>, name: &str, id: String) -> Option<JoinHandle
     let abort = async move {
         let aborted = shared.abort(&name, &id).await;
         if let Err(error) = &aborted {
+            shared.upload_remains.store(true, Relaxed);
             tracing::warn!("an unfinished upload remains: {error}");
         }
         aborted

@@ -137,6 +137,8 @@ fn hostile_listings_are_bounded_for_every_command() {
             if n == 0 || (n + k) % 2 == 0 {
                 let what = format!("{args:?}: {attack}");
                 let (_proxy, tool) = against(&place, Attacked::Listing, answer);
+                // A backup lists the names of one hour first, and these pages have others.
+                let says = if args == ["backup"] && attack == "endless pages" { &[] } else { says };
                 refused(&bounded(tool.args(args), &what), says, &what);
             }
         }

@@ -102,7 +102,7 @@ fn against(place: &Place, attacked: Attacked, answer: fn(&Call) -> Reply) -> (Fa
     let tool = place.tool();
     let config = "[run]\nidle_timeout = \"1s\"\n[staging]\nunseal_keys = [\"env:SHARE\"]\n";
     std::fs::write(tool.home().join("config.toml"), config).unwrap();
-    let tool = tool.env("VAULT_BACKUP_CONFIG", "config.toml").env("SHARE", "AAAA");
+    let tool = tool.env("VAULT_BACKUP_CONFIG", "config.toml").env("SHARE", "ab".repeat(33));
     let tool = tool.env("AWS_ENDPOINT_URL", proxy.address());
     (proxy, tool)
 }
@@ -121,7 +121,7 @@ fn hostile_listings_are_bounded_for_every_command() {
     let place = Place::s3();
     place.backup();
     let before = place.names();
-    let commands: [&[&str]; 8] = [
+    let commands: [&[&str]; 7] = [
         &["list"],
         &["status"],
         &["prune"],
@@ -129,7 +129,6 @@ fn hostile_listings_are_bounded_for_every_command() {
         &["inspect", "latest"],
         &["decrypt", "latest", "-o", "out"],
         &["verify-restore", "--offline"],
-        &["restore", "latest", "--yes"],
     ];
     for (n, args) in commands.into_iter().enumerate() {
         // Each command meets each kind once in two runs; `list` meets all.

@@ -10,6 +10,7 @@ pub(crate) mod commit;
 pub(crate) mod drill;
 pub(crate) mod hashing;
 pub(crate) mod input;
+pub(crate) mod leftovers;
 pub(crate) mod monthly;
 pub(crate) mod object;
 pub(crate) mod offline;

@@ -1,10 +1,12 @@
 //! `backup` from end to end: the binary, a real Vault, real stores.
 
+mod checksum;
 mod cluster;
 mod copied;
 mod cron;
 mod doubts;
 mod expired;
+mod killed;
 mod kinds;
 mod large;
 mod lock;

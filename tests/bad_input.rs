@@ -2,6 +2,7 @@
 
 mod config;
 mod hostile_answers;
+mod hostile_store;
 mod hostile_text;
 mod key;
 mod object;

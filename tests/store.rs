@@ -153,7 +153,7 @@ async fn write(upload: &mut dyn Upload, data: &Bytes) -> Result<()> {
 async fn send(store: &dyn Store, name: &str, id: &str, data: &Bytes) -> Result<Head> {
     let mut upload = store.upload(name, run(id)).await?;
     write(upload.as_mut(), data).await?;
-    upload.complete(sha256(data), data.len() as u64).await
+    Ok(upload.complete(sha256(data), data.len() as u64).await?.head)
 }
 
 /// Lists all objects below `prefix`.

@@ -41,10 +41,15 @@ pub(crate) fn lock_within_limit(file: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// The lock of a run, released when dropped.
+/// Maximum size of a lock file that is read.
+const MAX_SIZE: u64 = 64 * 1024;
+
+/// The lock of a run, released when dropped. Its file has the process id in the first line,
+/// then the notes.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
+    notes: Vec<String>,
 }
 
 impl Lock {
@@ -69,9 +74,23 @@ impl Lock {
             return Err(Error::conflict(format!("lock file {}: another run{owner} holds the lock", path.display()))
                 .hint("wait until that run ends; it ends at its --deadline at the latest, if it has one"));
         }
-        // The process id is for the error message of another run. The lock works without it.
-        let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
-        Ok(Self { _file: file })
+        let notes = content(&mut file).lines().skip(1).map(str::to_owned).collect();
+        let mut lock = Self { file, notes: Vec::new() };
+        lock.set_notes(notes);
+        Ok(lock)
+    }
+
+    /// Returns the lines that this run, or the last one before it, has left in the file.
+    pub(crate) fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Replaces the notes. They and the process id, which is for the error message of another
+    /// run, are hints: the lock works without them.
+    pub(crate) fn set_notes(&mut self, notes: Vec<String>) {
+        self.notes = notes;
+        let lines = self.notes.iter().fold(std::process::id().to_string(), |all, note| all + "\n" + note);
+        let _ = self.file.set_len(0).and_then(|()| self.file.rewind()).and_then(|()| writeln!(self.file, "{lines}"));
     }
 }
 
@@ -93,11 +112,17 @@ fn open(path: &Path) -> io::Result<File> {
     }
 }
 
+/// Returns the beginning of the lock file.
+fn content(file: &mut File) -> String {
+    let mut bytes = Vec::new();
+    let _ = file.take(MAX_SIZE).read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// Returns the process id in the lock file as text, or nothing.
 fn owner(file: &mut File) -> String {
-    let mut text = String::new();
-    let _ = file.take(20).read_to_string(&mut text);
-    text.trim().parse::<u32>().map_or(String::new(), |pid| format!(" (process {pid})"))
+    let content = content(file);
+    content.lines().next().unwrap_or_default().parse::<u32>().map_or(String::new(), |pid| format!(" (process {pid})"))
 }
 
 #[cfg(test)]
@@ -116,6 +141,23 @@ mod tests {
         assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
         drop(first);
         Lock::take(&path).unwrap();
+    }
+
+    #[test]
+    fn the_next_run_finds_the_notes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let mut lock = Lock::take(&path).unwrap();
+        assert_eq!(lock.notes(), [""; 0]);
+        lock.set_notes(vec!["a".into(), "b".into()]);
+        let error = Lock::take(&path).unwrap_err();
+        assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
+        drop(lock);
+        drop(Lock::take(&path).unwrap());
+        let mut lock = Lock::take(&path).unwrap();
+        assert_eq!(lock.notes(), ["a", "b"]);
+        lock.set_notes(Vec::new());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
     }
 
     #[test]

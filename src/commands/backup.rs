@@ -2,19 +2,20 @@
 
 mod after;
 mod name;
+mod verify;
 
-use crate::app::cli::{BackupArgs, BackupKind, VerifyMode};
+use crate::app::cli::{BackupArgs, BackupKind};
 use crate::app::context::Context;
 use crate::app::reporting;
 use crate::base::error::{Error, Kind, Result};
-use crate::base::lock::Lock;
 use crate::commands::CommandResult;
 use crate::formats::crypto::{Encryptor, Header, Keyring, SourceServer};
 use crate::formats::manifest::{Manifest, VaultFacts, Verification, rfc3339};
 use crate::formats::naming::{BackupName, BackupType};
 use crate::pipeline::commit::write_document;
+use crate::pipeline::leftovers::UploadLock;
 use crate::pipeline::upload::{self, Sent};
-use crate::pipeline::{clock, reader, source};
+use crate::pipeline::{clock, source};
 use crate::services::notify::Operation;
 use crate::services::store::{Metadata, Put, Store};
 use after::Committed;
@@ -45,10 +46,10 @@ fn lower_priority() {
 async fn pipeline(context: &Context, args: &BackupArgs) -> Result<CommandResult> {
     let config = context.config()?;
     let keyring = context.random_keyring()?;
-    let _lock = Lock::take(&config.run.lock_file)?;
+    let mut lock = UploadLock::take(&config.run.lock_file)?;
     let store = context.store().await?;
-    let outcome = Box::pin(make(context, args, store.as_ref(), &keyring)).await;
-    upload::finish_cleanup(store.as_ref()).await;
+    let outcome = Box::pin(make(context, args, store.as_ref(), &keyring, &mut lock)).await;
+    lock.finish(store.as_ref()).await;
     outcome
 }
 
@@ -63,15 +64,26 @@ enum Attempt {
     Taken(Error),
 }
 
-async fn make(context: &Context, args: &BackupArgs, store: &dyn Store, keyring: &Keyring) -> Result<CommandResult> {
+async fn make(
+    context: &Context,
+    args: &BackupArgs,
+    store: &dyn Store,
+    keyring: &Keyring,
+    lock: &mut UploadLock,
+) -> Result<CommandResult> {
     let stop = &context.stop;
     stop.guard(clock::check(store)).await?;
+    lock.abort_leftovers(store, stop).await?;
     let kinds = kinds(args.kind);
     let mut from = context.started;
     let mut tried = 0;
     loop {
         let name = stop.guard(name::free(context, store, keyring, kinds, from)).await?;
         from = name.created_at() + TimeDelta::seconds(1);
+        lock.note(store, &name);
+        if args.kind == BackupKind::Scheduled {
+            lock.note(store, &name.as_monthly());
+        }
         let taken = match Box::pin(attempt(context, args, store, keyring, name)).await? {
             Attempt::Committed(backup) => return after::run(context, args, store, keyring, &backup).await,
             Attempt::Taken(error) => error,
@@ -107,7 +119,7 @@ async fn attempt(
         }
         uploaded => uploaded?,
     };
-    let verified = verify(context, store, &name, &sent, args.verify).await;
+    let verified = verify::verify(context, store, &name, &sent, args.verify).await;
     let verification = verified.map_err(|e| unverified(store, &name, e))?;
     let manifest = manifest(&name, &sent, facts, verification, keyring, context);
     let commit = Bytes::from(manifest.to_bytes(&keyring.primary().mac_key())?);
@@ -178,34 +190,6 @@ fn metadata(facts: &VaultFacts, header: &Header, context: &Context) -> Metadata 
     ]);
     metadata.extend(facts.version.clone().map(|version| ("vault_version".to_owned(), version)));
     metadata
-}
-
-/// Verifies the uploaded object. The key is read again, so that a key that was changed or
-/// removed during the run is noticed now.
-async fn verify(
-    context: &Context,
-    store: &dyn Store,
-    name: &BackupName,
-    sent: &Sent,
-    mode: VerifyMode,
-) -> Result<Verification> {
-    match mode {
-        VerifyMode::Full => {
-            let keyring = context.keyring()?;
-            reader::read_back(store, name, sent, keyring, &context.stop, &context.progress).await?;
-            Ok(Verification::Full)
-        }
-        VerifyMode::Head => {
-            let head = context.stop.guard(store.head(name.object())).await?;
-            match head {
-                Some(head) if head.size == sent.encrypted.size && head.etag == sent.head.etag => Ok(Verification::Head),
-                _ => Err(Error::integrity(format!(
-                    "{}: size or ETag differs from the upload",
-                    store.locate(name.object())
-                ))),
-            }
-        }
-    }
 }
 
 fn unverified(store: &dyn Store, name: &BackupName, error: Error) -> Error {

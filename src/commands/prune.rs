@@ -7,11 +7,11 @@ use crate::app::output::table;
 use crate::app::reporting;
 use crate::app::reporting::prune::{execute, list, plan};
 use crate::base::error::Result;
-use crate::base::lock::Lock;
 use crate::commands::CommandResult;
 use crate::formats::backup::Backup;
 use crate::pipeline::catalog::check_all;
 use crate::pipeline::clock;
+use crate::pipeline::leftovers::UploadLock;
 use crate::pipeline::prune::Planned;
 use crate::services::notify::Operation;
 use chrono::{DateTime, Utc};
@@ -29,9 +29,10 @@ pub(crate) async fn run(context: &Context, args: &PruneArgs) -> Result<CommandRe
     }
     let work = async {
         context.random_mac_keys()?;
-        let _lock = Lock::take(&context.config()?.run.lock_file)?;
+        let mut lock = UploadLock::take(&context.config()?.run.lock_file)?;
         let store = context.store().await?;
         context.stop.guard(clock::check(store.as_ref())).await?;
+        lock.abort_leftovers(store.as_ref(), &context.stop).await?;
         execute(context, store.as_ref(), list(context, store.as_ref()).await?).await
     };
     reporting::run(context, Operation::Prune, Box::pin(work)).await

@@ -58,7 +58,7 @@ pub struct VaultFacts {
 pub enum Verification {
     /// The object was read back: size, SHA-256 and the tag of every segment.
     Full,
-    /// Size and the store's checksum were compared.
+    /// Size and checksum that the store reports were compared with those of the sent bytes.
     Head,
 }
 

@@ -44,7 +44,7 @@ pub(crate) async fn copy(
     progress: &Progress,
 ) -> Result<(BackupName, Manifest, Option<Error>)> {
     let monthly = name.as_monthly();
-    stop.guard(store.copy(name.object(), &sent.head, monthly.object())).await?;
+    stop.guard(store.copy(name.object(), &sent.uploaded.head, monthly.object())).await?;
     let key = keyring.primary().mac_key();
     let read_back = reader::read_back(store, &monthly, sent, keyring, stop, progress).await;
     read_back.map_err(|e| e.context(format!("{}: copied, but not verified", store.locate(monthly.object()))))?;

@@ -176,14 +176,25 @@ pub(crate) async fn execute(store: &dyn Store, planned: &Planned, now: DateTime<
     pruned.freed = backups.iter().filter(|(_, end)| *end == Deleted::Gone).map(|(b, _)| b.size).sum();
     pruned.hidden = backups.iter().filter(|(_, end)| *end == Deleted::Hidden).count();
     pruned.deleted = backups.into_iter().map(|(backup, _)| backup).collect();
+    pruned.uploads = abort_abandoned(store, now, stop).await?;
+    Ok(pruned)
+}
+
+/// Aborts the uploads of backups that a killed run left behind, or whose id was lost. A listing
+/// does not show which host began them, so they must be older than any run. Returns their names.
+///
+/// # Errors
+/// Only the stop's reason: abandoned uploads cost money, not safety, and a role may lack the
+/// permission.
+pub(crate) async fn abort_abandoned(store: &dyn Store, now: DateTime<Utc>, stop: &Stop) -> Result<Vec<String>> {
     let ours = |name: &str| matches!(Role::of(name), Role::Backup(_));
     match stop.guard(store.abort_abandoned(now - GRACE, ours)).await {
-        Ok(names) => pruned.uploads = names,
-        Err(error) if error.kind().is_stop() => return Err(error),
-        // They cost money, not safety; a prune role may lack the permission.
-        Err(error) => tracing::info!("abandoned uploads: cannot be listed: {error}"),
+        Err(error) if !error.kind().is_stop() => {
+            tracing::info!("abandoned uploads: cannot be aborted: {error}");
+            Ok(Vec::new())
+        }
+        aborted => aborted,
     }
-    Ok(pruned)
 }
 
 /// Lists the store once more, if anything was deleted, and returns the names that it still

@@ -15,7 +15,7 @@ use crate::base::stop::Stop;
 use crate::formats::archive::{self, Snapshot};
 use crate::formats::crypto::{EncryptedBackup, Encryptor};
 use crate::services::progress::Progress;
-use crate::services::store::{Head, Store, Upload};
+use crate::services::store::{Store, Upload, Uploaded};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use std::io::BufRead;
@@ -32,8 +32,8 @@ pub(crate) struct Sent {
     pub plaintext: Fingerprint,
     /// Size and hash of the object.
     pub encrypted: EncryptedBackup,
-    /// The object's metadata in the store.
-    pub head: Head,
+    /// The object in the store.
+    pub uploaded: Uploaded,
 }
 
 /// Time limit for the cleanup if the store does not respond.
@@ -60,8 +60,8 @@ pub(crate) async fn send(
     match stop.guard(transfer(source, encryptor, upload.as_mut(), progress)).await {
         Ok((snapshot, plaintext, encrypted)) => {
             let completed = stop.guard(upload.complete(encrypted.sha256, encrypted.size)).await;
-            let head = completed.map_err(|e| if e.kind().is_stop() { e.context(MAY_EXIST) } else { e })?;
-            Ok(Sent { snapshot, plaintext, encrypted, head })
+            let uploaded = completed.map_err(|e| if e.kind().is_stop() { e.context(MAY_EXIST) } else { e })?;
+            Ok(Sent { snapshot, plaintext, encrypted, uploaded })
         }
         Err(error) => {
             // It warns of what it cannot remove; `finish_cleanup` waits for what takes longer.
@@ -72,11 +72,13 @@ pub(crate) async fn send(
     }
 }
 
-/// Waits until the store has removed aborted uploads. Must be called before the run ends.
-pub(crate) async fn finish_cleanup(store: &dyn Store) {
-    if tokio::time::timeout(CLEAN_UP, store.finish_cleanup()).await.is_err() {
-        tracing::warn!("the store did not respond: an incomplete upload may be left there; a later prune removes it");
-    }
+/// Waits until the store has removed aborted uploads, and returns `true` if it has removed all.
+/// Must be called before the run ends.
+pub(crate) async fn finish_cleanup(store: &dyn Store) -> bool {
+    tokio::time::timeout(CLEAN_UP, store.finish_cleanup()).await.unwrap_or_else(|_| {
+        tracing::warn!("the store did not respond: an incomplete upload may be left there; the next run removes it");
+        false
+    })
 }
 
 async fn transfer(

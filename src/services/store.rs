@@ -97,6 +97,20 @@ pub struct Head {
     pub retain_until: Option<DateTime<Utc>>,
     /// `true` if a legal hold forbids deletion.
     pub legal_hold: bool,
+    /// Checksum of the whole object as the store reports it to
+    /// [`Store::head_with_checksum`], if any. Its form is that of [`Uploaded::checksum`].
+    pub checksum: Option<String>,
+}
+
+/// An object that an upload created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uploaded {
+    /// Properties of the object.
+    pub head: Head,
+    /// Checksum of the whole object, computed here from the bytes that were sent:
+    /// `sha256:BASE64`, or `crc32c:BASE64-N` for an upload of N parts; `None` for a store
+    /// that reports none.
+    pub checksum: Option<String>,
 }
 
 /// A stored version of an object.
@@ -188,6 +202,12 @@ pub trait Store: Send + Sync {
     /// Returns the properties of `name`; `None` if it does not exist.
     async fn head(&self, name: &str) -> Result<Option<Head>>;
 
+    /// Returns the properties of `name` with the checksum that the store reports, if it
+    /// reports one; `None` if the object does not exist.
+    async fn head_with_checksum(&self, name: &str) -> Result<Option<Head>> {
+        self.head(name).await
+    }
+
     /// Begins to read `name`. A missing object is an error of kind `Store`.
     async fn get(&self, name: &str, at: ReadAt) -> Result<Download>;
 
@@ -225,9 +245,12 @@ pub trait Store: Send + Sync {
     /// first.
     async fn object_lock(&self) -> Result<Locking>;
 
+    /// Aborts all unfinished uploads to exactly `name`. Returns their number.
+    async fn abort_uploads_to(&self, name: &str) -> Result<usize>;
+
     /// Waits until the cleanup of dropped uploads is finished. Called before the process
-    /// ends: dropping an upload only starts its cleanup.
-    async fn finish_cleanup(&self);
+    /// ends: dropping an upload only starts its cleanup. Returns `false` if an upload may remain.
+    async fn finish_cleanup(&self) -> bool;
 }
 
 /// A streamed upload. Only [`Upload::complete`] creates the object. After [`Upload::abort`],
@@ -238,14 +261,13 @@ pub trait Upload: Send {
     /// After an error nothing of the upload remains, and further calls fail.
     async fn write(&mut self, chunk: Bytes) -> Result<()>;
 
-    /// Creates the object, syncs it and returns its properties. `sha256` is the hash of all
-    /// written bytes, `size` their number. After a lost response, an object of the same run
+    /// Creates the object and syncs it. `sha256` is the hash of all written bytes, `size` their number. After a lost response, an object of the same run
     /// and size counts as created: both are public, so the caller must verify its content.
     ///
     /// # Errors
     /// `Integrity` if another number of bytes was written; `Conflict` if another run has
     /// taken the name. Any error aborts the upload.
-    async fn complete(self: Box<Self>, sha256: [u8; 32], size: u64) -> Result<Head>;
+    async fn complete(self: Box<Self>, sha256: [u8; 32], size: u64) -> Result<Uploaded>;
 
     /// Aborts the upload; nothing of it remains.
     async fn abort(self: Box<Self>) -> Result<()>;

@@ -138,6 +138,20 @@ fn the_read_back_finds_what_the_store_corrupted() {
     }
 }
 
+#[test]
+fn a_pause_that_the_store_asks_for_ends_at_the_deadline() {
+    let place = Place::s3();
+    let s3 = FaultServer::proxy(&place.site.s3.endpoint(), |call| match call.method.as_str() {
+        "PUT" => Reply::status(429).header("Retry-After", "50"),
+        _ => Reply::forward(),
+    });
+    let begun = std::time::Instant::now();
+    let output = backup(place.tool().env("AWS_ENDPOINT_URL", s3.address()).args(["--deadline", "4s"]));
+    output.fails(124, &["deadline"]);
+    assert!(begun.elapsed().as_secs() < 30);
+    place.assert_empty();
+}
+
 /// Names and retention depend on the clock.
 #[test]
 fn a_wrong_clock_stops_a_backup() {

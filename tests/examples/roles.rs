@@ -75,9 +75,13 @@ fn is_locked(place: &Place, name: &str) -> bool {
 #[test]
 fn backup_role_can_only_back_up() {
     tried("backup", &[], |place, statements| {
+        let abandoned = BackupName::new(BackupType::Daily, Utc::now() - TimeDelta::days(7));
+        let id = place.abandon_upload(abandoned.object());
+        place.site.s3.age(place.bucket(), &id, Duration::from_hours(48));
         let role = place.account(statements);
         let tool = || configured(place.tool().envs(role.clone()), place, "");
         let said = run(tool().args(["backup", "--json"]), "")?;
+        ensure(place.site.s3.incomplete_uploads(place.bucket()).is_empty(), "an abandoned upload is left")?;
         ensure(said["monthly_copy"].is_string(), "no monthly copy")?;
         ensure(place.names().len() == 4 && place.names().iter().all(|name| is_locked(place, name)), "not locked")?;
         // Begins an upload and aborts it, as a run that fails does.

@@ -52,6 +52,63 @@ fn a_truncated_listing_deletes_nothing() {
     assert_eq!(world.files(), before);
 }
 
+/// Responses to ListMultipartUploads that do not show all uploads: none of them is aborted, and
+/// the prune says so.
+#[test]
+fn a_truncated_listing_of_uploads_aborts_nothing() {
+    let world = World::new(Place::s3());
+    world.good(BackupType::Daily, 0);
+    let ours = BackupName::new(BackupType::Daily, ago(3));
+    let id = world.place.abandon_upload(ours.object());
+    let (root, key) = ("ListMultipartUploadsResult", world.place.key(ours.object()));
+    let upload = format!(
+        "<Upload><Key>{key}</Key><UploadId>{id}</UploadId><Initiated>2020-01-01T00:00:00Z</Initiated></Upload>"
+    );
+    for (body, says) in [
+        (format!("<{root}><IsTruncated>false</IsTruncated>{upload}"), "the response is truncated"),
+        (format!("<{root}>{upload}</{root}>"), "has no <IsTruncated>"),
+        (format!("<{root}><IsTruncated>true</IsTruncated></{root}>"), "the listing is truncated"),
+        (format!("<{root}><IsTruncated>false</IsTruncated><Upload><Key>{key}</Key></Upload></{root}>"), "no key or id"),
+    ] {
+        let proxy = FaultServer::proxy(&world.place.site.s3.endpoint(), move |call| {
+            match call.method == "GET" && call.query.split('&').any(|pair| pair.starts_with("uploads")) {
+                true => Reply::status(200).body(body.clone()),
+                false => Reply::forward(),
+            }
+        });
+        let output = world.tool().env("AWS_ENDPOINT_URL", proxy.address()).args(["prune", "-v"]).run();
+        output.code(0).stderr_contains("abandoned uploads: cannot be aborted").stderr_contains(says);
+        assert!(proxy.calls().iter().all(|call| call.method != "DELETE"), "{says}");
+    }
+}
+
+/// Responses to DeleteObjects that end early or lack results: what is not confirmed counts as
+/// not deleted, and its documents stay.
+#[test]
+fn a_truncated_result_of_a_deletion_confirms_nothing() {
+    let world = World::new(Place::s3());
+    let daily = world.good_ones(BackupType::Daily, 0..32);
+    let before = world.files();
+    for (body, says) in [
+        ("<DeleteResult>", "the response is truncated"),
+        ("", "the response is truncated"),
+        ("<DeleteResult><Deleted><Key>prod/daily/", "the response is truncated"),
+        ("<DeleteResult></DeleteResult>", "did not confirm"),
+        ("<html></html>", "not an S3 server"),
+    ] {
+        let proxy = FaultServer::proxy(&world.place.site.s3.endpoint(), move |call| match call.method.as_str() {
+            "POST" => Reply::status(200).body(body),
+            _ => Reply::forward(),
+        });
+        let output = world.tool().env("AWS_ENDPOINT_URL", proxy.address()).args(["prune", "--json"]).run();
+        let result = output.code(8).json();
+        output.stderr_contains(says);
+        assert!(list(&result["deleted"]).is_empty(), "{body}: {result}");
+        assert_eq!(list(&result["failed"]), objects(&daily[30..]), "{body}: {result}");
+        assert_eq!(world.files(), before, "{body}");
+    }
+}
+
 /// The request in flight completes, so that its result is known; no other follows.
 #[test]
 fn sigterm_stops_prune_between_two_requests() {

@@ -1,6 +1,7 @@
 //! Orphans: documents without their object, unfinished uploads.
 
 use super::{World, ago};
+use crate::support::fault::{FaultServer, Reply};
 use crate::support::place::Place;
 use serde_json::json;
 use std::time::Duration;
@@ -53,6 +54,39 @@ fn abandoned_uploads_are_aborted_after_a_day() {
     let mut expected = [&names[1], &names[2]].map(|name| place.key(name));
     expected.sort();
     assert_eq!(left, expected);
+}
+
+/// Also without a prune. A younger upload may be that of a running backup of another host.
+#[test]
+fn a_backup_aborts_abandoned_uploads_after_a_day() {
+    for (age, left) in [(TWO_DAYS, 1), (NEARLY_A_DAY, 3)] {
+        let world = World::new(Place::s3());
+        let (place, names) = (&world.place, names());
+        let ids = names.each_ref().map(|name| place.abandon_upload(name));
+        ids.iter().for_each(|id| place.site.s3.age(place.bucket(), id, age));
+        world.tool().args(["backup", "--kind", "daily"]).run().ok();
+        let uploads = place.site.s3.incomplete_uploads(place.bucket());
+        assert_eq!(uploads.len(), left, "{uploads:?}");
+        assert!(uploads.contains(&place.key(&names[1])), "foreign: {uploads:?}");
+    }
+}
+
+/// The upload of a killed run, whose id was lost, and a store that does not list uploads.
+#[test]
+fn a_store_that_cannot_list_uploads_does_not_fail_a_backup() {
+    let world = World::new(Place::s3());
+    let s3 = FaultServer::proxy(&world.place.site.s3.endpoint(), |call| {
+        match call.method == "GET" && call.query.split('&').any(|pair| pair.starts_with("uploads")) {
+            true => Reply::status(403).body("<Error><Code>AccessDenied</Code></Error>"),
+            false => Reply::forward(),
+        }
+    });
+    let tool = world.tool().env("AWS_ENDPOINT_URL", s3.address());
+    let output = tool.args(["backup", "--kind", "daily", "-v"]).run();
+    output
+        .code(0)
+        .stderr_contains("abandoned uploads: cannot be aborted")
+        .stderr_contains("ListBucketMultipartUploads");
 }
 
 #[test]

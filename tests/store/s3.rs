@@ -2,6 +2,7 @@
 
 mod answers;
 mod faults;
+mod listings;
 mod protection;
 mod rights;
 mod wire;

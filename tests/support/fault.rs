@@ -52,6 +52,7 @@ pub struct Reply {
 
 enum Answer {
     Scripted(Response<Bytes>),
+    Endless(Response<Bytes>, Duration),
     Forwarded,
     ForwardedWithout(&'static str),
     Twice,
@@ -135,6 +136,16 @@ impl Reply {
     #[must_use]
     pub fn body(self, body: impl Into<Bytes>) -> Self {
         self.script(|response| *response.body_mut() = body.into())
+    }
+
+    /// Sends the body again and again, without an end, each time after `pause`.
+    #[must_use]
+    pub fn endless(mut self, pause: Duration) -> Self {
+        self.answer = match self.answer {
+            Answer::Scripted(response) => Answer::Endless(response, pause),
+            _ => panic!("only a scripted answer can be repeated"),
+        };
+        self
     }
 
     /// Breaks the connection after `bytes` of the answer's body.

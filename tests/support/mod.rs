@@ -6,6 +6,7 @@
 //! Nothing here is skipped: a server that is not there fails the test.
 
 pub mod balancer;
+pub mod bounded;
 pub mod cluster;
 pub mod fault;
 pub mod http;

@@ -2,11 +2,12 @@
 //! command ends in time, with bounded memory and one line.
 
 use super::{assert_says, settings};
+use crate::support::bounded::bounded;
 use crate::support::process::temp_dir;
-use crate::support::tool::{Output, Tool, tool};
+use crate::support::tool::{Tool, tool};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use vault_backup::base::error::Kind;
 use vault_backup::base::secret::Secret;
 use vault_backup::formats::crypto::Key;
@@ -18,11 +19,6 @@ const SEAL: &str = r#"{"initialized":true,"sealed":false,"type":"shamir","t":2,"
 const LOGIN: &str = r#"{"auth":{"client_token":"hvs.planted","policies":["backup"],"token_type":"service",
     "lease_duration":3600}}"#;
 const CAPABILITIES: &str = r#"{"data":{"sys/storage/raft/snapshot":["read"]}}"#;
-
-/// Longest time of a run: twelve requests with a timeout of 1 s each.
-const LIMIT: Duration = Duration::from_secs(120);
-/// Most memory of a run, in KiB.
-const MEMORY: u64 = 128 << 10;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Attack {
@@ -144,23 +140,6 @@ fn against(address: &str) -> (Tool, tempfile::TempDir) {
         .env("VAULT_BACKUP_KEY", Key::generate().unwrap().to_hex().expose())
         .keeps(["planted-pw", "hvs.planted"]);
     (tool, store)
-}
-
-/// Runs `tool` to its end, within the limits of time and memory.
-fn bounded(tool: Tool, what: &str) -> Output {
-    let begun = Instant::now();
-    let mut run = tool.start();
-    let status = format!("/proc/{}/status", run.pid());
-    let mut peak = 0;
-    while run.is_running() {
-        let text = std::fs::read_to_string(&status).unwrap_or_default();
-        let now = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
-        peak = peak.max(now.unwrap_or(0));
-        assert!(begun.elapsed() < LIMIT, "{what}: it does not end");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    assert!((1..=MEMORY).contains(&peak), "{what}: {peak} KiB");
-    run.wait()
 }
 
 #[test]

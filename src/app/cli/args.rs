@@ -42,7 +42,8 @@ pub enum VerifyMode {
     /// Read the backup back, compare size and SHA-256, and decrypt every segment
     #[default]
     Full,
-    /// Compare the size and the store's checksum
+    /// Compare size and checksum in the store with those of the sent bytes. Same as full if the
+    /// store reports no checksum
     Head,
 }
 

@@ -14,6 +14,7 @@ use crate::formats::naming::{BackupName, BackupType};
 use crate::formats::retention::anomaly;
 use crate::pipeline::catalog::Catalog;
 use crate::pipeline::monthly;
+use crate::pipeline::prune::abort_abandoned;
 use crate::pipeline::trust::Trust;
 use crate::pipeline::upload::Sent;
 use crate::services::store::Store;
@@ -94,6 +95,12 @@ pub(super) async fn run(
     } else if args.prune {
         let pruned = Box::pin(prune::execute(context, store, catalog)).await;
         reporting::add_prune(context, &mut result, pruned).or_else(|error| failed(error).map(drop))?;
+    }
+    if !args.prune || suspicious {
+        match abort_abandoned(store, context.started, &context.stop).await {
+            Ok(names) => names.iter().for_each(|n| tracing::info!("{}: abandoned upload aborted", store.locate(n))),
+            Err(error) => drop(failed(error)?),
+        }
     }
     Ok(result)
 }

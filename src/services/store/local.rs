@@ -9,7 +9,7 @@ mod read;
 mod upload;
 
 use super::{
-    Deleted, Download, Head, Listing, Locking, Metadata, NameFilter, ObjectVersion, Put, ReadAt, Store, Upload,
+    Deleted, Download, Head, Listed, Listing, Locking, Metadata, NameFilter, ObjectVersion, Put, ReadAt, Store, Upload,
 };
 use crate::base::atomic_file::{AtomicFile, target_of};
 use crate::base::error::{Error, Result};
@@ -145,16 +145,13 @@ impl Store for LocalStore {
     }
 
     async fn abort_abandoned(&self, older_than: DateTime<Utc>, ours: NameFilter) -> Result<Vec<String>> {
-        let is_ours = move |name: &str| unfinished(name).is_some_and(|name| ours(&name));
-        let listing = self.run(move |root| root.walk("", is_ours, |_| true)).await?;
-        let mut aborted = Vec::new();
-        for file in listing.objects {
-            if let Some(name) = unfinished(&file.name).filter(|_| file.modified.is_some_and(|time| time < older_than)) {
-                self.run(move |root| root.remove(&file.name)).await?;
-                aborted.push(name);
-            }
-        }
-        Ok(aborted)
+        let old = move |file: &Listed| file.modified.is_some_and(|time| time < older_than);
+        self.remove_unfinished(ours, old).await
+    }
+
+    async fn abort_uploads_to(&self, name: &str) -> Result<usize> {
+        let name = name.to_owned();
+        Ok(self.remove_unfinished(move |target| target == name, |_| true).await?.len())
     }
 
     async fn versions(&self, _name: &str) -> Result<Vec<ObjectVersion>> {
@@ -165,10 +162,30 @@ impl Store for LocalStore {
         Ok(Locking::Off)
     }
 
-    async fn finish_cleanup(&self) {
+    async fn finish_cleanup(&self) -> bool {
         self.tasks.close();
         self.tasks.wait().await;
         self.tasks.reopen();
+        true
+    }
+}
+
+impl LocalStore {
+    /// Removes the temporary files that may become an object whose name is `wanted`, if they
+    /// are `unwanted`. Returns the names of the objects.
+    async fn remove_unfinished(
+        &self,
+        wanted: impl Fn(&str) -> bool + Send + 'static,
+        unwanted: impl Fn(&Listed) -> bool + Send,
+    ) -> Result<Vec<String>> {
+        let is_wanted = move |name: &str| unfinished(name).is_some_and(|name| wanted(&name));
+        let listing = self.run(move |root| root.walk("", is_wanted, |_| true)).await?;
+        let mut removed = Vec::new();
+        for file in listing.objects.into_iter().filter(|file| unwanted(file)) {
+            removed.extend(unfinished(&file.name));
+            self.run(move |root| root.remove(&file.name)).await?;
+        }
+        Ok(removed)
     }
 }
 

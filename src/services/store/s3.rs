@@ -8,6 +8,7 @@ mod advice;
 mod answer;
 mod body;
 mod bounded;
+mod checksum;
 mod client;
 mod connector;
 mod copy;
@@ -36,6 +37,7 @@ use aws_sdk_s3::Client;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_util::task::TaskTracker;
 
 /// A store in a bucket, below an optional prefix.
@@ -53,7 +55,14 @@ impl S3Store {
     pub async fn new(bucket: &str, prefix: &str, settings: S3Settings) -> Result<Self> {
         let client = client::connect(&settings).await?;
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-        let bucket = Bucket { client, name: bucket.to_owned(), prefix, settings, tasks: TaskTracker::new() };
+        let bucket = Bucket {
+            client,
+            name: bucket.to_owned(),
+            prefix,
+            settings,
+            tasks: TaskTracker::new(),
+            upload_remains: AtomicBool::new(false),
+        };
         Ok(Self { bucket: Arc::new(bucket) })
     }
 }
@@ -67,6 +76,8 @@ struct Bucket {
     settings: S3Settings,
     /// Requests that must finish after their caller was dropped.
     tasks: TaskTracker,
+    /// `true` after an upload could not be aborted.
+    upload_remains: AtomicBool,
 }
 
 impl Bucket {
@@ -103,6 +114,10 @@ impl Store for S3Store {
         self.bucket.head(name).await
     }
 
+    async fn head_with_checksum(&self, name: &str) -> Result<Option<Head>> {
+        self.bucket.head_with_checksum(name).await
+    }
+
     async fn get(&self, name: &str, at: ReadAt) -> Result<Download> {
         download::start(Arc::clone(&self.bucket), name, at).await
     }
@@ -137,9 +152,14 @@ impl Store for S3Store {
         self.bucket.object_lock().await
     }
 
-    async fn finish_cleanup(&self) {
+    async fn abort_uploads_to(&self, name: &str) -> Result<usize> {
+        Ok(self.bucket.abort_others(name, None).await?.len())
+    }
+
+    async fn finish_cleanup(&self) -> bool {
         self.bucket.tasks.close();
         self.bucket.tasks.wait().await;
         self.bucket.tasks.reopen();
+        !self.bucket.upload_remains.load(Ordering::Relaxed)
     }
 }

@@ -6,6 +6,7 @@ use crate::support::fault::{FaultServer, Reply};
 use crate::support::process::Port;
 use crate::support::s3::S3;
 use chrono::{TimeZone, Utc};
+use std::time::{Duration, Instant};
 use vault_backup::base::error::Kind;
 use vault_backup::services::store::s3::S3Settings;
 use vault_backup::services::store::{Locking, Put, ReadAt};
@@ -58,6 +59,21 @@ async fn an_overloaded_store_is_reported_after_six_attempts() {
     let line = list(store.as_ref(), "").await.unwrap_err().to_string();
     assert!(line.contains("the store is overloaded"), "{line}");
     assert_eq!(server.calls().len(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pause_that_the_store_asks_for_is_kept() {
+    for (status, code) in [(429, "TooManyRequests"), (503, "SlowDown"), (400, "SlowDown"), (408, "RequestTimeout")] {
+        let (server, store) = answering(move |call| match call.number {
+            0 => refusal(status, code).header("Retry-After", "2"),
+            _ => Reply::status(200).body("<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"),
+        })
+        .await;
+        let begun = Instant::now();
+        assert_eq!(list(store.as_ref(), "").await.unwrap(), []);
+        assert!(begun.elapsed() >= Duration::from_secs(2), "{status} {code}: {:?}", begun.elapsed());
+        assert_eq!(server.calls().len(), 2);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -59,7 +59,7 @@ async fn metadata_is_sanitised_for_headers() {
     metadata.insert("vault_version".to_owned(), " 1.21\r\nx-evil: ü ".to_owned());
     let mut upload = store.upload("x", metadata).await.unwrap();
     upload.write(data(10)).await.unwrap();
-    let head = upload.complete(sha256(&data(10)), 10).await.unwrap();
+    let head = upload.complete(sha256(&data(10)), 10).await.unwrap().head;
     assert_eq!(head.metadata["vault_version"], "1.21??x-evil: ?");
 }
 
@@ -130,4 +130,20 @@ async fn a_store_may_have_no_prefix() {
     assert_eq!(list(&store, "").await.unwrap()[0].name, "daily/x");
     assert_eq!(store.locate("daily/x"), "s3://backups/daily/x");
     assert_eq!(read(&store, "daily/x", ReadAt::default()).await.unwrap().1, data(10));
+}
+
+/// Checksums that a real server computed.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_checksum_of_the_server_is_that_of_the_sent_bytes() {
+    let (_s3, _proxy, store) = behind(|_| Reply::forward()).await;
+    for (size, begin, end) in [(1000, "sha256:", "="), (36 * MIB, "crc32c:", "-8")] {
+        let mut upload = store.upload("x", run("run-1")).await.unwrap();
+        super::super::write(upload.as_mut(), &data(size)).await.unwrap();
+        let ours = upload.complete(sha256(&data(size)), size as u64).await.unwrap().checksum.unwrap();
+        assert!(ours.starts_with(begin) && ours.ends_with(end), "{ours}");
+        let theirs = store.head_with_checksum("x").await.unwrap().unwrap();
+        assert_eq!(theirs.checksum, Some(ours));
+        assert_eq!(store.head("x").await.unwrap().unwrap().checksum, None, "it was not asked for");
+        store.delete(&["x".to_owned()]).await.remove(0).unwrap();
+    }
 }

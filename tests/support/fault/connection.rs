@@ -2,7 +2,7 @@
 
 use super::{Answer, Call, Fault, Shared};
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -14,6 +14,7 @@ use ring::digest::{Context, SHA256};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as Poller, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -74,6 +75,10 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
         Answer::Scripted(response) => {
             drain(request.into_body()).await?;
             response.map(|bytes| boxed(Full::new(bytes)))
+        }
+        Answer::Endless(response, pause) => {
+            drain(request.into_body()).await?;
+            response.map(|piece| endless(piece, pause))
         }
         Answer::Forwarded => forward(request, &shared).await?,
         Answer::ForwardedWithout(prefix) => {
@@ -153,6 +158,15 @@ async fn drain(mut body: AnyBody) -> Result<(), Fail> {
         frame?;
     }
     Ok(())
+}
+
+/// `piece` again and again, each time after `pause`.
+fn endless(piece: Bytes, pause: Duration) -> AnyBody {
+    let pieces = stream::repeat(piece).then(move |piece| async move {
+        tokio::time::sleep(pause).await;
+        Ok(Frame::data(piece))
+    });
+    BodyExt::boxed(StreamBody::new(pieces))
 }
 
 fn boxed<B>(body: B) -> AnyBody

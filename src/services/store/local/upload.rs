@@ -4,7 +4,7 @@ use super::joined;
 use super::paths::StoreDirectory;
 use crate::base::atomic_file::{AtomicFile, create_directories};
 use crate::base::error::{Error, Result};
-use crate::services::store::{Head, Upload};
+use crate::services::store::{Upload, Uploaded};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::fs::File;
@@ -154,7 +154,7 @@ impl Upload for LocalUpload {
         Ok(())
     }
 
-    async fn complete(mut self: Box<Self>, _sha256: [u8; 32], size: u64) -> Result<Head> {
+    async fn complete(mut self: Box<Self>, _sha256: [u8; 32], size: u64) -> Result<Uploaded> {
         let file = self.file().await?;
         if self.size != size {
             let (address, taken) = (file.root.locate(&file.name), self.size);
@@ -163,8 +163,10 @@ impl Upload for LocalUpload {
         let commit = move || {
             let (root, name) = (Arc::clone(&file.root), file.name.clone());
             file.commit_new()?;
-            root.head(&name)?
-                .ok_or_else(|| Error::store(format!("{}: disappeared right after it was created", root.locate(&name))))
+            let head = root.head(&name)?.ok_or_else(|| {
+                Error::store(format!("{}: disappeared right after it was created", root.locate(&name)))
+            })?;
+            Ok(Uploaded { head, checksum: None })
         };
         joined(self.tasks.spawn_blocking(commit).await)?
     }

@@ -54,7 +54,7 @@ async fn by_parts(bucket: &Arc<Bucket>, from: &str, head: &Head, to: &str) -> Re
         copy_part(bucket, from, head, to, multipart.id(), number, start..=last)
     });
     match parts.buffer_unordered(AT_A_TIME).try_collect().await {
-        Ok(parts) => multipart.complete(parts, head.size).await,
+        Ok(parts) => Ok(multipart.complete(parts, head.size).await?.head),
         Err(error) => {
             // The abort logs a warning if it fails.
             let _ = multipart.abort().await;

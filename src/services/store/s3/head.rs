@@ -6,7 +6,7 @@ use crate::base::error::Result;
 use crate::services::store::{Head, Locking};
 use aws_sdk_s3::config::interceptors::BeforeDeserializationInterceptorContextRef;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
-use aws_sdk_s3::types::{ObjectLockEnabled, ObjectLockLegalHoldStatus};
+use aws_sdk_s3::types::{ChecksumMode, ObjectLockEnabled, ObjectLockLegalHoldStatus};
 use aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint;
 use chrono::{DateTime, Utc};
 use std::sync::{Arc, OnceLock};
@@ -27,6 +27,10 @@ macro_rules! describe {
             metadata: $output.metadata.clone().unwrap_or_default().into_iter().collect(),
             retain_until: $output.object_lock_retain_until_date.as_ref().and_then(super::head::time),
             legal_hold: $output.object_lock_legal_hold_status == Some(super::head::LEGAL_HOLD_ON),
+            checksum: super::checksum::reported(
+                $output.checksum_sha256.as_deref(),
+                $output.checksum_crc32_c.as_deref(),
+            ),
         }
     };
 }
@@ -36,7 +40,17 @@ pub(super) const LEGAL_HOLD_ON: ObjectLockLegalHoldStatus = ObjectLockLegalHoldS
 
 impl Bucket {
     pub(super) async fn head(&self, name: &str) -> Result<Option<Head>> {
-        match self.client.head_object().bucket(&self.name).key(self.key(name)).send().await {
+        self.describe(name, None).await
+    }
+
+    /// Asking for the checksum needs the right to decrypt, if a KMS key encrypts the object.
+    pub(super) async fn head_with_checksum(&self, name: &str) -> Result<Option<Head>> {
+        self.describe(name, Some(ChecksumMode::Enabled)).await
+    }
+
+    async fn describe(&self, name: &str, checksum: Option<ChecksumMode>) -> Result<Option<Head>> {
+        let request = self.client.head_object().bucket(&self.name).key(self.key(name)).set_checksum_mode(checksum);
+        match request.send().await {
             Ok(output) => {
                 let size = output.content_length.and_then(|n| u64::try_from(n).ok()).unwrap_or_default();
                 Ok(Some(describe!(output, size)))

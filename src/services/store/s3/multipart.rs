@@ -1,11 +1,12 @@
 //! Multipart uploads on the server: begun, then completed or aborted.
 
 use super::Bucket;
+use super::checksum;
 use super::create::{NONE, headers};
 use super::error::S3Failure;
 use super::settings::protect;
 use crate::base::error::{Error, Result};
-use crate::services::store::{Head, Metadata, RUN_ID};
+use crate::services::store::{Metadata, RUN_ID, Uploaded};
 use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
@@ -94,7 +95,10 @@ impl Multipart {
             // Each attempt whose response was lost may have begun an upload without a known id.
             match bucket.abort_others(&name, id.as_deref()).await {
                 Ok(aborted) => tracing::debug!("{}: {} unknown uploads aborted", bucket.locate(&name), aborted.len()),
-                Err(error) => tracing::debug!("an unknown upload may remain until a later prune: {error}"),
+                Err(error) => {
+                    bucket.upload_remains.store(true, Relaxed);
+                    tracing::debug!("an unknown upload may remain until the next run: {error}");
+                }
             }
         }
         begun.map_err(|e| S3Failure::new("s3:PutObject", bucket.locate(&name), &e).into_error())?;
@@ -106,8 +110,9 @@ impl Multipart {
     }
 
     /// Creates the object from `parts` in any order, `size` bytes in total.
-    pub(super) async fn complete(mut self, mut parts: Vec<CompletedPart>, size: u64) -> Result<Head> {
+    pub(super) async fn complete(mut self, mut parts: Vec<CompletedPart>, size: u64) -> Result<Uploaded> {
         parts.sort_by_key(|part| part.part_number);
+        let checksum = checksum::of_parts(&parts);
         let upload = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
         let bucket = Arc::clone(&self.bucket);
         let request = bucket.client.complete_multipart_upload().bucket(&bucket.name).key(bucket.key(&self.name));
@@ -123,7 +128,7 @@ impl Multipart {
             // The abort logs a warning if it fails.
             Err(_) => drop(self.abort().await),
         }
-        head
+        head.map(|head| Uploaded { head, checksum })
     }
 
     /// Aborts the upload on the server.
@@ -154,6 +159,7 @@ fn abort_task(bucket: &Arc<Bucket>, name: &str, id: String) -> Option<JoinHandle
     let abort = async move {
         let aborted = shared.abort(&name, &id).await;
         if let Err(error) = &aborted {
+            shared.upload_remains.store(true, Relaxed);
             tracing::warn!("an unfinished upload remains: {error}");
         }
         aborted

@@ -3,10 +3,11 @@
 
 use super::Bucket;
 use super::body::{PendingChunks, RequestBody};
+use super::checksum;
 use super::error::S3Failure;
 use super::multipart::{MAX_PARTS, Multipart};
 use crate::base::error::{Error, Result};
-use crate::services::store::{Head, Metadata, Upload};
+use crate::services::store::{Metadata, Upload, Uploaded};
 use async_trait::async_trait;
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedPart};
 use base64::Engine;
@@ -102,7 +103,7 @@ impl S3Upload {
         Ok(true)
     }
 
-    async fn finish(&mut self, sha256: [u8; 32], size: u64) -> Result<Head> {
+    async fn finish(&mut self, sha256: [u8; 32], size: u64) -> Result<Uploaded> {
         if self.failed {
             return Err(self.over());
         }
@@ -112,7 +113,9 @@ impl S3Upload {
         }
         if self.multipart.is_none() {
             let body = self.pending.take(u64::MAX);
-            return self.bucket.put_whole(&self.name, &body, sha256, std::mem::take(&mut self.metadata)).await;
+            let metadata = std::mem::take(&mut self.metadata);
+            let head = self.bucket.put_whole(&self.name, &body, sha256, metadata).await?;
+            return Ok(Uploaded { head, checksum: Some(checksum::of_whole(&sha256)) });
         }
         if self.pending.len() > 0 {
             self.send(u64::MAX).await?;
@@ -204,7 +207,7 @@ impl Upload for S3Upload {
         advanced
     }
 
-    async fn complete(mut self: Box<Self>, sha256: [u8; 32], size: u64) -> Result<Head> {
+    async fn complete(mut self: Box<Self>, sha256: [u8; 32], size: u64) -> Result<Uploaded> {
         let finished = self.finish(sha256, size).await;
         if finished.is_err() {
             let _ = self.clean_up().await;

@@ -22,17 +22,27 @@ pub(crate) async fn write_document(store: &dyn Store, name: &str, document: Byte
     }
     let address = store.locate(name);
     match (written, catalog::document(store, name).await) {
-        (written, Ok(Some(stored))) if stored == document => Ok(written.err()),
-        // The first error says more than the one that follows from it.
-        (Err(error), _) => Err(error),
-        (Ok(()), Ok(Some(_))) => {
-            Err(Error::integrity(format!("{address}: the store returns other bytes than were written"))
-                .hint("check who else writes to the store"))
-        }
-        (Ok(()), Ok(None)) => {
-            Err(Error::store(format!("{address}: the store confirmed the write, but has no such object"))
-                .hint("check the store, and any proxy in front of it"))
-        }
+        (written, Ok(stored)) => match (check_stored(&address, &document, stored), written) {
+            (Ok(()), written) => Ok(written.err()),
+            // It says more than the one that follows from it.
+            (Err(_), Err(first)) => Err(first),
+            (Err(error), Ok(())) => Err(error),
+        },
+        (Err(error), Err(_)) => Err(error),
         (Ok(()), Err(error)) => Err(error.context(format!("{address}: written, but cannot be read back"))),
+    }
+}
+
+/// Compares the object that the store returns at `address` with the document that was written.
+///
+/// # Errors
+/// `Store` if it returns nothing, `Integrity` if it returns other bytes.
+pub(crate) fn check_stored(address: &str, document: &[u8], stored: Option<Vec<u8>>) -> Result<()> {
+    match stored {
+        Some(stored) if stored == document => Ok(()),
+        Some(_) => Err(Error::integrity(format!("{address}: the store returns other bytes than were written"))
+            .hint("check who else writes to the store")),
+        None => Err(Error::store(format!("{address}: the store confirmed the write, but has no such object"))
+            .hint("check the store, and any proxy in front of it")),
     }
 }

@@ -38,7 +38,8 @@ fn drill_fails_if_the_canary_is_missing_deleted_or_too_old() {
 
     // The same keys: no share is needed, except for sealing.
     let login = LOGIN.lines().nth(1).unwrap();
-    drilled(&format!("{login}\nseal_after = false\n")).ok();
+    let output = drilled(&format!("{login}\nseal_after = false\n"));
+    output.code(0).stderr_contains("not compared with the backup: no unseal keys are configured");
     let output = drilled(login);
     output.fails(2, &["cannot be sealed after the restore", "nothing was restored\nhint: set staging.unseal_keys"]);
     assert_eq!(staging.health(), Some(ACTIVE));

@@ -12,10 +12,11 @@ const FORGED: i64 = 16_000;
 fn sixteen_thousand_forged_manifests_are_reported_once() {
     let world = World::new(Place::directory());
     world.good_ones(BackupType::Daily, 40..80);
+    let now = Utc::now();
     let mut objects = Vec::new();
     for n in 0..FORGED {
         // Some in the future; the others newer than every good backup.
-        let at = if n % 8 == 0 { Utc::now() + TimeDelta::days(2) } else { Utc::now() - TimeDelta::hours(2) };
+        let at = if n % 8 == 0 { now + TimeDelta::days(2) } else { now - TimeDelta::hours(2) };
         let name = BackupName::new(BackupType::Daily, at - TimeDelta::seconds(n));
         objects.push((name.object().to_owned(), BODY.to_vec()));
         objects.push((name.manifest(), if n % 2 == 0 { b"{}".to_vec() } else { vec![b'['; 1_000] }));

@@ -6,6 +6,7 @@ use crate::base::error::{Error, Result};
 use crate::base::stop::Stop;
 use crate::formats::naming::BackupName;
 use crate::pipeline::catalog;
+use crate::pipeline::commit::check_stored;
 use crate::services::store::{Put, Store};
 use bytes::Bytes;
 use std::time::Duration;
@@ -17,7 +18,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// interrupted request would be unknown, and a record must not exist after a failed run.
 ///
 /// # Errors
-/// The reason to stop, if the run is to stop already; `Store` if there is no such record now.
+/// The reason to stop, if the run is to stop already; `Store` if there is no such record now, `Integrity`
+/// if it is another one.
 pub(crate) async fn write(store: &dyn Store, name: &BackupName, record: Vec<u8>, stop: &Stop) -> Result<()> {
     stop.commit(put_and_read_back(store, name, record)).await
 }
@@ -30,15 +32,13 @@ async fn put_and_read_back(store: &dyn Store, name: &BackupName, record: Vec<u8>
     let put = store.put(&object, Bytes::from(record.clone()), Put::Replace);
     let put = tokio::time::timeout(LIMIT, put).await.unwrap_or_else(|_| Err(late("it was not written")));
     let read = tokio::time::timeout(LIMIT, catalog::document(store, &object)).await;
-    match (put, read.unwrap_or_else(|_| Err(late("it could not be read back")))) {
-        (_, Ok(Some(stored))) if stored == record => Ok(()),
-        (Err(error), Ok(_)) => Err(error.context("the restore drill passed, but its record was not written")),
+    let read = read.unwrap_or_else(|_| Err(late("it could not be read back")));
+    match (put, read.map(|stored| check_stored(&address, &record, stored))) {
+        (_, Ok(Ok(()))) => Ok(()),
+        (Ok(()), Ok(Err(error))) => Err(error),
+        (Err(error), Ok(Err(_))) => Err(error.context("the restore drill passed, but its record was not written")),
         (Err(error), Err(_)) => {
             Err(error.context("the restore drill passed, but it is unknown whether its record was written"))
-        }
-        (Ok(()), Ok(_)) => {
-            Err(Error::store(format!("{address}: the store confirmed the drill record, but does not return it"))
-                .hint("check the store, and which other program writes there"))
         }
         (Ok(()), Err(error)) => {
             tracing::warn!("the drill record was written, but could not be read back: {error}");

@@ -51,10 +51,13 @@ fn debug_of_a_configuration_hides_literal_urls() {
 
 #[test]
 fn debug_of_keys_hides_them() {
-    let hex = "8f".repeat(32);
+    let hex = Key::generate().unwrap().to_hex().expose().to_owned();
     let key = || Key::from_hex(&Secret::new(&hex)).unwrap();
+    let (first, second) = (u8::from_str_radix(&hex[..2], 16).unwrap(), u8::from_str_radix(&hex[2..4], 16).unwrap());
     // Hex, bytes in decimal, bytes in hex.
-    let forms = [&hex[..8], "143, 143", "8f, 8f", "0x8f"];
+    let bytes =
+        [format!("{first}, {second}"), format!("{first:02x}, {second:02x}"), format!("{first:#x}, {second:#x}")];
+    let forms = [&hex[..8], &bytes[0], &bytes[1], &bytes[2]];
     assert_hidden(&key(), &forms);
     assert_hidden(&key().mac_key(), &forms);
     assert_hidden(&Keyring::new(key(), vec![key()]), &forms);

@@ -201,7 +201,8 @@ impl Shared {
         call.number = calls.len();
         calls.push(call.clone());
         drop(calls); // the handler may take its time
-        (self.handler)(&call)
+        // It may also wait for a request of its own, which other workers must then serve.
+        tokio::task::block_in_place(|| (self.handler)(&call))
     }
 }
 

@@ -77,9 +77,12 @@ impl Site {
         names
     }
 
-    /// Puts `snapshot` into the store as a backup made a minute ago, without a manifest; its name.
+    /// Puts `snapshot` into the store as a backup made a minute ago, or a little earlier if that name is
+    /// taken, without a manifest; its name.
     pub fn seal(&self, snapshot: &[u8]) -> String {
-        let name = BackupName::new(BackupType::Daily, Utc::now() - TimeDelta::minutes(1));
+        let (now, taken) = (Utc::now(), self.names());
+        let mut names = (60..).map(|age| BackupName::new(BackupType::Daily, now - TimeDelta::seconds(age)));
+        let name = names.find(|name| !taken.iter().any(|taken| taken == name.object())).unwrap();
         let header = Header {
             key_id: Key::from_hex(&Secret::new(&self.production.key)).unwrap().id().to_owned(),
             created_at: name.created_at(),

@@ -6,7 +6,9 @@ use super::answer::error_code;
 use super::renewal::{RenewableCache, SentRequest};
 use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction, RetryReason};
+use aws_smithy_runtime_api::client::retries::classifiers::{
+    ClassifyRetry, RetryAction, RetryClassifierPriority, RetryReason,
+};
 use aws_smithy_types::retry::ErrorKind;
 use chrono::{DateTime, Utc};
 use std::time::{Duration, SystemTime};
@@ -20,6 +22,11 @@ pub(super) struct RetryRules {
 impl ClassifyRetry for RetryRules {
     fn name(&self) -> &'static str {
         "RetryRules"
+    }
+
+    /// After all of the SDK's, whose verdict it refines.
+    fn priority(&self) -> RetryClassifierPriority {
+        RetryClassifierPriority::run_after(RetryClassifierPriority::transient_error_classifier())
     }
 
     fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {

@@ -4,6 +4,7 @@
 //! transfer has no timeout by default, because a snapshot may take hours. Connecting and
 //! stalls have timeouts.
 
+pub(crate) mod aws;
 mod proxy;
 mod rate;
 mod reason;

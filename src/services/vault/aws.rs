@@ -4,8 +4,8 @@
 //! Source: Vault's documentation, "AWS auth method", "IAM auth method".
 
 use super::failure::RequestFailure;
-use crate::base::child;
 use crate::base::error::Error;
+use crate::services::http;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
@@ -63,7 +63,7 @@ impl Proof {
 pub(super) async fn identity_proof(server_id: Option<&str>, region: Option<&str>) -> Result<Proof, RequestFailure> {
     let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let mut loader = aws_config::defaults(aws_config::BehaviorVersion::latest()).http_client(http);
-    if let Some(profiles) = child::aws_profiles() {
+    if let Some(profiles) = http::aws::profiles() {
         loader = loader.profile_files(profiles);
     }
     let config = loader.load().await;

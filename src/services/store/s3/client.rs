@@ -6,7 +6,6 @@ use super::connector::LimitedClient;
 use super::renewal::RenewableCache;
 use super::retry::RetryRules;
 use super::settings::S3Settings;
-use crate::base::child;
 use crate::base::error::{Error, Result};
 use crate::services::http::{self, ClientTemplate, TlsSettings};
 use aws_config::environment::EnvironmentVariableRegionProvider;
@@ -96,7 +95,7 @@ fn loader(settings: &S3Settings, http: &SharedHttpClient) -> ConfigLoader {
     if let Ok(name) = AppName::new("vault-backup") {
         loader = loader.app_name(name);
     }
-    if let Some(profiles) = child::aws_profiles() {
+    if let Some(profiles) = http::aws::profiles() {
         loader = loader.profile_files(profiles);
     }
     if let Some(credentials) = &settings.credentials {

@@ -31,8 +31,9 @@ impl Context {
     /// # Errors
     /// As [`Context::keyring`], and `Usage` if the key is not random.
     pub fn random_keyring(&self) -> Result<Keyring> {
-        random_key(self.config()?.key()?)?;
-        self.keyring()
+        let keyring = self.keyring()?;
+        refuse_defect(self.config()?.key()?, keyring.primary())?;
+        Ok(keyring)
     }
 
     /// Reads only the key of `--key`, or else [`Context::keyring`].
@@ -49,7 +50,10 @@ impl Context {
     /// # Errors
     /// `Usage` that names the reference that cannot be used, or a key that is not random.
     pub fn signing_key(&self, text: &str) -> Result<Key> {
-        random_key(&reference(text, "--manifest-key-of")?)
+        let from = reference(text, "--manifest-key-of")?;
+        let key = read(&from)?;
+        refuse_defect(&from, &key)?;
+        Ok(key)
     }
 
     /// Reads only the key of `--key`, or else the configured keys, if any.
@@ -107,11 +111,10 @@ fn read(from: &Reference) -> Result<Key> {
     Key::from_hex(&from.read_key()?).map_err(|e| e.context(from))
 }
 
-/// Reads a key, and refuses one that was obviously not drawn at random.
-fn random_key(from: &Reference) -> Result<Key> {
-    let key = read(from)?;
+/// Refuses a key that was obviously not drawn at random.
+fn refuse_defect(from: &Reference, key: &Key) -> Result<()> {
     match key.defect() {
-        None => Ok(key),
+        None => Ok(()),
         Some(why) => Err(Error::usage(format!("{from}: the backup key is not random: {why}"))
             .hint("make one with `vault-backup keygen`, and keep this one in encryption.old_keys for its backups")),
     }

@@ -12,7 +12,7 @@ use crate::commands::CommandResult;
 use crate::pipeline::drill::feed;
 use crate::pipeline::drill::target::StagingTarget;
 use crate::pipeline::input::{BackupSource, Input};
-use crate::pipeline::object::Chosen;
+use crate::pipeline::object::{self, Chosen};
 use crate::pipeline::verified::ReadSpec;
 use crate::services::notify::Operation;
 use crate::services::vault::{Node, Session};
@@ -146,17 +146,12 @@ async fn checked_plan(
 ) -> Result<RestorePlan> {
     let check = |reader, how: &ReadSpec| feed::pass(reader, how, |_| Ok(()), |_| Ok(()));
     let (facts, ()) = backup.read("checking", &context.stop, &context.progress, check).await?;
-    let trust = context.trust(context.keyring()?.mac_keys());
-    match trust.check_key(&backup.label, facts.header.as_ref()) {
-        Err(ended) if !args.unverified => {
-            let hint = ended.next_step().map_or(String::new(), |hint| format!("{hint}; "));
-            return Err(ended.hint(format!("{hint}restore it all the same with --unverified")));
-        }
-        Err(ended) => tracing::warn!("{}", ended.message()),
-        Ok(()) => {}
-    }
+    let keys = backup.how.keyring.as_ref().map(|keyring| keyring.mac_keys());
+    let trust = context.trust(keys.unwrap_or_default());
+    let checked = trust.check_key(&backup.label, facts.header.as_ref());
+    checked.or_else(|ended| object::accept_if_unverified(ended, args.unverified))?;
     let cluster = facts.header.as_ref().and_then(|h| h.vault.cluster_id.as_deref());
-    context.trust(Vec::new()).check_cluster(&backup.label, cluster)?;
+    trust.check_cluster(&backup.label, cluster)?;
     let peers = target.client.raft_configuration(&target.address, session.token()).await?;
     let manifest = backup.chosen().and_then(|chosen| chosen.status.manifest());
     let plan = RestorePlan::new(backup.label.clone(), &facts, manifest, node, peers.len(), context.started);

@@ -71,6 +71,25 @@ pub(crate) async fn choose(store: &dyn Store, name: &BackupName, trust: &Trust) 
     Ok(Chosen { status: manifest.status(head.size, trust), name: name.clone(), head, address })
 }
 
+/// Accepts a backup whose integrity is in doubt if the run was asked to (`restore --unverified`), with
+/// a warning.
+///
+/// # Errors
+/// `refusal`, with the way to accept it if there is one.
+pub(crate) fn accept_if_unverified(refusal: Error, unverified: bool) -> Result<()> {
+    match (refusal.kind(), unverified) {
+        (Kind::Integrity, true) => {
+            tracing::warn!("{}", refusal.message());
+            Ok(())
+        }
+        (Kind::Integrity, false) => {
+            let hint = refusal.next_step().map_or(String::new(), |hint| format!("{hint}; "));
+            Err(refusal.hint(format!("{hint}restore it all the same with --unverified")))
+        }
+        _ => Err(refusal),
+    }
+}
+
 impl ReadSpec {
     /// Returns the rules for reading `chosen` from the store.
     pub(crate) fn of(chosen: &Chosen, keyring: Option<Arc<Keyring>>, legacy: LegacyRule) -> Self {
@@ -133,17 +152,7 @@ impl Chosen {
             Ok(None) => Error::integrity(format!("{}: {NO_MANIFEST}", self.address)),
             Err(error) => error,
         };
-        match (refusal.kind(), unverified) {
-            (Kind::Integrity, true) => {
-                tracing::warn!("{}", refusal.message());
-                Ok(())
-            }
-            (Kind::Integrity, false) => {
-                let hint = refusal.next_step().map_or(String::new(), |hint| format!("{hint}; "));
-                Err(refusal.hint(format!("{hint}restore it all the same with --unverified")))
-            }
-            _ => Err(refusal),
-        }
+        accept_if_unverified(refusal, unverified)
     }
 
     /// For `recover`: refuses a backup of another cluster.

@@ -6,20 +6,13 @@ use crate::support::production::Site;
 use crate::support::vault::{ACTIVE, Vault};
 use rustix::process::Signal;
 use serde_json::json;
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-/// Accessors of all tokens of `vault`.
-fn accessors(vault: &Vault) -> BTreeSet<String> {
-    let keys = vault.ok("LIST", "auth/token/accessors", None)["data"]["keys"].clone();
-    serde_json::from_value(keys).unwrap()
-}
 
 #[test]
 fn tokens_of_a_drill_are_revoked_unless_the_restore_removes_them() {
     let site = Site::new();
     let staging = Vault::builder().staging().start();
-    let before = accessors(&staging);
+    let before = staging.accessors();
     // A root token is generated with its own shares; on a clone, with those of the source.
     let own = LOGIN.replace("env:SHARE", "env:OWN");
     let given = "token = \"env:STAGING_TOKEN\"\n";
@@ -47,13 +40,13 @@ fn tokens_of_a_drill_are_revoked_unless_the_restore_removes_them() {
                 calls[at..].iter().any(|call| call.path.ends_with("/health")).then_some(())
             };
             run.wait_for("the step before the restore", hangs);
-            assert_eq!(accessors(&staging).len(), before.len() + 2, "a root token, and the one that must die");
+            assert_eq!(staging.accessors().len(), before.len() + 2, "a root token, and the one that must die");
             run.signal(signal);
         }
         let output = run.wait();
         output.fails(code, &[]);
         site.assert_clean(&output);
-        assert_eq!(accessors(&staging), before, "{output:?}");
+        assert_eq!(staging.accessors(), before, "{output:?}");
         assert_eq!(staging.health(), Some(ACTIVE), "it was found open, and has nothing of production");
         assert!(staging.token_is_valid(staging.root_token()));
     }

@@ -7,15 +7,8 @@ use crate::support::production::Site;
 use crate::support::vault::Vault;
 use rustix::process::Signal;
 use serde_json::json;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Accessors of all tokens of `vault`.
-fn accessors(vault: &Vault) -> BTreeSet<String> {
-    let keys = vault.ok("LIST", "auth/token/accessors", None)["data"]["keys"].clone();
-    serde_json::from_value(keys).unwrap()
-}
 
 /// A proxy whose response to a request of `path` comes one second after the token exists.
 fn slow(vault: &Arc<Vault>, path: &'static str) -> FaultServer {
@@ -42,7 +35,7 @@ fn a_token_that_is_granted_during_a_stop_is_revoked() {
     let (role_id, secret_id) = vault.approle("all", &["all"]);
     let auth = format!("[vault.auth]\nmethod = \"approle\"\nrole_id = {role_id:?}\nsecret_id = \"env:ID\"\n");
     let (object, name) = (site.production.object.clone(), cluster_name(&vault));
-    let before = accessors(&vault);
+    let before = vault.accessors();
     let login = "/auth/approle/login";
     let restore = ["restore", &object, "--confirm", &name, "--force", "--address"];
     for (path, command, signal, code) in [
@@ -59,19 +52,19 @@ fn a_token_that_is_granted_during_a_stop_is_revoked() {
         run.wait_for("the request", || proxy.calls().iter().any(|call| call.path.ends_with(path)).then_some(()));
         run.signal(signal);
         run.wait().code(code);
-        assert_eq!(accessors(&vault), before, "{command:?} {path}");
+        assert_eq!(vault.accessors(), before, "{command:?} {path}");
     }
 }
 
 #[test]
 fn a_token_that_is_granted_during_the_stop_of_a_drill_is_revoked() {
     let (site, staging) = (Site::new(), Arc::new(Vault::builder().staging().start()));
-    let before = accessors(&staging);
+    let before = staging.accessors();
     let proxy = slow(&staging, "/auth/token/create");
     let lines = format!("[staging]\naddress = {:?}\ntoken = \"env:STAGING_TOKEN\"\n{LOGIN}", proxy.address());
     let mut run = site.tool(&lines).arg("verify-restore").env("STAGING_TOKEN", staging.root_token()).start();
     run.wait_for("the request", || proxy.calls().iter().any(|call| call.path.ends_with("/create")).then_some(()));
     run.signal(Signal::TERM);
     run.wait().code(143);
-    assert_eq!(accessors(&staging), before);
+    assert_eq!(staging.accessors(), before);
 }

@@ -3,6 +3,7 @@
 
 use super::{SEALED, Vault, text};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// Bytes of one value written by [`Vault::fill`]; Raft takes up to 1 MiB an entry.
 const FILL_VALUE: usize = 768 * 1024;
@@ -92,6 +93,12 @@ impl Vault {
     /// The cluster's id.
     pub fn cluster_id(&self) -> String {
         text(&self.ok("GET", "sys/health", None)["cluster_id"])
+    }
+
+    /// Accessors of all tokens.
+    pub fn accessors(&self) -> BTreeSet<String> {
+        let keys = self.ok("LIST", "auth/token/accessors", None)["data"]["keys"].clone();
+        serde_json::from_value(keys).unwrap()
     }
 
     /// Returns `true` if `token` is valid here.

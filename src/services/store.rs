@@ -261,8 +261,9 @@ pub trait Upload: Send {
     /// After an error nothing of the upload remains, and further calls fail.
     async fn write(&mut self, chunk: Bytes) -> Result<()>;
 
-    /// Creates the object and syncs it. `sha256` is the hash of all written bytes, `size` their number. After a lost response, an object of the same run
-    /// and size counts as created: both are public, so the caller must verify its content.
+    /// Creates the object and syncs it. `sha256` is the hash of all written bytes, `size` their
+    /// number. After a lost response, an object of the same run and size counts as created: both
+    /// are public, so the caller must verify its content.
     ///
     /// # Errors
     /// `Integrity` if another number of bytes was written; `Conflict` if another run has

@@ -148,7 +148,7 @@ fn fits(plan: &Plan, code: Option<i32>) -> bool {
     let allowed: &[i32] = match &plan.fault {
         // With a few bytes from each connection it goes on until its deadline.
         Fault::Exchange { spoil: Spoil::Break(_) | Spoil::Stall(_), lasting: true, .. } if code == 124 => return true,
-        // It may be the runtime's write to its own eventfd, which Linux never refuses, and which wakes nobody then.
+        // It may be the runtime's write to its own eventfd, which Linux never refuses. Without it no task is woken.
         Fault::Syscall { call: "write", .. } if code == 124 => return true,
         Fault::None => &[],
         Fault::Exchange {
